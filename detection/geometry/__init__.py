@@ -1,0 +1,19 @@
+"""Boxes, their projection onto feature maps, and non-maximum suppression."""
+
+from detection.geometry.boxes import area, clip, decode_offsets, encode_offsets, flip, iou
+from detection.geometry.nms import nms
+from detection.geometry.projection import choose_scale, project_to_cells, resize_scale, valid_cells
+
+__all__ = [
+    "area",
+    "choose_scale",
+    "clip",
+    "decode_offsets",
+    "encode_offsets",
+    "flip",
+    "iou",
+    "nms",
+    "project_to_cells",
+    "resize_scale",
+    "valid_cells",
+]

@@ -1,0 +1,51 @@
+"""Named arrays in one safetensors file. The only place where safetensors is called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from detection.storage.atomic import atomic_path
+
+
+def write_arrays(path: Path | str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
+    """Write arrays and string metadata, atomically. Strided and Fortran-ordered arrays are made contiguous.
+
+    (safetensors 0.8 writes their memory as it lies and says nothing.) Raises ValueError for an object or
+    string array.
+    """
+    for name, value in arrays.items():
+        if np.asarray(value).dtype.kind not in "biuf":
+            raise ValueError(f"{path}: array {name!r}: expected numbers, got dtype {np.asarray(value).dtype}")
+    contiguous = {name: np.array(value, order="C") for name, value in arrays.items()}
+    with atomic_path(path) as temporary:
+        save_file(contiguous, str(temporary), metadata={str(k): str(v) for k, v in metadata.items()})
+
+
+def read_metadata(path: Path | str) -> dict[str, str]:
+    """The metadata of a file without its arrays. Raises ValueError where the file is not whole."""
+    return _open(path, lambda file: dict(file.metadata() or {}))
+
+
+def read_arrays(path: Path | str, names: Iterable[str] | None = None) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """(arrays, metadata) of a file; only `names` if given. Raises ValueError naming the file and the key."""
+
+    def read(file):
+        wanted = list(file.keys()) if names is None else list(names)
+        return {name: file.get_tensor(name) for name in wanted}, dict(file.metadata() or {})
+
+    return _open(path, read)
+
+
+def _open(path, read):
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: expected a safetensors file, found none")
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            return read(file)
+    except SafetensorError as error:
+        raise ValueError(f"{path}: expected a whole safetensors file, got {error}") from error

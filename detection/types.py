@@ -1,0 +1,209 @@
+"""The records that stages exchange. They check themselves when built and have no other behaviour.
+
+Letters: H, W image height and width in px; G objects; R windows; L classes; S scales; T stages of a
+backbone; C, h, w channels, rows and columns of a map; D length of a feature vector; K detections.
+
+Image frame: pixels of the original image, continuous (pixel i spans [i, i + 1)), origin at the top left.
+Boxes are float32 x1, y1, x2, y2 in that frame and half-open, so a width is x2 - x1 and no ``+ 1`` exists
+anywhere. Every size is (height, width). An array of shape (0, 4) is always legal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+LAYERS = ("pool5", "fc6", "fc7")
+
+
+def check_array(value: Any, dtype: str, shape: tuple[int | None, ...], what: str, image_id: str) -> None:
+    """Raise ``ValueError`` unless `value` is an array or tensor of `dtype` and `shape` (None: any length).
+
+    Tensors are recognised by their attributes, so that this module needs no torch.
+    """
+    found_dtype = str(getattr(value, "dtype", type(value).__name__)).removeprefix("torch.")
+    found_shape = tuple(getattr(value, "shape", ()))
+    shapes_agree = len(found_shape) == len(shape) and all(
+        want is None or want == got for want, got in zip(shape, found_shape, strict=True)
+    )
+    if found_dtype != dtype or not shapes_agree or not hasattr(value, "dtype"):
+        wanted = ", ".join("any" if n is None else str(n) for n in shape)
+        raise ValueError(
+            f"{what} of image {image_id!r}: expected {dtype} of shape ({wanted}), "
+            f"got {found_dtype} of shape {found_shape}"
+        )
+
+
+def _check_size(size: Any, image_id: str) -> None:
+    if len(size) != 2 or not all(isinstance(n, int) and n > 0 for n in size):
+        raise ValueError(f"size of image {image_id!r}: expected (height, width) in px, both > 0, got {size!r}")
+
+
+def _check_positive_area(boxes: np.ndarray, what: str, image_id: str) -> None:
+    bad = ~((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]))
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f"{what} of image {image_id!r}: expected x1 < x2 and y1 < y2, "
+            f"got {boxes[row].tolist()} in row {row} ({int(bad.sum())} such rows)"
+        )
+
+
+def _check_inside(boxes: np.ndarray, size: tuple[int, int], what: str, image_id: str) -> None:
+    height, width = size
+    bad = (boxes[:, :2] < 0).any(axis=1) | (boxes[:, 2] > width) | (boxes[:, 3] > height)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f"{what} of image {image_id!r}: expected boxes inside (height, width) = {size}, "
+            f"got {boxes[row].tolist()} in row {row}"
+        )
+
+
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """One image of a data set with its objects.
+
+    image_id: the split file's string. path: the image file. size: (height, width) in px of the frame the
+    boxes are in. boxes: (G, 4) float32, image frame, inside the image, positive area. labels: (G,) int64,
+    index into the run's class list. difficult: (G,) bool; objects so marked are kept by readers.
+    """
+
+    image_id: str
+    path: Path
+    size: tuple[int, int]
+    boxes: np.ndarray
+    labels: np.ndarray
+    difficult: np.ndarray
+
+    def __post_init__(self) -> None:
+        _check_size(self.size, self.image_id)
+        check_array(self.boxes, "float32", (None, 4), "boxes", self.image_id)
+        count = len(self.boxes)
+        check_array(self.labels, "int64", (count,), "labels", self.image_id)
+        check_array(self.difficult, "bool", (count,), "difficult", self.image_id)
+        _check_positive_area(self.boxes, "boxes", self.image_id)
+        _check_inside(self.boxes, self.size, "boxes", self.image_id)
+        if count and self.labels.min() < 0:
+            raise ValueError(f"labels of image {self.image_id!r}: expected >= 0, got {int(self.labels.min())}")
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Candidate windows of one image, best first: never ground truth.
+
+    boxes: (R, 4) float32, image frame, inside the image, positive area. size: (height, width) in px.
+    source: what made them, e.g. ``"selective_search/fast"``.
+    """
+
+    image_id: str
+    size: tuple[int, int]
+    boxes: np.ndarray
+    source: str
+
+    def __post_init__(self) -> None:
+        _check_size(self.size, self.image_id)
+        check_array(self.boxes, "float32", (None, 4), "windows", self.image_id)
+        _check_positive_area(self.boxes, "windows", self.image_id)
+        _check_inside(self.boxes, self.size, "windows", self.image_id)
+
+
+@dataclass(frozen=True)
+class FeaturePyramid:
+    """The convolutional maps of one image at S scales and T stages.
+
+    maps: S tuples of T arrays (C_t, h, w), float16 or float32. scales: (S,) float64, resized px per image
+    px. strides: (T,) int64 and offsets: (T, 2) float64 (y, x): the centre of cell (i, j) of stage t lies at
+    offsets[t] + strides[t] * (i, j) in continuous px of the resized image. size: (height, width) of the
+    image in px.
+    """
+
+    image_id: str
+    size: tuple[int, int]
+    maps: tuple[tuple[Any, ...], ...]
+    scales: np.ndarray
+    strides: np.ndarray
+    offsets: np.ndarray
+
+    def __post_init__(self) -> None:
+        _check_size(self.size, self.image_id)
+        stages = len(self.strides)
+        check_array(self.scales, "float64", (len(self.maps),), "scales", self.image_id)
+        check_array(self.strides, "int64", (None,), "strides", self.image_id)
+        check_array(self.offsets, "float64", (stages, 2), "offsets", self.image_id)
+        for scale_index, stage_maps in enumerate(self.maps):
+            if len(stage_maps) != stages:
+                raise ValueError(
+                    f"maps of image {self.image_id!r}, scale {scale_index}: expected {stages} stages, "
+                    f"got {len(stage_maps)}"
+                )
+            for stage_index, one in enumerate(stage_maps):
+                if len(one.shape) != 3 or min(one.shape) < 1:
+                    raise ValueError(
+                        f"map of image {self.image_id!r}, scale {scale_index}, stage {stage_index}: "
+                        f"expected (channels, rows, columns), all > 0, got {tuple(one.shape)}"
+                    )
+
+
+@dataclass(frozen=True)
+class RegionFeatures:
+    """One vector a window. boxes: (R, 4) float32, image frame. values: (R, D) float32. layer: see LAYERS."""
+
+    image_id: str
+    boxes: np.ndarray
+    values: np.ndarray
+    layer: str
+
+    def __post_init__(self) -> None:
+        check_array(self.boxes, "float32", (None, 4), "boxes", self.image_id)
+        check_array(self.values, "float32", (len(self.boxes), None), "features", self.image_id)
+        if self.layer not in LAYERS:
+            raise ValueError(
+                f"layer of image {self.image_id!r}: expected one of {', '.join(LAYERS)}, got {self.layer!r}"
+            )
+
+
+@dataclass(frozen=True)
+class RegionScores:
+    """Every class's score and box for every window, before NMS.
+
+    boxes: (R, L, 4) float32, image frame, finite, may reach outside the image or be empty until
+    ``postprocess``. scores: (R, L) float32 SVM margins, no background column.
+    """
+
+    image_id: str
+    boxes: np.ndarray
+    scores: np.ndarray
+
+    def __post_init__(self) -> None:
+        check_array(self.scores, "float32", (None, None), "scores", self.image_id)
+        check_array(self.boxes, "float32", (*self.scores.shape, 4), "boxes", self.image_id)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What a detector found in one image, surest first.
+
+    boxes: (K, 4) float32, image frame, clipped to the image, positive area. scores: (K,) float32 falling.
+    labels: (K,) int64, index into the class list.
+    """
+
+    image_id: str
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        check_array(self.boxes, "float32", (None, 4), "boxes", self.image_id)
+        check_array(self.scores, "float32", (len(self.boxes),), "scores", self.image_id)
+        check_array(self.labels, "int64", (len(self.boxes),), "labels", self.image_id)
+        _check_positive_area(self.boxes, "boxes", self.image_id)
+        if (np.diff(self.scores) > 0).any():
+            row = int(np.flatnonzero(np.diff(self.scores) > 0)[0])
+            raise ValueError(
+                f"scores of image {self.image_id!r}: expected falling scores, got {self.scores[row]} "
+                f"before {self.scores[row + 1]} in row {row}"
+            )
