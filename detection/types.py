@@ -17,6 +17,11 @@ from typing import Any
 import numpy as np
 
 LAYERS = ("pool5", "fc6", "fc7")
+MAP_DTYPES = ("float16", "float32")
+
+
+def _dtype_name(value: Any) -> str:
+    return str(getattr(value, "dtype", type(value).__name__)).removeprefix("torch.")
 
 
 def check_array(value: Any, dtype: str, shape: tuple[int | None, ...], what: str, image_id: str) -> None:
@@ -24,7 +29,7 @@ def check_array(value: Any, dtype: str, shape: tuple[int | None, ...], what: str
 
     Tensors are recognised by their attributes, so that this module needs no torch.
     """
-    found_dtype = str(getattr(value, "dtype", type(value).__name__)).removeprefix("torch.")
+    found_dtype = _dtype_name(value)
     found_shape = tuple(getattr(value, "shape", ()))
     shapes_agree = len(found_shape) == len(shape) and all(
         want is None or want == got for want, got in zip(shape, found_shape, strict=True)
@@ -63,6 +68,11 @@ def _check_inside(boxes: np.ndarray, size: tuple[int, int], what: str, image_id:
         )
 
 
+def _check_labels(labels: np.ndarray, image_id: str) -> None:
+    if len(labels) and labels.min() < 0:
+        raise ValueError(f"labels of image {image_id!r}: expected >= 0, got {int(labels.min())}")
+
+
 @dataclass(frozen=True)
 class AnnotatedImage:
     """One image of a data set with its objects.
@@ -87,8 +97,7 @@ class AnnotatedImage:
         check_array(self.difficult, "bool", (count,), "difficult", self.image_id)
         _check_positive_area(self.boxes, "boxes", self.image_id)
         _check_inside(self.boxes, self.size, "boxes", self.image_id)
-        if count and self.labels.min() < 0:
-            raise ValueError(f"labels of image {self.image_id!r}: expected >= 0, got {int(self.labels.min())}")
+        _check_labels(self.labels, self.image_id)
 
 
 @dataclass(frozen=True)
@@ -141,10 +150,11 @@ class FeaturePyramid:
                     f"got {len(stage_maps)}"
                 )
             for stage_index, one in enumerate(stage_maps):
-                if len(one.shape) != 3 or min(one.shape) < 1:
+                if len(one.shape) != 3 or min(one.shape) < 1 or _dtype_name(one) not in MAP_DTYPES:
                     raise ValueError(
                         f"map of image {self.image_id!r}, scale {scale_index}, stage {stage_index}: "
-                        f"expected (channels, rows, columns), all > 0, got {tuple(one.shape)}"
+                        f"expected {' or '.join(MAP_DTYPES)} of shape (channels, rows, columns), all > 0, "
+                        f"got {_dtype_name(one)} of shape {tuple(one.shape)}"
                     )
 
 
@@ -200,6 +210,7 @@ class Detections:
         check_array(self.boxes, "float32", (None, 4), "boxes", self.image_id)
         check_array(self.scores, "float32", (len(self.boxes),), "scores", self.image_id)
         check_array(self.labels, "int64", (len(self.boxes),), "labels", self.image_id)
+        _check_labels(self.labels, self.image_id)
         _check_positive_area(self.boxes, "boxes", self.image_id)
         if (np.diff(self.scores) > 0).any():
             row = int(np.flatnonzero(np.diff(self.scores) > 0)[0])

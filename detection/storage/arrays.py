@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -15,15 +16,33 @@ from detection.storage.atomic import atomic_path
 def write_arrays(path: Path | str, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
     """Write arrays and string metadata, atomically. Strided and Fortran-ordered arrays are made contiguous.
 
-    (safetensors 0.8 writes their memory as it lies and says nothing.) Raises ValueError for an object or
-    string array.
+    (safetensors 0.8 writes their memory as it lies and says nothing.) Equal input gives equal bytes. Raises
+    ValueError for an object or string array.
     """
     for name, value in arrays.items():
         if np.asarray(value).dtype.kind not in "biuf":
             raise ValueError(f"{path}: array {name!r}: expected numbers, got dtype {np.asarray(value).dtype}")
-    contiguous = {name: np.array(value, order="C") for name, value in arrays.items()}
+    contiguous = {name: np.asarray(value, order="C") for name, value in arrays.items()}
     with atomic_path(path) as temporary:
         save_file(contiguous, str(temporary), metadata={str(k): str(v) for k, v in metadata.items()})
+        _sort_metadata(temporary)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Put the metadata of a file in order in place: safetensors 0.8 writes it in a random one.
+
+    The file starts with the length of its header, 8 bytes little-endian, and the header as compact JSON.
+    """
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        if "__metadata__" in header:
+            header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(length)
+        if len(text) != length:
+            raise ValueError(f"{path}: expected a header of {length} bytes, got {len(text)} with its metadata in order")
+        file.seek(8)
+        file.write(text)
 
 
 def read_metadata(path: Path | str) -> dict[str, str]:

@@ -1,0 +1,220 @@
+"""Settings of an experiment: the dataclasses of all stages, composed, read from YAML and the command line.
+
+An option given on the command line wins over every file, wherever it stands; of several ``--config`` files
+the later wins. Without ``--config`` a run folder's own settings are used where it has some.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+
+from detection.data import DataError, DatasetSettings, Problems
+from detection.evaluation import EvaluationSettings
+from detection.features import FeatureSettings
+from detection.learning import PostprocessSettings, RegressionSettings, SVMSettings
+from detection.proposals import ProposalSettings
+from detection.stages.experiment import Experiment, StageSettings
+from detection.stages.work import Work, default_workers
+from detection.storage import write_text
+from detection.storage.run import RunFolder
+
+# Files named in full at the end of a run; all of them are in RUN/problems.txt.
+_LISTED_PROBLEMS = 20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """An experiment.
+
+    Args:
+        run: Folder of the run: settings, classes, windows, maps, detector, detections, evaluation.
+        dataset: Data set.
+        proposals: Windows.
+        features: Features.
+        svm: Linear SVMs and hard-negative mining.
+        regression: Box regression.
+        postprocess: From scored windows to detections.
+        evaluation: Evaluation.
+        limit: Use the first so many images of each split; null: all.
+        workers: Processes over images; they do not change any result. 0: one a processor, at most 4.
+        threads: Threads a process for convolutions and matrix products. They change the last bits of results.
+        device: torch device of the convolutions, e.g. cpu or cuda.
+        strict: Stop at the first image or annotation with a fault, instead of listing it at the end.
+    """
+
+    run: str = "runs/run"
+    dataset: DatasetSettings = field(default_factory=DatasetSettings)
+    proposals: ProposalSettings = field(default_factory=ProposalSettings)
+    features: FeatureSettings = field(default_factory=FeatureSettings)
+    svm: SVMSettings = field(default_factory=SVMSettings)
+    regression: RegressionSettings = field(default_factory=RegressionSettings)
+    postprocess: PostprocessSettings = field(default_factory=PostprocessSettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    limit: int | None = None
+    workers: int = 0
+    threads: int = 1
+    device: str = "cpu"
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        for key, least in (("limit", 1), ("workers", 0), ("threads", 1)):
+            value = getattr(self, key)
+            if value is not None and value < least:
+                raise ValueError(f"{key}: expected a number >= {least}, got {value}")
+
+
+# Of no influence on what a run holds: not kept as its settings.
+_OF_THE_CALL = ("run", "workers", "device", "strict")
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used; the text names the file or option and the key."""
+
+
+def build_parser(description: str, add_options: Callable[[ArgumentParser], None] | None = None) -> ArgumentParser:
+    """A parser of ``--config`` and every key of `Settings` in dotted form, and a tool's own options."""
+    parser = ArgumentParser(description=description, exit_on_error=False)
+    parser.add_argument("--config", action="config", help="YAML file of settings; several are merged, the last wins.")
+    if add_options is not None:
+        add_options(parser)
+    parser.add_class_arguments(Settings)
+    return parser
+
+
+def _split_configs(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(values of --config, everything else)."""
+    files, rest, waiting = [], [], iter(arguments)
+    for argument in waiting:
+        if argument == "--config":
+            value = next(waiting, None)
+            if value is None:
+                raise SettingsError("--config: expected a file, got nothing")
+            files.append(value)
+        elif argument.startswith("--config="):
+            files.append(argument.removeprefix("--config="))
+        else:
+            rest.append(argument)
+    return files, rest
+
+
+def _check_file(parser: ArgumentParser, path: str) -> None:
+    if not Path(path).is_file():
+        raise SettingsError(f"--config {path}: expected a file, found none")
+    try:
+        parser.parse_path(path)
+    except Exception as error:
+        # jsonargparse raises several kinds; all mean that the file cannot be used, and none names it.
+        raise SettingsError(f"{path}: {error}") from error
+
+
+def _settings_of_run(rest: Sequence[str], parser: ArgumentParser) -> list[str]:
+    """``--config`` with the settings kept in the run folder that ``--run`` names, if it has some."""
+    folder = Settings.run
+    for position, argument in enumerate(rest):
+        if argument == "--run" and position + 1 < len(rest):
+            folder = rest[position + 1]
+        elif argument.startswith("--run="):
+            folder = argument.removeprefix("--run=")
+    kept = RunFolder(folder).read()["settings"]
+    return [] if kept is None else ["--config", yaml.safe_dump(kept)]
+
+
+def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Settings, Namespace]:
+    """(settings, all parsed options). Raises SettingsError naming the file or the option and the key.
+
+    ``--help`` prints and exits, as usual.
+    """
+    files, rest = _split_configs(arguments)
+    for path in files:
+        _check_file(parser, path)
+    configs = [part for path in files for part in ("--config", path)] or _settings_of_run(rest, parser)
+    try:
+        options = parser.parse_args([*configs, *rest])
+        values = parser.instantiate(options)
+        names = [one.name for one in dataclasses.fields(Settings)]
+        return Settings(**{name: values[name] for name in names}), options
+    except SystemExit:
+        raise
+    except Exception as error:
+        raise SettingsError(f"command line: {error}") from error
+
+
+def resolved(settings: Settings) -> dict[str, Any]:
+    """All settings that decide a run's results, as plain data that ``--config`` reads back."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(one) for key, one in value.items()}
+        return [plain(one) for one in value] if isinstance(value, (tuple, list)) else value
+
+    values = plain(dataclasses.asdict(settings))
+    return {key: value for key, value in values.items() if key not in _OF_THE_CALL}
+
+
+def open_experiment(settings: Settings, console: Console | None = None) -> Experiment:
+    """The experiment of these settings; its folder is made and keeps them."""
+    run = RunFolder(settings.run)
+    run.write_settings(resolved(settings))
+    work = Work(
+        workers=settings.workers or default_workers(),
+        threads=settings.threads,
+        device=settings.device,
+        problems=Problems(settings.strict),
+        console=console or Console(),
+    )
+    parts = [one.name for one in dataclasses.fields(StageSettings)]
+    return Experiment(run, StageSettings(**{name: getattr(settings, name) for name in parts}), work, settings.limit)
+
+
+def report_problems(experiment: Experiment) -> None:
+    """Print what was left out or mended, and write all of it to ``RUN/problems.txt``."""
+    problems, path = experiment.work.problems, experiment.run.path / "problems.txt"
+    write_text(path, "".join(f"{one.action}: {one.kind}: {one.file}: {one.message}\n" for one in problems))
+    if not problems:
+        return
+    print_line = lambda text: experiment.work.console.print(text, highlight=False, markup=False)  # noqa: E731
+    print_line(f"{len(problems)} faults in the data:")
+    for line in problems.summary():
+        print_line(f"  {line}")
+    for one in [one for one in problems if one.action == "left out"][:_LISTED_PROBLEMS]:
+        print_line(f"  {one.file}: {one.message}")
+    print_line(f"  all of them: {path}")
+
+
+def run_tool(
+    description: str,
+    body: Callable[[Experiment, Namespace], None],
+    arguments: Sequence[str] | None = None,
+    add_options: Callable[[ArgumentParser], None] | None = None,
+) -> int:
+    """What every tool does: parse, run `body` on the experiment, list the faults. Returns the exit status.
+
+    2: settings or data that cannot be used; the message is printed without a traceback. 130: interrupted;
+    the same command goes on where it was.
+    """
+    console = Console(stderr=True)
+    experiment = None
+    try:
+        parser = build_parser(description, add_options)
+        settings, options = parse(parser, sys.argv[1:] if arguments is None else list(arguments))
+        experiment = open_experiment(settings)
+        body(experiment, options)
+    except KeyboardInterrupt:
+        console.print("interrupted: the same command goes on from here")
+        return 130
+    except (DataError, ValueError, OSError) as error:
+        console.print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
+        return 2
+    finally:
+        if experiment is not None:
+            report_problems(experiment)
+    return 0

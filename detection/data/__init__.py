@@ -1,0 +1,63 @@
+"""The doors of the project: the only room that reads or writes other people's formats, or knows anything 1-based."""
+
+from detection.data.dataset import (
+    DatasetSettings,
+    DatasetSource,
+    classes_without_objects,
+    collect_classes,
+    dataset_classes,
+    dataset_fingerprint,
+    load_annotations,
+    read_class_names,
+)
+from detection.data.detections import (
+    comp4_path,
+    read_boxes,
+    read_coco_results,
+    read_comp4,
+    write_coco_results,
+    write_comp4,
+)
+from detection.data.digits import DIGIT_CLASSES, write_digits
+from detection.data.downloads import VOC2007_ADDRESS, DownloadError, DownloadSettings, download_archives
+from detection.data.images import IMAGE_EXTENSIONS, image_size, image_sizes, list_images, read_image
+from detection.data.problems import DataError, Problem, Problems
+from detection.data.video import VIDEO_EXTENSIONS, is_video, read_video, video_rate, write_video
+from detection.data.voc import VOC_CLASSES
+
+__all__ = [
+    "DIGIT_CLASSES",
+    "IMAGE_EXTENSIONS",
+    "VIDEO_EXTENSIONS",
+    "VOC2007_ADDRESS",
+    "VOC_CLASSES",
+    "DataError",
+    "DatasetSettings",
+    "DatasetSource",
+    "DownloadError",
+    "DownloadSettings",
+    "Problem",
+    "Problems",
+    "classes_without_objects",
+    "collect_classes",
+    "comp4_path",
+    "dataset_classes",
+    "dataset_fingerprint",
+    "download_archives",
+    "image_size",
+    "image_sizes",
+    "is_video",
+    "list_images",
+    "load_annotations",
+    "read_boxes",
+    "read_class_names",
+    "read_coco_results",
+    "read_comp4",
+    "read_image",
+    "read_video",
+    "video_rate",
+    "write_coco_results",
+    "write_comp4",
+    "write_digits",
+    "write_video",
+]

@@ -1,0 +1,284 @@
+"""Detections and boxes in files of other people's formats: COCO results, the devkit's comp4, users' boxes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detection.storage import file_stem, read_json, write_text
+from detection.types import Detections
+
+_COCO_KEYS = ("image_id", "category_id", "bbox", "score")
+# id, score and four corners of one comp4 line
+_COMP4_FIELDS = 6
+# From half-open corners to 1-based inclusive ones.
+_TO_INCLUSIVE = np.array([1.0, 1.0, 0.0, 0.0])
+_CSV_HEADER = ["image_id", "x1", "y1", "x2", "y2"]
+
+
+def write_coco_results(path: Path | str, detections: Sequence[Detections]) -> None:
+    """Write detections as COCO results: a JSON list with one row a detection, atomically.
+
+    A row has image_id (the split's string), category_id (the class's place in the class list from 1), bbox
+    [x, y, width, height] in px of the image frame, and score. The numbers are float64 with all digits, width and
+    height the float64 differences of float32 corners: what is read back is bit-equal for boxes with
+    0 <= x1 < x2 and 0 <= y1 < y2 (both roundings are below 2^-52 of x2, far less than half a float32 step).
+    Raises ValueError for a number that is not finite.
+    """
+    rows = [row for one in detections for row in _coco_rows(one)]
+    write_text(path, "[" + ",\n".join(rows) + "]\n")
+
+
+def _coco_rows(detections: Detections) -> list[str]:
+    _check_finite(detections)
+    head = f'{{"image_id": {json.dumps(detections.image_id, ensure_ascii=False)}, "category_id": '
+    boxes = detections.boxes.astype(np.float64)
+    boxes[:, 2:] -= boxes[:, :2]
+    rows = zip((detections.labels + 1).tolist(), boxes.tolist(), detections.scores.tolist(), strict=True)
+    return [f'{head}{category}, "bbox": {box}, "score": {score}}}' for category, box, score in rows]
+
+
+def _check_finite(detections: Detections) -> None:
+    if not (np.isfinite(detections.boxes).all() and np.isfinite(detections.scores).all()):
+        raise ValueError(f"detections of image {detections.image_id!r}: expected finite boxes and scores")
+
+
+def read_coco_results(
+    path: Path | str, image_ids: Sequence[str] | None = None, class_count: int | None = None
+) -> list[Detections]:
+    """Read COCO results: one record for every id of `image_ids`, in that order, empty where the file has no row.
+
+    Without `image_ids`, one for every id in the file in the order they appear. Within an image, scores fall and
+    equal ones keep the file's order. An id that is a number counts as its digits.
+    Raises ValueError naming file and row for what is not a COCO result, an id not in `image_ids`, a category
+    outside 1..class_count, and a box that is empty or not finite.
+    """
+    rows = read_json(path)
+    if not isinstance(rows, list):
+        raise ValueError(f"{path}: expected a JSON list of COCO results, got {type(rows).__name__}")
+    ids, categories, boxes, scores = _coco_columns(rows, path)
+    boxes[:, 2:] += boxes[:, :2]
+    where = _row_name(path)
+    return _group(ids, boxes, scores, categories - 1, image_ids, class_count, where)
+
+
+def _row_name(path: Path | str) -> Callable[[int], str]:
+    return lambda index: f"{path}: row {index + 1}"
+
+
+def _coco_columns(rows: list[Any], path: Path | str) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+    for index, row in enumerate(rows):
+        problem = _coco_row_problem(row)
+        if problem:
+            raise ValueError(f"{path}: row {index + 1}: expected a COCO result, got {problem}")
+    ids = [str(row["image_id"]) for row in rows]
+    categories = np.array([row["category_id"] for row in rows], dtype=np.int64)
+    boxes = np.array([row["bbox"] for row in rows], dtype=np.float64).reshape(-1, 4)
+    scores = np.array([row["score"] for row in rows], dtype=np.float64)
+    return ids, categories, boxes, scores
+
+
+def _coco_row_problem(row: Any) -> str | None:
+    if not isinstance(row, dict):
+        return type(row).__name__
+    if missing := [key for key in _COCO_KEYS if key not in row]:
+        return f"no {', '.join(missing)}"
+    image_id, category, box, score = (row[key] for key in _COCO_KEYS)
+    if type(image_id) not in (str, int):
+        return f"image_id {image_id!r}"
+    if type(category) is not int or abs(category) >= 2**31:
+        return f"category_id {category!r}"
+    if type(box) is not list or len(box) != 4 or not all(type(value) in (int, float) for value in box):
+        return f"bbox {box!r}"
+    return None if type(score) in (int, float) else f"score {score!r}"
+
+
+def _group(
+    ids: Sequence[str],
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    labels: np.ndarray,
+    image_ids: Sequence[str] | None,
+    class_count: int | None,
+    where: Callable[[int], str],
+) -> list[Detections]:
+    """Rows of a file as one record an image. where: names a row of the file in an error."""
+    places = {image_id: place for place, image_id in enumerate(dict.fromkeys(ids) if image_ids is None else image_ids)}
+    with np.errstate(over="ignore"):
+        boxes, scores = boxes.astype(np.float32), scores.astype(np.float32)
+    _check_rows(ids, boxes, scores, labels, places, class_count, where)
+    image_of = np.array([places[image_id] for image_id in ids], dtype=np.int64)
+    order = np.lexsort((-scores, image_of))
+    limits = np.searchsorted(image_of[order], np.arange(len(places) + 1))
+    found = []
+    for image_id, start, end in zip(places, limits, limits[1:], strict=False):
+        rows = order[start:end]
+        found.append(Detections(image_id, boxes[rows], scores[rows], labels[rows]))
+    return found
+
+
+def _check_rows(
+    ids: Sequence[str],
+    boxes: np.ndarray,
+    scores: np.ndarray,
+    labels: np.ndarray,
+    places: Mapping[str, int],
+    class_count: int | None,
+    where: Callable[[int], str],
+) -> None:
+    unknown = next((index for index, image_id in enumerate(ids) if image_id not in places), None)
+    if unknown is not None:
+        raise ValueError(f"{where(unknown)}: expected an image of the split, got {ids[unknown]!r}")
+    finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
+    sound = finite & (boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3])
+    if not sound.all():
+        row = int(np.flatnonzero(~sound)[0])
+        raise ValueError(
+            f"{where(row)}: expected a finite score and box of positive area, "
+            f"got score {scores[row]} and corners {boxes[row].tolist()}"
+        )
+    known = (labels >= 0) & (labels < (np.inf if class_count is None else class_count))
+    if not known.all():
+        row = int(np.flatnonzero(~known)[0])
+        most = "" if class_count is None else f" and at most {class_count}"
+        raise ValueError(f"{where(row)}: expected a class number of at least 1{most}, got {int(labels[row]) + 1}")
+
+
+def comp4_path(folder: Path | str, split: str, class_name: str) -> Path:
+    """Where the devkit's results of one class lie (VOCcode/VOCinit.m); odd characters are percent-encoded."""
+    return Path(folder) / f"comp4_det_{file_stem(split)}_{file_stem(class_name)}.txt"
+
+
+def write_comp4(folder: Path | str, split: str, detections: Sequence[Detections], classes: Sequence[str]) -> None:
+    """Write the devkit's result files, one a class: lines ``id score xmin ymin xmax ymax``, each file atomically.
+
+    Corners are 1-based and inclusive as the devkit has them (x1 + 1, y1 + 1, x2, y2), unrounded. What is read
+    back is bit-equal for coordinates that are 0 or at least 2^-29. A class without detections gets an empty file.
+    Raises ValueError for a number that is not finite and a label that is not in `classes`.
+    """
+    lines: list[list[str]] = [[] for _ in classes]
+    for one in detections:
+        _check_finite(one)
+        if len(one.labels) and not 0 <= one.labels.min() <= one.labels.max() < len(classes):
+            raise ValueError(
+                f"detections of image {one.image_id!r}: expected labels below {len(classes)}, "
+                f"got {one.labels.min()} to {one.labels.max()}"
+            )
+        boxes = one.boxes.astype(np.float64) + _TO_INCLUSIVE
+        for label, score, (x1, y1, x2, y2) in zip(
+            one.labels.tolist(), one.scores.tolist(), boxes.tolist(), strict=True
+        ):
+            lines[label].append(f"{one.image_id} {score} {x1} {y1} {x2} {y2}\n")
+    for name, rows in zip(classes, lines, strict=True):
+        write_text(comp4_path(folder, split, name), "".join(rows))
+
+
+def read_comp4(
+    folder: Path | str, split: str, classes: Sequence[str], image_ids: Sequence[str] | None = None
+) -> list[Detections]:
+    """Read the devkit's result files of all classes; ids may hold blanks. Records and order as `read_coco_results`.
+
+    Raises FileNotFoundError for a class without a file, ValueError naming file and line for a bad line.
+    """
+    ids: list[str] = []
+    numbers: list[list[float]] = []
+    labels: list[int] = []
+    lines: list[str] = []
+    for label, name in enumerate(classes):
+        path = comp4_path(folder, split, name)
+        for index, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
+            if line.strip():
+                image_id, values = _comp4_line(line, path, index)
+                ids.append(image_id)
+                numbers.append(values)
+                labels.append(label)
+                lines.append(f"{path}: line {index}")
+    values = np.array(numbers, dtype=np.float64).reshape(-1, _COMP4_FIELDS - 1)
+    boxes = values[:, 1:] - _TO_INCLUSIVE
+    found = np.array(labels, dtype=np.int64)
+    return _group(ids, boxes, values[:, 0], found, image_ids, len(classes), lines.__getitem__)
+
+
+def _comp4_line(line: str, path: Path, index: int) -> tuple[str, list[float]]:
+    fields = line.strip().rsplit(maxsplit=_COMP4_FIELDS - 1)
+    try:
+        image_id, *numbers = fields
+        values = [float(number) for number in numbers]
+    except ValueError:
+        values = []
+    if len(values) != _COMP4_FIELDS - 1:
+        raise ValueError(f"{path}: line {index}: expected 'id score xmin ymin xmax ymax', got {line.strip()!r}")
+    return image_id, values
+
+
+def read_boxes(path: Path | str) -> dict[str, np.ndarray]:
+    """A user's own boxes: image id -> (R, 4) float32, half-open, image frame (px of the original image).
+
+    ``.json``: {image_id: [[x1, y1, x2, y2], ...]}. Anything else is CSV with rows image_id,x1,y1,x2,y2 and,
+    if wanted, that line as header. Ids and boxes keep the file's order; an id may have no box (JSON).
+    Raises ValueError naming file and key or line for anything else, and for a box that is empty or not finite.
+    """
+    path = Path(path)
+    read = _boxes_of_json if path.suffix.lower() == ".json" else _boxes_of_csv
+    return {image_id: np.array(rows, np.float32).reshape(-1, 4) for image_id, rows in read(path).items()}
+
+
+def _boxes_of_json(path: Path) -> dict[str, list[list[float]]]:
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        if repeated := sorted({key for key in keys if keys.count(key) > 1}) if len(set(keys)) < len(keys) else []:
+            raise ValueError(f"{path}: expected each image id once, got {repeated[0]!r} again")
+        return dict(pairs)
+
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=once)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: expected JSON, got {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected {{image_id: [[x1, y1, x2, y2], ...]}}, got {type(content).__name__}")
+    for image_id, rows in content.items():
+        if not isinstance(rows, list):
+            raise ValueError(f"{path}: image {image_id!r}: expected a list of boxes, got {type(rows).__name__}")
+        for index, row in enumerate(rows, start=1):
+            _check_user_box(row, f"{path}: image {image_id!r}, box {index}")
+    return content
+
+
+def _boxes_of_csv(path: Path) -> dict[str, list[list[float]]]:
+    boxes: dict[str, list[list[float]]] = {}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        try:
+            for row in reader:
+                _add_csv_row(row, boxes, f"{path}: line {reader.line_num}", first=reader.line_num == 1)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: line {reader.line_num}: expected CSV in UTF-8, got {error}") from error
+    return boxes
+
+
+def _add_csv_row(row: list[str], boxes: dict[str, list[list[float]]], where: str, first: bool) -> None:
+    fields = [field.strip() for field in row]
+    if not any(fields) or (first and [field.lower() for field in fields] == _CSV_HEADER):
+        return
+    try:
+        image_id, *numbers = fields
+        box = [float(number) for number in numbers]
+    except ValueError as error:
+        raise ValueError(f"{where}: expected {','.join(_CSV_HEADER)}, got {','.join(row)!r}") from error
+    _check_user_box(box, where)
+    boxes.setdefault(image_id, []).append(box)
+
+
+def _check_user_box(box: Any, where: str) -> None:
+    numbers = isinstance(box, list) and len(box) == 4 and all(type(value) in (int, float) for value in box)
+    if numbers:
+        with np.errstate(over="ignore"):
+            x1, y1, x2, y2 = np.array(box, dtype=np.float64).astype(np.float32)
+        numbers = bool(np.isfinite([x1, y1, x2, y2]).all() and x1 < x2 and y1 < y2)
+    if not numbers:
+        raise ValueError(f"{where}: expected finite x1, y1, x2, y2 with x1 < x2 and y1 < y2, got {box!r}")

@@ -1,0 +1,272 @@
+"""Pascal VOC 2007 from its official archives: resumed, checked by MD5, unpacked inside its folder alone."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import re
+import tarfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from urllib.parse import urlsplit
+
+from detection.storage import write_text
+
+VOC2007_ADDRESS = "http://host.robots.ox.ac.uk/pascal/VOC/voc2007"
+
+# (what, bytes or files done, all of them or None if not known)
+Report = Callable[[str, int, int | None], None]
+
+_CHUNK = 2**20
+_RANGE_NOT_SATISFIABLE = 416
+# Answers after which another try may succeed (RFC 9110, 6585).
+_TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
+_NETWORK_ERRORS = (OSError, http.client.HTTPException)
+
+
+class DownloadError(RuntimeError):
+    """A file could not be fetched, is not the one expected, or is not safe to unpack."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A tar file to fetch. name: its file name. md5: of its content. holds: one file it brings, from the root."""
+
+    name: str
+    md5: str
+    holds: str
+
+
+@dataclass(frozen=True)
+class DownloadSettings:
+    """How patiently to download.
+
+    Args:
+        retries: Tries in a row that may fail without bringing a new byte before the download is given up.
+        wait: Seconds before the next try.
+        timeout: Seconds without an answer after which a connection counts as cut.
+    """
+
+    retries: int = 10
+    wait: float = 3.0
+    timeout: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.retries < 0 or self.wait < 0 or self.timeout <= 0:
+            raise ValueError(f"download: expected retries >= 0, wait >= 0 and timeout > 0, got {self}")
+
+
+# The sums that torchvision's VOC reader checks too (torchvision/datasets/voc.py).
+VOC2007_ARCHIVES = (
+    Archive(
+        "VOCtrainval_06-Nov-2007.tar",
+        "c52e279531787c972589f7e41ab4ae64",
+        "VOCdevkit/VOC2007/ImageSets/Main/trainval.txt",
+    ),
+    Archive(
+        "VOCtest_06-Nov-2007.tar",
+        "b6e924de25625d8de591ea690078ad9f",
+        "VOCdevkit/VOC2007/ImageSets/Main/test.txt",
+    ),
+)
+DEFAULT_SETTINGS = DownloadSettings()
+
+
+def _silent(what: str, done: int, total: int | None) -> None:
+    """Report nothing."""
+
+
+def download_archives(
+    root: Path | str,
+    address: str = VOC2007_ADDRESS,
+    archives: tuple[Archive, ...] = VOC2007_ARCHIVES,
+    settings: DownloadSettings = DEFAULT_SETTINGS,
+    keep: bool = False,
+    report: Report = _silent,
+) -> None:
+    """Fetch archives from ADDRESS/NAME and unpack them in `root`. What is done is not done again.
+
+    keep: leave the archives in `root` afterwards. Raises DownloadError as `fetch` and `unpack` do.
+    """
+    root = Path(root)
+    for archive in archives:
+        done = root / f".{archive.name}.done"
+        if (root / archive.holds).is_file() and done.is_file() and done.read_text().strip() == archive.md5:
+            continue
+        path = fetch(f"{address.rstrip('/')}/{archive.name}", root / archive.name, archive.md5, settings, report)
+        unpack(path, root, report)
+        if not (root / archive.holds).is_file():
+            raise DownloadError(f"{path}: expected it to hold {archive.holds}, which is not there")
+        write_text(done, archive.md5 + "\n")
+        if not keep:
+            path.unlink()
+
+
+def fetch(
+    url: str, path: Path, md5: str, settings: DownloadSettings = DEFAULT_SETTINGS, report: Report = _silent
+) -> Path:
+    """Download one file, going on where an earlier try or run stopped (PATH.part); its path.
+
+    A server that ignores ranges sends all of it again. A file with another MD5 is thrown away, and once fetched
+    anew, from its start, if a part of it came from an earlier run. A file that is there already with the right
+    MD5 is taken. Raises DownloadError after too many failures or for a wrong MD5, ValueError for an address that
+    is not http or https.
+    """
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise ValueError(f"address: expected http:// or https://, got {url!r}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_file() and _md5(path) == md5:
+        return path
+    part = path.with_name(path.name + ".part")
+    resumed = part.is_file()
+    while True:
+        _fetch_part(url, part, settings, report)
+        found = _md5(part)
+        if found == md5:
+            os.replace(part, path)
+            return path
+        part.unlink()
+        if not resumed:
+            raise DownloadError(f"{url}: expected MD5 {md5}, got {found}")
+        resumed = False
+
+
+def unpack(path: Path, folder: Path, report: Report = _silent) -> None:
+    """Unpack a tar file of plain files and folders below `folder`.
+
+    Raises DownloadError, before anything is written, for a member that is a link or a device or whose path would
+    leave the folder, and for a file that is not a whole tar.
+    """
+    try:
+        with tarfile.open(path, "r:") as tar:
+            members = tar.getmembers()
+            for member in members:
+                _check_member(member, path)
+            # Python's own filter too, which also sees links that lie in the folder; 3.11.4 was the first to have it.
+            tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+            for index, member in enumerate(members, start=1):
+                tar.extract(member, folder)
+                report(f"unpacking {path.name}", index, len(members))
+    except tarfile.TarError as error:
+        raise DownloadError(f"{path}: expected a tar that stays below {folder}, got {error}") from error
+
+
+@contextmanager
+def progress_bars() -> Iterator[Report]:
+    """A report that draws a bar on the terminal for each thing done."""
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    with Progress(*columns, TimeRemainingColumn()) as progress:
+        tasks: dict[str, TaskID] = {}
+
+        def report(what: str, done: int, total: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what)
+            progress.update(tasks[what], completed=done, total=total)
+
+        yield report
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _fetch_part(url: str, part: Path, settings: DownloadSettings, report: Report) -> None:
+    """Fetch until `part` has all bytes that the server announces, through cut connections."""
+    furthest = part.stat().st_size if part.is_file() else 0
+    failures = 0
+    while True:
+        problem = _one_try(url, part, settings.timeout, report)
+        if problem is None:
+            return
+        reached = part.stat().st_size if part.is_file() else 0
+        failures = 0 if reached > furthest else failures + 1
+        furthest = max(furthest, reached)
+        if failures > settings.retries:
+            raise DownloadError(f"{url}: given up at {reached} bytes after {failures} failures in a row: {problem}")
+        time.sleep(settings.wait)
+
+
+def _one_try(url: str, part: Path, timeout: float, report: Report) -> str | None:
+    """Ask once for what is missing. None when the file is complete, else what went wrong."""
+    offset = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={offset}-"} if offset else {})
+    try:
+        response = urllib.request.urlopen(request, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return _refusal(url, part, offset, error)
+    except _NETWORK_ERRORS as error:
+        return str(error)
+    with response:
+        start, total = _range_of(response)
+        if start not in (0, offset):
+            part.unlink(missing_ok=True)
+            return f"asked for bytes from {offset}, got them from {start}"
+        problem = _write_body(response, part, start, total, report)
+    reached = part.stat().st_size
+    if problem is None and total is not None and reached != total:
+        problem = f"connection closed at {reached} of {total} bytes"
+        if reached > total:
+            part.unlink(missing_ok=True)
+    return problem
+
+
+def _refusal(url: str, part: Path, offset: int, error: urllib.error.HTTPError) -> str | None:
+    """What an error answer means: None if there is nothing beyond `offset`, a reason to try again, or the end."""
+    if error.code == _RANGE_NOT_SATISFIABLE and offset:
+        announced = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
+        if announced is None or int(announced[1]) == offset:
+            return None
+        part.unlink()
+        return f"{offset} bytes are more than the file's {announced[1]}"
+    if error.code in _TEMPORARY:
+        return str(error)
+    raise DownloadError(f"{url}: {error}") from error
+
+
+def _range_of(response: http.client.HTTPResponse) -> tuple[int, int | None]:
+    """(first byte, bytes of the whole file or None) of an answer."""
+    if response.status == http.client.PARTIAL_CONTENT:
+        announced = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if announced is None:
+            return -1, None
+        return int(announced[1]), None if announced[2] == "*" else int(announced[2])
+    length = response.headers.get("Content-Length")
+    return 0, int(length) if length and length.isdecimal() else None
+
+
+def _write_body(
+    response: http.client.HTTPResponse, part: Path, start: int, total: int | None, report: Report
+) -> str | None:
+    """Write an answer's body from byte `start`; what cut it short, or None. A disk's errors are the caller's."""
+    done = start
+    with part.open("r+b" if start else "wb") as file:
+        file.seek(start)
+        while True:
+            try:
+                chunk = response.read(_CHUNK)
+            except _NETWORK_ERRORS as error:
+                return str(error)
+            if not chunk:
+                return None
+            file.write(chunk)
+            done += len(chunk)
+            report(f"fetching {part.stem}", done, total)
+
+
+def _check_member(member: tarfile.TarInfo, path: Path) -> None:
+    windows = PureWindowsPath(member.name)
+    parts = (*PurePosixPath(member.name).parts, *windows.parts)
+    if member.name.startswith(("/", "\\")) or windows.anchor or ".." in parts:
+        raise DownloadError(f"{path}: expected paths below the folder, got {member.name!r}")
+    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE):
+        raise DownloadError(f"{path}: expected plain files and folders, got a link or device {member.name!r}")

@@ -1,0 +1,194 @@
+"""Images of any kind as (H, W, 3) uint8 RGB, through Pillow, which refuses half a file (cv2.imread does not).
+
+Pillow alone opens images here, pixels are taken as sRGB, and of a file with several pictures the first is read.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from detection.data.problems import DataError
+
+ImageSource = str | os.PathLike | Image.Image | np.ndarray
+
+# In the order in which they are looked for; upper and mixed case too.
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+# All that Pillow's readers raise on files which are damaged or not images. The bomb is Pillow's own limit.
+_PILLOW_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    EOFError,
+    NotImplementedError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+_MODES_WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
+_MODES_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+_ORIENTATION_TAG = 0x0112
+# EXIF 2.3, tag 274: what makes a stored picture upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDES_SWAPPED = (5, 6, 7, 8)
+
+
+def read_image(source: ImageSource, size: tuple[int, int] | None = None) -> np.ndarray:
+    """An image as a C-contiguous (H, W, 3) uint8 RGB array.
+
+    source: a path, a PIL image, or a (H, W, 3) uint8 RGB array, which is returned as it is where it is
+    contiguous. Grey is repeated, transparency laid over white, CMYK converted, 16 bits cut to the upper 8.
+    size: (height, width) in px of the frame that boxes are in. Without it the image is turned upright as its
+    EXIF orientation says. With it the upright image is taken if it has that size, else the pixels as stored if
+    they have (the annotator's tool ignored EXIF).
+
+    Raises DataError for a file that is missing, cut off, not an image or too large to be decoded, and for an
+    image that has `size` in neither orientation; ValueError or TypeError for an object that is no image.
+    """
+    if isinstance(source, np.ndarray):
+        return _check_size(_check_array(source), size)
+    if isinstance(source, Image.Image):
+        with _refused_as_data_error("image in memory"):
+            return _decode(source, size, "image in memory")
+    with _opened(source) as image:
+        return _decode(image, size, str(source))
+
+
+def image_sizes(path: str | os.PathLike) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(upright, stored) sizes (height, width) in px of an image file, from its header: pixels are not decoded.
+
+    Raises DataError for a file that is missing or has no image's header.
+    """
+    with _opened(path) as image:
+        stored = (image.height, image.width)
+        return (stored[::-1] if _orientation(image) in _SIDES_SWAPPED else stored), stored
+
+
+def image_size(path: str | os.PathLike) -> tuple[int, int]:
+    """(height, width) in px of an image file turned upright, from its header. Raises as `image_sizes`."""
+    return image_sizes(path)[0]
+
+
+def list_images(paths: Iterable[str | os.PathLike], extensions: tuple[str, ...] = IMAGE_EXTENSIONS) -> list[Path]:
+    """Files and the images of folders, each once, in the order given; those of a folder sorted by name.
+
+    A folder's own files with one of `extensions` (any case) are taken, not those of its subfolders, nor hidden
+    ones; a file that is named is taken whatever its extension. Raises DataError for a path that does not exist
+    and for a folder without images.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        found.update(dict.fromkeys(_images_of(path, extensions)))
+    return list(found)
+
+
+def _images_of(path: Path, extensions: tuple[str, ...]) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise DataError("missing image", path, "expected an image or a folder of images, found nothing")
+    images = sorted(
+        file
+        for file in path.iterdir()
+        if file.suffix.lower() in extensions and not file.name.startswith(".") and file.is_file()
+    )
+    if not images:
+        raise DataError("no image", path, f"expected files with one of {' '.join(extensions)} in the folder")
+    return images
+
+
+@contextmanager
+def _refused_as_data_error(name: str) -> Iterator[None]:
+    try:
+        yield
+    except DataError:
+        raise
+    except FileNotFoundError as error:
+        raise DataError("missing image", name, "no such file") from error
+    except _PILLOW_ERRORS as error:
+        raise DataError("unreadable image", name, f"{type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(
+            f"image: expected a path, a PIL image or a (H, W, 3) uint8 RGB array, got {type(path).__name__}"
+        )
+    with _refused_as_data_error(str(path)), Image.open(path) as image:
+        yield image
+
+
+def _decode(image: Image.Image, size: tuple[int, int] | None, name: str) -> np.ndarray:
+    orientation = _orientation(image)
+    stored = (image.height, image.width)
+    upright = stored[::-1] if orientation in _SIDES_SWAPPED else stored
+    if size is not None and tuple(size) not in (upright, stored):
+        raise DataError(
+            "wrong image size", name, f"expected (height, width) = {tuple(size)}, got {stored}, upright {upright}"
+        )
+    image.load()
+    if orientation in _UPRIGHT and (size is None or tuple(size) == upright):
+        image = image.transpose(_UPRIGHT[orientation])
+    return np.array(_to_rgb(image), dtype=np.uint8, order="C")
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1 to 8; 1 where there is none, or none that can be read."""
+    if image.format == "TIFF":
+        return 1  # Pillow turns TIFF images itself, and gives their upright size.
+    try:
+        # The base class's method: PNG's own decodes all pixels in search of EXIF data behind them.
+        orientation = Image.Image.getexif(image).get(_ORIENTATION_TAG, 1)
+    except _PILLOW_ERRORS:
+        return 1
+    return orientation if orientation in _UPRIGHT else 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in _MODES_16_BIT:
+        values = np.clip(np.asarray(image).astype(np.int64), 0, 0xFFFF) >> 8
+        image = Image.fromarray(values.astype(np.uint8))
+    if image.mode in _MODES_WITH_ALPHA or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    if image.mode == "F":
+        raise ValueError("expected integer pixels, got floating-point ones of unknown range")
+    return image.convert("RGB")
+
+
+def _check_array(array: np.ndarray) -> np.ndarray:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        raise ValueError(
+            f"image array: expected (H, W, 3) uint8 RGB with H, W > 0, got {array.dtype} of shape {array.shape}"
+        )
+    return np.ascontiguousarray(array)
+
+
+def _check_size(array: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+    if size is not None and array.shape[:2] != tuple(size):
+        raise DataError(
+            "wrong image size", "image in memory", f"expected (height, width) = {tuple(size)}, got {array.shape[:2]}"
+        )
+    return array

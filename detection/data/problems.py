@@ -1,0 +1,105 @@
+"""What happens to data that are not as they should be: the one policy of every reader.
+
+An item that cannot be used (an image, an object, a line of a split file) is left out and listed: ``skip``. An
+item with a fault that has one obvious remedy is mended, kept and listed: ``mend``. Nothing is changed in
+silence, and nothing stops a long run, unless the run is strict: then the first fault raises. What is wrong as
+a whole (a folder that is not there, an empty split) is a ``ValueError`` at once, strict or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+# Names of files in one line of a summary; the rest is counted.
+SUMMARY_FILES = 5
+
+
+class DataError(ValueError):
+    """One item (an image, an annotation) cannot be used.
+
+    kind: the fault in a few words, the same for all its cases. file: the file or image it is in. message: the
+    case at hand, what was expected and what came.
+    """
+
+    def __init__(self, kind: str, file: object, message: str) -> None:
+        super().__init__(kind, str(file), message)
+        self.kind = kind
+        self.file = str(file)
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.kind}: {self.message}"
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One fault that was met. action: what was done with the item. Otherwise as `DataError`."""
+
+    action: Literal["left out", "mended"]
+    kind: str
+    file: str
+    message: str
+
+
+class Problems:
+    """The faults met so far, each once, in the order they came. With ``strict`` the first one raises `DataError`.
+
+    A worker process keeps one of its own and hands back its `records`, which can be pickled.
+    """
+
+    def __init__(self, strict: bool = False) -> None:
+        self.strict = strict
+        self._records: dict[Problem, None] = {}
+
+    def skip(self, kind: str, file: object, message: str) -> None:
+        """An item is left out. Raises DataError if strict."""
+        self._add(Problem("left out", kind, str(file), message))
+
+    def mend(self, kind: str, file: object, message: str) -> None:
+        """An item was mended and is kept. Raises DataError if strict."""
+        self._add(Problem("mended", kind, str(file), message))
+
+    def skip_error(self, error: DataError) -> None:
+        """The item that raised `error` is left out. Raises DataError if strict."""
+        self.skip(error.kind, error.file, error.message)
+
+    def extend(self, records: Iterable[Problem]) -> None:
+        """Take over others' records; one that is known counts once. Raises DataError if strict and there is one."""
+        for record in records:
+            self._add(record)
+
+    def _add(self, record: Problem) -> None:
+        if self.strict:
+            raise DataError(record.kind, record.file, record.message)
+        self._records[record] = None
+
+    @property
+    def records(self) -> tuple[Problem, ...]:
+        """Every fault once, in the order of its first report."""
+        return tuple(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[Problem]:
+        return iter(self._records)
+
+    def summary(self) -> list[str]:
+        """One line of text a kind: how many were left out or mended, and the first few files' names.
+
+        Sorted, so it does not depend on the order of the reports. Empty if there was no fault.
+        """
+        groups: dict[tuple[str, str], list[Problem]] = {}
+        for record in sorted(self._records):
+            groups.setdefault((record.action, record.kind), []).append(record)
+        return [_summary_line(action, kind, records) for (action, kind), records in groups.items()]
+
+
+def _summary_line(action: str, kind: str, records: list[Problem]) -> str:
+    files = list(dict.fromkeys(record.file for record in records))
+    names = ", ".join(Path(file).name for file in files[:SUMMARY_FILES])
+    more = f" and {len(files) - SUMMARY_FILES} more" if len(files) > SUMMARY_FILES else ""
+    return f"{len(records)} {action}: {kind}: {names}{more}"

@@ -1,0 +1,155 @@
+"""The pipeline of one image in one paragraph, and a trained detector as one folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detection.data import read_image
+from detection.features import FeatureExtractor, FeatureSettings
+from detection.learning import BoxRegressors, LinearSVMs, PostprocessSettings, postprocess
+from detection.proposals import ProposalSettings, propose
+from detection.storage import file_fingerprint, read_arrays, read_yaml, write_arrays, write_text, write_yaml
+from detection.types import Detections, FeaturePyramid, Proposals
+
+FORMAT_VERSION = 1
+_DESCRIPTION = "detector.yaml"
+_CLASSES = "classes.txt"
+_SVMS = "svms.safetensors"
+_REGRESSORS = "regressors.safetensors"
+_NETWORK = "network.safetensors"
+
+
+@dataclass(frozen=True)
+class Detector:
+    """All that finding objects in a new image needs.
+
+    classes: names in the order of the labels. extractor: image to maps to vectors. svms: vectors to scores.
+    regressors: better boxes, or None. The settings say how windows are made and scores become detections.
+    notes: plain facts kept with the detector, e.g. the keys of what it was trained on.
+    """
+
+    classes: tuple[str, ...]
+    proposal_settings: ProposalSettings
+    extractor: FeatureExtractor
+    svms: LinearSVMs
+    regressors: BoxRegressors | None = None
+    postprocess_settings: PostprocessSettings = dataclasses.field(default_factory=PostprocessSettings)
+    notes: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        length = self.extractor.length(self.svms.layer)
+        if self.svms.weights.shape != (len(self.classes), length):
+            raise ValueError(
+                f"detector: expected SVM weights of {len(self.classes)} classes x {length} values of "
+                f"{self.svms.layer}, got {self.svms.weights.shape}"
+            )
+
+    def detect(self, image: Any, image_id: str = "") -> Detections:
+        """Find objects in an image: a path, a PIL image or an (H, W, 3) uint8 RGB array.
+
+        Files are turned upright by their EXIF rotation; boxes are in that frame. Returns ``Detections``,
+        labels index ``self.classes``. Raises DataError where the image cannot be read.
+        """
+        rgb = read_image(image)
+        windows = propose(image_id, rgb, self.proposal_settings)
+        pyramid = self.extractor.pyramid(image_id, rgb)
+        return self.detect_windows(windows, pyramid)
+
+    def detect_windows(self, windows: Proposals, pyramid: FeaturePyramid) -> Detections:
+        """The same from an image's windows and maps; equal to `detect` bit for bit."""
+        pool5 = self.extractor.pool(pyramid, windows.boxes)  # windows, maps -> vectors
+        features = pool5 if self.svms.layer == "pool5" else self.extractor.head(pool5)  # vectors -> fc6 or fc7
+        scores = self.svms.region_scores(features)  # vectors -> scores
+        if self.regressors is not None:
+            scores = self.regressors.refine(scores, pool5)  # scores, vectors -> better boxes
+        return postprocess(scores, pyramid.size, self.postprocess_settings)  # scores, boxes -> detections
+
+    def save(self, folder: Path | str) -> None:
+        """Write one folder that holds all that predicting needs, weights of the network too.
+
+        Each file is written atomically, the description with their fingerprints last: a folder that was not
+        finished is refused on loading.
+        """
+        folder = Path(folder)
+        write_text(folder / _CLASSES, "".join(f"{name}\n" for name in self.classes))
+        write_arrays(folder / _NETWORK, self.extractor.state(), {"format_version": str(FORMAT_VERSION)})
+        _write_part(folder / _SVMS, self.svms)
+        if self.regressors is not None:
+            _write_part(folder / _REGRESSORS, self.regressors)
+        else:
+            (folder / _REGRESSORS).unlink(missing_ok=True)
+        present = [name for name in (_CLASSES, _NETWORK, _SVMS, _REGRESSORS) if (folder / name).is_file()]
+        description = {
+            "format_version": FORMAT_VERSION,
+            "proposals": _plain(self.proposal_settings),
+            "features": _plain(self.extractor.settings),
+            "postprocess": _plain(self.postprocess_settings),
+            "notes": self.notes,
+            "files": {name: file_fingerprint(folder / name) for name in present},
+        }
+        write_yaml(folder / _DESCRIPTION, description)
+
+    @classmethod
+    def load(cls, folder: Path | str, device: str = "cpu") -> Detector:
+        """Read what `save` wrote. Raises FileNotFoundError or ValueError naming the file at fault."""
+        folder = Path(folder)
+        description = read_description(folder)
+        for name, expected in description["files"].items():
+            found = file_fingerprint(folder / name) if (folder / name).is_file() else "no file"
+            if found != expected:
+                raise ValueError(f"{folder / name}: expected fingerprint {expected} as in {_DESCRIPTION}, got {found}")
+        settings = _from_plain(FeatureSettings, description["features"])
+        state, _ = read_arrays(folder / _NETWORK)
+        return cls(
+            classes=tuple((folder / _CLASSES).read_text(encoding="utf-8").splitlines()),
+            proposal_settings=_from_plain(ProposalSettings, description["proposals"]),
+            extractor=FeatureExtractor.from_state(settings, state, device),
+            svms=LinearSVMs.from_arrays(*read_arrays(folder / _SVMS)),
+            regressors=_read_regressors(folder, description),
+            postprocess_settings=_from_plain(PostprocessSettings, description["postprocess"]),
+            notes=description["notes"],
+        )
+
+
+def read_description(folder: Path | str) -> dict[str, Any]:
+    """What ``detector.yaml`` of a saved detector says, without loading it. Raises as ``Detector.load``."""
+    path = Path(folder) / _DESCRIPTION
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no trained detector here; tools/train_svm.py makes one")
+    description = read_yaml(path)
+    version = description.get("format_version") if isinstance(description, dict) else None
+    if version != FORMAT_VERSION:
+        raise ValueError(f"{path}: expected format_version {FORMAT_VERSION}, got {version!r}")
+    return description
+
+
+def _write_part(path: Path, part: LinearSVMs | BoxRegressors) -> None:
+    arrays, metadata = part.to_arrays()
+    write_arrays(path, arrays, {"format_version": str(FORMAT_VERSION), **metadata})
+
+
+def _read_regressors(folder: Path, description: dict[str, Any]) -> BoxRegressors | None:
+    if _REGRESSORS not in description["files"]:
+        return None
+    return BoxRegressors.from_arrays(*read_arrays(folder / _REGRESSORS))
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    def plain(value):
+        return [plain(one) for one in value] if isinstance(value, (tuple, list)) else value
+
+    return {name: plain(value) for name, value in dataclasses.asdict(settings).items()}
+
+
+def _from_plain(kind: type, values: dict[str, Any]) -> Any:
+    def tupled(value):
+        return tuple(tupled(one) for one in value) if isinstance(value, list) else value
+
+    names = {one.name for one in dataclasses.fields(kind)}
+    unknown = sorted(set(values) - names)
+    if unknown:
+        raise ValueError(f"{_DESCRIPTION}: expected the keys of {kind.__name__}, got {', '.join(unknown)}")
+    return kind(**{name: tupled(value) for name, value in values.items()})

@@ -1,0 +1,115 @@
+"""The immutable result of an evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, Matches
+from detection.evaluation.settings import EvaluationSettings
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ClassEvaluation:
+    """One class.
+
+    ap: average precision in [0, 1], None where the class has no object that counts. objects: how many
+    count. difficult: how many are marked difficult, whatever the settings make of them. scores, precision,
+    recall: (M,) float32, float64, float64, after each detection that is not ignored, surest first; the
+    recall is NaN without objects. matches: what became of every detection.
+    """
+
+    name: str
+    ap: float | None
+    objects: int
+    difficult: int
+    scores: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    matches: Matches
+
+    def __post_init__(self) -> None:
+        for array in (self.scores, self.precision, self.recall):
+            array.flags.writeable = False
+
+    @property
+    def detections(self) -> int:
+        """All detections of the class, the ignored ones too."""
+        return len(self.matches.outcomes)
+
+    @property
+    def true_positives(self) -> int:
+        """Objects found."""
+        return int((self.matches.outcomes == TRUE_POSITIVE).sum())
+
+    @property
+    def ignored(self) -> int:
+        """Detections on difficult objects, which count neither way."""
+        return int((self.matches.outcomes == IGNORED).sum())
+
+    @property
+    def false_positives(self) -> int:
+        """Detections that found no object, or one that a surer detection had found (`duplicates`)."""
+        return self.detections - self.true_positives - self.ignored
+
+    @property
+    def duplicates(self) -> int:
+        """Those of the false positives that lie on an object already found."""
+        return self.false_positives - int((self.matches.outcomes == FALSE_POSITIVE).sum())
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that one pass of matching tells.
+
+    per_class: in the order of the class list. images: how many were annotated. images_without_detections:
+    how many of them have none. warnings: what a reader of the figure should know, one sentence each.
+    """
+
+    settings: EvaluationSettings
+    per_class: tuple[ClassEvaluation, ...]
+    images: int
+    images_without_detections: int
+    warnings: tuple[str, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class list."""
+        return tuple(one.name for one in self.per_class)
+
+    @property
+    def mean_ap(self) -> float | None:
+        """Mean of the AP over the classes with objects, in [0, 1]; None where no class has one."""
+        known = [one.ap for one in self.per_class if one.ap is not None]
+        return float(np.mean(known)) if known else None
+
+    @property
+    def detections(self) -> int:
+        """All detections in annotated images."""
+        return sum(one.detections for one in self.per_class)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for a JSON file: fractions in [0, 1], None where a class has no object."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "metric": self.settings.metric,
+            "mAP": self.mean_ap,
+            "per_class": {one.name: one.ap for one in self.per_class},
+            "settings": asdict(self.settings),
+            "counts": {
+                "images": self.images,
+                "images_without_detections": self.images_without_detections,
+                "detections": self.detections,
+                "per_class": {one.name: _counts(one) for one in self.per_class},
+            },
+            "warnings": list(self.warnings),
+        }
+
+
+def _counts(one: ClassEvaluation) -> dict[str, int]:
+    keys = ("objects", "difficult", "detections", "true_positives", "false_positives", "duplicates", "ignored")
+    return {key: getattr(one, key) for key in keys}

@@ -1,0 +1,92 @@
+"""The convolutional part of a network, cut after the last stage in use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
+from detection.features.fusion import fuse
+from detection.features.networks import (
+    cut_network,
+    load_weights,
+    measure_shapes,
+    network_spec,
+    random_state,
+    select_state,
+    state_names,
+)
+from detection.features.receptive import measure_offsets
+from detection.storage import fingerprint
+
+
+class Backbone(nn.Module):
+    """A frozen network: a batch of normalised images -> the maps of its stages in use.
+
+    name: see ``FeatureSettings.backbone``. strides: (T,) px. channels: (T,). offsets: (T, 2) float64 (y, x):
+    the centre of cell (i, j) of stage t lies at offsets[t] + strides[t] * (i, j) in continuous px of the
+    input. mean, std: of each RGB channel in grey levels 0..255; the input is (rgb - mean) / std.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        strides: tuple[int, ...],
+        state: Mapping[str, np.ndarray],
+        device: str = "cpu",
+        offsets: np.ndarray | None = None,
+        fused: bool = True,
+    ) -> None:
+        """Build from weights at hand: nothing is downloaded.
+
+        state: the network's state dict as float32 arrays, whole or as `state()` gave it. offsets: as a
+        backbone of the same name and strides told them, or None to measure them. fused: fold batch norms
+        (the same function with less work). Raises ValueError for an unknown name or stride, or a state dict
+        that does not fit.
+        """
+        super().__init__()
+        spec = network_spec(name)
+        cut = cut_network(spec, tuple(strides))
+        self.name, self.strides = name, tuple(int(stride) for stride in strides)
+        self.mean, self.std = spec.mean, spec.std
+        whole = set(spec.network.state_dict())
+        self._state = select_state(state, state_names(cut), whole, f"weights of {name!r}")
+        cut = cut.to_empty(device="cpu")
+        cut.load_state_dict({key: torch.from_numpy(value) for key, value in self._state.items()}, strict=False)
+        cut.requires_grad_(False)
+        self.offsets = measure_offsets(cut, self.strides) if offsets is None else np.asarray(offsets, np.float64)
+        self.network = (fuse(cut) if fused else cut).to(device, memory_format=torch.channels_last)
+        shapes = measure_shapes(name, self.strides, self.network)
+        self.channels = tuple(channels for channels, _ in shapes)
+        self.eval()
+
+    @classmethod
+    def from_weights(cls, name: str, strides: tuple[int, ...], weights: str, seed: int = 0, **options) -> Backbone:
+        """Build with the weights that `weights` names (see ``FeatureSettings.weights``)."""
+        if weights == "random":
+            state = random_state(cut_network(network_spec(name), tuple(strides)), seed)
+        else:
+            state = load_weights(name, weights)
+        return cls(name, strides, state, **options)
+
+    @torch.inference_mode()
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """(N, 3, H, W) float32 normalised -> T maps (N, C_t, h_t, w_t) float32, h_t = H / stride_t (alexnet: - 1).
+
+        H and W must be multiples of the largest stride, else ValueError: offsets are constant only then.
+        """
+        multiple = max(self.strides)
+        if images.shape[2] % multiple or images.shape[3] % multiple:
+            raise ValueError(f"backbone: expected sides that are multiples of {multiple}, got {tuple(images.shape)}")
+        return self.network(images.contiguous(memory_format=torch.channels_last))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that `Backbone` needs to be built again, as float32 arrays: the weights before folding."""
+        return dict(self._state)
+
+    @property
+    def weights_fingerprint(self) -> str:
+        """16 hex digits of the weights in use."""
+        return fingerprint(self._state)

@@ -1,0 +1,180 @@
+"""Image -> maps -> vectors of windows, as one object that holds the networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from detection.features.backbone import Backbone
+from detection.features.head import Head, check_head_settings
+from detection.features.networks import load_weights
+from detection.features.resize import network_input, normalise
+from detection.features.settings import FeatureSettings
+from detection.features.spp import pool_into, pooled_length
+from detection.geometry import choose_scale, project_to_cells, resize_scale
+from detection.types import FeaturePyramid, RegionFeatures
+
+_BACKBONE, _HEAD, _OFFSETS = "backbone.", "head.", "backbone_offsets"
+
+
+class FeatureExtractor:
+    """The features of images and windows under one `FeatureSettings`. Calling it changes nothing.
+
+    backbone: with the settings' stages. head: for the layers fc6 and fc7, else None. device: where the
+    networks run; maps and vectors are NumPy arrays.
+    """
+
+    def __init__(
+        self, settings: FeatureSettings, backbone: Backbone, head: Head | None = None, device: str = "cpu"
+    ) -> None:
+        """Raises ValueError where backbone, head and settings do not belong together."""
+        if backbone.strides != tuple(settings.stages):
+            raise ValueError(f"stages: settings say {tuple(settings.stages)}, the backbone has {backbone.strides}")
+        if settings.layer != "pool5" and head is None:
+            raise ValueError(f"layer: {settings.layer} needs a head, got none")
+        check_head_settings(settings)
+        self.settings, self.device = settings, device
+        self.backbone, self.pooled_head = backbone.to(device), None if head is None else head.to(device)
+
+    @classmethod
+    def from_settings(cls, settings: FeatureSettings, device: str = "cpu") -> FeatureExtractor:
+        """Build with the weights the settings name; what this raises see ``networks.load_weights``."""
+        check_head_settings(settings)
+        if settings.weights == "random":
+            backbone = Backbone.from_weights(settings.backbone, settings.stages, "random", settings.seed, device=device)
+            head = None if settings.layer == "pool5" else Head.random(settings, backbone.channels[-1])
+            return cls(settings, backbone, head, device)
+        state = load_weights(settings.backbone, settings.weights)
+        backbone = Backbone(settings.backbone, settings.stages, state, device)
+        head = None if settings.layer == "pool5" else Head.from_network(settings, backbone.channels[-1], state)
+        return cls(settings, backbone, head, device)
+
+    @classmethod
+    def from_state(
+        cls, settings: FeatureSettings, state: Mapping[str, np.ndarray], device: str = "cpu"
+    ) -> FeatureExtractor:
+        """Build from what `state` gave, without any weights from elsewhere."""
+        backbone = Backbone(
+            settings.backbone, settings.stages, _part(state, _BACKBONE), device, offsets=state[_OFFSETS]
+        )
+        head = None if settings.layer == "pool5" else Head(settings, backbone.channels[-1], _part(state, _HEAD))
+        return cls(settings, backbone, head, device)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that `from_state` needs beside the settings: float32 arrays, the offsets float64."""
+        state = {_BACKBONE + name: value for name, value in self.backbone.state().items()}
+        state[_OFFSETS] = self.backbone.offsets
+        if self.pooled_head is not None:
+            state |= {_HEAD + name: value for name, value in self.pooled_head.state().items()}
+        return state
+
+    def length(self, layer: str | None = None) -> int:
+        """Length D of a vector of `layer` (default: the settings')."""
+        layer = layer or self.settings.layer
+        if layer == "pool5":
+            return sum(pooled_length(channels, self.settings.levels) for channels in self.backbone.channels)
+        return self._head_for(layer).length(layer)
+
+    def scales(self, size: tuple[int, int]) -> np.ndarray:
+        """(S,) float64 resized px per image px for an image of `size` (height, width)."""
+        return image_scales(size, self.settings)
+
+    def pyramid(self, image_id: str, rgb: np.ndarray) -> FeaturePyramid:
+        """The maps of an image: (H, W, 3) uint8 RGB -> S x T maps (C, h, w) float16.
+
+        Rounded to float16 here already, so that maps from the cache are equal. Every scale is a batch of its
+        own: what runs beside it cannot change its last bits.
+        """
+        rgb = np.asarray(rgb)
+        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+            raise ValueError(f"image {image_id!r}: expected (H, W, 3) uint8 RGB, got {rgb.dtype} of shape {rgb.shape}")
+        size = (int(rgb.shape[0]), int(rgb.shape[1]))
+        scales = self.scales(size)
+        normalised = normalise(rgb, self.backbone.mean, self.backbone.std)
+        return FeaturePyramid(
+            image_id=image_id,
+            size=size,
+            maps=tuple(self._maps(image_id, normalised, float(scale)) for scale in scales),
+            scales=scales,
+            strides=np.array(self.backbone.strides, np.int64),
+            offsets=self.backbone.offsets.copy(),
+        )
+
+    def _maps(self, image_id: str, normalised: np.ndarray, scale: float) -> tuple[np.ndarray, ...]:
+        values = network_input(normalised, scale, max(self.backbone.strides))
+        # A contiguous (1, H, W, 3) array is a channels_last tensor (1, 3, H, W).
+        images = torch.from_numpy(values).permute(0, 3, 1, 2).to(self.device)
+        maps = [one[0].to(torch.float16).contiguous() for one in self.backbone(images)]
+        if not all(bool(one.isfinite().all()) for one in maps):
+            raise ValueError(f"maps of image {image_id!r}: expected finite float16, got values beyond its range")
+        return tuple(one.cpu().numpy() for one in maps)
+
+    def pool(self, pyramid: FeaturePyramid, boxes: np.ndarray, out: np.ndarray | None = None) -> RegionFeatures:
+        """Pooled vectors of windows: boxes (R, 4) float32, image frame -> values (R, D) float32, layer "pool5".
+
+        Each window is pooled from the scale that ``geometry.choose_scale`` gives it; order of a vector: see
+        ``detection.features.spp``. out: (>= R, D) float32 array to write to, to be spared fresh memory; the
+        values are then a view of it. Raises ValueError where the pyramid is not of this backbone.
+        """
+        settings = self.settings
+        self._check(pyramid)
+        boxes = np.asarray(boxes)
+        values = np.empty((len(boxes), self.length("pool5")), np.float32) if out is None else out[: len(boxes)]
+        chosen = choose_scale(boxes, pyramid.scales, settings.target_area)
+        for index, (scale, maps) in enumerate(zip(pyramid.scales, pyramid.maps, strict=True)):
+            rows = np.flatnonzero(chosen == index)
+            start = 0
+            for stride, offset, one in zip(pyramid.strides, pyramid.offsets, maps, strict=True):
+                map_size = (one.shape[1], one.shape[2])
+                cells = project_to_cells(boxes[rows], float(scale), int(stride), offset, pyramid.size, map_size)
+                pool_into(np.asarray(one), cells, settings.levels, rows, values, start)
+                start += pooled_length(one.shape[0], settings.levels)
+        self._finish(values)
+        return RegionFeatures(pyramid.image_id, boxes, values, "pool5")
+
+    def _check(self, pyramid: FeaturePyramid) -> None:
+        strides = tuple(int(stride) for stride in pyramid.strides)
+        channels = {tuple(one.shape[0] for one in maps) for maps in pyramid.maps}
+        if strides != self.backbone.strides or channels != {self.backbone.channels}:
+            raise ValueError(
+                f"maps of image {pyramid.image_id!r}: expected strides {self.backbone.strides} and channels "
+                f"{self.backbone.channels}, got {strides} and {sorted(channels)}"
+            )
+
+    def _finish(self, values: np.ndarray) -> None:
+        settings = self.settings
+        if settings.pool_floor is not None:
+            np.maximum(values, np.float32(settings.pool_floor), out=values)
+        if settings.stage_weights is not None:
+            lengths = [pooled_length(channels, settings.levels) for channels in self.backbone.channels]
+            values *= np.repeat(np.array(settings.stage_weights, np.float32), lengths)
+
+    def head(self, regions: RegionFeatures, layer: str | None = None) -> RegionFeatures:
+        """Pooled vectors -> "fc6" or "fc7" (default: the settings' layer). Raises ValueError without a head."""
+        layer = layer or self.settings.layer
+        if regions.layer != "pool5":
+            raise ValueError(f"image {regions.image_id!r}: expected pool5 vectors, got {regions.layer}")
+        values = self._head_for(layer)(regions.values, layer)
+        return RegionFeatures(regions.image_id, regions.boxes, values, layer)
+
+    def _head_for(self, layer: str) -> Head:
+        if layer not in ("fc6", "fc7") or self.pooled_head is None:
+            raise ValueError(f"layer: {layer} is not on offer, settings say layer {self.settings.layer}")
+        return self.pooled_head
+
+    def regions(self, pyramid: FeaturePyramid, boxes: np.ndarray, layer: str | None = None) -> RegionFeatures:
+        """The vectors of windows at `layer` (default: the settings'); see `pool` and `head`."""
+        layer = layer or self.settings.layer
+        pooled = self.pool(pyramid, boxes)
+        return pooled if layer == "pool5" else self.head(pooled, layer)
+
+
+def image_scales(size: tuple[int, int], settings: FeatureSettings) -> np.ndarray:
+    """(S,) float64 resized px per image px for an image of `size` (height, width) in px."""
+    return np.array([resize_scale(size, side, settings.max_long_side) for side in settings.short_sides], np.float64)
+
+
+def _part(state: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

@@ -1,0 +1,125 @@
+"""Spatial pyramid pooling of windows (SPP-net paper, section 2.2).
+
+Order of a pooled vector: level by level as the levels are listed; within a level channel by channel; within
+a channel bin by bin, rows from the top, each from the left. It is the order of the paper's released fc6, and
+for one level n that of a flattened (C, n, n) map. Where several stages are pooled and joined, stage by stage
+in rising stride, each in that order.
+
+Bin i of n over w cells holds cells floor(i w / n) to ceil((i + 1) w / n) - 1; a window with fewer cells than
+bins has bins that share cells, and no bin is empty. Negative zeros become zeros, so that a maximum has one
+value on every path.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from detection.features._kernels import pool_windows, range_maxima, unique_cells
+
+# Cells are packed into 16 bits each to find equal windows.
+_MAX_SIDE = 2**15
+
+
+def pooled_length(channels: int, levels: tuple[int, ...]) -> int:
+    """Length of the vector of one stage: C times the number of bins."""
+    return channels * sum(n * n for n in levels)
+
+
+def spatial_pyramid_pool(feature_map: Any, cells: Any, levels: tuple[int, ...]) -> Any:
+    """Maximum of every bin of every window's spatial pyramid.
+
+    feature_map: (C, h, w) float32 array or tensor. cells: (R, 4) int x1, y1, x2, y2, half-open, inside the
+    map, at least one cell each. levels: n stands for n x n bins, e.g. (6, 3, 2, 1). Returns
+    (R, C * bins) float32 in the order of this module's docstring: an array for an array, a tensor on the
+    same device, differentiable in the map, for a tensor. Raises ValueError for cells outside the map.
+    """
+    if hasattr(feature_map, "detach"):
+        from detection.features.spp_torch import pool_tensor
+
+        return pool_tensor(feature_map, cells, tuple(levels))
+    feature_map = np.asarray(feature_map)
+    if feature_map.ndim != 3 or feature_map.dtype != np.float32:
+        raise ValueError(
+            f"spatial_pyramid_pool: expected a (C, h, w) float32 map, got {feature_map.dtype} {feature_map.shape}"
+        )
+    cells = np.asarray(cells)
+    out = np.empty((len(cells), pooled_length(len(feature_map), levels)), np.float32)
+    pool_into(feature_map, cells, levels, np.arange(len(cells)), out, 0)
+    return out
+
+
+def check_cells(cells: np.ndarray, map_size: tuple[int, int]) -> None:
+    """Raise ValueError unless every row of (R, 4) cells holds at least one cell and lies in the map."""
+    if cells.ndim != 2 or cells.shape[1] != 4 or cells.dtype.kind not in "iu":
+        raise ValueError(f"cells: expected integers of shape (R, 4), got {cells.dtype} of shape {cells.shape}")
+    height, width = map_size
+    bad = (cells[:, :2] < 0).any(axis=1) | (cells[:, 2:] <= cells[:, :2]).any(axis=1)
+    bad |= (cells[:, 2] > width) | (cells[:, 3] > height)
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f"cells: expected x1 < x2 <= {width} and y1 < y2 <= {height}, all >= 0, "
+            f"got {cells[row].tolist()} in row {row}"
+        )
+
+
+def check_levels(levels: tuple[int, ...]) -> None:
+    """Raise ValueError unless there is a level and all are integers above 0."""
+    if not levels or not all(isinstance(n, (int, np.integer)) and n > 0 for n in levels):
+        raise ValueError(f"levels: expected at least one integer above 0, got {levels!r}")
+
+
+def pool_into(
+    feature_map: np.ndarray,
+    cells: np.ndarray,
+    levels: tuple[int, ...],
+    rows: np.ndarray,
+    out: np.ndarray,
+    start: int,
+) -> None:
+    """`spatial_pyramid_pool` of a float16 or float32 array into out[rows, start : start + C * bins].
+
+    rows: (R,) int, the row of `out` of each window. Windows on the same cells are computed once.
+    """
+    channels, height, width = feature_map.shape
+    check_levels(levels)
+    check_cells(cells, (height, width))
+    if max(height, width) > _MAX_SIDE:
+        raise ValueError(f"feature map: expected sides up to {_MAX_SIDE} cells, got {(height, width)}")
+    if len(cells) == 0:
+        return
+    cells = np.ascontiguousarray(cells, dtype=np.int32)
+    sides = (cells[:, 2:] - cells[:, :2]).max(axis=0)
+    coarsest = min(n for n, parent in zip(levels, _parents(levels), strict=True) if parent < 0)
+    row_powers, column_powers = (_powers(int(side), coarsest) for side in sides[::-1])
+    channels_last = np.empty((height, width, channels), np.float32)
+    np.add(feature_map.transpose(1, 2, 0), np.float32(0), out=channels_last)
+    tables = range_maxima(channels_last, row_powers, column_powers)
+    pool_windows(
+        tables,
+        cells,
+        unique_cells(cells),
+        np.ascontiguousarray(rows, dtype=np.int64),
+        np.array(levels, dtype=np.int64),
+        np.array(_parents(levels), dtype=np.int64),
+        out,
+        start,
+    )
+
+
+def _powers(side: int, level: int) -> int:
+    """How many powers of two the range maxima need for bins of `level` over windows of up to `side` cells."""
+    # A bin starts within a cell and ends within one, so it spans at most this many.
+    longest = min(side, side // level + 2)
+    return longest.bit_length()
+
+
+def _parents(levels: tuple[int, ...]) -> tuple[int, ...]:
+    """For each level the index of the smallest larger one it divides, or -1."""
+    parents = []
+    for n in levels:
+        finer = [(m, k) for k, m in enumerate(levels) if m > n and m % n == 0]
+        parents.append(min(finer)[1] if finer else -1)
+    return tuple(parents)

@@ -1,0 +1,153 @@
+"""Compiled kernels of learning: products of float32 rows and dual coordinate descent.
+
+Only sums of products may be reassociated (for SIMD). No loop is peeled for alignment and no thread is
+started, so a result depends on its operands alone, never on where they lie, on how many rows or classes
+there are besides, or on the number of threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+# Rows and classes whose products share their loads; eight sums fit the registers of AVX2.
+ROW_BLOCK = 2
+CLASS_BLOCK = 4
+
+_SUMS = {"reassoc", "contract", "nsz"}
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_SUMS)
+def _dot(row, weights):
+    total = np.float32(0)
+    for k in range(row.shape[0]):
+        total += row[k] * weights[k]
+    return total
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_SUMS)
+def _axpy(factor, row, weights):
+    for k in range(row.shape[0]):
+        weights[k] += factor * row[k]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_SUMS)
+def _dot_block(first, second, w0, w1, w2, w3, out):
+    """Eight products of two rows and four weight vectors into out (2, 4)."""
+    a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = np.float32(0)
+    for k in range(first.shape[0]):
+        x, y = first[k], second[k]
+        p0, p1, p2, p3 = w0[k], w1[k], w2[k], w3[k]
+        a0 += x * p0
+        a1 += x * p1
+        a2 += x * p2
+        a3 += x * p3
+        b0 += y * p0
+        b1 += y * p1
+        b2 += y * p2
+        b3 += y * p3
+    out[0, 0], out[0, 1], out[0, 2], out[0, 3] = a0, a1, a2, a3
+    out[1, 0], out[1, 1], out[1, 2], out[1, 3] = b0, b1, b2, b3
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def products(values, weights, out):
+    """out[r, c] = values[r] . weights[c]; (R, D), (C, D), (R, C) float32, C a multiple of CLASS_BLOCK.
+
+    Every product takes the same path of additions: a last odd row is computed twice rather than otherwise.
+    """
+    block = np.empty((ROW_BLOCK, CLASS_BLOCK), np.float32)
+    rows = values.shape[0]
+    for r in range(0, rows, ROW_BLOCK):
+        s = min(r + 1, rows - 1)
+        for c in range(0, weights.shape[0], CLASS_BLOCK):
+            _dot_block(values[r], values[s], weights[c], weights[c + 1], weights[c + 2], weights[c + 3], block)
+            for j in range(CLASS_BLOCK):
+                out[s, c + j] = block[1, j]
+                out[r, c + j] = block[0, j]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def row_products(values, rows, weights, out):
+    """out[i] = values[rows[i]] . weights; (M, D) float32, (N,) int64, (D,) float32, (N,) float32."""
+    for i in range(rows.shape[0]):
+        out[i] = _dot(values[rows[i]], weights)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def combine_rows(values, rows, factors, out):
+    """Weighted sum of rows: out = sum_i factors[i] values[rows[i]]; factors (N,) float64, out (D,) float64."""
+    out[:] = 0
+    for i in range(rows.shape[0]):
+        if factors[i] != 0:
+            _axpy(factors[i], values[rows[i]], out)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _shuffle(active, count, state):
+    """Fisher-Yates with xorshift64*; state (1,) uint64, never 0."""
+    for i in range(count - 1, 0, -1):
+        x = state[0]
+        x ^= x >> np.uint64(12)
+        x ^= x << np.uint64(25)
+        x ^= x >> np.uint64(27)
+        state[0] = x
+        high = (x * np.uint64(0x2545F4914F6CDD1D)) >> np.uint64(32)
+        j = np.int64((high * np.uint64(i + 1)) >> np.uint64(32))
+        active[i], active[j] = active[j], active[i]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def descend(
+    values, rows, signs, upper, diagonal, curvature, bias_unit, alphas, weights, bias, active, state, goal, cap, limit
+):
+    """Dual coordinate descent with shrinking (Hsieh et al. 2008, algorithm 3) over the samples in `active`.
+
+    values: (M, D) float32; rows: (N,) int64, the row of each sample. signs, upper, diagonal, curvature: (N,)
+    float32, where curvature is the diagonal of the dual's Hessian, 0 where it is yet to be computed.
+    alphas (N,) float32, weights (D,)
+    float32, bias (1,) float64 (weight of the constant feature `bias_unit`) and active (n,) int64 change in
+    place. Stops when the projected gradients of the samples still active span less than `goal`, or after
+    `limit` passes. A sample at a bound is left out once its gradient passes the last pass's extreme or `cap`.
+    Returns the number of passes.
+    """
+    count = active.shape[0]
+    zero = np.float32(0)
+    old_high, old_low = cap, -cap
+    for done in range(1, limit + 1):
+        _shuffle(active, count, state)
+        high, low = -np.inf, np.inf
+        position = 0
+        while position < count:
+            i = active[position]
+            alpha, top, sign = alphas[i], upper[i], signs[i]
+            row = values[rows[i]]
+            score = _dot(row, weights) + np.float32(bias_unit * bias[0])
+            gradient = sign * score - np.float32(1) + diagonal[i] * alpha
+            projected = gradient
+            shrink = False
+            if alpha == zero:
+                shrink = gradient > old_high
+                projected = min(gradient, zero)
+            elif alpha == top:
+                shrink = gradient < old_low
+                projected = max(gradient, zero)
+            if shrink:
+                count -= 1
+                active[position], active[count] = active[count], active[position]
+                continue
+            high, low = max(high, projected), min(low, projected)
+            if projected != zero:
+                if curvature[i] == zero:
+                    curvature[i] = _dot(row, row) + np.float32(bias_unit * bias_unit) + diagonal[i]
+                alphas[i] = min(max(alpha - gradient / curvature[i], zero), top)
+                step = (alphas[i] - alpha) * sign
+                if step != zero:
+                    _axpy(step, row, weights)
+                    bias[0] += step * bias_unit
+            position += 1
+        if count == 0 or high - low <= goal:
+            return done
+        old_high = min(high, cap) if high > 0 else cap
+        old_low = max(low, -cap) if low < 0 else -cap
+    return limit

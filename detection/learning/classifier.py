@@ -1,0 +1,96 @@
+"""The trained linear SVMs of all classes, as an object that scores windows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from detection.learning import _kernels
+from detection.types import RegionFeatures, RegionScores, check_array
+
+FORMAT_VERSION = 1
+
+
+def block_products(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(R, D) float32 times (C, D) float32 -> (R, C) float32, C a multiple of `_kernels.CLASS_BLOCK`.
+
+    An element depends on its row and its weights alone, bit for bit: neither on the other rows and classes
+    nor on threads. (A BLAS product changes in the last bits with its shape.)
+    """
+    out = np.empty((len(values), len(weights)), np.float32)
+    _kernels.products(np.ascontiguousarray(values), weights, out)
+    return out
+
+
+def padded(weights: np.ndarray) -> np.ndarray:
+    """(C, D) float32 with zero rows added up to a multiple of `_kernels.CLASS_BLOCK`."""
+    missing = -len(weights) % _kernels.CLASS_BLOCK
+    return np.concatenate([weights, np.zeros((missing, weights.shape[1]), np.float32)])
+
+
+def check_regions(regions: RegionFeatures, layer: str, length: int, what: str) -> None:
+    """Raise ValueError unless the features are of the layer and length that `what` was trained on."""
+    found = (regions.layer, regions.values.shape[1])
+    if found != (layer, length):
+        raise ValueError(
+            f"{what}, image {regions.image_id!r}: expected features of layer {layer!r} and length {length}, "
+            f"got layer {found[0]!r} and length {found[1]}"
+        )
+
+
+def check_format(metadata: Mapping[str, str], kind: str) -> None:
+    """Raise ValueError unless `metadata` is that of a `kind` in a version this program reads."""
+    found = (metadata.get("kind"), metadata.get("format_version"))
+    if found != (kind, str(FORMAT_VERSION)):
+        raise ValueError(f"expected kind {kind!r} in format_version '{FORMAT_VERSION}', got {found}")
+
+
+@dataclass(frozen=True)
+class LinearSVMs:
+    """One linear SVM a class.
+
+    weights: (L, D) float32 for features as they come: any scale is folded in. biases: (L,) float32.
+    trained: (L,) bool. layer: the features' layer.
+    """
+
+    weights: np.ndarray
+    biases: np.ndarray
+    trained: np.ndarray
+    layer: str
+    _padded: np.ndarray = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_array(self.weights, "float32", (None, None), "SVM weights", "(none)")
+        check_array(self.biases, "float32", (len(self.weights),), "SVM biases", "(none)")
+        check_array(self.trained, "bool", (len(self.weights),), "SVM trained", "(none)")
+        object.__setattr__(self, "_padded", padded(self.weights))
+
+    def score(self, regions: RegionFeatures) -> np.ndarray:
+        """Margins (R, L) float32; -inf for a class that was not trained, which `postprocess` drops.
+
+        Raises ValueError if the features' layer or length is not the one trained on. A window's score for a
+        class is the same, bit for bit, whatever other windows and classes are scored with it.
+        """
+        check_regions(regions, self.layer, self.weights.shape[1], "SVMs")
+        scores = block_products(regions.values, self._padded)[:, : len(self.weights)] + self.biases
+        scores[:, ~self.trained] = -np.inf
+        return scores
+
+    def region_scores(self, regions: RegionFeatures) -> RegionScores:
+        """`score` as a record; every class has the window's own box."""
+        scores = self.score(regions)
+        boxes = np.repeat(regions.boxes[:, None, :], scores.shape[1], axis=1)
+        return RegionScores(image_id=regions.image_id, boxes=boxes, scores=scores)
+
+    def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+        """(arrays, metadata) for ``storage.write_arrays``."""
+        arrays = {"weights": self.weights, "biases": self.biases, "trained": self.trained}
+        return arrays, {"kind": "linear_svms", "format_version": str(FORMAT_VERSION), "layer": self.layer}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> LinearSVMs:
+        """The inverse of `to_arrays`. Raises ValueError for another kind or version."""
+        check_format(metadata, "linear_svms")
+        return cls(arrays["weights"], arrays["biases"], arrays["trained"], metadata["layer"])

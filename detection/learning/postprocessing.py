@@ -1,0 +1,74 @@
+"""From every class's score and box for every window to the detections of an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from detection.geometry import clip, nms
+from detection.types import Detections, RegionScores
+
+# NMS first looks at this many boxes a detection asked for, and at twice as many while too few survive.
+_BOXES_PER_DETECTION = 4
+
+
+@dataclass(frozen=True)
+class PostprocessSettings:
+    """What becomes of scored windows.
+
+    Args:
+        nms_iou: a box is dropped if its IoU with a better one of its class is above this (R-CNN report,
+            section 2.2: learned threshold; rcnn_test.m and spp_test.m: 0.3).
+        max_per_class: detections kept an image and class, the best (R-CNN rcnn_test.m: 100).
+        min_score: windows scored below this are dropped before NMS; null keeps all, as mAP wants (R-CNN; the
+            released SPP-net spp_test.m: -1.5, its demo: -0.5). SVM margin.
+    """
+
+    nms_iou: float = 0.3
+    max_per_class: int = 100
+    min_score: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.nms_iou <= 1:
+            raise ValueError(f"postprocess.nms_iou: expected 0 .. 1, got {self.nms_iou}")
+        if self.max_per_class < 1:
+            raise ValueError(f"postprocess.max_per_class: expected >= 1, got {self.max_per_class}")
+
+
+def postprocess(
+    region_scores: RegionScores, size: tuple[int, int], settings: PostprocessSettings | None = None
+) -> Detections:
+    """Clip to the image, drop empty boxes, suppress per class, keep the best, join all classes.
+
+    size: (height, width) of the image in px. Scores that are not finite (untrained classes) are dropped.
+    Equal scores keep the order of windows within a class and of classes between them.
+    """
+    settings = settings or PostprocessSettings()
+    scores = region_scores.scores
+    boxes = clip(region_scores.boxes, size)
+    usable = np.isfinite(scores) & (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
+    if settings.min_score is not None:
+        usable &= scores >= settings.min_score
+    kept = [_best_of_class(boxes[:, c], scores[:, c], usable[:, c], settings) for c in range(scores.shape[1])]
+    windows = np.concatenate([*kept, np.zeros(0, np.int64)])
+    labels = np.repeat(np.arange(len(kept)), [len(one) for one in kept])
+    order = np.argsort(-scores[windows, labels], kind="stable")
+    windows, labels = windows[order], labels[order]
+    return Detections(region_scores.image_id, boxes[windows, labels], scores[windows, labels], labels)
+
+
+def _best_of_class(boxes, scores, usable, settings: PostprocessSettings) -> np.ndarray:
+    """Windows (K,) kept for one class, best first.
+
+    NMS is greedy, so its result on the best boxes begins its result on all: few need to be looked at.
+    """
+    candidates = np.flatnonzero(usable)
+    candidates = candidates[np.argsort(-scores[candidates], kind="stable")]
+    count = settings.max_per_class * _BOXES_PER_DETECTION
+    while True:
+        best = candidates[:count]
+        kept = best[nms(boxes[best], scores[best], settings.nms_iou)]
+        if len(kept) >= settings.max_per_class or count >= len(candidates):
+            return kept[: settings.max_per_class]
+        count *= 2

@@ -1,0 +1,117 @@
+"""What training reads, image by image, and the mean feature norm measured on the way."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from detection.types import RegionFeatures, check_array
+
+
+@dataclass(frozen=True)
+class TrainingRegions:
+    """One training image: what is needed of it to learn.
+
+    windows: features of its proposals, never of ground truth (R, D). objects: features of its ground-truth
+    boxes (G, D). labels: (G,) int64. difficult: (G,) bool. No window and no object are ordinary.
+    """
+
+    windows: RegionFeatures
+    objects: RegionFeatures
+    labels: np.ndarray
+    difficult: np.ndarray
+
+    def __post_init__(self) -> None:
+        image_id, count = self.objects.image_id, len(self.objects.boxes)
+        check_array(self.labels, "int64", (count,), "labels", image_id)
+        check_array(self.difficult, "bool", (count,), "difficult", image_id)
+        found = (self.windows.image_id, self.windows.layer, self.windows.values.shape[1])
+        expected = (image_id, self.objects.layer, self.objects.values.shape[1])
+        if found != expected:
+            raise ValueError(
+                f"training regions of image {image_id!r}: expected windows and objects of one image, layer and "
+                f"length, got objects {expected} and windows {found}"
+            )
+
+    @property
+    def image_id(self) -> str:
+        """The image both records are of."""
+        return self.objects.image_id
+
+
+# Called once a pass; yields the images in the same order each time.
+Stream = Callable[[], Iterable[TrainingRegions]]
+
+
+@dataclass(frozen=True)
+class NormSettings:
+    """How features are brought to one scale: their mean L2 norm on a sample of windows becomes `target`.
+
+    Args:
+        target: mean norm after scaling; SVM and ridge penalties are tuned to it. R-CNN rcnn_train.m: 20.
+        images: number of images in the sample. R-CNN rcnn_feature_stats.m: 200.
+        windows: number of windows drawn from each of them. R-CNN rcnn_feature_stats.m: 200.
+        seed: of the sample. R-CNN rcnn_feature_stats.m: 3 (another generator, so another sample).
+    """
+
+    target: float = 20.0
+    images: int = 200
+    windows: int = 200
+    seed: int = 3
+
+    def __post_init__(self) -> None:
+        for key in ("target", "images", "windows"):
+            if not getattr(self, key) > 0:
+                raise ValueError(f"norm.{key}: expected > 0, got {getattr(self, key)}")
+        if self.seed < 0:
+            raise ValueError(f"norm.seed: expected >= 0, got {self.seed}")
+
+
+def norm_sample_images(count: int, settings: NormSettings) -> np.ndarray:
+    """Positions, rising, of the images among the first `count` whose windows `NormSample` will use.
+
+    A stream whose windows are costly may leave the others' windows out where only the norm is asked for.
+    """
+    return np.sort(np.random.default_rng(settings.seed).random(count).argsort(kind="stable")[: settings.images])
+
+
+@dataclass
+class NormSample:
+    """Mean L2 norm of a seeded sample of windows, gathered in one pass over images whose number is unknown.
+
+    The images with the smallest of one random number an image are the sample, so that it does not depend on
+    when the last image comes.
+    """
+
+    settings: NormSettings
+    _kept: list[tuple[float, int, np.ndarray]] = field(default_factory=list)
+    _seen: int = 0
+
+    def __post_init__(self) -> None:
+        self._priorities = np.random.default_rng(self.settings.seed)
+
+    def add(self, values: np.ndarray) -> None:
+        """Offer the windows (R, D) of the next image."""
+        position, priority = self._seen, float(self._priorities.random())
+        self._seen += 1
+        full = len(self._kept) == self.settings.images
+        if full and -priority <= self._kept[0][0]:
+            return
+        chosen = np.random.default_rng([self.settings.seed, position]).permutation(len(values))
+        sample = values[np.sort(chosen[: self.settings.windows])].astype(np.float64)
+        item = (-priority, position, np.sqrt((sample**2).sum(axis=1)))
+        (heapq.heapreplace if full else heapq.heappush)(self._kept, item)
+
+    def mean(self) -> float:
+        """The mean norm; 0 where no window came."""
+        norms = [norms for _, _, norms in sorted(self._kept, key=lambda item: item[1])]
+        joined = np.concatenate(norms) if norms else np.zeros(0)
+        return float(joined.mean()) if len(joined) else 0.0
+
+    def scale(self) -> float:
+        """What features are multiplied by: target / mean; 1 where no window came or all are zero."""
+        mean = self.mean()
+        return self.settings.target / mean if mean > 0 else 1.0

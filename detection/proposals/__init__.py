@@ -1,0 +1,15 @@
+"""Candidate windows: selective search, and how well windows cover objects."""
+
+from detection.proposals.recall import best_overlaps, mean_average_best_overlap, recall_at
+from detection.proposals.selective_search import propose, selective_search
+from detection.proposals.settings import PRESETS, ProposalSettings
+
+__all__ = [
+    "PRESETS",
+    "ProposalSettings",
+    "best_overlaps",
+    "mean_average_best_overlap",
+    "propose",
+    "recall_at",
+    "selective_search",
+]

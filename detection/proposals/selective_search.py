@@ -1,0 +1,117 @@
+"""Selective search (Uijlings et al., IJCV 2013): windows of an image, best first."""
+
+from __future__ import annotations
+
+import zlib
+
+import cv2
+import numpy as np
+
+from detection.proposals._duplicate_kernels import first_of_equals
+from detection.proposals.colour import to_colour_space
+from detection.proposals.grouping import group_regions
+from detection.proposals.regions import describe, textures
+from detection.proposals.segmentation import blur, segment, sort_edges
+from detection.proposals.settings import ProposalSettings
+from detection.types import Proposals
+
+
+def check_image(rgb: np.ndarray, image_id: str = "") -> np.ndarray:
+    """(H, W, 3) uint8, C-contiguous, from that or from grey (H, W) or (H, W, 1). ValueError otherwise."""
+    what = f" {image_id!r}" if image_id else ""
+    if not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8:
+        got = getattr(rgb, "dtype", type(rgb).__name__)
+        raise ValueError(f"image{what}: expected a uint8 array (height, width, 3) in RGB, got {got}")
+    grey = rgb.ndim == 2 or (rgb.ndim == 3 and rgb.shape[2] == 1)
+    if grey:
+        rgb = np.repeat(rgb.reshape(*rgb.shape[:2], 1), 3, axis=2)
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
+        raise ValueError(f"image{what}: expected shape (height, width, 3), both sides > 0, got {rgb.shape}")
+    return np.ascontiguousarray(rgb)
+
+
+def working_size(size: tuple[int, int], settings: ProposalSettings) -> tuple[int, int]:
+    """(height, width) in px at which an image of that size is segmented, by resize_width and max_pixels."""
+    height, width = size
+    if settings.resize_width is not None:
+        height, width = max(1, round(height * settings.resize_width / width)), settings.resize_width
+    if settings.max_pixels is not None and height * width > settings.max_pixels:
+        factor = (settings.max_pixels / (height * width)) ** 0.5
+        height, width = max(1, int(height * factor)), max(1, int(width * factor))
+    return height, width
+
+
+def hierarchies(rgb: np.ndarray, settings: ProposalSettings) -> tuple[np.ndarray, np.ndarray]:
+    """All boxes of all runs, duplicates included: (B, 4) int32 half-open, and their levels (B,) int32.
+
+    Level 1 is the last merge of a run (the whole image); the regions of a segmentation share the level below its
+    first merge, and are listed once for all similarity sets.
+    """
+    boxes, levels = [], []
+    area = rgb.shape[0] * rgb.shape[1]
+    for space in settings.resolved_colour_spaces:
+        image = to_colour_space(rgb, space)
+        texture = textures(image)
+        graph = sort_edges(blur(image, settings.sigma))
+        for k in settings.resolved_ks:
+            segmentation = segment(graph, k, k if settings.min_size is None else settings.min_size)
+            regions = describe(segmentation, image, texture)
+            boxes.append(regions.boxes)
+            levels.append(np.full(segmentation.count, segmentation.count, np.int32))
+            for similarity in settings.resolved_similarities:
+                merged = group_regions(regions, segmentation.pairs, similarity, area)
+                boxes.append(merged)
+                levels.append(np.arange(len(merged), 0, -1, dtype=np.int32))
+    return np.concatenate(boxes), np.concatenate(levels)
+
+
+def _unique_by_priority(boxes: np.ndarray, priority: np.ndarray) -> np.ndarray:
+    """Boxes in rising priority, of equal ones the first."""
+    order = np.argsort(priority, kind="stable")
+    found = np.empty_like(order)
+    return boxes[found[: first_of_equals(boxes, order, found)]]
+
+
+def _search(rgb: np.ndarray, settings: ProposalSettings, seed: int) -> np.ndarray:
+    size = rgb.shape[:2]
+    working = working_size(size, settings)
+    resized = rgb if working == size else cv2.resize(rgb, working[::-1], interpolation=cv2.INTER_AREA)
+    boxes, levels = hierarchies(resized, settings)
+    stream = np.random.Generator(np.random.PCG64([seed, zlib.crc32(rgb.tobytes())]))
+    boxes = _unique_by_priority(boxes, levels * stream.random(len(levels)))
+    scale = np.array([size[1] / working[1], size[0] / working[0]] * 2)
+    boxes = np.minimum((boxes * scale).astype(np.float32), np.float32([size[1], size[0]] * 2))
+    sides = boxes[:, 2:] - boxes[:, :2]
+    kept = boxes[(sides >= settings.min_side).all(axis=1)]
+    return np.ascontiguousarray(kept[: settings.max_windows])
+
+
+def selective_search(
+    rgb: np.ndarray,
+    settings: ProposalSettings | str | None = None,
+    seed: int | None = None,
+    *,
+    preset: str | None = None,
+) -> np.ndarray:
+    """Windows of one image by selective search, best first: (R, 4) float32.
+
+    rgb: (H, W, 3) uint8 RGB, or grey (H, W). settings: ``ProposalSettings``, or the name of a preset; preset:
+    the same by keyword. seed: replaces the settings' seed. Boxes are x1, y1, x2, y2 in px of the image, half-open, inside it, no two equal; R <= max_windows, and
+    R = 0 where no window has both sides of at least min_side (an image smaller than that has none).
+
+    A box's priority is the smallest over its runs of level x random number, level 1 being the whole image (IJCV
+    2013, section 4). The same image, settings and seed give the same boxes in any process. Raises ValueError for
+    another dtype or shape, and for settings together with preset.
+    """
+    if preset is not None and settings is not None:
+        raise ValueError("selective_search: expected settings or preset, got both")
+    chosen = settings if settings is not None else preset
+    if chosen is None or isinstance(chosen, str):
+        chosen = ProposalSettings(preset=chosen or "fast")
+    return _search(check_image(rgb), chosen, chosen.seed if seed is None else seed)
+
+
+def propose(image_id: str, rgb: np.ndarray, settings: ProposalSettings) -> Proposals:
+    """The windows of one image as a record, made by ``settings.method``. Raises ValueError naming the image."""
+    rgb = check_image(rgb, image_id)
+    return Proposals(image_id, rgb.shape[:2], _search(rgb, settings, settings.seed), settings.source)

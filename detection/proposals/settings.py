@@ -1,0 +1,120 @@
+"""Settings of window generation: presets of the selective-search paper, and every parameter by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+ColourSpace = Literal["HSV", "Lab", "rgI", "H", "I", "RGB"]
+SimilaritySet = Literal["CTSF", "TSF", "F", "S", "C", "T", "CT", "CS", "CF", "TS", "TF", "SF", "CTS", "CTF", "CSF"]
+Method = Literal["selective_search"]
+Preset = Literal["single", "fast", "quality", "texture"]
+
+COLOUR_SPACES: tuple[str, ...] = get_args(ColourSpace)
+SIMILARITY_SETS: tuple[str, ...] = get_args(SimilaritySet)
+METHODS: tuple[str, ...] = get_args(Method)
+
+# Values: colour spaces, thresholds k, similarity sets. The first three: Uijlings et al., IJCV 2013, table 5. "texture":
+# what the window files in Fast R-CNN's demo were made with, found by comparison: their initial regions are exactly
+# those of these spaces and thresholds, and the two orders of merging agree best.
+PRESETS: dict[str, tuple[tuple[ColourSpace, ...], tuple[int, ...], tuple[SimilaritySet, ...]]] = {
+    "single": (("HSV",), (100,), ("CTSF",)),
+    "fast": (("HSV", "Lab"), (50, 100), ("CTSF", "TSF")),
+    "texture": (("RGB", "HSV", "rgI"), (100, 200), ("T", "TS")),
+    "quality": (("HSV", "Lab", "rgI", "H", "I"), (50, 100, 150, 300), ("CTSF", "TSF", "F", "S")),
+}
+
+
+def _refuse(key: str, expected: str, got: object) -> None:
+    raise ValueError(f"proposals.{key}: expected {expected}, got {got!r}")
+
+
+def _check_choices(key: str, values: tuple[str, ...] | None, known: tuple[str, ...]) -> None:
+    if values is not None and (len(values) == 0 or any(value not in known for value in values)):
+        _refuse(key, f"one or more of {', '.join(known)}", values)
+
+
+@dataclass(frozen=True)
+class ProposalSettings:
+    """How candidate windows are made (selective search: Uijlings et al., IJCV 2013).
+
+    Args:
+        method: What makes the windows. Selective search is the method of R-CNN and SPP-net.
+        preset: Set of runs (colour spaces x k x similarity sets), IJCV 2013 table 5: single 1 run, fast 8 runs
+            (R-CNN and SPP-net), quality 80 runs; texture: the 12 runs behind the window files of Fast R-CNN's demo. The
+            next three keys replace parts of it.
+        colour_spaces: Colour spaces of segmentation and grouping, of HSV, Lab, rgI (normalised red and green,
+            intensity), H (hue alone), I (intensity alone), RGB. None: the preset's.
+        ks: Thresholds k of the initial segmentation (Felzenszwalb and Huttenlocher, IJCV 2004), in grey levels of
+            0 to 255 times px; larger makes larger regions. None: the preset's.
+        similarities: Similarity sets that order the merging: C colour, T texture, S size, F fill, added with equal
+            weight, the letters in that order. None: the preset's.
+        sigma: Standard deviation in px of the Gaussian blur before segmentation (IJCV 2013 code: 0.8). 0: no blur.
+        min_size: Regions of fewer px are merged into a neighbour after segmentation. None: equal to k, as the
+            original code has it.
+        min_side: Windows with either side under this many px of the original image are dropped (R-CNN and SPP_net,
+            selective_search_boxes.m: 20). 0 keeps all.
+        max_windows: At most this many windows are kept, first by priority (the papers use about 2000 an image). None:
+            all.
+        resize_width: The image is resized to this width in px before segmentation (rcnn_detect.m: 500). None: never.
+        max_pixels: An image of more px (after resize_width) is shrunk to this area before segmentation: a bound on
+            time and memory. None: no bound.
+        seed: Seed of the random numbers that order the windows (IJCV 2013 section 4: level times random number). The
+            stream depends on it and on the image's content alone. 3 is the seed of R-CNN's code.
+    """
+
+    method: Method = "selective_search"
+    preset: Preset = "fast"
+    colour_spaces: tuple[ColourSpace, ...] | None = None
+    ks: tuple[int, ...] | None = None
+    similarities: tuple[SimilaritySet, ...] | None = None
+    sigma: float = 0.8
+    min_size: int | None = None
+    min_side: int = 20
+    max_windows: int | None = 2000
+    resize_width: int | None = None
+    max_pixels: int | None = 2_000_000
+    seed: int = 3
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            _refuse("method", f"one of {', '.join(METHODS)}", self.method)
+        if self.preset not in PRESETS:
+            _refuse("preset", f"one of {', '.join(PRESETS)}", self.preset)
+        for key in ("colour_spaces", "ks", "similarities"):
+            if isinstance(getattr(self, key), list):
+                object.__setattr__(self, key, tuple(getattr(self, key)))
+        _check_choices("colour_spaces", self.colour_spaces, COLOUR_SPACES)
+        _check_choices("similarities", self.similarities, SIMILARITY_SETS)
+        if self.ks is not None and (len(self.ks) == 0 or any(not k > 0 for k in self.ks)):
+            _refuse("ks", "one or more numbers > 0", self.ks)
+        if not 0 <= self.sigma < float("inf"):
+            _refuse("sigma", "a finite number of px >= 0", self.sigma)
+        for key, least in (("min_size", 1), ("max_windows", 1), ("resize_width", 1), ("max_pixels", 1)):
+            value = getattr(self, key)
+            if value is not None and value < least:
+                _refuse(key, f"a number >= {least} or None", value)
+        for key in ("min_side", "seed"):
+            if getattr(self, key) < 0:
+                _refuse(key, "a number >= 0", getattr(self, key))
+
+    @property
+    def resolved_colour_spaces(self) -> tuple[ColourSpace, ...]:
+        """The colour spaces in force: the explicit ones, else the preset's."""
+        return self.colour_spaces or PRESETS[self.preset][0]
+
+    @property
+    def resolved_ks(self) -> tuple[int, ...]:
+        """The segmentation thresholds in force: the explicit ones, else the preset's."""
+        return self.ks or PRESETS[self.preset][1]
+
+    @property
+    def resolved_similarities(self) -> tuple[SimilaritySet, ...]:
+        """The similarity sets in force: the explicit ones, else the preset's."""
+        return self.similarities or PRESETS[self.preset][2]
+
+    @property
+    def source(self) -> str:
+        """What ``Proposals.source`` says of these windows: the method, and the preset or that it was changed."""
+        explicit = (self.colour_spaces, self.ks, self.similarities) != (None, None, None)
+        return f"{self.method}/{'custom' if explicit else self.preset}"

@@ -1,0 +1,58 @@
+"""Windows on disk: one small file an image, checked against what made it on reading."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from detection.proposals.settings import ProposalSettings
+from detection.storage import file_stem, fingerprint, read_arrays, write_arrays
+from detection.types import Proposals
+
+FORMAT_VERSION = "1"
+# To be raised with every change of the algorithm that changes windows: files of the old one are then made again.
+ALGORITHM_VERSION = 1
+
+
+class ProposalStore:
+    """The windows of a run: ``FOLDER/<image id, percent-encoded>.safetensors``.
+
+    A file made with other settings, by another version of the algorithm, from another image content, or damaged,
+    counts as absent.
+    """
+
+    def __init__(self, folder: Path | str, settings: ProposalSettings) -> None:
+        self.folder = Path(folder)
+        self.key = fingerprint(ALGORITHM_VERSION, settings)
+
+    def path(self, image_id: str) -> Path:
+        """Where the windows of an image lie."""
+        return self.folder / f"{file_stem(image_id)}.safetensors"
+
+    def read(self, image_id: str, image_fingerprint: str) -> Proposals | None:
+        """The windows of an image, or None where they must be made (again)."""
+        try:
+            arrays, metadata = read_arrays(self.path(image_id))
+        except (FileNotFoundError, ValueError):
+            return None
+        if not self._is_current(metadata, image_id, image_fingerprint) or "boxes" not in arrays:
+            return None
+        size = (int(metadata["height"]), int(metadata["width"]))
+        return Proposals(image_id, size, arrays["boxes"], metadata["source"])
+
+    def write(self, proposals: Proposals, image_fingerprint: str) -> None:
+        """Write the windows of an image, atomically."""
+        height, width = proposals.size
+        metadata = {
+            "format_version": FORMAT_VERSION,
+            "image_id": proposals.image_id,
+            "image": image_fingerprint,
+            "key": self.key,
+            "height": str(height),
+            "width": str(width),
+            "source": proposals.source,
+        }
+        write_arrays(self.path(proposals.image_id), {"boxes": proposals.boxes}, metadata)
+
+    def _is_current(self, metadata: dict[str, str], image_id: str, image_fingerprint: str) -> bool:
+        expected = {"format_version": FORMAT_VERSION, "image_id": image_id, "image": image_fingerprint, "key": self.key}
+        return all(metadata.get(name) == value for name, value in expected.items())

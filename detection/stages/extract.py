@@ -1,0 +1,82 @@
+"""Stage: convolutional maps for every image, and vectors for anybody's boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from detection.features import estimate_bytes
+from detection.stages.source import ImageSource
+from detection.stages.work import Work, map_images
+from detection.storage import file_stem, write_arrays
+from detection.types import AnnotatedImage
+
+EXPORT_FORMAT_VERSION = "1"
+
+
+def _extract_one(image: AnnotatedImage, source: ImageSource) -> None:
+    source.pyramid(image)
+
+
+def missing_maps(source: ImageSource, images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
+    """The images whose maps are not in the cache."""
+    cache = source.cache()
+    return [one for one in images if not cache.has(one.image_id, source.image_keys[one.image_id])]
+
+
+def maps_bytes(source: ImageSource, images: Sequence[AnnotatedImage]) -> int:
+    """Bytes that the maps of `images` will take on disk."""
+    return estimate_bytes([one.size for one in images], source.feature_settings)
+
+
+def extract_maps(source: ImageSource, images: Sequence[AnnotatedImage], work: Work) -> dict[str, float]:
+    """Write the maps of each image that has none yet; unusable images are listed in ``work.problems``.
+
+    Returns figures: images made, images there before.
+    """
+    todo = missing_maps(source, images)
+    made = sum(1 for _ in map_images(partial(_extract_one, source=source), todo, work, "maps"))
+    return {"made": made, "kept": len(images) - len(todo)}
+
+
+def _export_one(
+    item: tuple[AnnotatedImage, np.ndarray | None], source: ImageSource, folder: Path, layer: str
+) -> int:
+    image, boxes = item
+    boxes = source.windows(image).boxes if boxes is None else boxes
+    regions = source.extractor().regions(source.pyramid(image), boxes, layer)
+    metadata = {
+        "format_version": EXPORT_FORMAT_VERSION,
+        "image_id": image.image_id,
+        "layer": layer,
+        "height": str(image.size[0]),
+        "width": str(image.size[1]),
+    }
+    write_arrays(folder / f"{file_stem(image.image_id)}.safetensors", _export_arrays(regions), metadata)
+    return len(boxes)
+
+
+def _export_arrays(regions) -> dict[str, np.ndarray]:
+    return {"boxes": regions.boxes, "values": regions.values}
+
+
+def export_regions(
+    source: ImageSource,
+    images: Sequence[AnnotatedImage],
+    boxes: Mapping[str, np.ndarray] | None,
+    layer: str,
+    folder: Path,
+    work: Work,
+) -> dict[str, float]:
+    """Write region features, one safetensors an image: `boxes` (R, 4), `values` (R, D), both float32.
+
+    boxes: image id -> (R, 4) float32, image frame; None: the images' windows. layer: pool5, fc6 or fc7. The
+    file's metadata hold image_id, layer and the image's size. Returns figures: images, regions.
+    """
+    items = [(one, None if boxes is None else boxes[one.image_id]) for one in images]
+    task = partial(_export_one, source=source, folder=Path(folder), layer=layer)
+    counts = [count for _, count in map_images(task, items, work, f"{layer} vectors")]
+    return {"images": len(counts), "regions": sum(counts)}

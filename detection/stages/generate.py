@@ -1,0 +1,33 @@
+"""Stage: windows for every image of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from detection.data import read_image
+from detection.proposals import propose
+from detection.stages.source import ImageSource
+from detection.stages.work import Work, map_images
+from detection.types import AnnotatedImage
+
+
+def _generate_one(image: AnnotatedImage, source: ImageSource) -> int:
+    proposals = propose(image.image_id, read_image(image.path, image.size), source.proposal_settings)
+    source.store().write(proposals, source.image_keys[image.image_id])
+    return len(proposals.boxes)
+
+
+def generate_proposals(source: ImageSource, images: Sequence[AnnotatedImage], work: Work) -> dict[str, float]:
+    """Write the windows of each image that has none yet; unusable images are listed in ``work.problems``.
+
+    Returns figures: images made, images there before, windows an image (mean over all).
+    """
+    store = source.store()
+    kept = {one.image_id: store.read(one.image_id, source.image_keys[one.image_id]) for one in images}
+    counts = [len(found.boxes) for found in kept.values() if found is not None]
+    todo = [one for one in images if kept[one.image_id] is None]
+    made = [count for _, count in map_images(partial(_generate_one, source=source), todo, work, "windows")]
+    total = counts + made
+    mean = sum(total) / len(total) if total else 0.0
+    return {"made": len(made), "kept": len(counts), "windows_per_image": round(mean, 1)}

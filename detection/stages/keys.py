@@ -1,0 +1,34 @@
+"""What decides the result of each stage, as one key a stage: equal keys, equal results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from detection.storage import file_fingerprint, fingerprint
+from detection.types import AnnotatedImage
+
+# To be raised when a change of the code changes what training or detection give for the same input.
+_TRAINING_VERSION = 1
+_DETECTION_VERSION = 1
+
+
+def image_key(image: AnnotatedImage) -> str:
+    """Key of an image's pixels in the frame of its boxes: file content and size."""
+    return fingerprint(file_fingerprint(image.path), image.size)
+
+
+def annotations_key(images: Sequence[AnnotatedImage], image_keys: Mapping[str, str]) -> str:
+    """Key of images and their objects, in order."""
+    rows = [[one.image_id, image_keys[one.image_id], one.boxes, one.labels, one.difficult] for one in images]
+    return fingerprint(rows)
+
+
+def training_key(annotations: str, vectors: str, classes: Sequence[str], settings: Any) -> str:
+    """Key of what is learned from annotations and vectors (their keys) under `settings`."""
+    return fingerprint(_TRAINING_VERSION, annotations, vectors, list(classes), type(settings).__name__, settings)
+
+
+def detection_key(annotations: str, vectors: str, trained: Mapping[str, str], settings: Any) -> str:
+    """Key of the detections that a trained detector gives in images; `trained` holds the keys of its parts."""
+    return fingerprint(_DETECTION_VERSION, annotations, vectors, dict(trained), settings)

@@ -1,0 +1,171 @@
+"""Work over the images of a data set: in order, in any number of processes, with progress and a time left."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from detection.data import DataError, Problems
+from detection.data.problems import Problem
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# Tasks handed out ahead of the one awaited, per worker: enough to keep all busy, few enough to bound memory.
+_AHEAD = 3
+# Where the output is no terminal, a line is printed after each such share of the work.
+_REPORT_SHARE = 0.1
+# A process that convolves holds its own copy of the network and its buffers, so more is not always better.
+_MAX_DEFAULT_WORKERS = 4
+
+
+def default_workers() -> int:
+    """Processors this process may use, at most 4."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(available, _MAX_DEFAULT_WORKERS)
+
+
+@dataclass(frozen=True)
+class Work:
+    """How a stage does its work; only `threads` and `device` can change a result, in its last bits.
+
+    workers: processes over images. threads: threads a process for convolutions and matrix products. device:
+    torch device of the convolutions. problems: where unusable images are listed. console: where progress
+    and warnings go. executor: any ``concurrent.futures.Executor`` to use instead of own processes (on a
+    cluster: ``dask.distributed.Client.get_executor()``, with the files on a shared disk).
+    """
+
+    workers: int = 1
+    threads: int = 1
+    device: str = "cpu"
+    problems: Problems = field(default_factory=Problems)
+    console: Console = field(default_factory=Console)
+    executor: Executor | None = None
+
+
+def guarded(task: Callable[[Item], Result], item: Item) -> tuple[Result | None, Problem | None]:
+    """(task(item), None), or (None, the problem) where it raised DataError."""
+    try:
+        return task(item), None
+    except DataError as error:
+        return None, Problem("left out", error.kind, error.file, error.message)
+
+
+@contextmanager
+def _executor(work: Work, count: int) -> Iterator[Executor | None]:
+    if work.executor is not None:
+        yield work.executor
+        return
+    if work.workers <= 1 or count <= 1:
+        yield None
+        return
+    # Forked children of a process with torch's or numba's threads can hang; spawned ones exist everywhere.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(work.workers, count), mp_context=context)
+    try:
+        yield pool
+        pool.shutdown()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+
+
+def map_images(
+    task: Callable[[Item], Result], items: Sequence[Item], work: Work, title: str
+) -> Iterator[tuple[Item, Result]]:
+    """Yield (item, task(item)) in the order of `items`, computed by `work.workers` processes.
+
+    task: a picklable callable. An item whose task raises DataError is listed in ``work.problems`` (which
+    raises it again when strict) and left out; any other exception ends the run. Progress is shown under
+    `title`. Few results are held at a time.
+    """
+    with _executor(work, len(items)) as executor, progress(work.console, title, len(items)) as advance:
+        for item, (result, problem) in _ordered(task, items, executor, work.workers):
+            advance()
+            if problem is not None:
+                work.problems.extend([problem])
+            else:
+                yield item, result
+
+
+def _ordered(task, items, executor, workers):
+    if executor is None:
+        for item in items:
+            yield item, guarded(task, item)
+        return
+    waiting: deque = deque()
+    remaining = iter(items)
+    limit = _AHEAD * max(workers, 1)
+    while True:
+        while len(waiting) < limit and (item := next(remaining, None)) is not None:
+            waiting.append((item, executor.submit(guarded, task, item)))
+        if not waiting:
+            return
+        item, future = waiting.popleft()
+        yield item, future.result()
+
+
+def prefetch(task: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Iterator[Result]:
+    """Yield task(item) in order while the next `ahead` are made by threads of this process.
+
+    For tasks that read files or release the interpreter lock. ahead 0 computes in place.
+    """
+    if ahead <= 0:
+        yield from map(task, items)
+        return
+    with ThreadPoolExecutor(ahead) as pool:
+        waiting: deque = deque()
+        for item in items:
+            waiting.append(pool.submit(task, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+@contextmanager
+def progress(console: Console, title: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show a bar with a count and the time left on a terminal, a line now and then elsewhere.
+
+    Yields the function to call once for each finished item.
+    """
+    if console.is_terminal:
+        columns = (
+            TextColumn(f"{title:<26}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console) as bar:
+            row = bar.add_task(title, total=total)
+            yield lambda: bar.advance(row)
+        return
+    yield _line_reporter(console, title, total)
+
+
+def _line_reporter(console: Console, title: str, total: int) -> Callable[[], None]:
+    started = time.monotonic()
+    step = max(1, round(total * _REPORT_SHARE))
+    state: dict[str, Any] = {"done": 0}
+
+    def advance() -> None:
+        state["done"] += 1
+        done = state["done"]
+        if done % step == 0 or done == total:
+            elapsed = time.monotonic() - started
+            left = elapsed / done * (total - done)
+            console.print(f"{title}: {done}/{total}, {elapsed:.0f} s, {left:.0f} s left", highlight=False)
+
+    return advance

@@ -1,0 +1,90 @@
+"""The run folder: where one experiment keeps its settings, its class list and what every stage made."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from detection.storage.atomic import read_yaml, write_text, write_yaml
+
+FORMAT_VERSION = 1
+# The packages whose version can change a figure.
+_PACKAGES = ("sppnet", "numpy", "numba", "opencv-python", "Pillow", "scikit-learn", "torch", "torchvision", "timm")
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+class RunFolder:
+    """Paths and records of one run.
+
+    ``run.yaml`` keeps the resolved settings, package versions and, per stage, the key of all that made its
+    result, seconds and figures. Every write is atomic. Raises ValueError where ``run.yaml`` is of another
+    format version.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.record_file = self.path / "run.yaml"
+        self.classes_file = self.path / "classes.txt"
+        self.proposals = self.path / "proposals"
+        self.features = self.path / "features"
+        self.regions = self.path / "regions"
+        self.detector = self.path / "detector"
+        self.detections = self.path / "detections"
+        self.evaluation = self.path / "evaluation"
+        self.drawings = self.path / "drawings"
+
+    def read(self) -> dict[str, Any]:
+        """The content of ``run.yaml``; an empty record where there is none yet."""
+        if not self.record_file.is_file():
+            return {"format_version": FORMAT_VERSION, "settings": None, "versions": {}, "stages": {}}
+        record = read_yaml(self.record_file)
+        version = record.get("format_version") if isinstance(record, dict) else None
+        if version != FORMAT_VERSION:
+            raise ValueError(f"{self.record_file}: expected format_version {FORMAT_VERSION}, got {version!r}")
+        return record
+
+    def write_settings(self, settings: Mapping[str, Any]) -> None:
+        """Keep the resolved settings and the versions in force; stages done so far stay recorded."""
+        write_yaml(self.record_file, {**self.read(), "settings": dict(settings), "versions": _versions()})
+
+    def stage_key(self, stage: str) -> str | None:
+        """The key of what `stage` last finished, or None."""
+        return self.read()["stages"].get(stage, {}).get("key")
+
+    def record_stage(self, stage: str, key: str, seconds: float, facts: Mapping[str, Any]) -> None:
+        """Note that `stage` is done: its key, wall seconds and plain figures."""
+        record = self.read()
+        finished = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        record["stages"][stage] = {"key": key, "seconds": round(seconds, 1), "finished": finished, **facts}
+        write_yaml(self.record_file, record)
+
+    def fixed_classes(self) -> tuple[str, ...] | None:
+        """The run's class list in the order of its labels, or None before it is fixed."""
+        if not self.classes_file.is_file():
+            return None
+        return tuple(self.classes_file.read_text(encoding="utf-8").splitlines())
+
+    def fix_classes(self, classes: Sequence[str]) -> tuple[str, ...]:
+        """Keep the class list of the run. Raises ValueError where the run has another one already."""
+        fixed = self.fixed_classes()
+        if fixed is None:
+            write_text(self.classes_file, "".join(f"{name}\n" for name in classes))
+        elif fixed != tuple(classes):
+            raise ValueError(
+                f"{self.classes_file}: the run's {len(fixed)} classes are {', '.join(fixed)}; "
+                f"got {len(classes)} others: {', '.join(classes)}. Use another --run for another class list"
+            )
+        return tuple(classes)

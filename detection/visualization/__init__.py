@@ -1,0 +1,15 @@
+"""Drawing of boxes, readable at any image size."""
+
+from detection.visualization.colours import Colour, class_colour, text_colour
+from detection.visualization.drawing import DrawingSettings, draw_boxes, draw_detections
+from detection.visualization.sheet import contact_sheet
+
+__all__ = [
+    "Colour",
+    "DrawingSettings",
+    "class_colour",
+    "contact_sheet",
+    "draw_boxes",
+    "draw_detections",
+    "text_colour",
+]

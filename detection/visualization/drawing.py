@@ -1,0 +1,156 @@
+"""Boxes with labels on a copy of an image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from detection.geometry import clip
+from detection.types import Detections
+from detection.visualization.colours import Colour, class_colour, text_colour
+from detection.visualization.labels import Rectangle, fit, label_size, load_font, padding, place, printable
+
+Style = Literal["solid", "dashed"]
+
+
+@dataclass(frozen=True)
+class DrawingSettings:
+    """Sizes, in parts of the side of a square with the image's area, so that they suit every image.
+
+    Args:
+        line: width of a solid line, in parts of that side (2 px on a 500x375 photo); a dashed one is half
+            as wide.
+        text: height of the letters, in parts of that side (14 px on a 500x375 photo).
+        min_text: px under which letters are not readable; a text that does not fit at this size is shortened.
+    """
+
+    line: float = 0.005
+    text: float = 0.032
+    min_text: int = 10
+
+    def __post_init__(self) -> None:
+        for key in ("line", "text", "min_text"):
+            if not getattr(self, key) > 0:
+                raise ValueError(f"drawing {key}: expected a number > 0, got {getattr(self, key)!r}")
+
+
+_DEFAULT = DrawingSettings()
+
+
+def draw_boxes(
+    rgb: np.ndarray,
+    boxes: np.ndarray,
+    texts: Sequence[str],
+    colours: Sequence[Colour],
+    style: Style = "solid",
+    settings: DrawingSettings = _DEFAULT,
+) -> np.ndarray:
+    """A copy of an image with boxes and labels on it; the first box lies on top.
+
+    rgb: (H, W, 3) uint8. boxes: (N, 4) float32, image frame, clipped here; a box that is then empty is not
+    drawn. texts: N labels, "" for none; each is kept inside the image, and left out where not even a
+    shortened one fits. colours: N RGB triples. style: "solid", or "dashed" and thinner, e.g. for ground
+    truth. Returns (H, W, 3) uint8. Raises ValueError where shapes or lengths do not fit.
+    """
+    _check_image(rgb)
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes) == len(texts) == len(colours):
+        raise ValueError(
+            f"draw_boxes: expected (N, 4) boxes with N texts and colours, "
+            f"got boxes of shape {boxes.shape}, {len(texts)} texts, {len(colours)} colours"
+        )
+    size = rgb.shape[0], rgb.shape[1]
+    side = math.sqrt(size[0] * size[1])
+    width = max(1, round(settings.line * side / (1 if style == "solid" else 2)))
+    dash = 0 if style == "solid" else 4 * width
+    clipped = clip(boxes, size)
+    drawn = [i for i in range(len(boxes)) if (clipped[i, 2:] > clipped[i, :2]).all()]
+    outlines = {i: _whole_pixels(clipped[i]) for i in drawn}
+
+    result = rgb.copy()
+    for i in reversed(drawn):
+        _frame(result, outlines[i], colours[i], width, dash)
+    labels: list[tuple[str, int, Rectangle, Colour]] = []
+    for i in drawn:
+        fitting = fit(printable(texts[i]), max(settings.min_text, round(settings.text * side)), settings.min_text, size)
+        if texts[i] and fitting:
+            spot = place(outlines[i], label_size(*fitting), size, [label[2] for label in labels])
+            labels.append((*fitting, spot, colours[i]))
+    return _write(result, labels) if labels else result
+
+
+def draw_detections(
+    rgb: np.ndarray,
+    detections: Detections,
+    classes: Sequence[str],
+    min_score: float = -math.inf,
+    settings: DrawingSettings = _DEFAULT,
+) -> np.ndarray:
+    """A copy of an image with its detections of at least `min_score` on it, the surest on top.
+
+    rgb: (H, W, 3) uint8. classes: names in the order of the labels, shown with the score. Each class has
+    the colour of its place in the list (`class_colour`). Returns (H, W, 3) uint8. Raises ValueError for a
+    label outside the class list.
+    """
+    if len(detections.labels) and not 0 <= detections.labels.min() <= detections.labels.max() < len(classes):
+        raise ValueError(
+            f"labels of image {detections.image_id!r}: expected 0 to {len(classes) - 1}, "
+            f"got {int(detections.labels.min())} to {int(detections.labels.max())}"
+        )
+    shown = detections.scores >= min_score
+    labels = detections.labels[shown]
+    texts = [f"{classes[label]} {score:.2f}" for label, score in zip(labels, detections.scores[shown], strict=True)]
+    return draw_boxes(rgb, detections.boxes[shown], texts, [class_colour(int(i)) for i in labels], "solid", settings)
+
+
+def _check_image(rgb: np.ndarray) -> None:
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
+        raise ValueError(f"image: expected uint8 of shape (H, W, 3), got {rgb.dtype} of shape {rgb.shape}")
+
+
+def _whole_pixels(box: np.ndarray) -> Rectangle:
+    x1, y1 = np.floor(box[:2]).astype(int).tolist()
+    x2, y2 = np.ceil(box[2:]).astype(int).tolist()
+    return x1, y1, x2, y2
+
+
+def _frame(rgb: np.ndarray, box: Rectangle, colour: Colour, width: int, dash: int) -> None:
+    """Draw into `rgb`: the line inside the box, and around it a rim that shows on a ground of any colour."""
+    x1, y1, x2, y2 = box
+    rim = max(1, width // 2)
+    bars = [
+        (x1, y1, x2, y1 + width, 0),
+        (x1, y2 - width, x2, y2, 0),
+        (x1, y1, x1 + width, y2, 1),
+        (x2 - width, y1, x2, y2, 1),
+    ]
+    pieces = [piece for bar in bars for piece in _dashes(bar, dash)]
+    # A line may be wider than the box.
+    pieces = [(max(a, x1), max(b, y1), min(c, x2), min(d, y2)) for a, b, c, d in pieces]
+    for a, b, c, d in pieces:
+        rgb[max(b - rim, 0) : d + rim, max(a - rim, 0) : c + rim] = text_colour(colour)
+    for a, b, c, d in pieces:
+        rgb[b:d, a:c] = colour
+
+
+def _dashes(bar: tuple[int, int, int, int, int], dash: int) -> list[Rectangle]:
+    x1, y1, x2, y2, vertical = bar
+    if not dash:
+        return [(x1, y1, x2, y2)]
+    if vertical:
+        return [(x1, y, x2, min(y + dash, y2)) for y in range(y1, y2, 2 * dash)]
+    return [(x, y1, min(x + dash, x2), y2) for x in range(x1, x2, 2 * dash)]
+
+
+def _write(rgb: np.ndarray, labels: Sequence[tuple[str, int, Rectangle, Colour]]) -> np.ndarray:
+    image = Image.fromarray(rgb)
+    draw = ImageDraw.Draw(image)
+    for text, size, (x1, y1, x2, y2), colour in reversed(labels):
+        draw.rectangle((x1, y1, x2 - 1, y2 - 1), fill=colour)
+        font = load_font(size, text.isascii())
+        draw.text((x1 + padding(size), y1 + padding(size)), text, font=font, fill=text_colour(colour))
+    return np.array(image)

@@ -1,0 +1,91 @@
+"""Text on a picture: fonts, what fits, and where it goes."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from PIL import ImageFont
+
+# Pillow's embedded font has ASCII only. For other text the first of these that the system has is used.
+_FALLBACK_FONTS = (
+    "NotoSansCJK-Regular.ttc",
+    "DejaVuSans.ttf",
+    "NotoSans-Regular.ttf",
+    "LiberationSans-Regular.ttf",
+    "Arial Unicode.ttf",
+    "arial.ttf",
+)
+_ELLIPSIS = "..."
+
+Rectangle = tuple[int, int, int, int]
+
+
+@lru_cache(maxsize=64)
+def load_font(size: int, ascii_only: bool) -> ImageFont.FreeTypeFont:
+    """A font `size` px high. For text beyond ASCII a system font, or the embedded one (which shows boxes)."""
+    for name in () if ascii_only else _FALLBACK_FONTS:
+        try:
+            return ImageFont.truetype(name, size)
+        except OSError:
+            continue
+    return ImageFont.load_default(size)
+
+
+def printable(text: str) -> str:
+    """`text` with everything that no font can draw as one line (line ends, lone surrogates) made a blank."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def padding(size: int) -> int:
+    """Px between the text and the rim of its label."""
+    return max(1, size // 5)
+
+
+def label_size(text: str, size: int) -> tuple[int, int]:
+    """(height, width) in px of a label."""
+    font = load_font(size, text.isascii())
+    ascent, descent = font.getmetrics()
+    return ascent + descent + 2 * padding(size), int(font.getlength(text) + 0.999) + 2 * padding(size)
+
+
+def fit(text: str, size: int, min_size: int, image_size: tuple[int, int]) -> tuple[str, int] | None:
+    """(text, font size in px) of a label that fits into an image of (height, width), or None.
+
+    The text is set smaller, down to `min_size`, and then shortened.
+    """
+    for candidate in range(size, min_size - 1, -1):
+        if _fits(text, candidate, image_size):
+            return text, candidate
+    for length in range(len(text) - 1, 0, -1):
+        short = text[:length].rstrip() + _ELLIPSIS
+        if _fits(short, min_size, image_size):
+            return short, min_size
+    return None
+
+
+def _fits(text: str, size: int, image_size: tuple[int, int]) -> bool:
+    height, width = label_size(text, size)
+    return height <= image_size[0] and width <= image_size[1]
+
+
+def place(box: Rectangle, label: tuple[int, int], image_size: tuple[int, int], taken: list[Rectangle]) -> Rectangle:
+    """Where a label of (height, width) goes: inside the image, and off the labels `taken` if there is room.
+
+    Tried in turn, first at the box's left edge and then at its right: above it, inside at the top, inside at
+    the bottom, below.
+    """
+    x1, y1, x2, y2 = box
+    height, width = label
+    candidates = []
+    for left in (x1, x2 - width):
+        left = min(max(left, 0), image_size[1] - width)
+        for top in (y1 - height, y1, y2 - height, y2):
+            if 0 <= top <= image_size[0] - height:
+                candidates.append((left, top, left + width, top + height))
+    left, top = min(max(x1, 0), image_size[1] - width), min(max(y1, 0), image_size[0] - height)
+    candidates.append((left, top, left + width, top + height))
+    return next((one for one in candidates if not any(_overlap(one, other) for other in taken)), candidates[0])
+
+
+def _overlap(first: Rectangle, second: Rectangle) -> bool:
+    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]

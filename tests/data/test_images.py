@@ -1,0 +1,173 @@
+import io
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from detection.data import DataError, image_size, image_sizes, list_images, read_image
+
+
+def gradient(height=6, width=9):
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows * 20, columns * 20, rows + columns], axis=-1).astype(np.uint8)
+
+
+def test_a_path_a_picture_and_an_array_give_the_same(tmp_path):
+    pixels = gradient()
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    for source in (tmp_path / "a.png", str(tmp_path / "a.png"), Image.fromarray(pixels), pixels, pixels[::-1][::-1]):
+        found = read_image(source)
+        assert found.dtype == np.uint8
+        assert found.flags.c_contiguous
+        assert np.array_equal(found, pixels)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "CMYK", "I;16", "I", "YCbCr"])
+def test_every_mode_becomes_rgb(mode):
+    grey = np.full((4, 5), 200, np.uint8)
+    if mode in ("I;16", "I"):
+        image = Image.fromarray((grey.astype(np.uint16) << 8) + 17)
+        image = image.convert("I") if mode == "I" else image
+    else:
+        image = Image.fromarray(np.stack([grey] * 3, axis=-1)).convert("L" if mode in ("LA", "L") else "RGB")
+        image = image.convert(mode, dither=Image.Dither.NONE)
+    wanted = 255 if mode == "1" else 200
+    found = read_image(image)
+    assert found.shape == (4, 5, 3)
+    assert np.abs(found.astype(int) - wanted).max() <= (3 if mode in ("CMYK", "YCbCr") else 26 if mode == "P" else 0)
+
+
+def test_16_bit_png_and_cmyk_jpeg_files(tmp_path):
+    Image.fromarray(np.full((3, 4), 0xABCD, np.uint16)).save(tmp_path / "deep.png")
+    assert (read_image(tmp_path / "deep.png") == 0xAB).all()
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "red.jpg", quality=95)
+    assert np.abs(read_image(tmp_path / "red.jpg").astype(int) - (255, 0, 0)).max() < 8
+
+
+def test_transparency_is_laid_over_white(tmp_path):
+    clear = Image.new("RGBA", (2, 1), (0, 0, 0, 0))
+    clear.putpixel((1, 0), (10, 20, 30, 255))
+    clear.save(tmp_path / "clear.png")
+    assert read_image(tmp_path / "clear.png").tolist() == [[[255, 255, 255], [10, 20, 30]]]
+    palette = Image.new("P", (2, 1), 0)
+    palette.putpalette([0, 0, 0, 10, 20, 30])
+    palette.putpixel((1, 0), 1)
+    palette.save(tmp_path / "palette.png", transparency=0)
+    assert read_image(tmp_path / "palette.png").tolist() == [[[255, 255, 255], [10, 20, 30]]]
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_followed_as_pillow_does(tmp_path, orientation, extension):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / f"a.{extension}"
+    Image.fromarray(gradient()).save(path, exif=exif)
+    with Image.open(path) as image:
+        upright = np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    assert np.array_equal(read_image(path), upright)
+    assert image_size(path) == upright.shape[:2]
+
+
+@pytest.mark.parametrize(("orientation", "size", "shape"), [(6, (9, 6), (9, 6)), (6, (6, 9), (6, 9))])
+def test_size_chooses_the_frame(tmp_path, orientation, size, shape):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(gradient()).save(tmp_path / "a.png", exif=exif)
+    assert image_sizes(tmp_path / "a.png") == ((9, 6), (6, 9))
+    found = read_image(tmp_path / "a.png", size)
+    assert found.shape[:2] == shape
+    assert np.array_equal(found, gradient()) == (size == (6, 9))
+    with pytest.raises(DataError, match="wrong image size"):
+        read_image(tmp_path / "a.png", (6, 10))
+
+
+def test_upright_comes_first_where_both_sizes_are_equal(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.fromarray(gradient()).save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(read_image(tmp_path / "a.png", (6, 9)), gradient()[::-1, ::-1])
+
+
+def test_sizes_of_an_array_are_checked():
+    with pytest.raises(DataError, match="wrong image size"):
+        read_image(gradient(), (9, 6))
+
+
+def noise_jpeg():
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def test_files_that_cannot_be_used_are_data_errors(tmp_path, monkeypatch):
+    (tmp_path / "half.jpg").write_bytes(noise_jpeg()[: len(noise_jpeg()) // 2])
+    (tmp_path / "text.jpg").write_text("no image")
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    for name, kind in (
+        ("half.jpg", "unreadable image"),
+        ("text.jpg", "unreadable image"),
+        ("empty.jpg", "unreadable image"),
+        ("absent.jpg", "missing image"),
+    ):
+        with pytest.raises(DataError) as caught:
+            read_image(tmp_path / name)
+        assert caught.value.kind == kind
+        assert name in caught.value.file
+    assert image_size(tmp_path / "half.jpg") == (60, 80)
+    (tmp_path / "whole.jpg").write_bytes(noise_jpeg())
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60 * 80 // 3)
+    for read in (read_image, image_size):
+        with pytest.raises(DataError, match="DecompressionBomb"):
+            read(tmp_path / "whole.jpg")
+
+
+@given(st.integers(0, len(noise_jpeg()) - 1), st.integers(0, 255), st.integers(1, len(noise_jpeg())))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_file_is_read_or_refused(tmp_path, place, value, length):
+    content = bytearray(noise_jpeg())
+    content[place] = value
+    (tmp_path / "damaged.jpg").write_bytes(content[:length])
+    try:
+        found = read_image(tmp_path / "damaged.jpg")
+    except DataError as error:
+        assert error.file.endswith("damaged.jpg")
+    else:
+        assert found.dtype == np.uint8
+        assert found.shape[2] == 3
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((4, 5), np.uint8), np.zeros((4, 5, 4), np.uint8), np.zeros((4, 5, 3)), np.zeros((0, 5, 3), "u1")]
+)
+def test_other_arrays_are_errors(array):
+    with pytest.raises(ValueError, match=r"expected \(H, W, 3\) uint8"):
+        read_image(array)
+
+
+def test_other_objects_are_errors():
+    with pytest.raises(TypeError, match="expected a path"):
+        read_image(None)
+
+
+def test_folders_are_expanded(tmp_path):
+    for name in ("b.JPG", "a.png", ".hidden.jpg", "c.txt", "sub/d.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    found = list_images([tmp_path / "c.txt", tmp_path, tmp_path / "a.png"])
+    assert [path.name for path in found] == ["c.txt", "a.png", "b.JPG"]
+    assert list_images([]) == []
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match="no image"):
+        list_images([tmp_path / "none"])
+    with pytest.raises(DataError, match="missing image"):
+        list_images([tmp_path / "absent"])
+
+
+def test_half_a_real_photo_is_refused(shared_data, tmp_path):
+    content = (shared_data / "selective-search-matlab" / "000004.jpg").read_bytes()
+    (tmp_path / "half.jpg").write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match="unreadable image"):
+        read_image(tmp_path / "half.jpg")

@@ -1,0 +1,138 @@
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from detection.storage import atomic_path, read_json, read_yaml, write_json, write_text, write_yaml
+
+
+def names(folder):
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+def test_a_new_file_with_its_folders(tmp_path):
+    target = tmp_path / "a" / "b" / "result.txt"
+    with atomic_path(target) as temporary:
+        temporary.write_text("new")
+        assert temporary.parent == target.parent
+        assert temporary.name.startswith(".tmp-")
+        assert temporary.suffix == ".txt"
+        assert not target.exists()
+    assert target.read_text() == "new"
+    assert names(target.parent) == ["result.txt"]
+
+
+def test_a_crash_keeps_the_old_file(tmp_path):
+    target = tmp_path / "result.txt"
+    target.write_text("old")
+
+    def fail():
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        fail()
+    assert target.read_text() == "old"
+    assert names(tmp_path) == ["result.txt"]
+
+
+def test_an_interrupt_keeps_the_old_file(tmp_path):
+    target = tmp_path / "result.txt"
+    target.write_text("old")
+
+    def interrupt():
+        with atomic_path(target):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert target.read_text() == "old"
+    assert names(tmp_path) == ["result.txt"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is a POSIX signal")
+def test_a_killed_process_keeps_the_old_file(tmp_path):
+    target = tmp_path / "result.txt"
+    target.write_text("old")
+    code = (
+        "import os, signal, sys\n"
+        "from detection.storage import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as temporary:\n"
+        "    temporary.write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code, str(target)], timeout=60, check=False)
+    assert run.returncode == -9
+    assert target.read_text() == "old"
+    assert all(name == "result.txt" or name.startswith(".tmp-") for name in names(tmp_path))
+    write_text(target, "new")
+    assert target.read_text() == "new"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file modes are POSIX")
+def test_the_mode_is_that_of_any_new_file(tmp_path):
+    (tmp_path / "plain").write_text("")
+    write_text(tmp_path / "atomic", "")
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "atomic")]
+    assert modes[0] == modes[1]
+
+
+def test_text_is_utf8_with_unix_line_ends(tmp_path):
+    write_text(tmp_path / "a.txt", "é\n猫\n")
+    assert (tmp_path / "a.txt").read_bytes() == "é\n猫\n".encode()
+
+
+def test_json_keeps_every_digit_and_letter(tmp_path):
+    value = {"b": [0.1, 1 / 3, 1e-300, -0.0], "a": {"é": None, "n": 2**60, "yes": True}}
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == value
+    assert list(read_json(tmp_path / "a.json")) == ["b", "a"]
+    assert "é" in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_json_refuses_what_is_not_json_and_keeps_the_old_file(tmp_path, bad):
+    write_json(tmp_path / "a.json", 1)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", [bad])
+    assert read_json(tmp_path / "a.json") == 1
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe"])
+def test_broken_json_names_the_file(tmp_path, content):
+    path = tmp_path / "broken.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"broken\.json: expected JSON, got"):
+        read_json(path)
+
+
+def test_yaml_keeps_order_and_letters(tmp_path):
+    value = {"b": [1, 2.5, None, True], "a": {"é": "猫", "text": "1"}}
+    write_yaml(tmp_path / "a.yaml", value)
+    assert read_yaml(tmp_path / "a.yaml") == value
+    assert list(read_yaml(tmp_path / "a.yaml")) == ["b", "a"]
+    assert "猫" in (tmp_path / "a.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("content", ["a: [1", "!!python/object/apply:os.getcwd []", "a: b: c"])
+def test_broken_or_active_yaml_names_the_file(tmp_path, content):
+    path = tmp_path / "broken.yaml"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=r"broken\.yaml: expected YAML, got"):
+        read_yaml(path)
+
+
+def test_yaml_of_bytes_that_are_no_text(tmp_path):
+    (tmp_path / "broken.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match=r"broken\.yaml: expected YAML, got"):
+        read_yaml(tmp_path / "broken.yaml")
+
+
+def test_strings_are_taken_as_paths(tmp_path):
+    write_json(str(tmp_path / "a.json"), [1])
+    assert json.loads((tmp_path / "a.json").read_text()) == [1]
+    assert read_json(str(tmp_path / "a.json")) == [1]

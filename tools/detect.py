@@ -1,0 +1,75 @@
+"""Detections of a run's test split, or of any photos and videos with a saved detector.
+
+With --run: RUN/detections/SPLIT.json (COCO results format; image_id is the split's string, category_id the
+line of RUN/classes.txt from 1), the devkit's comp4_det_SPLIT_CLASS.txt beside it, and some drawn images in
+RUN/drawings/.
+
+With --model: python tools/detect.py --model RUN/detector IMAGE_OR_FOLDER_OR_VIDEO ... --out FOLDER
+"""
+
+from __future__ import annotations
+
+import sys
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+
+from detection.config import run_tool
+from detection.data import DataError, Problems
+from detection.stages.detect_files import detect_files
+from detection.stages.experiment import DRAWN_MIN_SCORE, Experiment
+from detection.stages.work import Work, default_workers
+
+
+def detect_split(experiment: Experiment, _: Namespace) -> None:
+    """Detect in the test split and draw some of it."""
+    experiment.detect()
+    experiment.draw()
+
+
+def model_parser() -> ArgumentParser:
+    """The command line with --model."""
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, type=str, help="Folder of a saved detector, e.g. RUN/detector.")
+    parser.add_argument("paths", nargs="+", type=str, help="Images, folders of images, videos.")
+    parser.add_argument("--out", type=str, default="detections", help="Folder for drawn copies and detections.json.")
+    parser.add_argument(
+        "--min_score",
+        type=float,
+        default=DRAWN_MIN_SCORE,
+        help="Least SVM margin of a detection that is drawn; the JSON holds all.",
+    )
+    parser.add_argument("--workers", type=int, default=0, help="Processes over images; 0: one a processor, at most 4.")
+    parser.add_argument("--threads", type=int, default=1, help="Threads a process for the convolutions.")
+    parser.add_argument("--device", type=str, default="cpu", help="torch device of the convolutions.")
+    parser.add_argument("--strict", action="store_true", help="Stop at the first image that cannot be read.")
+    return parser
+
+
+def detect_paths(arguments: list[str]) -> int:
+    """Detect in the user's own files."""
+    options = model_parser().parse_args(arguments)
+    problems = Problems(options.strict)
+    work = Work(options.workers or default_workers(), options.threads, options.device, problems)
+    try:
+        found = detect_files(options.model, options.paths, options.out, options.min_score, work)
+    except (DataError, ValueError, FileNotFoundError) as error:
+        Console(stderr=True).print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
+        return 2
+    shown = sum(int((one.scores >= options.min_score).sum()) for one in found)
+    print(f"{options.out}: {len(found)} images, {shown} detections of at least {options.min_score}")
+    for one in problems:
+        print(f"left out: {one.file}: {one.message}", file=sys.stderr)
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if any(one == "--model" or one.startswith("--model=") for one in arguments):
+        return detect_paths(arguments)
+    return run_tool(__doc__, detect_split, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
