@@ -30,7 +30,7 @@ def download_voc(
     Args:
         root: Folder to unpack in. ROOT/VOCdevkit is then the data set's root (dataset.root).
         address: Where VOCtrainval_06-Nov-2007.tar and VOCtest_06-Nov-2007.tar lie, http or https.
-        keep: Leave the archives in the folder after unpacking.
+        keep: Leave the archives in ROOT/VOCdevkit after unpacking.
         download: How patiently to download.
     """
     with progress_bars() as report:

@@ -30,7 +30,9 @@ def check(experiment: Experiment, _: Namespace) -> None:
     """Raise ValueError naming the damaged files."""
     damaged = verify(experiment.run.features)
     if damaged:
-        raise ValueError("\n".join([f"{len(damaged)} files are damaged; they will be made again when needed", *damaged]))
+        raise ValueError(
+            "\n".join([f"{len(damaged)} files are damaged; they will be made again when needed", *damaged])
+        )
     print(f"{experiment.run.features}: every file is whole")
 
 

@@ -1,5 +1,4 @@
-"""Box regressors, one a class, added to the detector in RUN/detector/ that tools/train_svm.py made.
-"""
+"""Box regressors, one a class, added to the detector in RUN/detector/ that tools/train_svm.py made."""
 
 from __future__ import annotations
 

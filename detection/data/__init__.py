@@ -20,7 +20,7 @@ from detection.data.detections import (
 )
 from detection.data.digits import DIGIT_CLASSES, write_digits
 from detection.data.downloads import VOC2007_ADDRESS, DownloadError, DownloadSettings, download_archives
-from detection.data.images import IMAGE_EXTENSIONS, image_size, image_sizes, list_images, read_image
+from detection.data.images import IMAGE_EXTENSIONS, image_size, image_sizes, list_images, read_image, write_image
 from detection.data.problems import DataError, Problem, Problems
 from detection.data.video import VIDEO_EXTENSIONS, is_video, read_video, video_rate, write_video
 from detection.data.voc import VOC_CLASSES
@@ -59,5 +59,6 @@ __all__ = [
     "write_coco_results",
     "write_comp4",
     "write_digits",
+    "write_image",
     "write_video",
 ]

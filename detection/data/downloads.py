@@ -36,11 +36,16 @@ class DownloadError(RuntimeError):
 
 @dataclass(frozen=True)
 class Archive:
-    """A tar file to fetch. name: its file name. md5: of its content. holds: one file it brings, from the root."""
+    """A tar file to fetch. name: its file name. md5: of its content. holds: one file it brings, FOLDER/.../FILE."""
 
     name: str
     md5: str
     holds: str
+
+    @property
+    def folder(self) -> str:
+        """The folder that it unpacks to."""
+        return PurePosixPath(self.holds).parts[0]
 
 
 @dataclass(frozen=True)
@@ -92,14 +97,16 @@ def download_archives(
 ) -> None:
     """Fetch archives from ADDRESS/NAME and unpack them in `root`. What is done is not done again.
 
-    keep: leave the archives in `root` afterwards. Raises DownloadError as `fetch` and `unpack` do.
+    The archives lie in the folder that they unpack to, with a small mark NAME.done for each that is unpacked.
+    keep: leave them there afterwards. Raises DownloadError as `fetch` and `unpack` do.
     """
     root = Path(root)
     for archive in archives:
-        done = root / f".{archive.name}.done"
+        path = root / archive.folder / archive.name
+        done = path.with_name(f".{archive.name}.done")
         if (root / archive.holds).is_file() and done.is_file() and done.read_text().strip() == archive.md5:
             continue
-        path = fetch(f"{address.rstrip('/')}/{archive.name}", root / archive.name, archive.md5, settings, report)
+        fetch(f"{address.rstrip('/')}/{archive.name}", path, archive.md5, settings, report)
         unpack(path, root, report)
         if not (root / archive.holds).is_file():
             raise DownloadError(f"{path}: expected it to hold {archive.holds}, which is not there")

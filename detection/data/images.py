@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from detection.data.problems import DataError
+from detection.storage import atomic_path
 
 ImageSource = str | os.PathLike | Image.Image | np.ndarray
 
@@ -39,6 +40,7 @@ _PILLOW_ERRORS = (
 )
 _MODES_WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 _MODES_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+_JPEG_QUALITY = 92
 _ORIENTATION_TAG = 0x0112
 # EXIF 2.3, tag 274: what makes a stored picture upright.
 _UPRIGHT = {
@@ -72,6 +74,12 @@ def read_image(source: ImageSource, size: tuple[int, int] | None = None) -> np.n
             return _decode(source, size, "image in memory")
     with _opened(source) as image:
         return _decode(image, size, str(source))
+
+
+def write_image(path: str | os.PathLike, rgb: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 RGB in the format of the path's extension, atomically; JPEG at quality 92."""
+    with atomic_path(path) as temporary:
+        Image.fromarray(_check_array(rgb)).save(temporary, quality=_JPEG_QUALITY)
 
 
 def image_sizes(path: str | os.PathLike) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from detection.features.api import extract_region_features
     from detection.features.backbone import Backbone
-    from detection.features.cache import MapCache, settings_key
+    from detection.features.cache import MapCache, estimate_bytes, settings_key
     from detection.features.extractor import FeatureExtractor
     from detection.features.head import Head
     from detection.features.settings import FeatureSettings
@@ -24,6 +24,7 @@ _HOMES = {
     "FeatureSettings": "settings",
     "Head": "head",
     "MapCache": "cache",
+    "estimate_bytes": "cache",
     "extract_region_features": "api",
     "limit_threads": "threads",
     "settings_key": "cache",
@@ -36,6 +37,7 @@ __all__ = [
     "FeatureSettings",
     "Head",
     "MapCache",
+    "estimate_bytes",
     "extract_region_features",
     "limit_threads",
     "settings_key",

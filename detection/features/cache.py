@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 from detection.features.resize import padded_size, resized_size
 from detection.features.settings import FeatureSettings
 from detection.geometry import resize_scale
-from detection.storage import file_stem, fingerprint, read_arrays, read_yaml, write_arrays, write_yaml
+from detection.storage import file_stem, fingerprint, read_arrays, read_metadata, read_yaml, write_arrays, write_yaml
 from detection.types import FeaturePyramid
 
 FORMAT_VERSION = "1"
@@ -66,10 +66,29 @@ class MapCache:
             pyramid, metadata = _read_file(path)
         except (ValueError, FileNotFoundError) as error:
             return None, f"damaged: {error}"
-        for name, expected in (("image_id", image_id), ("image_fingerprint", image_fingerprint), ("key", self.key)):
-            if metadata[name] != expected:
-                return None, f"stale: {path}: expected {name} {expected!r}, got {metadata[name]!r}"
-        return pyramid, ""
+        stale = self._stale(image_id, image_fingerprint, metadata)
+        return (None, stale) if stale else (pyramid, "")
+
+    def has(self, image_id: str, image_fingerprint: str) -> bool:
+        """Whether there is a file of this image and key, by its metadata: the maps are not read."""
+        try:
+            metadata = read_metadata(self.path(image_id))
+        except (ValueError, FileNotFoundError):
+            return False
+        return not self._stale(image_id, image_fingerprint, metadata)
+
+    def _stale(self, image_id: str, image_fingerprint: str, metadata: Mapping[str, str]) -> str:
+        """Why metadata are not of this image, or an empty string."""
+        expected = {
+            "format_version": FORMAT_VERSION,
+            "image_id": image_id,
+            "image_fingerprint": image_fingerprint,
+            "key": self.key,
+        }
+        for name, value in expected.items():
+            if metadata.get(name) != value:
+                return f"stale: {self.path(image_id)}: expected {name} {value!r}, got {metadata.get(name)!r}"
+        return ""
 
     def write(self, pyramid: FeaturePyramid, image_fingerprint: str) -> None:
         """Write the maps of an image in one move. Raises ValueError where a map is not float16."""
@@ -172,7 +191,7 @@ def verify(folder: Path | str) -> list[str]:
 def prune(folder: Path | str, keep_keys: Collection[str]) -> int:
     """Delete the maps of every other key, and what killed processes left; returns the bytes set free.
 
-    Folders that hold anything else than maps are left alone.
+    Folders that hold anything else than maps are left alone. Not to be called while a run writes here.
     """
     freed = 0
     for key_folder in _key_folders(folder):
@@ -207,13 +226,17 @@ def map_shapes(
 
 
 def estimate_bytes(
-    sizes: Iterable[tuple[int, int]], settings: FeatureSettings, shapes: tuple[tuple[int, int], ...]
+    sizes: Iterable[tuple[int, int]], settings: FeatureSettings, shapes: tuple[tuple[int, int], ...] | None = None
 ) -> int:
-    """Disk that the maps of images of `sizes` (height, width) px will take, without running the network.
+    """Disk that the maps of images of `sizes` (height, width) px will take, without running the network on them.
 
     The maps' bytes are exact, the files' headers are about 1 KiB each. shapes: ``networks.stage_shapes`` of
-    the settings' backbone and stages.
+    the settings' backbone and stages; None: asked there.
     """
+    if shapes is None:
+        from detection.features.networks import stage_shapes
+
+        shapes = stage_shapes(settings.backbone, settings.stages)
     total = 0
     for size in sizes:
         values = sum(c * h * w for maps in map_shapes(size, settings, shapes) for c, h, w in maps)

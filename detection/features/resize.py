@@ -25,6 +25,11 @@ def resize_image(image: np.ndarray, scale: float) -> np.ndarray:
     rounded to, so that windows and maps need no second scale. Without antialiasing, as in the paper's
     released code (imresize with 'antialiasing' false).
     """
+    height, width = image.shape[:2]
+    if min(round(height * scale), round(width * scale)) < 1:
+        # A side vanishes; OpenCV refuses that, and where one px stands for all no scale is exact.
+        rows, columns = resized_size((height, width), scale)
+        return cv2.resize(image, (columns, rows), interpolation=cv2.INTER_LINEAR)
     # Given factors and no size, OpenCV maps by the factors; given a size it would use the ratio of sizes.
     return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
 

@@ -52,6 +52,10 @@ class FeatureSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for key in ("stages", "stage_weights", "short_sides", "levels"):
+            # YAML has lists; settings are compared and hashed.
+            if isinstance(getattr(self, key), list):
+                object.__setattr__(self, key, tuple(getattr(self, key)))
         known = self.backbone in BUILT_IN_BACKBONES or (
             self.backbone.startswith(TIMM_PREFIX) and len(self.backbone) > len(TIMM_PREFIX)
         )

@@ -55,7 +55,7 @@ class SVMSettings:
     retrain_after: int = 2000
     passes: int = 1
     tolerance: float = 5e-5
-    max_iter: int = 2000
+    max_iter: int = 10_000
     seed: int = 3
 
     def __post_init__(self) -> None:

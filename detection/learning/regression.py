@@ -30,7 +30,8 @@ class RegressionSettings:
         min_iou: windows whose IoU with the object they overlap most is above this are examples of its class.
             R-CNN: 0.6; SPP-net (paper and code): 0.5.
         whitening_epsilon: added to the eigenvalues of the targets' covariance before whitening.
-            rcnn_train_bbox_regressor.m: 0.001.
+            rcnn_train_bbox_regressor.m: 0.001. Ridge regression is linear in its targets, so while all four share
+            one `ridge`, whitening changes the result by rounding only.
         include_objects: whether ground-truth boxes are examples themselves, of offset 0. R-CNN: false; the
             released SPP-net: true.
         norm: scaling of the features; it is folded into the weights.
@@ -84,7 +85,7 @@ class BoxRegressors:
         """Offsets (R, L, 4) float32. Raises ValueError for features of another layer or length."""
         check_regions(regions, self.layer, self.weights.shape[2], "box regressors")
         flat = block_products(regions.values, self._padded)[:, : self.biases.size]
-        return flat.reshape(-1, *self.biases.shape) + self.biases
+        return flat.reshape(len(flat), *self.biases.shape) + self.biases
 
     def refine(self, scores: RegionScores, regions: RegionFeatures) -> RegionScores:
         """The same scores with every class's boxes refined, finite and not clipped.

@@ -3,10 +3,12 @@
 from detection.proposals.recall import best_overlaps, mean_average_best_overlap, recall_at
 from detection.proposals.selective_search import propose, selective_search
 from detection.proposals.settings import PRESETS, ProposalSettings
+from detection.proposals.store import ProposalStore
 
 __all__ = [
     "PRESETS",
     "ProposalSettings",
+    "ProposalStore",
     "best_overlaps",
     "mean_average_best_overlap",
     "propose",

@@ -71,10 +71,8 @@ def _pop(heap, count, values, ends):
 
 
 @numba.njit(cache=True, nogil=True)
-def _grown(array, size):
-    larger = np.empty((max(size, 2 * array.shape[0]),) + array.shape[1:], array.dtype)
-    larger[: array.shape[0]] = array
-    return larger
+def _doubled(array):
+    return np.concatenate((array, np.empty_like(array)))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -140,10 +138,10 @@ def group(pairs, histograms, begin, end, sizes, boxes, area, use_size, use_fill)
                     continue
                 stamp[other] = new
                 if made == values.size:
-                    values = _grown(values, made + 1)
-                    ends = _grown(ends, made + 1)
-                    heap = _grown(heap, made + 1)
-                    links = _grown(links, 2 * made + 2)
+                    values = _doubled(values)
+                    ends = _doubled(ends)
+                    heap = _doubled(heap)
+                    links = _doubled(links)
                 ends[made, 0] = other
                 ends[made, 1] = new
                 values[made] = _similarity(other, new, histograms, begin, end, sizes, boxes, area, use_size, use_fill)

@@ -95,9 +95,10 @@ def selective_search(
 ) -> np.ndarray:
     """Windows of one image by selective search, best first: (R, 4) float32.
 
-    rgb: (H, W, 3) uint8 RGB, or grey (H, W). settings: ``ProposalSettings``, or the name of a preset; preset:
-    the same by keyword. seed: replaces the settings' seed. Boxes are x1, y1, x2, y2 in px of the image, half-open, inside it, no two equal; R <= max_windows, and
-    R = 0 where no window has both sides of at least min_side (an image smaller than that has none).
+    rgb: (H, W, 3) uint8 RGB, or grey (H, W). settings: ``ProposalSettings``, or the name of a preset; preset: the same
+    by keyword. seed: replaces the settings' seed. Boxes are x1, y1, x2, y2 in px of the image, half-open, inside it,
+    no two equal before scaling back; R <= max_windows, and R = 0 where no window has both sides of at least min_side
+    (an image smaller than that has none).
 
     A box's priority is the smallest over its runs of level x random number, level 1 being the whole image (IJCV
     2013, section 4). The same image, settings and seed give the same boxes in any process. Raises ValueError for

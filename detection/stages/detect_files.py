@@ -39,9 +39,7 @@ def _detect_one(path: Path, folder: Path, names: dict[Path, str], out: Path, min
     return found
 
 
-def _detect_frames(
-    path: Path, detector: Detector, min_score: float, found: list[Detections]
-) -> Iterator[np.ndarray]:
+def _detect_frames(path: Path, detector: Detector, min_score: float, found: list[Detections]) -> Iterator[np.ndarray]:
     """Yield the drawn frames of a video; the detections of frame i get the id ``PATH#i`` and go to `found`."""
     for number, frame in enumerate(read_video(path)):
         found.append(detector.detect(frame, image_id=f"{path.as_posix()}#{number}"))

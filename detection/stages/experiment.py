@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ class Experiment:
             proposal_settings=self.settings.proposals,
             feature_settings=settings,
             image_keys={one.image_id: image_key(one) for one in self.images},
-            weights=shared_extractor(settings, device).backbone.weights_fingerprint(),
+            weights=shared_extractor(settings, device).backbone.weights_fingerprint,
             device=device,
             threads=self.work.threads,
         )
@@ -132,7 +133,11 @@ class Experiment:
         head = extractor.pooled_head
         head_key = "none" if head is None else fingerprint(head.state())
         return fingerprint(
-            self.source.store().key, self.source.cache().key, extractor.backbone.offsets, self.settings.features, head_key
+            self.source.store().key,
+            self.source.cache().key,
+            extractor.backbone.offsets,
+            self.settings.features,
+            head_key,
         )
 
     @cached_property
@@ -179,9 +184,7 @@ class Experiment:
         images, started = self._usable(self.train_images), time.monotonic()
         layer = self.settings.features.layer
         with limit_threads(self.work.threads):
-            svms, log = train_linear_svms(
-                self.source, images, len(self.classes), self.settings.svm, layer, self.work
-            )
+            svms, log = train_linear_svms(self.source, images, len(self.classes), self.settings.svm, layer, self.work)
         for name in sorted({self.classes[entry.label] for entry in log.entries if not entry.converged}):
             self.warn(f"the SVM of {name} did not converge; see mining.csv")
         keeps_regressors = self._trained().get("regressors") == self.regression_key
@@ -241,6 +244,7 @@ class Experiment:
         )  # fmt: skip
         write_coco_results(self.detections_file, found)
         write_comp4(self.run.detections, self.split, found, self.classes)
+        shutil.rmtree(self.run.detections / "parts", ignore_errors=True)
         seconds = time.monotonic() - started
         facts = {
             "images": len(found),
@@ -276,9 +280,7 @@ class Experiment:
     def draw(self) -> list[Path]:
         """Some test images with their detections: ``RUN/drawings``."""
         images = self.test_images[:DRAWN_IMAGES]
-        return draw_images(
-            images, self.detections(), self.classes, DRAWN_MIN_SCORE, self.run.drawings, self.work
-        )
+        return draw_images(images, self.detections(), self.classes, DRAWN_MIN_SCORE, self.run.drawings, self.work)
 
     def run_all(self) -> Evaluation:
         """Every stage in order, skipping what is done."""
@@ -297,11 +299,7 @@ class Experiment:
         self.generate()
         self.extract()
         store, cache = self.source.store(), self.source.cache()
-        return [
-            one
-            for one in images
-            if store.path(one.image_id).is_file() and cache.path(one.image_id).is_file()
-        ]
+        return [one for one in images if store.path(one.image_id).is_file() and cache.path(one.image_id).is_file()]
 
     def _images_stage(self, stage: str, make) -> None:
         started = time.monotonic()
@@ -320,7 +318,9 @@ class Experiment:
         found = self._trained().get(part)
         if found != key:
             state = "there are none" if found is None else "they are of other settings or data"
-            raise ValueError(f"{self.run.detector}: expected {part} of the settings in force, {state}; run tools/{tool}")
+            raise ValueError(
+                f"{self.run.detector}: expected {part} of the settings in force, {state}; run tools/{tool}"
+            )
 
     def _finish(self, stage: str, key: str, started: float, facts: Mapping[str, Any]) -> None:
         seconds = time.monotonic() - started

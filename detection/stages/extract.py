@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from detection.features import estimate_bytes
+from detection.features.cache import estimate_bytes
+from detection.features.networks import stage_shapes
 from detection.stages.source import ImageSource
 from detection.stages.work import Work, map_images
 from detection.storage import file_stem, write_arrays
@@ -29,7 +30,9 @@ def missing_maps(source: ImageSource, images: Sequence[AnnotatedImage]) -> list[
 
 def maps_bytes(source: ImageSource, images: Sequence[AnnotatedImage]) -> int:
     """Bytes that the maps of `images` will take on disk."""
-    return estimate_bytes([one.size for one in images], source.feature_settings)
+    settings = source.feature_settings
+    shapes = stage_shapes(settings.backbone, settings.stages)
+    return estimate_bytes([one.size for one in images], settings, shapes)
 
 
 def extract_maps(source: ImageSource, images: Sequence[AnnotatedImage], work: Work) -> dict[str, float]:
@@ -42,9 +45,7 @@ def extract_maps(source: ImageSource, images: Sequence[AnnotatedImage], work: Wo
     return {"made": made, "kept": len(images) - len(todo)}
 
 
-def _export_one(
-    item: tuple[AnnotatedImage, np.ndarray | None], source: ImageSource, folder: Path, layer: str
-) -> int:
+def _export_one(item: tuple[AnnotatedImage, np.ndarray | None], source: ImageSource, folder: Path, layer: str) -> int:
     image, boxes = item
     boxes = source.windows(image).boxes if boxes is None else boxes
     regions = source.extractor().regions(source.pyramid(image), boxes, layer)

@@ -11,6 +11,7 @@ import numpy as np
 
 from detection.data import read_image
 from detection.features import FeatureExtractor, FeatureSettings, MapCache, limit_threads, settings_key
+from detection.features.cache import map_settings
 from detection.learning import TrainingRegions
 from detection.proposals import ProposalSettings, ProposalStore, propose
 from detection.types import AnnotatedImage, FeaturePyramid, Proposals, RegionFeatures
@@ -40,7 +41,7 @@ class ImageSource:
     threads: int = 1
 
     def extractor(self) -> FeatureExtractor:
-        """This process's extractor."""
+        """The extractor of the process this runs in."""
         return shared_extractor(self.feature_settings, self.device)
 
     def store(self) -> ProposalStore:
@@ -49,7 +50,8 @@ class ImageSource:
 
     def cache(self) -> MapCache:
         """Where maps are kept."""
-        return MapCache(self.features_folder, settings_key(self.feature_settings, self.weights))
+        key = settings_key(self.feature_settings, self.weights)
+        return MapCache(self.features_folder, key, map_settings(self.feature_settings))
 
     def windows(self, image: AnnotatedImage, rgb: np.ndarray | None = None) -> Proposals:
         """Windows of an image, generated and kept if absent. Raises DataError for an unusable image."""

@@ -162,7 +162,7 @@ def test_a_bad_image_is_left_out_and_listed(make_devkit, spoil, kind):
 def test_no_usable_image_is_an_error(make_devkit):
     root = make_devkit({"trainval": {"a": [CAT]}})
     remove_image(root)
-    with pytest.raises(ValueError, match="at least one usable image(.|\n)*missing image"):
+    with pytest.raises(ValueError, match=r"at least one usable image(.|\n)*missing image"):
         load(root)
 
 

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from detection.data import DataError, image_size, image_sizes, list_images, read_image
+from detection.data import DataError, image_size, image_sizes, list_images, read_image, write_image
 
 
 def gradient(height=6, width=9):
@@ -132,11 +132,10 @@ def test_a_damaged_file_is_read_or_refused(tmp_path, place, value, length):
     (tmp_path / "damaged.jpg").write_bytes(content[:length])
     try:
         found = read_image(tmp_path / "damaged.jpg")
-    except DataError as error:
-        assert error.file.endswith("damaged.jpg")
-    else:
-        assert found.dtype == np.uint8
-        assert found.shape[2] == 3
+    except DataError:
+        return  # nothing else may be raised
+    assert found.dtype == np.uint8
+    assert found.shape[2] == 3
 
 
 @pytest.mark.parametrize(
@@ -171,3 +170,14 @@ def test_half_a_real_photo_is_refused(shared_data, tmp_path):
     (tmp_path / "half.jpg").write_bytes(content[: len(content) // 2])
     with pytest.raises(DataError, match="unreadable image"):
         read_image(tmp_path / "half.jpg")
+
+
+def test_written_images_come_back(tmp_path):
+    write_image(tmp_path / "sub" / "a.png", gradient())
+    assert np.array_equal(read_image(tmp_path / "sub" / "a.png"), gradient())
+    smooth = np.full((40, 50, 3), (200, 100, 30), np.uint8)
+    write_image(tmp_path / "sub" / "a.jpg", smooth)
+    assert np.abs(read_image(tmp_path / "sub" / "a.jpg").astype(int) - smooth).max() < 6
+    with pytest.raises(ValueError, match=r"expected \(H, W, 3\) uint8"):
+        write_image(tmp_path / "sub" / "b.png", gradient().astype(float))
+    assert sorted(path.name for path in (tmp_path / "sub").iterdir()) == ["a.jpg", "a.png"]

@@ -35,9 +35,7 @@ def make_image(rng, name, windows, objects, num_classes, length, noise, layer) -
     near[:, 2:] = np.maximum(near[:, 2:], near[:, :2] + 1)
     windows_boxes = np.concatenate([near, random_boxes(rng, windows - len(near))])
     return TrainingRegions(
-        windows=RegionFeatures(
-            name, windows_boxes, _features(rng, windows_boxes, boxes, labels, length, noise), layer
-        ),
+        windows=RegionFeatures(name, windows_boxes, _features(rng, windows_boxes, boxes, labels, length, noise), layer),
         objects=RegionFeatures(name, boxes, _features(rng, boxes, boxes, labels, length, noise), layer),
         labels=labels.astype(np.int64),
         difficult=rng.random(objects) < 0.2,

@@ -38,7 +38,10 @@ PROBLEMS = {
     "odd lengths": problem(17, 131, 37, 0.2, 20),
 }
 values, labels = PROBLEMS["overlapping"]
-PROBLEMS["duplicates"] = (np.concatenate([values, values, values[:100]]), np.concatenate([labels, labels, labels[:100]]))
+PROBLEMS["duplicates"] = (
+    np.concatenate([values, values, values[:100]]),
+    np.concatenate([labels, labels, labels[:100]]),
+)
 PROBLEMS["contradicting duplicates"] = (np.concatenate([values, values]), np.concatenate([labels, -labels]))
 
 

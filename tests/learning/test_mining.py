@@ -1,0 +1,265 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from detection.learning import (
+    NormSettings,
+    SVMSettings,
+    TrainingRegions,
+    max_overlaps,
+    norm_sample_images,
+    solve_svm,
+    train_svms,
+)
+from detection.types import RegionFeatures
+
+# So strong a cost that few samples support the machine and mining has something to leave out.
+SETTINGS = SVMSettings(C=0.05, retrain_after=60, norm=NormSettings(target=10))
+
+
+def brute_force(images, label, scale, settings):
+    """Scaled positives and all negatives of all images: ((N, D) values, (N,) labels)."""
+    positives = [r.objects.values[r.labels == label] for r in images]
+    negatives = []
+    for r in images:
+        overlaps = max_overlaps(r.windows.boxes, r.objects.boxes, r.labels, 3)[:, label]
+        negatives.append(r.windows.values[overlaps < settings.negative_iou])
+    count = sum(map(len, positives))
+    values = np.concatenate(positives + negatives) * np.float32(scale)
+    return values, np.where(np.arange(len(values)) < count, 1, -1)
+
+
+def objective_of(svms, label, values, labels, scale, settings):
+    weights, bias = svms.weights[label].astype(np.float64) / scale, float(svms.biases[label])
+    losses = np.maximum(0, 1 - labels * (values @ weights + bias)) * np.where(labels > 0, settings.positive_weight, 1)
+    return 0.5 * weights @ weights + 0.5 * (bias / settings.bias_multiplier) ** 2 + settings.C * losses.sum()
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+def test_mining_to_the_end_is_training_on_everything(make_regions, loss):
+    images = make_regions(images=16, windows=80, noise=0.8)
+    settings = dataclasses.replace(SETTINGS, passes=20, loss=loss, tolerance=1e-6)
+    svms, log = train_svms(lambda: images, 3, settings)
+    assert svms.trained.all()
+    for label in range(3):
+        values, labels = brute_force(images, label, log.scale, settings)
+        best = solve_svm(values, labels, C=settings.C, loss=loss, tolerance=1e-6)
+        margins = labels * (values @ (svms.weights[label] / np.float32(log.scale)) + svms.biases[label])
+        assert best.weights * log.scale == pytest.approx(svms.weights[label], abs=5e-3)
+        if loss == "hinge":
+            found = objective_of(svms, label, values, labels, log.scale, settings)
+            assert found == pytest.approx(best.objective, rel=1e-3)
+        kept = max(entry.negatives for entry in log.entries if entry.label == label)
+        assert kept < (labels < 0).sum()
+        violators = ((margins < 1) & (labels < 0)).sum()
+        assert violators <= kept
+
+
+def test_one_pass_comes_near(make_regions):
+    images = make_regions(images=24, windows=80, noise=0.8)
+    svms, log = train_svms(lambda: images, 3, SETTINGS)
+    for label in range(3):
+        values, labels = brute_force(images, label, log.scale, SETTINGS)
+        best = solve_svm(values, labels, C=SETTINGS.C)
+        found = objective_of(svms, label, values, labels, log.scale, SETTINGS)
+        assert best.objective * (1 - 1e-4) <= found <= best.objective * 1.1
+
+
+def test_the_log_tells_what_happened(make_regions):
+    images = make_regions(images=16, windows=80, noise=0.8)
+    seen = []
+    svms, log = train_svms(lambda: images, 3, SETTINGS, lambda phase, done: seen.append((phase, done)))
+    assert seen == [("positives", i) for i in range(1, 17)] + [("mining pass 1", i) for i in range(1, 17)]
+    assert log.images == 16
+    assert log.positives == tuple(sum((r.labels == c).sum() for r in images) for c in range(3))
+    for label in range(3):
+        entries = [entry for entry in log.entries if entry.label == label]
+        negatives = 0
+        for entry in entries:
+            assert entry.negatives == negatives + entry.added
+            assert entry.converged
+            assert entry.gap <= 5e-5 * entry.objective
+            negatives = entry.negatives - entry.evicted
+        assert entries[0].images == 1
+        # The first image's windows far from the class are all its first negatives.
+        first = max_overlaps(images[0].windows.boxes, images[0].objects.boxes, images[0].labels, 3)[:, label]
+        assert entries[0].added == (first < 0.3).sum()
+        assert all(entry.added > 60 for entry in entries[1:-1])
+        assert sum(entry.evicted for entry in entries) > 0
+    first_scores = images[0].windows.values @ svms.weights.T + svms.biases
+    np.testing.assert_allclose(svms.score(images[0].windows), first_scores, atol=1e-4)
+
+
+def test_scale_is_that_of_the_sample_and_folded_in(make_regions):
+    images = make_regions()
+    norms = np.concatenate([np.linalg.norm(r.windows.values, axis=1) for r in images])
+    svms, log = train_svms(lambda: images, 3, SETTINGS)
+    assert log.mean_norm == pytest.approx(norms.mean(), rel=1e-6)
+    assert log.scale == pytest.approx(10 / norms.mean(), rel=1e-6)
+
+    def scaled(factor):
+        return [
+            TrainingRegions(
+                dataclasses.replace(r.windows, values=r.windows.values * np.float32(factor)),
+                dataclasses.replace(r.objects, values=r.objects.values * np.float32(factor)),
+                r.labels,
+                r.difficult,
+            )
+            for r in images
+        ]
+
+    doubled = scaled(2)
+    others, _ = train_svms(lambda: doubled, 3, SETTINGS)
+    # A power of two changes no digit.
+    for one, other in zip(images, doubled, strict=True):
+        np.testing.assert_allclose(svms.score(one.windows), others.score(other.windows), atol=1e-3)
+
+
+def test_first_pass_without_the_windows_nobody_samples(make_regions):
+    images = make_regions(images=20)
+    settings = dataclasses.replace(SETTINGS, norm=NormSettings(images=4, windows=10))
+    sampled = set(norm_sample_images(20, settings.norm).tolist())
+
+    def light():
+        for i, r in enumerate(images):
+            empty = dataclasses.replace(r.windows, boxes=r.windows.boxes[:0], values=r.windows.values[:0])
+            yield r if i in sampled else dataclasses.replace(r, windows=empty)
+
+    plain, plain_log = train_svms(lambda: images, 3, settings)
+    lighter, light_log = train_svms(lambda: images, 3, settings, first_pass=light)
+    assert (plain.weights == lighter.weights).all()
+    assert plain_log == light_log
+
+
+def test_same_input_same_bits(make_regions):
+    first, log = train_svms(lambda: iter(make_regions()), 3, SETTINGS)
+    second, again = train_svms(lambda: iter(make_regions()), 3, SETTINGS)
+    assert (first.weights == second.weights).all()
+    assert log == again
+
+
+def test_a_class_without_positives_stays_untrained(make_regions):
+    images = make_regions()
+    svms, log = train_svms(lambda: images, 5, SETTINGS)
+    assert svms.trained.tolist() == [True, True, True, False, False]
+    assert log.positives[3:] == (0, 0)
+    assert {entry.label for entry in log.entries} == {0, 1, 2}
+    assert (svms.score(images[0].windows)[:, 3:] == -np.inf).all()
+    fewer, _ = train_svms(lambda: images, 3, SETTINGS)
+    assert (fewer.weights == svms.weights[:3]).all()
+
+
+def test_difficult_objects_are_positives_if_wanted(make_regions):
+    images = make_regions()
+    count = sum(len(r.labels) for r in images)
+    hard = sum(int(r.difficult.sum()) for r in images)
+    assert hard > 0
+    assert sum(train_svms(lambda: images, 3, SETTINGS)[1].positives) == count
+    without = dataclasses.replace(SETTINGS, use_difficult=False)
+    assert sum(train_svms(lambda: images, 3, without)[1].positives) == count - hard
+
+
+def only_windows(images, keep):
+    return [
+        dataclasses.replace(
+            r, windows=dataclasses.replace(r.windows, boxes=r.windows.boxes[keep(r)], values=r.windows.values[keep(r)])
+        )
+        for r in images
+    ]
+
+
+def test_positives_but_no_negative(make_regions):
+    images = only_windows(make_regions(), lambda r: np.zeros(len(r.windows.boxes), bool))
+    svms, log = train_svms(lambda: images, 3, SETTINGS)
+    assert not svms.trained.any()
+    assert log.entries == ()
+    assert log.scale == 1
+
+
+def test_the_first_negatives_may_come_late(make_regions):
+    images = make_regions()
+    late = only_windows(images, lambda r: np.full(len(r.windows.boxes), r.image_id == "img 8"))
+    svms, log = train_svms(lambda: late, 3, SETTINGS)
+    assert svms.trained.all()
+    assert {entry.images for entry in log.entries} == {9}
+
+
+def test_no_images_and_no_classes(make_regions):
+    svms, log = train_svms(list, 2, SETTINGS)
+    assert not svms.trained.any()
+    assert log.images == 0
+    images = [r for r in make_regions() if not len(r.labels)]
+    assert train_svms(lambda: images, 0, SETTINGS)[0].weights.shape == (0, 16)
+
+
+def test_memory_grows_with_the_kept_negatives_only(make_regions):
+    """Twice the images, of which the second half teach nothing new: not one row more is held."""
+    images = make_regions(images=20, windows=200, noise=0.3)
+    far = SVMSettings(C=0.05, retrain_after=100, norm=NormSettings(target=10, images=10))
+    _, once = train_svms(lambda: images, 3, far)
+    easy = [
+        TrainingRegions(
+            RegionFeatures(f"easy {i}", r.windows.boxes, np.zeros_like(r.windows.values), "pool5"),
+            dataclasses.replace(
+                r.objects, image_id=f"easy {i}", boxes=r.objects.boxes[:0], values=r.objects.values[:0]
+            ),
+            r.labels[:0],
+            r.difficult[:0],
+        )
+        for i, r in enumerate(images)
+    ]
+    svms, _ = train_svms(lambda: images, 3, far)
+    assert (svms.biases < -1.0001).all()
+    _, twice = train_svms(
+        lambda: images + easy,
+        3,
+        dataclasses.replace(far, norm=NormSettings(target=once.scale * once.mean_norm, images=10)),
+    )
+    windows = sum(len(r.windows.boxes) for r in images)
+    kept = max(sum(e.negatives for e in once.entries if e.label == c) for c in range(3))
+    assert once.peak_rows < windows
+    assert kept > 0
+    assert twice.peak_rows <= once.peak_rows * 1.1
+    assert twice.peak_bytes <= once.peak_bytes * 1.1
+
+
+def test_windows_are_shared_between_classes(make_regions):
+    images = make_regions(images=6, windows=100)
+    _, log = train_svms(lambda: images, 3, dataclasses.replace(SETTINGS, passes=3))
+    asked = sum(entry.added for entry in log.entries)
+    assert log.peak_rows <= sum(len(r.windows.boxes) + len(r.labels) for r in images) < asked
+
+
+def test_images_that_change_between_passes(make_regions):
+    images, calls = make_regions(), []
+
+    def shrinking():
+        calls.append(1)
+        return images[: len(images) - len(calls)]
+
+    with pytest.raises(ValueError, match="same 11 images in every pass, got 10"):
+        train_svms(shrinking, 3, SETTINGS)
+
+
+def test_what_is_refused(make_regions):
+    with pytest.raises(ValueError, match=r"'img \d+': expected labels in 0 .. 1, got"):
+        train_svms(lambda: make_regions(), 2, SETTINGS)
+    mixed = make_regions() + make_regions(layer="fc7")
+    with pytest.raises(
+        ValueError, match="expected layer 'pool5' and length 16 as in the first image, got 'fc7' and 16"
+    ):
+        train_svms(lambda: mixed, 3, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"C": 0}, {"bias_multiplier": -1}, {"positive_weight": 0}, {"loss": "l2"}, {"negative_iou": 0},
+        {"evict_threshold": -1.0}, {"retrain_after": -1}, {"passes": 0}, {"tolerance": 0}, {"max_iter": 0},
+        {"seed": -1},
+    ],
+)  # fmt: skip
+def test_settings_out_of_range(change):
+    with pytest.raises(ValueError, match=f"svm.{next(iter(change))}: expected"):
+        SVMSettings(**change)

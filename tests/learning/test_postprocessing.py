@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detection.geometry import iou
+from detection.learning import PostprocessSettings, postprocess
+from detection.types import RegionScores
+
+SIZE = (100, 120)
+
+
+def make_scores(windows, classes, seed=0, spread=120):
+    rng = np.random.default_rng(seed)
+    corners = rng.uniform(-20, spread, (windows, classes, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(-3, 60, (windows, classes, 2))], axis=2)
+    scores = rng.integers(-40, 40, (windows, classes)) / 8
+    return RegionScores("img", boxes.astype(np.float32), scores.astype(np.float32))
+
+
+def reference(record, size, nms_iou, max_per_class, min_score):
+    """Box by box, from the definition."""
+    found = []
+    for c in range(record.scores.shape[1]):
+        kept = []
+        for r in sorted(range(len(record.scores)), key=lambda r, c=c: (-record.scores[r, c], r)):
+            x1, y1, x2, y2 = (float(v) for v in record.boxes[r, c])
+            box = (
+                min(max(x1, 0), size[1]),
+                min(max(y1, 0), size[0]),
+                min(max(x2, 0), size[1]),
+                min(max(y2, 0), size[0]),
+            )
+            score = float(record.scores[r, c])
+            empty = box[2] <= box[0] or box[3] <= box[1]
+            if empty or not np.isfinite(score) or (min_score is not None and score < min_score):
+                continue
+            if len(kept) < max_per_class and all(iou([box], [other])[0, 0] <= nms_iou for other, _, _ in kept):
+                kept.append((box, score, c))
+        found += kept
+    return sorted(found, key=lambda item: -item[1])
+
+
+def test_by_hand():
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [-50, 0, 5, 10], [130, 0, 140, 10], [50, 50, 60, 60]], np.float32)
+    scores = np.array([[1, 5], [2, 4], [3, -np.inf], [9, 9], [-4, 3]], np.float32)
+    found = postprocess(RegionScores("img", np.repeat(boxes[:, None], 2, axis=1), scores), SIZE)
+    assert found.image_id == "img"
+    assert list(zip(found.scores.tolist(), found.labels.tolist(), strict=True)) == [(5, 1), (3, 0), (3, 1), (-4, 0)]
+    assert found.boxes.tolist() == [[0, 0, 10, 10], [0, 0, 5, 10], [50, 50, 60, 60], [50, 50, 60, 60]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(0, 3), st.sampled_from([0.0, 0.3, 0.7, 1.0]),
+    st.integers(1, 6), st.sampled_from([None, -1.0, 2.0]),
+)  # fmt: skip
+def test_against_the_definition(seed, windows, classes, nms_iou, max_per_class, min_score):
+    record = make_scores(windows, classes, seed)
+    found = postprocess(record, SIZE, PostprocessSettings(nms_iou, max_per_class, min_score))
+    expected = reference(record, SIZE, nms_iou, max_per_class, min_score)
+    assert [
+        (tuple(b), s, c) for b, s, c in zip(found.boxes.tolist(), found.scores.tolist(), found.labels, strict=True)
+    ] == [(tuple(np.float32(b).tolist()), s, c) for b, s, c in expected]
+
+
+def test_more_boxes_are_looked_at_while_too_few_survive():
+    record = make_scores(600, 2, spread=30)
+    one_by_one = reference(record, SIZE, 0.5, 12, None)
+    found = postprocess(record, SIZE, PostprocessSettings(nms_iou=0.5, max_per_class=12))
+    assert found.scores.tolist() == [score for _, score, _ in one_by_one]
+    assert len(found.scores) == 24
+
+
+def test_untrained_classes_give_nothing():
+    record = make_scores(30, 2)
+    record.scores[:, 1] = -np.inf
+    assert set(postprocess(record, SIZE).labels.tolist()) == {0}
+
+
+def test_the_record_is_left_alone():
+    record = make_scores(30, 2)
+    before = record.boxes.copy(), record.scores.copy()
+    postprocess(record, SIZE)
+    assert (record.boxes == before[0]).all()
+    assert (record.scores == before[1]).all()
+
+
+@pytest.mark.parametrize(("windows", "classes"), [(0, 0), (0, 3), (5, 0)])
+def test_nothing(windows, classes):
+    found = postprocess(make_scores(windows, classes), SIZE)
+    assert found.boxes.shape == (0, 4)
+    assert found.labels.dtype == np.int64
+
+
+@pytest.mark.parametrize("change", [{"nms_iou": 1.5}, {"max_per_class": 0}])
+def test_settings_out_of_range(change):
+    with pytest.raises(ValueError, match=f"postprocess.{next(iter(change))}: expected"):
+        PostprocessSettings(**change)

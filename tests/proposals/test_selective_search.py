@@ -1,0 +1,186 @@
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+from scipy.io import loadmat
+
+from detection.geometry import iou
+from detection.proposals import ProposalSettings, propose, selective_search
+
+ALL = ProposalSettings(min_side=0, max_windows=None)
+
+
+def textured_image(height=90, width=120, seed=0):
+    """Coloured rectangles with noise: many regions at every setting."""
+    rng = np.random.default_rng(seed)
+    image = np.full((height, width, 3), 90.0)
+    for _ in range(25):
+        x, y = rng.integers(0, width - 10), rng.integers(0, height - 10)
+        image[y : y + rng.integers(8, 40), x : x + rng.integers(8, 40)] = rng.integers(0, 256, 3)
+    return np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
+
+
+def check(boxes, size, min_side):
+    height, width = size
+    assert boxes.dtype == np.float32
+    assert boxes.ndim == 2
+    assert boxes.shape[1] == 4
+    assert (boxes[:, :2] >= 0).all()
+    assert (boxes[:, 2] <= width).all()
+    assert (boxes[:, 3] <= height).all()
+    assert (boxes[:, 2:] - boxes[:, :2] >= max(min_side, 1e-6)).all()
+    assert len(np.unique(boxes, axis=0)) == len(boxes)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.tuples(st.integers(1, 40), st.integers(1, 40)).flatmap(lambda s: arrays(np.uint8, (*s, 3))),
+    st.sampled_from([0, 5, 20]),
+)
+def test_boxes_are_unique_inside_and_large_enough(image, min_side):
+    chosen = ProposalSettings(min_side=min_side, ks=(5, 30))
+    found = selective_search(image, chosen)
+    check(found, image.shape[:2], min_side)
+    assert np.array_equal(found, selective_search(image, chosen))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (19, 19), (20, 20), (10, 2000), (3, 70000)])
+def test_images_of_any_shape(size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    found = selective_search(image)
+    check(found, size, 20)
+    assert len(found) == 0 or min(size) >= 20
+    whole = selective_search(image, ALL)
+    assert [0, 0, size[1], size[0]] in whole.tolist()
+    assert selective_search(image * 0, ALL).tolist() == [[0, 0, size[1], size[0]]]
+
+
+def test_a_one_colour_image_has_the_one_window():
+    assert selective_search(np.full((60, 80, 3), 128, np.uint8)).tolist() == [[0, 0, 80, 60]]
+
+
+def test_a_grey_image_equals_its_rgb_copy():
+    grey = textured_image()[..., 0]
+    expected = selective_search(np.repeat(grey[..., None], 3, axis=2))
+    assert len(expected) > 10
+    assert np.array_equal(selective_search(np.ascontiguousarray(grey)), expected)
+    assert np.array_equal(selective_search(grey[..., None]), expected)
+
+
+def test_a_strided_image_equals_its_copy():
+    image = textured_image()[::-1, ::2]
+    assert np.array_equal(selective_search(image, ALL), selective_search(image.copy(), ALL))
+
+
+def test_a_large_image_is_bounded_by_resizing():
+    image = np.asarray(Image.fromarray(textured_image()).resize((1000, 750)))
+    found = selective_search(image, ProposalSettings(max_pixels=20_000))
+    check(found, (750, 1000), 20)
+    assert [0, 0, 1000, 750] in found.tolist()
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((4, 4, 3), np.float32), "uint8 array .* got float32"),
+        ([[1]], "got list"),
+        (np.zeros((4, 4, 4), np.uint8), r"got \(4, 4, 4\)"),
+        (np.zeros((0, 4, 3), np.uint8), r"got \(0, 4, 3\)"),
+    ],
+)
+def test_what_is_no_image_is_refused_by_name(image, message):
+    with pytest.raises(ValueError, match=message):
+        selective_search(image)
+    with pytest.raises(ValueError, match="'odd one'"):
+        propose("odd one", image, ProposalSettings())
+
+
+CHANGES = {
+    "preset": "single",
+    "colour_spaces": ("HSV",),
+    "ks": (50, 101),
+    "similarities": ("CTSF", "SF"),
+    "sigma": 0.9,
+    "min_size": 40,
+    "min_side": 24,
+    "max_windows": 30,
+    "resize_width": 100,
+    "max_pixels": 9000,
+    "seed": 4,
+}
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_every_parameter_changes_the_windows(key):
+    image = textured_image()
+    changed = selective_search(image, ProposalSettings(**{key: CHANGES[key]}))
+    assert not np.array_equal(changed, selective_search(image))
+    check(changed, image.shape[:2], 24 if key == "min_side" else 20)
+
+
+def test_max_windows_keeps_the_first():
+    image = textured_image()
+    few = selective_search(image, ProposalSettings(max_windows=20))
+    assert np.array_equal(few, selective_search(image, ProposalSettings(max_windows=None))[:20])
+
+
+def test_the_seed_orders_and_does_not_choose():
+    image = textured_image()
+    first, second = (selective_search(image, ALL, seed) for seed in (1, 2))
+    assert not np.array_equal(first, second)
+    assert np.array_equal(np.unique(first, axis=0), np.unique(second, axis=0))
+    assert np.array_equal(first, selective_search(image, ProposalSettings(min_side=0, max_windows=None, seed=1)))
+
+
+def test_levels_come_first_on_average():
+    image = textured_image()
+    places = [selective_search(image, ALL, seed).tolist().index([0, 0, 120, 90]) for seed in range(8)]
+    assert np.median(places) < 3
+
+
+def test_presets_by_name():
+    image = textured_image()
+    assert np.array_equal(selective_search(image, preset="single"), selective_search(image, "single"))
+    assert len(selective_search(image, preset="quality")) > len(selective_search(image, preset="single"))
+    with pytest.raises(ValueError, match="settings or preset"):
+        selective_search(image, ProposalSettings(), preset="fast")
+
+
+def test_propose_makes_the_record():
+    image = textured_image()
+    found = propose("id", image, ProposalSettings())
+    assert found.image_id == "id"
+    assert found.size == (90, 120)
+    assert found.source == "selective_search/fast"
+    assert np.array_equal(found.boxes, selective_search(image))
+
+
+def test_other_processes_and_another_order_give_the_same_windows():
+    images = [textured_image(40, 50, seed) for seed in range(3)]
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        elsewhere = list(pool.map(selective_search, images[::-1]))[::-1]
+    for image, found in zip(images, elsewhere, strict=True):
+        assert np.array_equal(found, selective_search(image))
+
+
+def test_importing_needs_no_torch():
+    code = "import sys, detection.proposals; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_windows_of_the_authors_code_are_found(shared_data):
+    folder = shared_data / "selective-search-matlab"
+    for name, least in (("000004", 0.70), ("001551", 0.75)):
+        theirs = loadmat(folder / f"{name}_boxes.mat")["boxes"].astype(np.float32) + np.float32([0, 0, 1, 1])
+        image = np.asarray(Image.open(folder / f"{name}.jpg").convert("RGB"))
+        ours = selective_search(image, ProposalSettings(preset="texture", min_side=0, max_windows=None))
+        best = iou(theirs, ours).max(axis=1)
+        assert (best >= 0.9).mean() > least
+        assert (best >= 0.7).mean() > 0.9
