@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from detection.features import FeatureSettings
 from detection.learning import PostprocessSettings, RegressionSettings, SVMSettings
 from detection.proposals import ProposalSettings
 from detection.stages.experiment import Experiment, StageSettings
-from detection.stages.work import Work, default_workers
+from detection.stages.work import Work, default_workers, worker_processes
 from detection.storage import write_text
 from detection.storage.run import RunFolder
 
@@ -160,12 +161,13 @@ def resolved(settings: Settings) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in _OF_THE_CALL}
 
 
-def open_experiment(settings: Settings, console: Console | None = None) -> Experiment:
-    """The experiment of these settings; its folder is made and keeps them."""
+def open_experiment(settings: Settings, console: Console | None = None, executor: Executor | None = None) -> Experiment:
+    """The experiment of these settings; its folder is made and keeps them. executor: see ``stages.work.Work``."""
     run = RunFolder(settings.run)
     run.write_settings(resolved(settings))
     work = Work(
         workers=settings.workers or default_workers(),
+        executor=executor,
         threads=settings.threads,
         device=settings.device,
         problems=Problems(settings.strict),
@@ -206,8 +208,9 @@ def run_tool(
     try:
         parser = build_parser(description, add_options)
         settings, options = parse(parser, sys.argv[1:] if arguments is None else list(arguments))
-        experiment = open_experiment(settings)
-        body(experiment, options)
+        with worker_processes(settings.workers or default_workers()) as executor:
+            experiment = open_experiment(settings, executor=executor)
+            body(experiment, options)
     except KeyboardInterrupt:
         console.print("interrupted: the same command goes on from here")
         return 130

@@ -18,7 +18,7 @@ from detection.config import run_tool
 from detection.data import DataError, Problems
 from detection.stages.detect_files import detect_files
 from detection.stages.experiment import DRAWN_MIN_SCORE, Experiment
-from detection.stages.work import Work, default_workers
+from detection.stages.work import Work, default_workers, worker_processes
 
 
 def detect_split(experiment: Experiment, _: Namespace) -> None:
@@ -50,9 +50,11 @@ def detect_paths(arguments: list[str]) -> int:
     """Detect in the user's own files."""
     options = model_parser().parse_args(arguments)
     problems = Problems(options.strict)
-    work = Work(options.workers or default_workers(), options.threads, options.device, problems)
+    workers = options.workers or default_workers()
     try:
-        found = detect_files(options.model, options.paths, options.out, options.min_score, work)
+        with worker_processes(workers) as executor:
+            work = Work(workers, options.threads, options.device, problems, executor=executor)
+            found = detect_files(options.model, options.paths, options.out, options.min_score, work)
     except (DataError, ValueError, FileNotFoundError) as error:
         Console(stderr=True).print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
         return 2

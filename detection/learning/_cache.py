@@ -34,6 +34,8 @@ class RowStore:
 
     def add(self, values: np.ndarray) -> np.ndarray:
         """Places (N,) int64 of new rows (N, D), not in use yet: see `use`."""
+        if not len(values):
+            return np.zeros(0, np.int64)
         reused = self._free[: len(values)]
         fresh = len(values) - len(reused)
         self._reserve(self._top + fresh, values.shape[1])

@@ -127,7 +127,8 @@ def train_svms(
     Until a class is trained once, all its negatives are kept, so all of its first image; afterwards those
     scored above the hard threshold. All classes are scored in one go. Held in memory: the positives, the
     kept negatives (once for all classes), one image. A class without a positive or without any negative
-    stays untrained. Raises ValueError for labels out of range or images of different layers or lengths.
+    stays untrained. Raises ValueError for labels out of range, images of different layers or lengths, or passes that
+    are not over the same number of images, or over none.
     """
     trainer = _Trainer(num_classes, settings or SVMSettings())
     report = on_progress or (lambda phase, done: None)
@@ -165,6 +166,8 @@ class _Trainer:
                 cache.append(places, np.zeros((0, 2), np.int64))
                 cache.positives += len(places)
             report(done)
+        if not done:
+            raise ValueError("train_svms: expected at least one image, got none")
         self.images = done
         self.mean_norm, self.scale = sample.mean(), sample.scale()
         self.weights = padded(np.zeros((len(self.caches), self.length), np.float32))

@@ -79,7 +79,7 @@ class BoxRegressors:
         check_array(self.weights, "float32", (None, 4, None), "box regressor weights", "(none)")
         check_array(self.biases, "float32", (len(self.weights), 4), "box regressor biases", "(none)")
         check_array(self.trained, "bool", (len(self.weights),), "box regressor trained", "(none)")
-        object.__setattr__(self, "_padded", padded(self.weights.reshape(-1, self.weights.shape[2])))
+        object.__setattr__(self, "_padded", padded(self.weights.reshape(self.biases.size, self.weights.shape[2])))
 
     def offsets(self, regions: RegionFeatures) -> np.ndarray:
         """Offsets (R, L, 4) float32. Raises ValueError for features of another layer or length."""
@@ -127,7 +127,7 @@ def train_regressors(
 
     A window is an example for the class of the object it overlaps most. Targets are centred and whitened
     per class; the ridge problem has a constant feature, regularised like the others (as in the source).
-    Raises ValueError for labels out of range or images of different layers or lengths.
+    Raises ValueError for labels out of range, images of different layers or lengths, or no image at all.
     """
     settings = settings or RegressionSettings()
     reservoirs = [Reservoir(settings.max_examples, [settings.seed, label]) for label in range(num_classes)]
@@ -144,6 +144,8 @@ def train_regressors(
         _collect(regions, reservoirs, settings)
         if on_progress:
             on_progress("box regression", done)
+    if not layer:
+        raise ValueError("train_regressors: expected at least one image, got none")
     return _solve_all(reservoirs, sample.scale(), length, layer, settings)
 
 

@@ -13,30 +13,39 @@ RADIX_BITS = 11
 
 
 @numba.njit(cache=True, nogil=True)
-def _distances(first, second, shift, scale, row):
-    """Quantised colour distances of the pixels of a row to those `shift` to the right in another row."""
+def _distances(first, second, shift, scale, total, row):
+    """Quantised colour distances of the pixels of a row (C, W) to those `shift` to the right in another row."""
     begin = max(0, -shift)
-    end = row.size - max(0, shift)
-    for x in range(begin, end):
-        total = np.float32(0)
-        for c in range(first.shape[1]):
-            difference = first[x, c] - second[x + shift, c]
-            total += difference * difference
-        row[x] = np.uint32(np.sqrt(total) * scale)
+    count = row.size - abs(shift)
+    total[:] = 0
+    for c in range(first.shape[0]):
+        here = first[c, begin : begin + count]
+        there = second[c, begin + shift : begin + shift + count]
+        for x in range(count):
+            difference = here[x] - there[x]
+            total[x] += difference * difference
+    out = row[begin : begin + count]
+    for x in range(count):
+        out[x] = np.int32(np.sqrt(total[x]) * scale)
 
 
 @numba.njit(cache=True, nogil=True)
 def list_edges(image, scale, entries):
     """Fill entries, pixel by pixel, with all neighbour pairs and their quantised distances; returns their number."""
-    height, width, _ = image.shape
-    rows = np.empty((DIRECTIONS, width), np.uint32)
+    height, width, channels = image.shape
+    rows = np.empty((DIRECTIONS, width), np.int32)
+    total = np.empty(width, np.float32)
+    planes = np.empty((2, channels, width), np.float32)  # of the row at hand and the next, which take turns
+    planes[0] = image[0].T
     count = 0
     for y in range(height):
         last = y + 1 == height
-        _distances(image[y], image[y], 1, scale, rows[0])
+        here, below = planes[y % 2], planes[(y + 1) % 2]
+        _distances(here, here, 1, scale, total, rows[0])
         if not last:
+            below[:] = image[y + 1].T
             for direction in range(1, DIRECTIONS):
-                _distances(image[y], image[y + 1], direction - 2, scale, rows[direction])
+                _distances(here, below, direction - 2, scale, total, rows[direction])
         for x in range(width):
             edge = np.uint64(DIRECTIONS * (y * width + x))
             if x + 1 < width:

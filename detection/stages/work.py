@@ -39,10 +39,11 @@ def default_workers() -> int:
 class Work:
     """How a stage does its work; only `threads` and `device` can change a result, in its last bits.
 
-    workers: processes over images. threads: threads a process for convolutions and matrix products. device:
-    torch device of the convolutions. problems: where unusable images are listed. console: where progress
-    and warnings go. executor: any ``concurrent.futures.Executor`` to use instead of own processes (on a
-    cluster: ``dask.distributed.Client.get_executor()``, with the files on a shared disk).
+    workers: how many images are worked on at a time. executor: where; None: in this process, one by one.
+    `worker_processes` makes one, and on a cluster ``dask.distributed.Client.get_executor()`` does (with the
+    files on a shared disk). threads: threads a process for convolutions and matrix products. device: torch
+    device of the convolutions. problems: where unusable images are listed. console: where progress and
+    warnings go.
     """
 
     workers: int = 1
@@ -62,16 +63,15 @@ def guarded(task: Callable[[Item], Result], item: Item) -> tuple[Result | None, 
 
 
 @contextmanager
-def _executor(work: Work, count: int) -> Iterator[Executor | None]:
-    if work.executor is not None:
-        yield work.executor
-        return
-    if work.workers <= 1 or count <= 1:
+def worker_processes(workers: int) -> Iterator[Executor | None]:
+    """An executor of `workers` processes that start when first needed and end with the block; None for one worker.
+
+    Forked children of a process with torch's or numba's threads can hang; spawned ones exist everywhere.
+    """
+    if workers <= 1:
         yield None
         return
-    # Forked children of a process with torch's or numba's threads can hang; spawned ones exist everywhere.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(work.workers, count), mp_context=context)
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
     try:
         yield pool
         pool.shutdown()
@@ -83,14 +83,14 @@ def _executor(work: Work, count: int) -> Iterator[Executor | None]:
 def map_images(
     task: Callable[[Item], Result], items: Sequence[Item], work: Work, title: str
 ) -> Iterator[tuple[Item, Result]]:
-    """Yield (item, task(item)) in the order of `items`, computed by `work.workers` processes.
+    """Yield (item, task(item)) in the order of `items`, computed by ``work.executor``.
 
     task: a picklable callable. An item whose task raises DataError is listed in ``work.problems`` (which
     raises it again when strict) and left out; any other exception ends the run. Progress is shown under
     `title`. Few results are held at a time.
     """
-    with _executor(work, len(items)) as executor, progress(work.console, title, len(items)) as advance:
-        for item, (result, problem) in _ordered(task, items, executor, work.workers):
+    with progress(work.console, title, len(items)) as advance:
+        for item, (result, problem) in _ordered(task, items, work.executor, work.workers):
             advance()
             if problem is not None:
                 work.problems.extend([problem])

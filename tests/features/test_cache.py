@@ -12,7 +12,10 @@ def make_pyramid(image_id="a b/c", dtype=np.float16, seed=0):
     rng = np.random.default_rng(seed)
     # A transposed map: what is written must not be its memory as it lies.
     maps = tuple(
-        (rng.standard_normal((3, side, 5)).astype(dtype), rng.standard_normal((2, 3, 4)).astype(dtype).transpose(1, 2, 0))
+        (
+            rng.standard_normal((3, side, 5)).astype(dtype),
+            rng.standard_normal((2, 3, 4)).astype(dtype).transpose(1, 2, 0),
+        )
         for side in (6, 4)
     )
     return FeaturePyramid(

@@ -19,7 +19,5 @@ def test_wrong_values_name_the_key(key, value):
 
 def test_lists_from_yaml_become_tuples():
     settings = FeatureSettings(stages=[16, 32], short_sides=[480, 688], levels=[2, 1], stage_weights=[1.0, 2.0])
-    assert settings == FeatureSettings(
-        stages=(16, 32), short_sides=(480, 688), levels=(2, 1), stage_weights=(1.0, 2.0)
-    )
+    assert settings == FeatureSettings(stages=(16, 32), short_sides=(480, 688), levels=(2, 1), stage_weights=(1.0, 2.0))
     assert hash(settings)

@@ -151,5 +151,8 @@ def test_gradient_reaches_the_maximum():
 
 
 def test_needs_no_torch():
-    code = "import sys; from detection.features import spatial_pyramid_pool, FeatureSettings; assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from detection.features import FeatureSettings, spatial_pyramid_pool; "
+        "assert 'torch' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,245 @@
+import numpy as np
+import pytest
+import torch
+
+from detection.features import FeatureExtractor, FeatureSettings, MapCache, limit_threads, spatial_pyramid_pool
+from detection.features.head import Head
+from detection.geometry import project_to_cells
+from detection.types import RegionFeatures
+
+SMALL = "timm/mobilenetv3_small_050"
+SETTINGS = FeatureSettings(
+    backbone=SMALL, weights="random", short_sides=(96, 200), levels=(2, 1), max_long_side=300, target_area=60.0**2
+)
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return FeatureExtractor.from_settings(SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def rgb():
+    return np.random.default_rng(0).integers(0, 256, (75, 101, 3), dtype=np.uint8)
+
+
+def random_boxes(count, size, seed=0):
+    rng = np.random.default_rng(seed)
+    height, width = size
+    sides = 5 + rng.random((count, 2)) * (np.array([width, height]) - 5)
+    corner = rng.random((count, 2)) * (np.array([width, height]) - sides)
+    return np.concatenate([corner, corner + sides], axis=1).astype(np.float32)
+
+
+def test_maps_of_an_odd_image(extractor, rgb):
+    pyramid = extractor.pyramid("a", rgb)
+    assert pyramid.size == (75, 101)
+    assert pyramid.scales.tolist() == [96 / 75, 200 / 75]
+    # 96 x 129.28 px is padded to 96 x 160, 200 x 269.3 px to 224 x 288
+    assert [[one.shape for one in maps] for maps in pyramid.maps] == [
+        [(24, 6, 10), (288, 3, 5)],
+        [(24, 14, 18), (288, 7, 9)],
+    ]
+    assert all(one.dtype == np.float16 and one.flags.c_contiguous for maps in pyramid.maps for one in maps)
+
+
+def test_the_long_side_is_capped(extractor):
+    pyramid = extractor.pyramid("wide", np.zeros((20, 200, 3), np.uint8))
+    assert pyramid.scales.tolist() == [1.5, 1.5]
+
+
+def test_a_tiny_image(extractor):
+    pyramid = extractor.pyramid("tiny", np.zeros((1, 1000, 3), np.uint8))
+    regions = extractor.pool(pyramid, np.array([[0, 0, 1000, 1]], np.float32))
+    assert np.isfinite(regions.values).all()
+
+
+def test_each_window_is_pooled_from_its_scale_stage_by_stage(extractor, rgb):
+    pyramid = extractor.pyramid("a", rgb)
+    boxes = random_boxes(30, pyramid.size)
+    regions = extractor.pool(pyramid, boxes)
+    assert regions.layer == "pool5"
+    assert regions.values.shape == (30, extractor.length()) == (30, (24 + 288) * 5)
+    chosen = set()
+    for box, got in zip(boxes.astype(np.float64), regions.values, strict=True):
+        areas = [(box[2] - box[0]) * (box[3] - box[1]) * scale**2 for scale in pyramid.scales]
+        scale = int(np.argmin([abs(area - 60.0**2) for area in areas]))
+        chosen.add(scale)
+        parts = []
+        for stage, one in enumerate(pyramid.maps[scale]):
+            cells = project_to_cells(
+                box[None], pyramid.scales[scale], pyramid.strides[stage], pyramid.offsets[stage], (75, 101),
+                one.shape[1:],
+            )  # fmt: skip
+            parts.append(spatial_pyramid_pool(one.astype(np.float32), cells, (2, 1))[0])
+        assert np.array_equal(got, np.concatenate(parts))
+    assert chosen == {0, 1}
+
+
+def test_cells_that_see_only_padding_are_never_pooled(extractor, rgb):
+    pyramid = extractor.pyramid("a", rgb)
+    boxes = np.concatenate([random_boxes(20, pyramid.size), [[0, 0, 101, 75], [90, 60, 101, 75]]]).astype(np.float32)
+    before = extractor.pool(pyramid, boxes).values.copy()
+    spoilt = 0
+    for scale, maps in zip(pyramid.scales, pyramid.maps, strict=True):
+        for stride, (y, x), one in zip(pyramid.strides, pyramid.offsets, maps, strict=True):
+            one[:, y + stride * np.arange(one.shape[1]) >= 75 * scale] = 60000
+            one[:, :, x + stride * np.arange(one.shape[2]) >= 101 * scale] = 60000
+            spoilt += int((one == 60000).any())
+    assert spoilt >= 3
+    assert np.array_equal(extractor.pool(pyramid, boxes).values, before)
+
+
+def test_cached_and_fresh_are_equal(extractor, rgb, tmp_path):
+    cache = MapCache(tmp_path, "k")
+    fresh = extractor.pyramid("a", rgb)
+    cache.write(fresh, "f")
+    boxes = random_boxes(50, fresh.size)
+    again = FeatureExtractor.from_settings(SETTINGS).pyramid("a", rgb)
+    expected = extractor.pool(fresh, boxes).values.tobytes()
+    assert extractor.pool(cache.read("a", "f"), boxes).values.tobytes() == expected
+    assert extractor.pool(again, boxes).values.tobytes() == expected
+
+
+def test_no_window(extractor, rgb):
+    regions = extractor.regions(extractor.pyramid("a", rgb), np.zeros((0, 4), np.float32))
+    assert regions.values.shape == (0, extractor.length())
+
+
+def test_windows_do_not_depend_on_each_other(extractor, rgb):
+    pyramid = extractor.pyramid("a", rgb)
+    boxes = random_boxes(40, pyramid.size)
+    whole = extractor.pool(pyramid, boxes).values
+    order = np.random.default_rng(1).permutation(40)[:17]
+    assert np.array_equal(extractor.pool(pyramid, boxes[order]).values, whole[order])
+
+
+def test_writing_to_memory_at_hand(extractor, rgb):
+    pyramid = extractor.pyramid("a", rgb)
+    boxes = random_boxes(10, pyramid.size)
+    out = np.empty((12, extractor.length()), np.float32)
+    regions = extractor.pool(pyramid, boxes, out=out)
+    assert np.shares_memory(regions.values, out)
+    assert np.array_equal(regions.values, extractor.pool(pyramid, boxes).values)
+
+
+def test_floor_and_stage_weights(extractor, rgb):
+    pyramid = extractor.pyramid("a", rgb)
+    boxes = random_boxes(10, pyramid.size)
+    plain = extractor.pool(pyramid, boxes).values
+    assert (plain < 0).any()
+    changed = FeatureSettings(
+        backbone=SMALL, weights="random", short_sides=(96, 200), levels=(2, 1), max_long_side=300,
+        target_area=60.0**2, pool_floor=0.0, stage_weights=(2.0, 0.5),
+    )  # fmt: skip
+    got = FeatureExtractor(changed, extractor.backbone).pool(pyramid, boxes).values
+    expected = np.maximum(plain, 0)
+    expected[:, : 24 * 5] *= 2
+    expected[:, 24 * 5 :] *= 0.5
+    assert np.array_equal(got, expected)
+
+
+def test_state_round_trip(extractor, rgb):
+    again = FeatureExtractor.from_state(SETTINGS, extractor.state())
+    for one, other in zip(extractor.pyramid("a", rgb).maps, again.pyramid("a", rgb).maps, strict=True):
+        assert all(np.array_equal(left, right) for left, right in zip(one, other, strict=True))
+
+
+def test_what_does_not_belong_together_is_refused(extractor, rgb):
+    with pytest.raises(ValueError, match=r"stages: settings say \(16,\)"):
+        FeatureExtractor(FeatureSettings(backbone=SMALL, stages=(16,)), extractor.backbone)
+    with pytest.raises(ValueError, match=r"image 'a': expected \(H, W, 3\) uint8"):
+        extractor.pyramid("a", rgb[:, :, 0])
+    shallow = FeatureExtractor.from_settings(FeatureSettings(backbone=SMALL, weights="random", stages=(16,)))
+    with pytest.raises(ValueError, match=r"maps of image 'a': expected strides \(16,\)"):
+        shallow.pool(extractor.pyramid("a", rgb), random_boxes(1, (75, 101)))
+    with pytest.raises(ValueError, match="fc7 is not on offer"):
+        extractor.regions(extractor.pyramid("a", rgb), random_boxes(1, (75, 101)), "fc7")
+
+
+def test_values_beyond_float16_are_an_error(extractor, rgb):
+    state = extractor.backbone.state()
+    loud = {name: value * 3 if name.endswith("conv_pwl.weight") else value for name, value in state.items()}
+    loud = {name: value * 1e6 if name == "conv_stem.weight" else value for name, value in loud.items()}
+    backbone = type(extractor.backbone)(SMALL, (16, 32), loud, offsets=extractor.backbone.offsets)
+    with pytest.raises(ValueError, match="image 'a': expected finite float16"):
+        FeatureExtractor(SETTINGS, backbone).pyramid("a", rgb)
+
+
+def test_limit_threads():
+    before = torch.get_num_threads()
+    with limit_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+    with pytest.raises(ValueError, match="threads"), limit_threads(0):
+        pass
+
+
+def alexnet_settings(**changes):
+    return FeatureSettings(
+        **{"backbone": "alexnet", "weights": "random", "stages": (16,), "levels": (3, 6, 1), "layer": "fc7", **changes}
+    )
+
+
+@pytest.fixture(scope="module")
+def alexnet():
+    return FeatureExtractor.from_settings(alexnet_settings(short_sides=(227,)))
+
+
+def test_fc6_and_fc7_are_those_of_the_network(alexnet):
+    rng = np.random.default_rng(0)
+    pooled = RegionFeatures("a", random_boxes(3, (50, 50)), rng.random((3, 256 * 46), dtype=np.float32), "pool5")
+    state = alexnet.pooled_head.state()
+    level = torch.from_numpy(pooled.values[:, 256 * 9 : 256 * 45])
+    hidden = torch.relu(
+        torch.nn.functional.linear(level, *(torch.from_numpy(state[f"fc6.{n}"]) for n in ("weight", "bias")))
+    )
+    assert np.allclose(alexnet.head(pooled, "fc6").values, hidden, rtol=1e-4, atol=1e-5)
+    hidden = torch.relu(
+        torch.nn.functional.linear(hidden, *(torch.from_numpy(state[f"fc7.{n}"]) for n in ("weight", "bias")))
+    )
+    got = alexnet.head(pooled)
+    assert got.layer == "fc7"
+    assert np.allclose(got.values, hidden, rtol=1e-4, atol=1e-5)
+    assert alexnet.length("fc6") == alexnet.length("fc7") == alexnet.length() == 4096
+    assert alexnet.length("pool5") == 256 * 46
+    with pytest.raises(ValueError, match="expected pool5 vectors, got fc7"):
+        alexnet.head(got)
+
+
+def test_rows_of_a_head_do_not_depend_on_how_many_there_are(alexnet):
+    pooled = np.random.default_rng(1).standard_normal((300, 256 * 46)).astype(np.float32)
+    whole = alexnet.pooled_head(pooled, "fc7")
+    assert alexnet.pooled_head(pooled[256:], "fc7").tobytes() == whole[256:].tobytes()
+    assert alexnet.pooled_head(pooled[:1], "fc7").tobytes() == whole[:1].tobytes()
+    assert alexnet.pooled_head(pooled[:0], "fc7").shape == (0, 4096)
+
+
+def test_head_of_a_whole_window_is_the_network_itself(alexnet):
+    """Fully connected layers on a map that is pooled to 6 x 6 as torchvision pools it."""
+    import torchvision
+
+    network = torchvision.models.alexnet(weights=None).eval()
+    settings = alexnet_settings(levels=(6,), layer="fc6")
+    head = Head.from_network(settings, 256, {k: v.numpy() for k, v in network.state_dict().items()})
+    maps = torch.rand(1, 256, 6, 6)
+    with torch.inference_mode():
+        expected = network.classifier[:3](network.avgpool(maps).flatten(1))
+    got = head(spatial_pyramid_pool(maps[0].numpy(), np.array([[0, 0, 6, 6]]), (6,)), "fc6")
+    assert np.allclose(got, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_head_state_round_trip(alexnet):
+    again = FeatureExtractor.from_state(alexnet.settings, alexnet.state())
+    rgb = np.random.default_rng(3).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    boxes = random_boxes(5, (60, 80))
+    first, second = (one.regions(one.pyramid("a", rgb), boxes) for one in (alexnet, again))
+    assert first.layer == "fc7"
+    assert first.values.tobytes() == second.values.tobytes()
+
+
+def test_a_head_without_its_level_or_stage_is_refused():
+    with pytest.raises(ValueError, match="levels: fc7 of alexnet was trained on 6 x 6 bins"):
+        FeatureExtractor.from_settings(alexnet_settings(levels=(3, 1)))
+    with pytest.raises(ValueError, match=r"stages: fc7 of vgg16 reads stride 16 alone, got \(8, 16\)"):
+        FeatureExtractor.from_settings(alexnet_settings(backbone="vgg16", levels=(7,), stages=(8, 16)))
