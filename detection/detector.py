@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,10 @@ _CLASSES = "classes.txt"
 _SVMS = "svms.safetensors"
 _REGRESSORS = "regressors.safetensors"
 _NETWORK = "network.safetensors"
+_REQUIRED = {_CLASSES, _SVMS, _NETWORK}
+_KEYS = {"format_version", "proposals", "features", "postprocess", "notes", "files"}
+# Where a detector is written before its files are moved to their places.
+_STAGING = ".tmp-detector"
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,12 @@ class Detector:
                 f"detector: expected SVM weights of {len(self.classes)} classes x {length} values of "
                 f"{self.svms.layer}, got {self.svms.weights.shape}"
             )
+        expected = (len(self.classes), 4, self.extractor.length("pool5"))
+        if self.regressors is not None and self.regressors.weights.shape != expected:
+            raise ValueError(
+                f"detector: expected regressor weights of {expected[0]} classes x 4 x {expected[2]} values of pool5, "
+                f"got {self.regressors.weights.shape}"
+            )
 
     def detect(self, image: Any, image_id: str = "") -> Detections:
         """Find objects in an image: a path, a PIL image or an (H, W, 3) uint8 RGB array.
@@ -70,31 +82,42 @@ class Detector:
     def save(self, folder: Path | str) -> None:
         """Write one folder that holds all that predicting needs, weights of the network too.
 
-        Each file is written atomically, the description with their fingerprints last: a folder that was not
-        finished is refused on loading.
+        A detector that is there is replaced once the new one is written; other files of the folder stay. The
+        description moves last, so that a folder whose change was cut short has none and is refused on loading.
         """
         folder = Path(folder)
+        staging = folder / _STAGING
+        shutil.rmtree(staging, ignore_errors=True)
+        self._write(staging)
+        for name in (_DESCRIPTION, _REGRESSORS):
+            (folder / name).unlink(missing_ok=True)
+        for path in sorted(staging.iterdir(), key=lambda path: path.name == _DESCRIPTION):
+            os.replace(path, folder / path.name)
+        staging.rmdir()
+
+    def _write(self, folder: Path) -> None:
         write_text(folder / _CLASSES, "".join(f"{name}\n" for name in self.classes))
         write_arrays(folder / _NETWORK, self.extractor.state(), {"format_version": str(FORMAT_VERSION)})
         _write_part(folder / _SVMS, self.svms)
         if self.regressors is not None:
             _write_part(folder / _REGRESSORS, self.regressors)
-        else:
-            (folder / _REGRESSORS).unlink(missing_ok=True)
-        present = [name for name in (_CLASSES, _NETWORK, _SVMS, _REGRESSORS) if (folder / name).is_file()]
         description = {
             "format_version": FORMAT_VERSION,
             "proposals": _plain(self.proposal_settings),
             "features": _plain(self.extractor.settings),
             "postprocess": _plain(self.postprocess_settings),
             "notes": self.notes,
-            "files": {name: file_fingerprint(folder / name) for name in present},
+            "files": {path.name: file_fingerprint(path) for path in sorted(folder.iterdir())},
         }
         write_yaml(folder / _DESCRIPTION, description)
 
     @classmethod
     def load(cls, folder: Path | str, device: str = "cpu") -> Detector:
-        """Read what `save` wrote. Raises FileNotFoundError or ValueError naming the file at fault."""
+        """Read what `save` wrote; nothing else is needed, no network either.
+
+        Raises FileNotFoundError where there is no detector, ValueError for a file that is absent, changed or of
+        another format version; each names the file.
+        """
         folder = Path(folder)
         description = read_description(folder)
         for name, expected in description["files"].items():
@@ -115,7 +138,10 @@ class Detector:
 
 
 def read_description(folder: Path | str) -> dict[str, Any]:
-    """What ``detector.yaml`` of a saved detector says, without loading it. Raises as ``Detector.load``."""
+    """What ``detector.yaml`` of a saved detector says, without loading it. Raises as ``Detector.load``.
+
+    Keys: format_version; proposals, features and postprocess (settings); notes; files (name -> fingerprint).
+    """
     path = Path(folder) / _DESCRIPTION
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no trained detector here; tools/train_svm.py makes one")
@@ -123,6 +149,9 @@ def read_description(folder: Path | str) -> dict[str, Any]:
     version = description.get("format_version") if isinstance(description, dict) else None
     if version != FORMAT_VERSION:
         raise ValueError(f"{path}: expected format_version {FORMAT_VERSION}, got {version!r}")
+    missing = sorted(_KEYS - set(description)) or sorted(_REQUIRED - set(description["files"]))
+    if missing:
+        raise ValueError(f"{path}: expected the keys {', '.join(missing)}, found none")
     return description
 
 

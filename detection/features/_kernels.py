@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+# Channels pooled at a time: their range maxima over a map of 44 x 58 cells take up to 32 MB, which malloc keeps.
+_BLOCK_CHANNELS = 128
+
 
 @njit(cache=True, nogil=True)
 def unique_cells(cells):
@@ -37,39 +40,35 @@ def unique_cells(cells):
 
 
 @njit(cache=True, nogil=True)
-def _maximum_into(target, other):
-    for c in range(target.shape[0]):
-        target[c] = max(target[c], other[c])
+def _maximum_of_two(flat, target, first, second, length):
+    """flat[target + c] = max(flat[first + c], flat[second + c]); unsigned positions spare tests for < 0."""
+    for c in range(np.uintp(length)):
+        flat[np.uintp(target) + c] = max(flat[np.uintp(first) + c], flat[np.uintp(second) + c])
 
 
 @njit(cache=True, nogil=True)
-def _maximum_of_two(target, first, second):
-    for c in range(target.shape[0]):
-        target[c] = max(first[c], second[c])
+def _range_maxima(tables, flat):
+    """tables[i, j, y, x] = maximum of the 2^i x 2^j cells from (y, x) on, where these lie in the map.
 
-
-@njit(cache=True, nogil=True)
-def range_maxima(feature_map, row_powers, column_powers):
-    """tables[i, j, y, x] is the maximum of the 2^i x 2^j cells from (y, x) on, where these lie in the map.
-
-    feature_map: (h, w, C). Returns (row_powers, column_powers, h, w, C); other entries are not set.
+    tables: (row powers, column powers, h, w, C) with the map in tables[0, 0], flat: the same memory in one
+    dimension. Other entries stay as they are.
     """
-    height, width, channels = feature_map.shape
-    tables = np.empty((row_powers, column_powers, height, width, channels), np.float32)
-    tables[0, 0] = feature_map
+    row_powers, column_powers, height, width, channels = tables.shape
+    row = width * channels
+    table = height * row
     for i in range(row_powers):
         rows = height - (1 << i) + 1
         if i > 0:
             half = 1 << (i - 1)
-            for y in range(rows):
-                for x in range(width):
-                    _maximum_of_two(tables[i, 0, y, x], tables[i - 1, 0, y, x], tables[i - 1, 0, y + half, x])
+            here, finer = i * column_powers * table, (i - 1) * column_powers * table
+            _maximum_of_two(flat, here, finer, finer + half * row, rows * row)
         for j in range(1, column_powers):
             half = 1 << (j - 1)
+            columns = width - (1 << j) + 1
+            here = (i * column_powers + j) * table
             for y in range(rows):
-                for x in range(width - (1 << j) + 1):
-                    _maximum_of_two(tables[i, j, y, x], tables[i, j - 1, y, x], tables[i, j - 1, y, x + half])
-    return tables
+                at = here + y * row
+                _maximum_of_two(flat, at, at - table, at - table + half * channels, columns * channels)
 
 
 @njit(cache=True, nogil=True)
@@ -81,79 +80,104 @@ def _log2_floor(n):
 
 
 @njit(cache=True, nogil=True)
-def _rectangle(tables, y1, x1, y2, x2, target):
-    """The maximum over rows y1..y2 and columns x1..x2 (half-open), from four overlapping tables entries."""
+def _rectangle(flat, shape, y1, x1, y2, x2, bins, to):
+    """The maximum over rows y1..y2 and columns x1..x2 (half-open), from four overlapping entries of the tables.
+
+    shape: of the tables. Written to bins[to : to + C].
+    """
+    _, column_powers, height, width, channels = shape
     i = _log2_floor(y2 - y1)
     j = _log2_floor(x2 - x1)
-    table = tables[i, j]
-    y3 = y2 - (1 << i)
-    x3 = x2 - (1 << j)
-    a, b, c, d = table[y1, x1], table[y1, x3], table[y3, x1], table[y3, x3]
-    for k in range(target.shape[0]):
-        target[k] = max(max(a[k], b[k]), max(c[k], d[k]))
+    table = (i * column_powers + j) * height
+    top = (table + y1) * width
+    bottom = (table + y2 - (1 << i)) * width
+    right = x2 - (1 << j)
+    a, b = np.uintp((top + x1) * channels), np.uintp((top + right) * channels)
+    c, d = np.uintp((bottom + x1) * channels), np.uintp((bottom + right) * channels)
+    for k in range(np.uintp(channels)):
+        bins[np.uintp(to) + k] = max(max(flat[a + k], flat[b + k]), max(flat[c + k], flat[d + k]))
 
 
 @njit(cache=True, nogil=True)
-def _bins_of_level(tables, cell, n, bins):
-    """bins[i * n + j] = maximum of bin (i, j): rows floor(i h / n) .. ceil((i + 1) h / n), columns likewise."""
-    x1, y1 = np.int64(cell[0]), np.int64(cell[1])
-    width, height = np.int64(cell[2]) - x1, np.int64(cell[3]) - y1
+def _bins_of_level(flat, shape, cells, r, n, bins, to):
+    """Level n of window r: bin (i, j) holds rows floor(i h / n) .. ceil((i + 1) h / n), columns likewise.
+
+    Written bin after bin, C values each, to `bins` from `to` on.
+    """
+    x1, y1 = np.int64(cells[r, 0]), np.int64(cells[r, 1])
+    width, height = np.int64(cells[r, 2]) - x1, np.int64(cells[r, 3]) - y1
     for i in range(n):
         top = y1 + i * height // n
         bottom = y1 + ((i + 1) * height + n - 1) // n
         for j in range(n):
             left = x1 + j * width // n
             right = x1 + ((j + 1) * width + n - 1) // n
-            _rectangle(tables, top, left, bottom, right, bins[i * n + j])
+            _rectangle(flat, shape, top, left, bottom, right, bins, to + (i * n + j) * shape[4])
 
 
 @njit(cache=True, nogil=True)
-def _bins_of_finer(finer, m, n, bins):
+def _bins_of_finer(bins, channels, finer, m, n, to):
     """Level n from level m, a multiple of n: floor(i w / n) = floor((i m / n) w / m), so bins nest exactly."""
     ratio = m // n
     for i in range(n):
         for j in range(n):
-            target = bins[i * n + j]
-            target[:] = finer[i * ratio * m + j * ratio]
+            target = to + (i * n + j) * channels
+            corner = finer + (i * ratio * m + j * ratio) * channels
+            _maximum_of_two(bins, target, corner, corner, channels)
             for a in range(ratio):
                 for b in range(ratio):
-                    if a + b > 0:
-                        _maximum_into(target, finer[(i * ratio + a) * m + j * ratio + b])
+                    _maximum_of_two(bins, target, target, corner + (a * m + b) * channels, channels)
 
 
 @njit(cache=True, nogil=True)
-def pool_windows(tables, cells, first, rows, levels, parents, out, start):
+def pool_windows(feature_map, powers, cells, first, rows, levels, parents, out, start):
     """Pool every window into its row of `out` from column `start` on.
 
-    tables: of `range_maxima`. cells: (R, 4) int32 x1, y1, x2, y2, half-open. first: of `unique_cells`.
-    rows: (R,) int64, row of `out` of each window. levels: (N,) int64. parents: (N,) int64, the level (its
-    index) that each is computed from, or -1 for the map; a parent is larger. out: (?, >= start + C * bins)
-    float32; a level's part is channel-major, then bin in row-major order.
+    feature_map: (h, w, C). powers: (rows, columns) of the range maxima. cells: (R, 4) int32 x1, y1, x2, y2,
+    half-open. first: of `unique_cells`. rows: (R,) int64, row of `out` of each window. levels: (N,) int64.
+    parents: (N,) int64, the level (its index) that each is computed from, or -1 for the map; a parent is
+    larger. out: (?, >= start + C * bins) float32; a level's part is channel-major, then bin in row-major
+    order. Channels go in blocks, so that the range maxima of one stay in the cache.
     """
-    channels = tables.shape[4]
+    height, width, channels = feature_map.shape
     count = levels.shape[0]
     begin = np.zeros(count + 1, np.int64)
     for k in range(count):
         begin[k + 1] = begin[k] + levels[k] * levels[k]
     order = np.argsort(-levels)
-    scratch = np.empty((begin[count], channels), np.float32)
+    block = min(_BLOCK_CHANNELS, channels)
+    memory = np.empty(powers[0] * powers[1] * height * width * block, np.float32)
+    bins = np.empty(begin[count] * block, np.float32)
+    for low in range(0, channels, block):
+        here = min(block, channels - low)
+        shape = (powers[0], powers[1], height, width, here)
+        flat = memory[: powers[0] * powers[1] * height * width * here]
+        tables = flat.reshape(shape)
+        tables[0, 0] = feature_map[:, :, low : low + here]
+        _range_maxima(tables, flat)
+        for r in range(cells.shape[0]):
+            if first[r] != r:
+                continue
+            for k in order:
+                if parents[k] < 0:
+                    _bins_of_level(flat, shape, cells, r, levels[k], bins, begin[k] * here)
+                else:
+                    p = parents[k]
+                    _bins_of_finer(bins, here, begin[p] * here, levels[p], levels[k], begin[k] * here)
+            for k in range(count):
+                area = levels[k] * levels[k]
+                _transpose(bins, begin[k] * here, area, here, out, rows[r], start + begin[k] * channels + low * area)
     length = begin[count] * channels
     for r in range(cells.shape[0]):
-        target = out[rows[r], start : start + length]
         if first[r] != r:
-            target[:] = out[rows[first[r]], start : start + length]
-            continue
-        for k in order:
-            n = levels[k]
-            bins = scratch[begin[k] : begin[k + 1]]
-            if parents[k] < 0:
-                _bins_of_level(tables, cells[r], n, bins)
-            else:
-                p = parents[k]
-                _bins_of_finer(scratch[begin[p] : begin[p + 1]], levels[p], n, bins)
-        for k in range(count):
-            area = begin[k + 1] - begin[k]
-            at = begin[k] * channels
-            for c in range(channels):
-                for b in range(area):
-                    target[at + c * area + b] = scratch[begin[k] + b, c]
+            out[rows[r], start : start + length] = out[rows[first[r]], start : start + length]
+
+
+@njit(cache=True, nogil=True)
+def _transpose(bins, begin, area, channels, out, row, at):
+    """`area` bins of C values in `bins` from `begin` on -> out[row, at:], channel by channel."""
+    target = out[row, at : at + area * channels]
+    source = bins[begin : begin + area * channels].reshape((area, channels))
+    for c in range(channels):
+        for b in range(area):
+            target[c * area + b] = source[b, c]

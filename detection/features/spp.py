@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from detection.features._kernels import pool_windows, range_maxima, unique_cells
+from detection.features._kernels import pool_windows, unique_cells
 
 # Cells are packed into 16 bits each to find equal windows.
 _MAX_SIDE = 2**15
@@ -93,12 +93,12 @@ def pool_into(
     cells = np.ascontiguousarray(cells, dtype=np.int32)
     sides = (cells[:, 2:] - cells[:, :2]).max(axis=0)
     coarsest = min(n for n, parent in zip(levels, _parents(levels), strict=True) if parent < 0)
-    row_powers, column_powers = (_powers(int(side), coarsest) for side in sides[::-1])
+    powers = tuple(_powers(int(side), coarsest) for side in sides[::-1])
     channels_last = np.empty((height, width, channels), np.float32)
     np.add(feature_map.transpose(1, 2, 0), np.float32(0), out=channels_last)
-    tables = range_maxima(channels_last, row_powers, column_powers)
     pool_windows(
-        tables,
+        channels_last,
+        powers,
         cells,
         unique_cells(cells),
         np.ascontiguousarray(rows, dtype=np.int64),

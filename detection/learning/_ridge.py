@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, get_blas_funcs
 
 # Relative residual of the normal equations at which refinement stops, and the steps it may take. Each step gains
 # about four digits at the condition numbers of this use; where single precision does not get there, double is used.
@@ -67,10 +67,15 @@ def _solve(gram, operate, right: np.ndarray) -> np.ndarray:
     return x
 
 
+def _lower_gram(rows: np.ndarray, factor: float, of_rows: bool) -> np.ndarray:
+    """The lower triangle of factor * rows rows' (or of factor * rows' rows), the rest undefined; Fortran order."""
+    (syrk,) = get_blas_funcs(("syrk",), (rows,))
+    # Transposed, C-ordered rows are the Fortran order that BLAS takes without a copy.
+    return syrk(factor, rows.T, trans=of_rows, lower=1)
+
+
 def _dual_gram(rows, ridge, scale, dtype):
-    scaled = rows.astype(dtype, copy=False)
-    gram = scaled @ scaled.T
-    gram *= dtype(scale**2)
+    gram = _lower_gram(rows.astype(dtype, copy=False), scale**2, of_rows=True)
     gram += dtype(1)
     gram[np.diag_indices_from(gram)] += dtype(ridge)
     return gram
@@ -79,10 +84,8 @@ def _dual_gram(rows, ridge, scale, dtype):
 def _primal_gram(rows, ridge, scale, dtype):
     length = rows.shape[1]
     gram = np.empty((length + 1, length + 1), dtype, order="F")
-    scaled = rows.astype(dtype, copy=False)
-    gram[:length, :length] = scaled.T @ scaled
-    gram[:length, :length] *= dtype(scale**2)
-    gram[length, :length] = gram[:length, length] = scale * rows.sum(axis=0, dtype=np.float64)
+    gram[:length, :length] = _lower_gram(rows.astype(dtype, copy=False), scale**2, of_rows=False)
+    gram[length, :length] = scale * rows.sum(axis=0, dtype=np.float64)
     gram[length, length] = len(rows)
     gram[np.diag_indices_from(gram)] += dtype(ridge)
     return gram

@@ -1,4 +1,4 @@
-"""Compiled colour conversions: what MATLAB's rgb2hsv, rgb2gray and im2uint8 give, bit for bit."""
+"""Compiled colour conversions, after MATLAB's rgb2hsv, rgb2gray and im2uint8 (halves round up)."""
 
 from __future__ import annotations
 

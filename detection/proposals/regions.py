@@ -14,8 +14,8 @@ from detection.proposals.segmentation import Segmentation
 COLOUR_BINS = 25
 TEXTURE_BINS = 10
 DIRECTIONS = 8
-# Not in the paper, found by comparing with windows that the authors' code made (and agreeing with copies of it): the
-# derivatives are of sigma 0.8, and the bins divide 0 to 0.43 of the value range; larger values are in the last one.
+# Not in the paper: the constants of the authors' texture code (sigma 0.8, bins over 0 to 0.43 of the value range,
+# larger values in the last one). All channels and bins rounded down agree best with the windows in Fast R-CNN's demo.
 TEXTURE_SIGMA = 0.8
 TEXTURE_RANGE = 0.43 * 255
 # The Gaussian derivative is cut at 4 standard deviations.

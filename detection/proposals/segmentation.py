@@ -67,14 +67,15 @@ def sort_edges(image: np.ndarray) -> SortedEdges:
 def segment(graph: SortedEdges, k: float, min_size: int) -> Segmentation:
     """Regions for threshold k (grey levels x px), those under min_size px absorbed by a neighbour."""
     height, width = graph.size
-    parent = np.arange(height * width, dtype=np.uint32)
-    size = np.ones(height * width, dtype=np.int32)
-    threshold = np.full(height * width, k, dtype=np.float32)
+    pixels = height * width
+    parent = np.arange(pixels, dtype=np.uint32)
+    size = np.ones(pixels, dtype=np.int32)
+    threshold = np.full(pixels, k, dtype=np.float32)
     rejected = np.empty(graph.entries.size, np.uint32)
     count = kernels.merge_edges(graph.entries, width, np.float32(k), graph.step, parent, size, threshold, rejected)
     rejected = rejected[:count]
     kernels.absorb_small(rejected, width, min_size, parent, size)
-    labels = np.empty(height * width, np.int32)
+    labels = np.empty(pixels, np.int32)
     regions = kernels.label_regions(parent, labels)
     pairs = kernels.neighbour_pairs(rejected, labels, width, regions)
     return Segmentation(labels.reshape(height, width), regions, pairs)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from detection.proposals.settings import ProposalSettings
-from detection.storage import file_stem, fingerprint, read_arrays, write_arrays
+from detection.storage import file_stem, fingerprint, read_arrays, read_metadata, write_arrays
 from detection.types import Proposals
 
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"
 # To be raised with every change of the algorithm that changes windows: files of the old one are then made again.
 ALGORITHM_VERSION = 1
 
@@ -34,10 +37,20 @@ class ProposalStore:
             arrays, metadata = read_arrays(self.path(image_id))
         except (FileNotFoundError, ValueError):
             return None
-        if not self._is_current(metadata, image_id, image_fingerprint) or "boxes" not in arrays:
+        if not self._is_current(metadata, image_id, image_fingerprint):
+            return None
+        if metadata.get("content") != _content(arrays.get("boxes"), metadata):
             return None
         size = (int(metadata["height"]), int(metadata["width"]))
         return Proposals(image_id, size, arrays["boxes"], metadata["source"])
+
+    def has(self, image_id: str, image_fingerprint: str) -> bool:
+        """Whether there is a file of this image, by its metadata: the windows are not read."""
+        try:
+            metadata = read_metadata(self.path(image_id))
+        except (FileNotFoundError, ValueError):
+            return False
+        return self._is_current(metadata, image_id, image_fingerprint)
 
     def write(self, proposals: Proposals, image_fingerprint: str) -> None:
         """Write the windows of an image, atomically."""
@@ -51,8 +64,14 @@ class ProposalStore:
             "width": str(width),
             "source": proposals.source,
         }
+        metadata["content"] = _content(proposals.boxes, metadata)
         write_arrays(self.path(proposals.image_id), {"boxes": proposals.boxes}, metadata)
 
     def _is_current(self, metadata: dict[str, str], image_id: str, image_fingerprint: str) -> bool:
         expected = {"format_version": FORMAT_VERSION, "image_id": image_id, "image": image_fingerprint, "key": self.key}
         return all(metadata.get(name) == value for name, value in expected.items())
+
+
+def _content(boxes: np.ndarray | None, metadata: Mapping[str, str]) -> str:
+    """What tells a file with a changed byte from the one that was written."""
+    return fingerprint(boxes, [metadata.get(name) for name in ("height", "width", "source")])

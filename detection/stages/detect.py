@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 
 from detection.detector import Detector
 from detection.features import limit_threads
-from detection.learning import PostprocessSettings
 from detection.stages.source import ImageSource
 from detection.stages.work import Work, map_images
 from detection.storage import file_stem, read_arrays, write_arrays
@@ -27,14 +25,13 @@ def _detect_one(
     image: AnnotatedImage,
     source: ImageSource,
     detector_folder: Path,
-    settings: PostprocessSettings,
     parts: Path,
     key: str,
 ) -> Detections:
     path = parts / f"{file_stem(image.image_id)}.safetensors"
     found = _read_part(path, image.image_id, key)
     if found is None:
-        detector = replace(_detector(detector_folder, key, source.device), postprocess_settings=settings)
+        detector = _detector(detector_folder, key, source.device)
         with limit_threads(source.threads):
             found = detector.detect_windows(source.windows(image), source.pyramid(image))
         arrays = {"boxes": found.boxes, "scores": found.scores, "labels": found.labels}
@@ -56,18 +53,14 @@ def detect_images(
     source: ImageSource,
     images: Sequence[AnnotatedImage],
     detector_folder: Path,
-    settings: PostprocessSettings,
     parts: Path,
     key: str,
     work: Work,
 ) -> list[Detections]:
     """Detections of each image in order; an unusable image has none and is listed in ``work.problems``.
 
-    detector_folder: what ``Detector.save`` wrote; `settings` replace its own for what follows scoring. parts:
-    folder for the results of single images, with which an interrupted run goes on; `key` tells results of other
-    settings apart.
+    detector_folder: what ``Detector.save`` wrote. parts: folder for the results of single images, with which an
+    interrupted run goes on; `key` tells results of other detectors and settings apart.
     """
-    task = partial(
-        _detect_one, source=source, detector_folder=detector_folder, settings=settings, parts=Path(parts), key=key
-    )
+    task = partial(_detect_one, source=source, detector_folder=detector_folder, parts=Path(parts), key=key)
     return [found for _, found in map_images(task, images, work, "detections")]

@@ -3,39 +3,68 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
-from detection.data import is_video, list_images, read_image, read_video, video_rate, write_coco_results, write_image
-from detection.data.video import write_video
-from detection.detector import Detector
+from detection.data import (
+    DataError,
+    is_video,
+    list_images,
+    read_image,
+    read_video,
+    video_rate,
+    write_coco_results,
+    write_image,
+    write_video,
+)
+from detection.detector import Detector, read_description
 from detection.features import limit_threads
 from detection.stages.work import Work, map_images
-from detection.storage import file_stem, write_text
+from detection.storage import file_stem, fingerprint, write_text
 from detection.types import Detections
 from detection.visualization import draw_detections
 
 
 @lru_cache(maxsize=1)
-def _load(folder: Path, device: str) -> Detector:
+def _load(folder: Path, key: str, device: str) -> Detector:
     return Detector.load(folder, device)
 
 
-def _outputs(paths: Sequence[Path]) -> dict[Path, str]:
-    """A file name without extension for each path: its own name where no other has it, else the whole path."""
+def _targets(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """The drawn copy of each file: under its own name where no other has it, else under its whole path.
+
+    Raises ValueError where a copy would take the place of a file that is read.
+    """
     counts = Counter(path.stem for path in paths)
-    return {path: file_stem(path.stem if counts[path.stem] == 1 else path.as_posix()) for path in paths}
+    names = {path: file_stem(path.stem if counts[path.stem] == 1 else path.as_posix()) for path in paths}
+    targets = {path: out / f"{name}{'.mp4' if is_video(path) else '.jpg'}" for path, name in names.items()}
+    sources = {path.resolve() for path in paths}
+    taken = [str(target) for target in targets.values() if target.resolve() in sources]
+    if taken:
+        raise ValueError(f"{out}: expected another folder than the images', a drawn copy would replace {taken[0]}")
+    return targets
 
 
-def _detect_one(path: Path, folder: Path, names: dict[Path, str], out: Path, min_score: float, work_key) -> Detections:
-    device, threads = work_key
-    detector, rgb = _load(folder, device), read_image(path)
+def _detect_one(item: tuple[Path, Path], load: Callable[[], Detector], min_score: float, threads: int) -> Detections:
+    path, target = item
+    detector, rgb = load(), read_image(path)
     with limit_threads(threads):
         found = detector.detect(rgb, image_id=path.as_posix())
-    write_image(out / f"{names[path]}.jpg", draw_detections(rgb, found, detector.classes, min_score))
+    write_image(target, draw_detections(rgb, found, detector.classes, min_score))
+    return found
+
+
+def _detect_video(path: Path, detector: Detector, target: Path, min_score: float, work: Work) -> list[Detections]:
+    found: list[Detections] = []
+    work.console.print(f"{path} ...", highlight=False, markup=False)
+    try:
+        with limit_threads(work.threads):
+            write_video(target, _detect_frames(path, detector, min_score, found), video_rate(path))
+    except DataError as error:
+        work.problems.skip_error(error)
     return found
 
 
@@ -53,23 +82,21 @@ def detect_files(
 
     Writes to the folder `out`: a drawn copy of each image (``.jpg``) or video (``.mp4``) with the detections
     of at least `min_score` (SVM margin), ``detections.json`` with all of them (COCO results format; image_id
-    is the path, for a video ``PATH#frame``; category_id the line of ``classes.txt`` from 1), and
-    ``classes.txt``. Raises FileNotFoundError for a path that is not there. An image that cannot be read is
-    listed in ``work.problems``.
+    is the path, for a video ``PATH#frame``, frames from 0; category_id the line of ``classes.txt`` from 1), and
+    ``classes.txt``. An image or video that cannot be read is listed in ``work.problems``.
+
+    Raises DataError for a path that is not there or a folder without images, ValueError where a drawn copy would
+    replace its original, and as ``Detector.load``.
     """
     folder, out = Path(detector_folder), Path(out)
-    detector = _load(folder, work.device)
-    videos = [Path(path) for path in paths if is_video(path)]
+    load = partial(_load, folder, fingerprint(read_description(folder)), work.device)
+    videos = list(dict.fromkeys(Path(path) for path in paths if is_video(path)))
     images = list_images([path for path in paths if not is_video(path)])
-    names = _outputs([*images, *videos])
-    task = partial(
-        _detect_one, folder=folder, names=names, out=out, min_score=min_score, work_key=(work.device, work.threads)
-    )
-    found = [one for _, one in map_images(task, images, work, "detections")]
+    targets, detector = _targets([*images, *videos], out), load()
+    task = partial(_detect_one, load=load, min_score=min_score, threads=work.threads)
+    found = [one for _, one in map_images(task, [(path, targets[path]) for path in images], work, "detections")]
     for path in videos:
-        work.console.print(f"{path} ...", highlight=False)
-        with limit_threads(work.threads):
-            write_video(out / f"{names[path]}.mp4", _detect_frames(path, detector, min_score, found), video_rate(path))
+        found += _detect_video(path, detector, targets[path], min_score, work)
     write_coco_results(out / "detections.json", found)
     write_text(out / "classes.txt", "".join(f"{name}\n" for name in detector.classes))
     return found

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from detection.features import limit_threads
 from detection.features.cache import estimate_bytes
 from detection.features.networks import stage_shapes
 from detection.stages.source import ImageSource
@@ -48,7 +49,8 @@ def extract_maps(source: ImageSource, images: Sequence[AnnotatedImage], work: Wo
 def _export_one(item: tuple[AnnotatedImage, np.ndarray | None], source: ImageSource, folder: Path, layer: str) -> int:
     image, boxes = item
     boxes = source.windows(image).boxes if boxes is None else boxes
-    regions = source.extractor().regions(source.pyramid(image), boxes, layer)
+    with limit_threads(source.threads):
+        regions = source.extractor().regions(source.pyramid(image), boxes, layer)
     metadata = {
         "format_version": EXPORT_FORMAT_VERSION,
         "image_id": image.image_id,
@@ -56,12 +58,9 @@ def _export_one(item: tuple[AnnotatedImage, np.ndarray | None], source: ImageSou
         "height": str(image.size[0]),
         "width": str(image.size[1]),
     }
-    write_arrays(folder / f"{file_stem(image.image_id)}.safetensors", _export_arrays(regions), metadata)
+    arrays = {"boxes": regions.boxes, "values": regions.values}
+    write_arrays(folder / f"{file_stem(image.image_id)}.safetensors", arrays, metadata)
     return len(boxes)
-
-
-def _export_arrays(regions) -> dict[str, np.ndarray]:
-    return {"boxes": regions.boxes, "values": regions.values}
 
 
 def export_regions(

@@ -24,10 +24,9 @@ def generate_proposals(source: ImageSource, images: Sequence[AnnotatedImage], wo
     Returns figures: images made, images there before, windows an image (mean over all).
     """
     store = source.store()
-    kept = {one.image_id: store.read(one.image_id, source.image_keys[one.image_id]) for one in images}
-    counts = [len(found.boxes) for found in kept.values() if found is not None]
-    todo = [one for one in images if kept[one.image_id] is None]
+    kept = [store.read(one.image_id, source.image_keys[one.image_id]) for one in images]
+    todo = [one for one, found in zip(images, kept, strict=True) if found is None]
+    counts = [len(found.boxes) for found in kept if found is not None]
     made = [count for _, count in map_images(partial(_generate_one, source=source), todo, work, "windows")]
-    total = counts + made
-    mean = sum(total) / len(total) if total else 0.0
+    mean = sum(counts + made) / max(len(counts + made), 1)
     return {"made": len(made), "kept": len(counts), "windows_per_image": round(mean, 1)}

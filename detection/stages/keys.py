@@ -8,14 +8,20 @@ from typing import Any
 from detection.storage import file_fingerprint, fingerprint
 from detection.types import AnnotatedImage
 
-# To be raised when a change of the code changes what training or detection give for the same input.
+# To be raised when a change of the code changes what training, detection or evaluation give for the same input.
 _TRAINING_VERSION = 1
 _DETECTION_VERSION = 1
+_EVALUATION_VERSION = 1
 
 
 def image_key(image: AnnotatedImage) -> str:
     """Key of an image's pixels in the frame of its boxes: file content and size."""
     return fingerprint(file_fingerprint(image.path), image.size)
+
+
+def images_key(images: Sequence[AnnotatedImage], image_keys: Mapping[str, str]) -> str:
+    """Key of images without their objects, in order."""
+    return fingerprint([[one.image_id, image_keys[one.image_id]] for one in images])
 
 
 def annotations_key(images: Sequence[AnnotatedImage], image_keys: Mapping[str, str]) -> str:
@@ -29,6 +35,11 @@ def training_key(annotations: str, vectors: str, classes: Sequence[str], setting
     return fingerprint(_TRAINING_VERSION, annotations, vectors, list(classes), type(settings).__name__, settings)
 
 
-def detection_key(annotations: str, vectors: str, trained: Mapping[str, str], settings: Any) -> str:
-    """Key of the detections that a trained detector gives in images; `trained` holds the keys of its parts."""
-    return fingerprint(_DETECTION_VERSION, annotations, vectors, dict(trained), settings)
+def detection_key(images: str, vectors: str, trained: Mapping[str, str], settings: Any) -> str:
+    """Key of the detections that a trained detector gives in images (their key); `trained`: the keys of its parts."""
+    return fingerprint(_DETECTION_VERSION, images, vectors, dict(trained), settings)
+
+
+def evaluation_key(detections: str, annotations: str, classes: Sequence[str], settings: Any) -> str:
+    """Key of the figures of detections against annotations (their keys) under `settings`."""
+    return fingerprint(_EVALUATION_VERSION, detections, annotations, list(classes), settings)

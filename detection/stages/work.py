@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
+import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -66,18 +70,44 @@ def guarded(task: Callable[[Item], Result], item: Item) -> tuple[Result | None, 
 def worker_processes(workers: int) -> Iterator[Executor | None]:
     """An executor of `workers` processes that start when first needed and end with the block; None for one worker.
 
-    Forked children of a process with torch's or numba's threads can hang; spawned ones exist everywhere.
+    They leave Ctrl-C to this process, and end when it is killed. Forked children of a process with torch's or
+    numba's threads can hang; spawned ones exist everywhere.
     """
     if workers <= 1:
         yield None
         return
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    pool = _WorkerPool(workers, mp_context=context, initializer=_start_worker)
     try:
         yield pool
         pool.shutdown()
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         raise
+
+
+class _WorkerPool(ProcessPoolExecutor):
+    """Processes that are not interrupted while they start, either: they inherit the signals that are held back."""
+
+    def submit(self, *arguments: Any, **named: Any) -> Future:
+        if not hasattr(signal, "pthread_sigmask"):
+            return super().submit(*arguments, **named)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(*arguments, **named)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # A pool's processes would wait for work for ever: they hold both ends of its pipe.
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def map_images(
@@ -89,6 +119,8 @@ def map_images(
     raises it again when strict) and left out; any other exception ends the run. Progress is shown under
     `title`. Few results are held at a time.
     """
+    if not items:
+        return
     with progress(work.console, title, len(items)) as advance:
         for item, (result, problem) in _ordered(task, items, work.executor, work.workers):
             advance()
@@ -106,31 +138,39 @@ def _ordered(task, items, executor, workers):
     waiting: deque = deque()
     remaining = iter(items)
     limit = _AHEAD * max(workers, 1)
-    while True:
-        while len(waiting) < limit and (item := next(remaining, None)) is not None:
-            waiting.append((item, executor.submit(guarded, task, item)))
-        if not waiting:
-            return
-        item, future = waiting.popleft()
-        yield item, future.result()
+    try:
+        while True:
+            for item in islice(remaining, limit - len(waiting)):
+                waiting.append((item, executor.submit(guarded, task, item)))
+            if not waiting:
+                return
+            item, future = waiting.popleft()
+            yield item, future.result()
+    finally:
+        for _, future in waiting:
+            future.cancel()
 
 
 def prefetch(task: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Iterator[Result]:
     """Yield task(item) in order while the next `ahead` are made by threads of this process.
 
-    For tasks that read files or release the interpreter lock. ahead 0 computes in place.
+    For tasks that read files or release the interpreter lock. ahead 0 computes in place. What a task raises is
+    raised in its turn; tasks that have not started by then are not.
     """
     if ahead <= 0:
         yield from map(task, items)
         return
-    with ThreadPoolExecutor(ahead) as pool:
-        waiting: deque = deque()
+    pool = ThreadPoolExecutor(ahead)
+    waiting: deque = deque()
+    try:
         for item in items:
             waiting.append(pool.submit(task, item))
             if len(waiting) > ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager

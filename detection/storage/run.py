@@ -47,7 +47,11 @@ class RunFolder:
         self.drawings = self.path / "drawings"
 
     def read(self) -> dict[str, Any]:
-        """The content of ``run.yaml``; an empty record where there is none yet."""
+        """The content of ``run.yaml``; an empty record where there is none yet.
+
+        Keys: format_version; settings, None before they are written; versions (package -> version); stages
+        (name -> key, seconds, finished and figures).
+        """
         if not self.record_file.is_file():
             return {"format_version": FORMAT_VERSION, "settings": None, "versions": {}, "stages": {}}
         record = read_yaml(self.record_file)
@@ -58,7 +62,10 @@ class RunFolder:
 
     def write_settings(self, settings: Mapping[str, Any]) -> None:
         """Keep the resolved settings and the versions in force; stages done so far stay recorded."""
-        write_yaml(self.record_file, {**self.read(), "settings": dict(settings), "versions": _versions()})
+        record = self.read()
+        changed = {**record, "settings": dict(settings), "versions": _versions()}
+        if changed != record:
+            write_yaml(self.record_file, changed)
 
     def stage_key(self, stage: str) -> str | None:
         """The key of what `stage` last finished, or None."""

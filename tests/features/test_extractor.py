@@ -86,7 +86,7 @@ def test_cells_that_see_only_padding_are_never_pooled(extractor, rgb):
             one[:, y + stride * np.arange(one.shape[1]) >= 75 * scale] = 60000
             one[:, :, x + stride * np.arange(one.shape[2]) >= 101 * scale] = 60000
             spoilt += int((one == 60000).any())
-    assert spoilt >= 3
+    assert spoilt == 2
     assert np.array_equal(extractor.pool(pyramid, boxes).values, before)
 
 

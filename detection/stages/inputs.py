@@ -1,0 +1,187 @@
+"""What an experiment starts from: settings, class list, annotated images, and the keys of what stages make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from detection.data import DatasetSettings, classes_without_objects, dataset_classes, load_annotations
+from detection.detector import read_description
+from detection.evaluation import EvaluationSettings
+from detection.features import FeatureSettings
+from detection.learning import PostprocessSettings, RegressionSettings, SVMSettings
+from detection.proposals import ProposalSettings
+from detection.stages.keys import (
+    annotations_key,
+    detection_key,
+    evaluation_key,
+    image_key,
+    images_key,
+    training_key,
+)
+from detection.stages.source import ImageSource, shared_extractor
+from detection.stages.work import Work
+from detection.storage import fingerprint
+from detection.storage.run import RunFolder
+from detection.types import AnnotatedImage
+
+# Names in a warning.
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """The settings of every stage of an experiment, each defined beside its stage."""
+
+    dataset: DatasetSettings
+    proposals: ProposalSettings
+    features: FeatureSettings
+    svm: SVMSettings
+    regression: RegressionSettings
+    postprocess: PostprocessSettings
+    evaluation: EvaluationSettings
+
+
+class ExperimentInputs:
+    """What the stages of one run start from.
+
+    run: the folder of what they make. settings: of the stages. work: how they do it.
+    limit: use the first so many images of each split. record: the settings as plain data, to be kept in
+    ``run.yaml`` once data set and backbone have proved usable. What is read of the data set is read when first
+    asked for. Raises ValueError or DataError as the data set's readers do.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        settings: StageSettings,
+        work: Work,
+        limit: int | None = None,
+        record: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.run, self.settings, self.work, self.limit, self.record = run, settings, work, limit, record
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The run's class list: what was fixed before where names are collected, else what the settings say."""
+        fixed = self.run.fixed_classes()
+        if fixed is not None and self.settings.dataset.classes == "collect":
+            return fixed
+        return self.run.fix_classes(dataset_classes(self.settings.dataset, self.work.problems))
+
+    @cached_property
+    def train_images(self) -> list[AnnotatedImage]:
+        """The training images; classes without an object among them are warned of."""
+        images = load_annotations(self.settings.dataset.train_sources, self.classes, self.work.problems)[: self.limit]
+        missing = classes_without_objects(images, self.classes)
+        if missing:
+            self.warn(f"no training object of {', '.join(missing)}: left untrained, AP 0 where the test set has it")
+        return images
+
+    @cached_property
+    def test_images(self) -> list[AnnotatedImage]:
+        """The test images; those that are in the training set too are warned of.
+
+        Raises ValueError where training and test set have one id for two different images: windows and maps
+        are kept by id.
+        """
+        images = load_annotations(self.settings.dataset.test_sources, self.classes, self.work.problems)[: self.limit]
+        training = {one.image_id: one for one in self.train_images}
+        shared = [(one, training[one.image_id]) for one in images if one.image_id in training]
+        for one, other in shared:
+            if image_key(one) != image_key(other):
+                raise ValueError(f"image {one.image_id!r}: expected one file, got {other.path} and {one.path}")
+        if shared:
+            some = ", ".join(one.image_id for one, _ in shared[:_NAMED])
+            self.warn(f"{len(shared)} test images are training images too: {some}")
+        return images
+
+    @property
+    def images(self) -> list[AnnotatedImage]:
+        """Training and test images, each once."""
+        return list({one.image_id: one for one in [*self.train_images, *self.test_images]}.values())
+
+    @property
+    def split(self) -> str:
+        """Name of the test split in file names; several are joined by ``+``. Raises ValueError where there is none."""
+        if not self.settings.dataset.test:
+            raise ValueError("dataset.test: expected at least one split to detect in, got none")
+        return "+".join(dict.fromkeys(one.split for one in self.settings.dataset.test)).replace("/", "_")
+
+    @property
+    def detections_file(self) -> Path:
+        """Where the test split's detections lie."""
+        return self.run.detections / f"{self.split}.json"
+
+    @cached_property
+    def source(self) -> ImageSource:
+        """Where windows and maps are read from, and how those absent are made."""
+        settings, device = self.settings.features, self.work.device
+        source = ImageSource(
+            proposals_folder=self.run.proposals,
+            features_folder=self.run.features,
+            proposal_settings=self.settings.proposals,
+            feature_settings=settings,
+            image_keys={one.image_id: image_key(one) for one in self.images},
+            weights=shared_extractor(settings, device).backbone.weights_fingerprint,
+            device=device,
+            threads=self.work.threads,
+        )
+        if self.record is not None:
+            self.run.write_settings(self.record)
+        return source
+
+    def warn(self, text: str) -> None:
+        """Print a warning."""
+        self.work.console.print(f"warning: {text}", style="yellow", highlight=False, markup=False)
+
+    # What each stage makes is named by a key of all that went into it.
+
+    @cached_property
+    def _vectors_key(self) -> str:
+        extractor = shared_extractor(self.settings.features, self.work.device)
+        head = extractor.pooled_head
+        head_key = "none" if head is None else fingerprint(head.state())
+        return fingerprint(
+            self.source.store().key,
+            self.source.cache().key,
+            extractor.backbone.offsets,
+            self.settings.features,
+            head_key,
+        )
+
+    @cached_property
+    def _train_key(self) -> str:
+        return annotations_key(self.train_images, self.source.image_keys)
+
+    @property
+    def svm_key(self) -> str:
+        """Key of the SVMs that the settings ask for."""
+        return training_key(self._train_key, self._vectors_key, self.classes, self.settings.svm)
+
+    @property
+    def regression_key(self) -> str:
+        """Key of the box regressors that the settings ask for."""
+        return training_key(self._train_key, self._vectors_key, self.classes, self.settings.regression)
+
+    @property
+    def detections_key(self) -> str:
+        """Key of the test split's detections by the detector in the run folder."""
+        test_key = images_key(self.test_images, self.source.image_keys)
+        return detection_key(test_key, self._vectors_key, self.trained(), self.settings.postprocess)
+
+    @property
+    def evaluation_key(self) -> str:
+        """Key of the figures of those detections."""
+        truth = annotations_key(self.test_images, self.source.image_keys)
+        return evaluation_key(self.detections_key, truth, self.classes, self.settings.evaluation)
+
+    def trained(self) -> Mapping[str, str]:
+        """Keys of the parts of the detector in the run folder; none where it is absent."""
+        try:
+            return read_description(self.run.detector)["notes"]
+        except FileNotFoundError:
+            return {}
