@@ -6,19 +6,21 @@ the later wins. Without ``--config`` a run folder's own settings are used where 
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 from rich.console import Console
 
-from detection.data import DataError, DatasetSettings, Problems
+from detection.data import DatasetSettings, Problems
 from detection.evaluation import EvaluationSettings
 from detection.features import FeatureSettings
 from detection.learning import PostprocessSettings, RegressionSettings, SVMSettings
@@ -81,9 +83,15 @@ class SettingsError(ValueError):
     """Settings that cannot be used; the text names the file or option and the key."""
 
 
+class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Help that leaves the lines of a description as they are."""
+
+
 def build_parser(description: str, add_options: Callable[[ArgumentParser], None] | None = None) -> ArgumentParser:
     """A parser of ``--config`` and every key of `Settings` in dotted form, and a tool's own options."""
-    parser = ArgumentParser(description=description, exit_on_error=False)
+    parser = ArgumentParser(
+        description=description, exit_on_error=False, allow_abbrev=False, formatter_class=HelpFormatter
+    )
     parser.add_argument("--config", action="config", help="YAML file of settings; several are merged, the last wins.")
     if add_options is not None:
         add_options(parser)
@@ -110,23 +118,40 @@ def _split_configs(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 def _check_file(parser: ArgumentParser, path: str) -> None:
     if not Path(path).is_file():
         raise SettingsError(f"--config {path}: expected a file, found none")
+    _parse_with_name(path, lambda: parser.parse_path(path))
+
+
+def _parse_with_name(name: Path | str, parse_it: Callable[[], Any]) -> Any:
     try:
-        parser.parse_path(path)
+        return parse_it()
     except Exception as error:
-        # jsonargparse raises several kinds; all mean that the file cannot be used, and none names it.
-        raise SettingsError(f"{path}: {error}") from error
+        # jsonargparse raises several kinds; all mean that the text cannot be used, and none names its file.
+        raise SettingsError(f"{name}: {error}") from error
 
 
-def _settings_of_run(rest: Sequence[str], parser: ArgumentParser) -> list[str]:
-    """``--config`` with the settings kept in the run folder that ``--run`` names, if it has some."""
+def _settings_of_run(rest: Sequence[str], parser: ArgumentParser) -> dict[str, str]:
+    """File -> text of the settings kept in the run folder that ``--run`` names, if it has some."""
     folder = Settings.run
     for position, argument in enumerate(rest):
         if argument == "--run" and position + 1 < len(rest):
             folder = rest[position + 1]
         elif argument.startswith("--run="):
             folder = argument.removeprefix("--run=")
-    kept = RunFolder(folder).read()["settings"]
-    return [] if kept is None else ["--config", yaml.safe_dump(kept)]
+    run = RunFolder(folder)
+    kept = run.read()["settings"]
+    if kept is None:
+        return {}
+    text = yaml.safe_dump(kept)
+    _parse_with_name(run.record_file, lambda: parser.parse_string(text))
+    return {str(run.record_file): text}
+
+
+def _with_values(rest: Sequence[str]) -> list[str]:
+    """``--strict`` alone means ``--strict=true``."""
+    return [
+        "--strict=true" if one == "--strict" and after.startswith("-") else one
+        for one, after in pairwise([*rest, "--"])
+    ]
 
 
 def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Settings, Namespace]:
@@ -135,18 +160,16 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Settings, N
     ``--help`` prints and exits, as usual.
     """
     files, rest = _split_configs(arguments)
+    rest = _with_values(rest)
     for path in files:
         _check_file(parser, path)
-    configs = [part for path in files for part in ("--config", path)] or _settings_of_run(rest, parser)
-    try:
-        options = parser.parse_args([*configs, *rest])
-        values = parser.instantiate(options)
-        names = [one.name for one in dataclasses.fields(Settings)]
-        return Settings(**{name: values[name] for name in names}), options
-    except SystemExit:
-        raise
-    except Exception as error:
-        raise SettingsError(f"command line: {error}") from error
+    sources = {path: path for path in files} or _settings_of_run(rest, parser)
+    configs = [f"--config={content}" for content in sources.values()]
+    options = _parse_with_name("command line", lambda: parser.parse_args([*configs, *rest]))
+    # Values that do not go together may come from several places.
+    values = _parse_with_name(" or ".join([*sources, "command line"]), lambda: parser.instantiate(options))
+    names = [one.name for one in dataclasses.fields(Settings)]
+    return Settings(**{name: values[name] for name in names}), options
 
 
 def resolved(settings: Settings) -> dict[str, Any]:
@@ -162,9 +185,7 @@ def resolved(settings: Settings) -> dict[str, Any]:
 
 
 def open_experiment(settings: Settings, console: Console | None = None, executor: Executor | None = None) -> Experiment:
-    """The experiment of these settings; its folder is made and keeps them. executor: see ``stages.work.Work``."""
-    run = RunFolder(settings.run)
-    run.write_settings(resolved(settings))
+    """The experiment of these settings. executor: see ``stages.work.Work``."""
     work = Work(
         workers=settings.workers or default_workers(),
         executor=executor,
@@ -174,50 +195,60 @@ def open_experiment(settings: Settings, console: Console | None = None, executor
         console=console or Console(),
     )
     parts = [one.name for one in dataclasses.fields(StageSettings)]
-    return Experiment(run, StageSettings(**{name: getattr(settings, name) for name in parts}), work, settings.limit)
+    stages = StageSettings(**{name: getattr(settings, name) for name in parts})
+    return Experiment(RunFolder(settings.run), stages, work, settings.limit, resolved(settings))
 
 
 def report_problems(experiment: Experiment) -> None:
-    """Print what was left out or mended, and write all of it to ``RUN/problems.txt``."""
+    """Print what was left out or mended, and write all of it to ``RUN/problems.txt``; no fault, no file."""
     problems, path = experiment.work.problems, experiment.run.path / "problems.txt"
-    write_text(path, "".join(f"{one.action}: {one.kind}: {one.file}: {one.message}\n" for one in problems))
     if not problems:
+        path.unlink(missing_ok=True)
         return
-    print_line = lambda text: experiment.work.console.print(text, highlight=False, markup=False)  # noqa: E731
-    print_line(f"{len(problems)} faults in the data:")
-    for line in problems.summary():
-        print_line(f"  {line}")
-    for one in [one for one in problems if one.action == "left out"][:_LISTED_PROBLEMS]:
-        print_line(f"  {one.file}: {one.message}")
-    print_line(f"  all of them: {path}")
+    write_text(path, "".join(f"{one.action}: {one.kind}: {one.file}: {one.message}\n" for one in problems))
+    left_out = [one for one in problems if one.action == "left out"][:_LISTED_PROBLEMS]
+    lines = [
+        f"{len(problems)} faults in the data:",
+        *(f"  {line}" for line in problems.summary()),
+        *(f"  {one.file}: {one.message}" for one in left_out),
+        f"  all of them: {path}",
+    ]
+    experiment.work.console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def exit_status(body: Callable[[], int | None], refused: tuple[type[Exception], ...] = (ValueError, OSError)) -> int:
+    """The exit status of a tool that does `body`: what that returns, 0 for None.
+
+    2: settings or data that cannot be used, which `refused` tells; the message is printed without a traceback.
+    130: interrupted.
+    """
+    console = Console(stderr=True)
+    try:
+        return body() or 0
+    except KeyboardInterrupt:
+        console.print("interrupted: the same command goes on from here")
+        return 130
+    except refused as error:
+        console.print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
+        return 2
 
 
 def run_tool(
     description: str,
-    body: Callable[[Experiment, Namespace], None],
+    body: Callable[[Experiment, Namespace], int | None],
     arguments: Sequence[str] | None = None,
     add_options: Callable[[ArgumentParser], None] | None = None,
 ) -> int:
-    """What every tool does: parse, run `body` on the experiment, list the faults. Returns the exit status.
+    """What most tools do: parse, run `body` on the experiment, list the faults. Returns the `exit_status`."""
 
-    2: settings or data that cannot be used; the message is printed without a traceback. 130: interrupted;
-    the same command goes on where it was.
-    """
-    console = Console(stderr=True)
-    experiment = None
-    try:
+    def run() -> int | None:
         parser = build_parser(description, add_options)
         settings, options = parse(parser, sys.argv[1:] if arguments is None else list(arguments))
         with worker_processes(settings.workers or default_workers()) as executor:
             experiment = open_experiment(settings, executor=executor)
-            body(experiment, options)
-    except KeyboardInterrupt:
-        console.print("interrupted: the same command goes on from here")
-        return 130
-    except (DataError, ValueError, OSError) as error:
-        console.print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
-        return 2
-    finally:
-        if experiment is not None:
-            report_problems(experiment)
-    return 0
+            try:
+                return body(experiment, options)
+            finally:
+                report_problems(experiment)
+
+    return exit_status(run)

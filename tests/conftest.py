@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
+import shutil
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from detection.data.voc import annotation_xml
+
+if TYPE_CHECKING:
+    from detection.stages.experiment import Experiment
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -27,39 +37,138 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def make_devkit(tmp_path: Path) -> Callable[..., Path]:
-    """A function that writes a tiny devkit and returns its root, the folder that holds the year folder.
+    """`write_devkit` with tmp_path/VOCdevkit as the default root."""
 
-    ``make_devkit({"trainval": {"img1": [("cat", (10, 20, 60, 80))], "img2": []}})`` writes noise images of `size`
-    (height, width) px, their XML and the split lists. Boxes are half-open. `images` gives an id its own (H, W, 3)
-    uint8 pixels, `root` another folder than tmp_path/VOCdevkit.
-    """
-
-    def make(
-        splits: Mapping[str, Mapping[str, Sequence[ObjectOf]]],
-        size: tuple[int, int] = (90, 120),
-        images: Mapping[str, np.ndarray] | None = None,
-        year: str = "VOC2007",
-        seed: int = 0,
-        root: Path | None = None,
-    ) -> Path:
-        root = root or tmp_path / "VOCdevkit"
-        rng = np.random.default_rng(seed)
-        for split, content in splits.items():
-            _write(root / year / "ImageSets" / "Main" / f"{split}.txt", "".join(f"{name}\n" for name in content))
-            for image_id, objects in content.items():
-                noise = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
-                pixels = (images or {}).get(image_id, noise)
-                path = root / year / "JPEGImages" / f"{image_id}.jpg"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(pixels).save(path, quality=95)
-                flagged = [(name, box, bool(rest and rest[0])) for name, box, *rest in objects]
-                xml = annotation_xml(path.name, pixels.shape[:2], flagged, folder=year)
-                _write(root / year / "Annotations" / f"{image_id}.xml", xml)
-        return root
+    def make(splits: Mapping[str, Mapping[str, Sequence[ObjectOf]]], root: Path | None = None, **options) -> Path:
+        return write_devkit(root or tmp_path / "VOCdevkit", splits, **options)
 
     return make
+
+
+def write_devkit(
+    root: Path,
+    splits: Mapping[str, Mapping[str, Sequence[ObjectOf]]],
+    size: tuple[int, int] = (90, 120),
+    images: Mapping[str, np.ndarray] | None = None,
+    year: str = "VOC2007",
+    seed: int = 0,
+) -> Path:
+    """Write a tiny devkit and return its root, the folder that holds the year folder.
+
+    ``{"trainval": {"img1": [("cat", (10, 20, 60, 80))], "img2": []}}`` gives noise images of `size`
+    (height, width) px, their XML and the split lists. Boxes are half-open. `images` gives an id its own (H, W, 3)
+    uint8 pixels.
+    """
+    rng = np.random.default_rng(seed)
+    for split, content in splits.items():
+        _write(root / year / "ImageSets" / "Main" / f"{split}.txt", "".join(f"{name}\n" for name in content))
+        for image_id, objects in content.items():
+            noise = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+            pixels = (images or {}).get(image_id, noise)
+            path = root / year / "JPEGImages" / f"{image_id}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path, quality=95)
+            flagged = [(name, box, bool(rest and rest[0])) for name, box, *rest in objects]
+            xml = annotation_xml(path.name, pixels.shape[:2], flagged, folder=year)
+            _write(root / year / "Annotations" / f"{image_id}.xml", xml)
+    return root
 
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+
+
+def _shapes(rng: np.random.Generator, count: int, size: tuple[int, int]) -> tuple[np.ndarray, list[ObjectOf]]:
+    """A grey image with `count` red squares ("box") and blue discs ("disc") side by side, and its objects."""
+    height, width = size
+    image = np.full((height, width, 3), 120.0) + np.linspace(0, 40, width)[None, :, None]
+    image += rng.normal(0, 2, image.shape)
+    rows, columns = np.mgrid[:height, :width]
+    objects: list[ObjectOf] = []
+    for number in range(count):
+        side = int(rng.integers(36, 60))
+        x, y = number * 80 + int(rng.integers(4, 76 - side)), int(rng.integers(4, height - side - 4))
+        name = ("box", "disc")[int(rng.integers(2))]
+        inside = (columns >= x) & (columns < x + side) & (rows >= y) & (rows < y + side)
+        if name == "disc":
+            inside &= (columns + 0.5 - x - side / 2) ** 2 + (rows + 0.5 - y - side / 2) ** 2 <= (side / 2) ** 2
+        image[inside] = (200, 40, 30) if name == "box" else (40, 50, 190)
+        objects.append((name, (x, y, x + side, y + side)))
+    return image.clip(0, 255).astype(np.uint8), objects
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A devkit of 8 training and 5 test images that can be learned in a second. Not to be changed: copy it.
+
+    One image of each split has no object, one test image's id holds a blank and a folder.
+    """
+    rng = np.random.default_rng(0)
+    ids = {"trainval": [f"train{n}" for n in range(8)], "test": ["sub dir/test 0", *(f"test{n}" for n in range(1, 5))]}
+    splits, images = {}, {}
+    for split, names in ids.items():
+        splits[split] = {}
+        for number, name in enumerate(names):
+            images[name], splits[split][name] = _shapes(rng, 0 if number == 3 else 2, (100 + 4 * number, 160))
+    return write_devkit(tmp_path_factory.mktemp("shapes") / "VOCdevkit", splits, images=images)
+
+
+@pytest.fixture(scope="session")
+def shape_options(shapes: Path) -> list[str]:
+    """Command line for a run on `shapes` that takes a second or two, without ``--run``."""
+    options = {
+        "dataset.root": shapes,
+        "proposals.preset": "single",
+        "proposals.max_windows": 60,
+        "features.short_sides": [96],
+        "regression.min_examples": 3,
+        "workers": 1,
+    }
+    return [f"--{name}={value}" for name, value in options.items()]
+
+
+@pytest.fixture(scope="session")
+def open_run(shape_options: list[str]) -> Callable[..., Experiment]:
+    """``open_run(folder, *options, executor=None)``: the experiment of `shape_options` and more options.
+
+    Its console is no terminal; what it prints is ``experiment.work.console.file.getvalue()``.
+    """
+
+    def open_it(folder: Path, *options: str, executor: Executor | None = None) -> Experiment:
+        from detection import config  # loads torch, which most rooms' tests do without
+
+        arguments = [*shape_options, f"--run={folder}", *options]
+        settings, _ = config.parse(config.build_parser("a test"), arguments)
+        console = Console(file=io.StringIO(), width=200, force_terminal=False)
+        return config.open_experiment(settings, console, executor)
+
+    return open_it
+
+
+@pytest.fixture(scope="session")
+def finished(open_run: Callable[..., Experiment], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a whole run on `shapes`. Not to be changed: copy it."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    open_run(folder).run_all()
+    return folder
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    """A copy of `finished` to be changed."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def load_tool() -> Callable[[str], ModuleType]:
+    """A function that imports tools/NAME.py."""
+
+    def load(name: str) -> ModuleType:
+        path = Path(__file__).resolve().parents[1] / "tools" / f"{name}.py"
+        specification = importlib.util.spec_from_file_location(f"tool_{name}", path)
+        module = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+        return module
+
+    return load

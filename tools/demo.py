@@ -34,7 +34,8 @@ def body(experiment: Experiment, _: Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    return run_tool(__doc__, body, arguments if "--config" in arguments else ["--config", str(CONFIG), *arguments])
+    has_config = any(one == "--config" or one.startswith("--config=") for one in arguments)
+    return run_tool(__doc__, body, arguments if has_config else ["--config", str(CONFIG), *arguments])
 
 
 if __name__ == "__main__":

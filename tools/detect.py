@@ -12,10 +12,9 @@ from __future__ import annotations
 import sys
 
 from jsonargparse import ArgumentParser, Namespace
-from rich.console import Console
 
-from detection.config import run_tool
-from detection.data import DataError, Problems
+from detection.config import HelpFormatter, exit_status, run_tool
+from detection.data import Problems
 from detection.stages.detect_files import detect_files
 from detection.stages.experiment import DRAWN_MIN_SCORE, Experiment
 from detection.stages.work import Work, default_workers, worker_processes
@@ -29,7 +28,7 @@ def detect_split(experiment: Experiment, _: Namespace) -> None:
 
 def model_parser() -> ArgumentParser:
     """The command line with --model."""
-    parser = ArgumentParser(description=__doc__)
+    parser = ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--model", required=True, type=str, help="Folder of a saved detector, e.g. RUN/detector.")
     parser.add_argument("paths", nargs="+", type=str, help="Images, folders of images, videos.")
     parser.add_argument("--out", type=str, default="detections", help="Folder for drawn copies and detections.json.")
@@ -46,30 +45,25 @@ def model_parser() -> ArgumentParser:
     return parser
 
 
-def detect_paths(arguments: list[str]) -> int:
+def detect_paths(options: Namespace) -> None:
     """Detect in the user's own files."""
-    options = model_parser().parse_args(arguments)
     problems = Problems(options.strict)
     workers = options.workers or default_workers()
-    try:
-        with worker_processes(workers) as executor:
-            work = Work(workers, options.threads, options.device, problems, executor=executor)
-            found = detect_files(options.model, options.paths, options.out, options.min_score, work)
-    except (DataError, ValueError, FileNotFoundError) as error:
-        Console(stderr=True).print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
-        return 2
+    with worker_processes(workers) as executor:
+        work = Work(workers, options.threads, options.device, problems, executor=executor)
+        found = detect_files(options.model, options.paths, options.out, options.min_score, work)
     shown = sum(int((one.scores >= options.min_score).sum()) for one in found)
     print(f"{options.out}: {len(found)} images, {shown} detections of at least {options.min_score}")
     for one in problems:
         print(f"left out: {one.file}: {one.message}", file=sys.stderr)
-    return 0
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if any(one == "--model" or one.startswith("--model=") for one in arguments):
-        return detect_paths(arguments)
+        options = model_parser().parse_args(arguments)
+        return exit_status(lambda: detect_paths(options))
     return run_tool(__doc__, detect_split, arguments)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jsonargparse import auto_cli
 
+from detection.config import HelpFormatter, exit_status
 from detection.data.downloads import (
     VOC2007_ADDRESS,
     DownloadError,
@@ -38,8 +39,14 @@ def download_voc(
     print(f"Pascal VOC 2007 lies in {Path(root) / 'VOCdevkit' / 'VOC2007'}")
 
 
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+
+    def run() -> None:
+        auto_cli(download_voc, args=arguments, as_positional=False, formatter_class=HelpFormatter)
+
+    return exit_status(run, (DownloadError, ValueError, OSError))
+
+
 if __name__ == "__main__":
-    try:
-        auto_cli(download_voc, as_positional=False)
-    except (DownloadError, ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    sys.exit(main())

@@ -1,8 +1,9 @@
 """Convolutional maps of a data set's images: RUN/features/; with --export, vectors of windows or boxes.
 
 The cache keeps maps (float16), not pooled vectors, which would take some hundred times the disk. Images that
-have their maps are passed over. --export writes RUN/regions/LAYER/NAME/, one safetensors file an image:
-boxes (R, 4), values (R, D), both float32, and the layer in its metadata.
+have their maps are passed over. --export writes RUN/regions/LAYER/NAME/ (NAME: windows, objects, or the name of
+the file of --boxes), one safetensors file an image: boxes (R, 4), values (R, D), both float32, and the layer
+in its metadata.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from jsonargparse import ArgumentParser, Namespace
 
 from detection.config import run_tool
@@ -19,11 +21,14 @@ from detection.data import read_boxes
 from detection.stages.experiment import Experiment
 from detection.stages.extract import export_regions, maps_bytes, missing_maps
 
+# Image ids in an error message.
+NAMED = 5
+
 
 def add_options(parser: ArgumentParser) -> None:
     """The options of this tool."""
     parser.add_argument(
-        "--dry-run", action="store_true", help="Print the disk that the maps will need and do nothing else."
+        "--dry-run", action="store_true", help="Print the disk that the maps will need, in MiB, and make none."
     )
     parser.add_argument(
         "--export",
@@ -57,18 +62,24 @@ def dry_run(experiment: Experiment) -> None:
     )
 
 
+def user_boxes(experiment: Experiment, path: str) -> dict[str, np.ndarray]:
+    """The boxes of a file. Raises ValueError for an image that the data set has not."""
+    boxes, known = read_boxes(path), {one.image_id for one in experiment.images}
+    unknown = [image_id for image_id in boxes if image_id not in known]
+    if unknown:
+        raise ValueError(
+            f"{path}: expected ids of the data set's {len(known)} images, got {len(unknown)} others: "
+            f"{', '.join(unknown[:NAMED])}"
+        )
+    return boxes
+
+
 def export(experiment: Experiment, options: Namespace) -> None:
-    """Write the vectors asked for."""
+    """Write the vectors asked for; maps that are absent are made."""
     images, boxes, name = experiment.images, None, options.of
+    experiment.source.extractor().length(options.export)  # an error now, not after an hour
     if options.boxes is not None:
-        boxes, name = read_boxes(options.boxes), Path(options.boxes).stem
-        known = {one.image_id for one in images}
-        unknown = [image_id for image_id in boxes if image_id not in known]
-        if unknown:
-            raise ValueError(
-                f"{options.boxes}: expected ids of the data set's {len(images)} images, got {len(unknown)} others: "
-                f"{', '.join(unknown[:5])}"
-            )
+        boxes, name = user_boxes(experiment, options.boxes), Path(options.boxes).stem
         images = [one for one in images if one.image_id in boxes]
     elif options.of == "objects":
         boxes = {one.image_id: one.boxes for one in images}
@@ -83,10 +94,10 @@ def body(experiment: Experiment, options: Namespace) -> None:
         raise ValueError("--boxes: expected --export pool5, fc6 or fc7 beside it, got none")
     if options.dry_run:
         dry_run(experiment)
-        return
-    experiment.extract()
-    if options.export is not None:
+    elif options.export is not None:
         export(experiment, options)
+    else:
+        experiment.extract()
 
 
 def main(arguments: list[str] | None = None) -> int:

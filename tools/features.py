@@ -23,17 +23,18 @@ def print_info(experiment: Experiment, _: Namespace) -> None:
     current = experiment.source.cache().key
     for one in info(experiment.run.features):
         mark = " (in force)" if one.key == current else ""
-        print(f"{one.key}{mark}: {one.images} images, {one.bytes / 2**20:,.1f} MiB")
+        settings = ", ".join(f"{name} {value}" for name, value in one.about.items())
+        print(f"{one.key}{mark}: {one.images} images, {one.bytes / 2**20:,.1f} MiB; {settings}")
 
 
-def check(experiment: Experiment, _: Namespace) -> None:
-    """Raise ValueError naming the damaged files."""
+def check(experiment: Experiment, _: Namespace) -> int:
+    """Name the damaged files; the exit status."""
     damaged = verify(experiment.run.features)
-    if damaged:
-        raise ValueError(
-            "\n".join([f"{len(damaged)} files are damaged; they will be made again when needed", *damaged])
-        )
-    print(f"{experiment.run.features}: every file is whole")
+    for line in damaged:
+        print(line)
+    state = f"{len(damaged)} files are damaged; they are made again when needed" if damaged else "every file is whole"
+    print(f"{experiment.run.features}: {state}")
+    return 1 if damaged else 0
 
 
 def remove_others(experiment: Experiment, _: Namespace) -> None:
@@ -47,11 +48,13 @@ COMMANDS = {"info": print_info, "verify": check, "prune": remove_others}
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] not in COMMANDS:
-        print(__doc__)
-        return 0 if arguments and arguments[0] in ("-h", "--help") else 2
-    return run_tool(__doc__, COMMANDS[arguments[0]], arguments[1:])
+    command, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
+    if command in ("-h", "--help"):
+        return run_tool(__doc__, COMMANDS[next(iter(COMMANDS))], [command])
+    if command not in COMMANDS:
+        print(f"error: expected one of {', '.join(COMMANDS)}, got {command!r}\n\n{__doc__}", file=sys.stderr)
+        return 2
+    return run_tool(__doc__, COMMANDS[command], rest)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,13 @@ COMMANDS = {"generate": lambda experiment, _: experiment.generate()}
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments or arguments[0] not in COMMANDS:
-        print(__doc__)
-        return 0 if arguments and arguments[0] in ("-h", "--help") else 2
-    return run_tool(__doc__, COMMANDS[arguments[0]], arguments[1:])
+    command, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
+    if command in ("-h", "--help"):
+        return run_tool(__doc__, COMMANDS[next(iter(COMMANDS))], [command])
+    if command not in COMMANDS:
+        print(f"error: expected one of {', '.join(COMMANDS)}, got {command!r}\n\n{__doc__}", file=sys.stderr)
+        return 2
+    return run_tool(__doc__, COMMANDS[command], rest)
 
 
 if __name__ == "__main__":

@@ -48,10 +48,10 @@ class StageSettings:
 class ExperimentInputs:
     """What the stages of one run start from.
 
-    run: the folder of what they make. settings: of the stages. work: how they do it.
-    limit: use the first so many images of each split. record: the settings as plain data, to be kept in
-    ``run.yaml`` once data set and backbone have proved usable. What is read of the data set is read when first
-    asked for. Raises ValueError or DataError as the data set's readers do.
+    run: the folder of what they make. settings: of the stages. work: how they do it. limit: use the first so
+    many images of each split. record: the settings as plain data, kept in ``run.yaml`` once data set and
+    backbone have proved usable; None keeps nothing. What is read of the data set is read when first asked for.
+    Raises ValueError or DataError as the data set's readers do.
     """
 
     def __init__(
@@ -66,11 +66,19 @@ class ExperimentInputs:
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """The run's class list: what was fixed before where names are collected, else what the settings say."""
+        """The run's class list. Names are collected once: the list of a run stays while its training set does.
+
+        Raises ValueError where the run has another list already.
+        """
         fixed = self.run.fixed_classes()
-        if fixed is not None and self.settings.dataset.classes == "collect":
+        if fixed is not None and self.settings.dataset.classes == "collect" and self._is_same_training_set():
             return fixed
         return self.run.fix_classes(dataset_classes(self.settings.dataset, self.work.problems))
+
+    def _is_same_training_set(self) -> bool:
+        kept = (self.run.read()["settings"] or {}).get("dataset", {})
+        now = (self.record or {}).get("dataset", {})
+        return all(kept.get(name) == now.get(name) for name in ("root", "train"))
 
     @cached_property
     def train_images(self) -> list[AnnotatedImage]:
