@@ -216,15 +216,16 @@ def report_problems(experiment: Experiment) -> None:
     experiment.work.console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
-def exit_status(body: Callable[[], int | None], refused: tuple[type[Exception], ...] = (ValueError, OSError)) -> int:
-    """The exit status of a tool that does `body`: what that returns, 0 for None.
+def exit_status(body: Callable[[], object], refused: tuple[type[Exception], ...] = (ValueError, OSError)) -> int:
+    """The exit status of a tool that does `body`: what that returns if it is an int, else 0.
 
     2: settings or data that cannot be used, which `refused` tells; the message is printed without a traceback.
     130: interrupted.
     """
     console = Console(stderr=True)
     try:
-        return body() or 0
+        status = body()
+        return status if isinstance(status, int) else 0
     except KeyboardInterrupt:
         console.print("interrupted: the same command goes on from here")
         return 130
@@ -235,13 +236,13 @@ def exit_status(body: Callable[[], int | None], refused: tuple[type[Exception], 
 
 def run_tool(
     description: str,
-    body: Callable[[Experiment, Namespace], int | None],
+    body: Callable[[Experiment, Namespace], object],
     arguments: Sequence[str] | None = None,
     add_options: Callable[[ArgumentParser], None] | None = None,
 ) -> int:
     """What most tools do: parse, run `body` on the experiment, list the faults. Returns the `exit_status`."""
 
-    def run() -> int | None:
+    def run() -> object:
         parser = build_parser(description, add_options)
         settings, options = parse(parser, sys.argv[1:] if arguments is None else list(arguments))
         with worker_processes(settings.workers or default_workers()) as executor:

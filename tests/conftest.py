@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -168,6 +169,8 @@ def load_tool() -> Callable[[str], ModuleType]:
         path = Path(__file__).resolve().parents[1] / "tools" / f"{name}.py"
         specification = importlib.util.spec_from_file_location(f"tool_{name}", path)
         module = importlib.util.module_from_spec(specification)
+        # Annotations that are text are looked up here.
+        sys.modules[specification.name] = module
         specification.loader.exec_module(module)
         return module
 

@@ -24,13 +24,19 @@ from detection.data.images import IMAGE_EXTENSIONS, image_size, image_sizes, lis
 from detection.data.problems import DataError, Problem, Problems
 from detection.data.video import VIDEO_EXTENSIONS, is_video, read_video, video_rate, write_video
 from detection.data.voc import VOC_CLASSES
+from detection.data.window_faults import FAULTS, REMEDIES, find_faults, mend_windows
+from detection.data.window_formats import WindowFormat, WrittenFormat, read_windows, write_windows
+from detection.data.windows import BoxConvention, WindowFile, check_convention, match_windows
 
 __all__ = [
     "DIGIT_CLASSES",
+    "FAULTS",
     "IMAGE_EXTENSIONS",
+    "REMEDIES",
     "VIDEO_EXTENSIONS",
     "VOC2007_ADDRESS",
     "VOC_CLASSES",
+    "BoxConvention",
     "DataError",
     "DatasetSettings",
     "DatasetSource",
@@ -38,27 +44,36 @@ __all__ = [
     "DownloadSettings",
     "Problem",
     "Problems",
+    "WindowFile",
+    "WindowFormat",
+    "WrittenFormat",
+    "check_convention",
     "classes_without_objects",
     "collect_classes",
     "comp4_path",
     "dataset_classes",
     "dataset_fingerprint",
     "download_archives",
+    "find_faults",
     "image_size",
     "image_sizes",
     "is_video",
     "list_images",
     "load_annotations",
+    "match_windows",
+    "mend_windows",
     "read_boxes",
     "read_class_names",
     "read_coco_results",
     "read_comp4",
     "read_image",
     "read_video",
+    "read_windows",
     "video_rate",
     "write_coco_results",
     "write_comp4",
     "write_digits",
     "write_image",
     "write_video",
+    "write_windows",
 ]

@@ -26,8 +26,10 @@ class FeatureSettings:
         stages: Strides in px of the stages that are pooled and joined, e.g. 16 32; each must be one the
             backbone has.
         stage_weights: One positive factor a stage for its pooled values, to balance joined stages; None: all 1.
-        short_sides: Lengths in px to which the image's short side is brought; one map a length. 688 is the
-            single scale of the SPP-net paper (section 4.1), whose five are 480 576 688 864 1200.
+        short_sides: Lengths in px to which the image's short side is brought; one map a length. The SPP-net paper
+            (section 4.1) has 688, or the five 480 576 688 864 1200, for a network trained on objects as large as
+            the image. The default's small scales show a window that fills the photo to the default backbone at
+            the size it was trained for: chosen on folds of a training split (docs/choices.md).
         max_long_side: No resized image is longer than this, in px (Fast R-CNN, section 5.2, for the same
             five scales; the SPP-net paper has no cap).
         target_area: A window is pooled from the scale at which its area in px^2 is nearest to this: 224^2 in
@@ -43,7 +45,7 @@ class FeatureSettings:
     weights: str = "default"
     stages: tuple[int, ...] = (16, 32)
     stage_weights: tuple[float, ...] | None = None
-    short_sides: tuple[int, ...] = (688,)
+    short_sides: tuple[int, ...] = (240, 336, 480, 688)
     max_long_side: int = 2000
     target_area: float = float(TARGET_AREA)
     levels: tuple[int, ...] = (3, 2, 1)

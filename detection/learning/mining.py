@@ -22,7 +22,8 @@ class SVMSettings:
     """How the SVMs are trained: R-CNN's protocol, which SPP-net follows (paper, section 4.1).
 
     Args:
-        C: cost of a negative's loss at the features' target norm. R-CNN rcnn_train.m: 1e-3.
+        C: cost of a negative's loss at the features' target norm. R-CNN rcnn_train.m: 1e-3; the default is larger
+            because it did better with the default backbone on folds of a training split (docs/choices.md).
         bias_multiplier: value of the constant feature whose weight gives the bias; large values penalise the
             bias less. R-CNN rcnn_train.m: 10.
         positive_weight: cost of a positive's loss, in costs of a negative's. R-CNN rcnn_train.m: 2.
@@ -43,7 +44,7 @@ class SVMSettings:
         seed: of the order in which the solver visits samples.
     """
 
-    C: float = 1e-3
+    C: float = 1e-2
     bias_multiplier: float = 10.0
     positive_weight: float = 2.0
     loss: Loss = "hinge"

@@ -13,7 +13,6 @@ from detection.proposals.grouping import group_regions
 from detection.proposals.regions import describe, textures
 from detection.proposals.segmentation import blur, segment, sort_edges
 from detection.proposals.settings import ProposalSettings
-from detection.types import Proposals
 
 
 def check_image(rgb: np.ndarray, image_id: str = "") -> np.ndarray:
@@ -39,6 +38,26 @@ def working_size(size: tuple[int, int], settings: ProposalSettings) -> tuple[int
         factor = (settings.max_pixels / (height * width)) ** 0.5
         height, width = max(1, int(height * factor)), max(1, int(width * factor))
     return height, width
+
+
+def to_working_size(rgb: np.ndarray, settings: ProposalSettings) -> np.ndarray:
+    """The image at its `working_size`."""
+    working = working_size(rgb.shape[:2], settings)
+    return rgb if working == rgb.shape[:2] else cv2.resize(rgb, working[::-1], interpolation=cv2.INTER_AREA)
+
+
+def to_image_frame(
+    boxes: np.ndarray, working: tuple[int, int], size: tuple[int, int], settings: ProposalSettings
+) -> np.ndarray:
+    """Boxes of the resized image in px of the original, those of min_side and more, the first max_windows: float32.
+
+    working, size: (height, width) in px of the resized and the original image.
+    """
+    scale = np.array([size[1] / working[1], size[0] / working[0]] * 2)
+    boxes = np.minimum((boxes * scale).astype(np.float32), np.float32([size[1], size[0]] * 2))
+    sides = boxes[:, 2:] - boxes[:, :2]
+    kept = boxes[(sides >= settings.min_side).all(axis=1)]
+    return np.ascontiguousarray(kept[: settings.max_windows])
 
 
 def hierarchies(rgb: np.ndarray, settings: ProposalSettings) -> tuple[np.ndarray, np.ndarray]:
@@ -72,18 +91,13 @@ def _unique_by_priority(boxes: np.ndarray, priority: np.ndarray) -> np.ndarray:
     return boxes[found[: first_of_equals(boxes, order, found)]]
 
 
-def _search(rgb: np.ndarray, settings: ProposalSettings, seed: int) -> np.ndarray:
-    size = rgb.shape[:2]
-    working = working_size(size, settings)
-    resized = rgb if working == size else cv2.resize(rgb, working[::-1], interpolation=cv2.INTER_AREA)
+def search(rgb: np.ndarray, settings: ProposalSettings, seed: int) -> np.ndarray:
+    """Windows of an image as `check_image` returns it; see `selective_search`."""
+    resized = to_working_size(rgb, settings)
     boxes, levels = hierarchies(resized, settings)
     stream = np.random.Generator(np.random.PCG64([seed, zlib.crc32(rgb.tobytes())]))
     boxes = _unique_by_priority(boxes, levels * stream.random(len(levels)))
-    scale = np.array([size[1] / working[1], size[0] / working[0]] * 2)
-    boxes = np.minimum((boxes * scale).astype(np.float32), np.float32([size[1], size[0]] * 2))
-    sides = boxes[:, 2:] - boxes[:, :2]
-    kept = boxes[(sides >= settings.min_side).all(axis=1)]
-    return np.ascontiguousarray(kept[: settings.max_windows])
+    return to_image_frame(boxes, resized.shape[:2], rgb.shape[:2], settings)
 
 
 def selective_search(
@@ -109,10 +123,4 @@ def selective_search(
     chosen = settings if settings is not None else preset
     if chosen is None or isinstance(chosen, str):
         chosen = ProposalSettings(preset=chosen or "fast")
-    return _search(check_image(rgb), chosen, chosen.seed if seed is None else seed)
-
-
-def propose(image_id: str, rgb: np.ndarray, settings: ProposalSettings) -> Proposals:
-    """The windows of one image as a record, made by ``settings.method``. Raises ValueError naming the image."""
-    rgb = check_image(rgb, image_id)
-    return Proposals(image_id, rgb.shape[:2], _search(rgb, settings, settings.seed), settings.source)
+    return search(check_image(rgb), chosen, chosen.seed if seed is None else seed)

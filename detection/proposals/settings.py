@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 ColourSpace = Literal["HSV", "Lab", "rgI", "H", "I", "RGB"]
 SimilaritySet = Literal["CTSF", "TSF", "F", "S", "C", "T", "CT", "CS", "CF", "TS", "TF", "SF", "CTS", "CTF", "CSF"]
-Method = Literal["selective_search"]
+Method = Literal["selective_search", "edge_boxes", "imported"]
 Preset = Literal["single", "fast", "quality", "texture"]
 
 COLOUR_SPACES: tuple[str, ...] = get_args(ColourSpace)
@@ -24,6 +24,10 @@ PRESETS: dict[str, tuple[tuple[ColourSpace, ...], tuple[int, ...], tuple[Similar
     "quality": (("HSV", "Lab", "rgI", "H", "I"), (50, 100, 150, 300), ("CTSF", "TSF", "F", "S")),
 }
 
+# Settings that edge_boxes shares with selective search, and those that selective search has no use for.
+_SHARED = ("min_side", "max_windows", "resize_width", "max_pixels")
+_OF_OTHER_METHODS = ("edge_boxes_model", "imported")
+
 
 def _refuse(key: str, expected: str, got: object) -> None:
     raise ValueError(f"proposals.{key}: expected {expected}, got {got!r}")
@@ -39,7 +43,10 @@ class ProposalSettings:
     """How candidate windows are made (selective search: Uijlings et al., IJCV 2013).
 
     Args:
-        method: What makes the windows. Selective search is the method of R-CNN and SPP-net.
+        method: What makes the windows: selective_search (the method of R-CNN and SPP-net), edge_boxes (ECCV 2014; needs
+            opencv-contrib-python and edge_boxes_model), or imported (those that tools/proposals.py import has put
+            into the run, as they are). The keys from preset to seed are of selective search, min_side, max_windows,
+            resize_width and max_pixels also of edge_boxes.
         preset: Set of runs (colour spaces x k x similarity sets), IJCV 2013 table 5: single 1 run, fast 8 runs
             (R-CNN and SPP-net), quality 80 runs; texture: 12 runs inferred for the window files of Fast R-CNN's demo.
             The next three keys replace parts of it.
@@ -61,6 +68,8 @@ class ProposalSettings:
             time and memory. None: no bound.
         seed: Seed of the random numbers that order the windows (IJCV 2013 section 4: level times random number). The
             stream depends on it and on the image's content alone. 3 is the seed of R-CNN's code.
+        edge_boxes_model: Structured-forest model file of edge_boxes (model.yml.gz of opencv_extra). None: none.
+        imported: Fingerprint of the imported windows: found in the run by itself, not to be set.
     """
 
     method: Method = "selective_search"
@@ -75,10 +84,14 @@ class ProposalSettings:
     resize_width: int | None = None
     max_pixels: int | None = 2_000_000
     seed: int = 3
+    edge_boxes_model: str | None = None
+    imported: str | None = None
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             _refuse("method", f"one of {', '.join(METHODS)}", self.method)
+        if self.method == "edge_boxes" and not self.edge_boxes_model:
+            _refuse("edge_boxes_model", "a model file, which the method edge_boxes needs", self.edge_boxes_model)
         if self.preset not in PRESETS:
             _refuse("preset", f"one of {', '.join(PRESETS)}", self.preset)
         for key in ("colour_spaces", "ks", "similarities"):
@@ -116,5 +129,20 @@ class ProposalSettings:
     @property
     def source(self) -> str:
         """What ``Proposals.source`` says of these windows: the method, and the preset or that it was changed."""
+        if self.method != "selective_search":
+            return self.method
         explicit = (self.colour_spaces, self.ks, self.similarities) != (None, None, None)
         return f"{self.method}/{'custom' if explicit else self.preset}"
+
+    def identity(self) -> dict[str, Any]:
+        """The keys that decide what windows these settings give: those of the method in force, as plain data.
+
+        Of edge_boxes, the model is named by its path here.
+        """
+        values = asdict(self)
+        if self.method == "imported":
+            return {"method": self.method, "imported": self.imported}
+        if self.method == "edge_boxes":
+            return {key: values[key] for key in ("method", "edge_boxes_model", *_SHARED)}
+        # "": how fingerprint() writes a dataclass; so windows made before there were other methods stay valid.
+        return {"": type(self).__name__} | {key: values[key] for key in values if key not in _OF_OTHER_METHODS}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from detection.proposals.edge_boxes import model_fingerprint
 from detection.proposals.settings import ProposalSettings
 from detection.storage import file_stem, fingerprint, read_arrays, read_metadata, write_arrays
 from detection.types import Proposals
@@ -14,6 +16,17 @@ from detection.types import Proposals
 FORMAT_VERSION = "2"
 # To be raised with every change of the algorithm that changes windows: files of the old one are then made again.
 ALGORITHM_VERSION = 1
+
+
+def windows_identity(settings: ProposalSettings) -> dict[str, Any]:
+    """All that decides what windows settings give, as plain data; a model file by its content.
+
+    Raises FileNotFoundError for a model file that is not there.
+    """
+    identity = settings.identity()
+    if "edge_boxes_model" in identity:
+        identity["edge_boxes_model"] = model_fingerprint(identity["edge_boxes_model"])
+    return identity
 
 
 class ProposalStore:
@@ -25,7 +38,7 @@ class ProposalStore:
 
     def __init__(self, folder: Path | str, settings: ProposalSettings) -> None:
         self.folder = Path(folder)
-        self.key = fingerprint(ALGORITHM_VERSION, settings)
+        self.key = fingerprint(ALGORITHM_VERSION, windows_identity(settings))
 
     def path(self, image_id: str) -> Path:
         """Where the windows of an image lie."""

@@ -62,7 +62,7 @@ class Experiment(ExperimentInputs):
         keeps_regressors = self.trained().get("regressors") == self.regression_key
         detector = Detector(
             classes=self.classes,
-            proposal_settings=self.settings.proposals,
+            proposal_settings=self.proposal_settings,
             extractor=self.source.extractor(),
             svms=svms,
             regressors=Detector.load(self.run.detector).regressors if keeps_regressors else None,
@@ -210,6 +210,8 @@ class Experiment(ExperimentInputs):
 
     def _finish(self, stage: str, key: str, started: float, facts: Mapping[str, Any]) -> None:
         seconds = time.monotonic() - started
+        if self.record is not None:
+            self.run.write_settings(self.record)
         self.run.record_stage(stage, key, seconds, facts)
         shown = ", ".join(f"{name} {value}" for name, value in facts.items())
         self.work.console.print(f"{stage}: {seconds:.1f} s; {shown}", highlight=False)

@@ -23,6 +23,7 @@ from detection.stages.keys import (
     training_key,
 )
 from detection.stages.source import ImageSource, shared_extractor
+from detection.stages.windows_import import windows_in_force
 from detection.stages.work import Work
 from detection.storage import fingerprint
 from detection.storage.run import RunFolder
@@ -49,9 +50,10 @@ class ExperimentInputs:
     """What the stages of one run start from.
 
     run: the folder of what they make. settings: of the stages. work: how they do it. limit: use the first so
-    many images of each split. record: the settings as plain data, kept in ``run.yaml`` once data set and
-    backbone have proved usable; None keeps nothing. What is read of the data set is read when first asked for.
-    Raises ValueError or DataError as the data set's readers do.
+    many images of each split. record: the settings as plain data, kept in ``run.yaml`` with every stage that
+    they finish, and before the first one once data set and backbone have proved usable; None keeps nothing.
+    What is read of the data set is read when first asked for. Raises ValueError or DataError as the data set's
+    readers do.
     """
 
     def __init__(
@@ -125,20 +127,28 @@ class ExperimentInputs:
         return self.run.detections / f"{self.split}.json"
 
     @cached_property
+    def proposal_settings(self) -> ProposalSettings:
+        """The settings of the windows; of imported ones with their fingerprint, as the run has it.
+
+        Raises ValueError where the settings ask for imported windows and the run has none, or the other way round.
+        """
+        return windows_in_force(self.settings.proposals, self.run)
+
+    @cached_property
     def source(self) -> ImageSource:
         """Where windows and maps are read from, and how those absent are made."""
         settings, device = self.settings.features, self.work.device
         source = ImageSource(
             proposals_folder=self.run.proposals,
             features_folder=self.run.features,
-            proposal_settings=self.settings.proposals,
+            proposal_settings=self.proposal_settings,
             feature_settings=settings,
             image_keys={one.image_id: image_key(one) for one in self.images},
             weights=shared_extractor(settings, device).backbone.weights_fingerprint,
             device=device,
             threads=self.work.threads,
         )
-        if self.record is not None:
+        if self.record is not None and self.run.read()["settings"] is None:
             self.run.write_settings(self.record)
         return source
 

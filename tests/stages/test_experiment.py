@@ -125,7 +125,7 @@ class TestSecondRun:
     @pytest.mark.parametrize(
         ("option", "stages"),
         [
-            ("--svm.C=0.01", ["svms", "detections", "drawings", "evaluation"]),
+            ("--svm.C=0.5", ["svms", "detections", "drawings", "evaluation"]),
             ("--regression.ridge=10", ["regressors", "detections", "drawings", "evaluation"]),
             ("--postprocess.nms_iou=0.5", ["detections", "drawings", "evaluation"]),
             ("--evaluation.metric=voc10", ["evaluation"]),
@@ -216,7 +216,8 @@ class TestSameResult:
 
     @pytest.mark.parametrize("option", ["--limit=20", "--postprocess.max_per_class=3"])
     def test_the_saved_detector_equals_the_run(self, run, open_run, shapes, option):
-        found = {one.image_id: one for one in (experiment := open_run(run, option)).detect()}
+        experiment = open_run(run, option)
+        found = {one.image_id: one for one in experiment.detect()}
         detector = Detector.load(run / "detector")
         for image in experiment.test_images:
             with limit_threads(1):

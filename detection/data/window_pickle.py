@@ -1,0 +1,157 @@
+"""Detectron's and mmdetection's pickled windows, read without running anything that is in the file."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_NUMBERS = "biuf"
+_NUMPY_MODULES = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray", "numpy._core.numeric")
+_CONTAINERS = {"list": list, "dict": dict, "tuple": tuple, "set": set, "frozenset": frozenset}
+# What a damaged or hostile file makes the unpickler raise.
+_ERRORS = (
+    pickle.UnpicklingError,
+    AttributeError,
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+class _Dtype:
+    """Stands for numpy.dtype: keeps the name, builds a real dtype of plain numbers only."""
+
+    __slots__ = ("name", "order")
+
+    def __init__(self, name: Any = "", *_: Any) -> None:
+        self.name, self.order = name, "="
+
+    def __setstate__(self, state: Any) -> None:
+        self.order = state[1]
+
+    def build(self) -> np.dtype | None:
+        """The dtype; None for objects. Raises ValueError for anything but numbers."""
+        if not isinstance(self.name, str) or not isinstance(self.order, str):
+            raise ValueError("an array of no dtype")
+        dtype = np.dtype(self.name)
+        if dtype.kind == "O":
+            return None
+        if dtype.kind not in _NUMBERS or dtype.subdtype is not None:
+            raise ValueError(f"an array of dtype {dtype}")
+        return dtype.newbyteorder(self.order if self.order in "<>" else "=")
+
+
+class _Array:
+    """Stands for numpy.ndarray: keeps shape and bytes, which are looked at when all is read."""
+
+    __slots__ = ("state",)
+
+    def __init__(self, *_: Any) -> None:
+        self.state: tuple = ()
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = tuple(state)[-4:]
+
+    def build(self) -> Any:
+        """A real array of numbers, or for an array of objects the list of them."""
+        shape, dtype, by_column, content = self.state
+        if not isinstance(dtype, _Dtype):
+            raise ValueError("an array of no dtype")
+        kind = dtype.build()
+        if kind is None:
+            return content
+        content = content.encode("latin1") if isinstance(content, str) else bytes(content)
+        return np.frombuffer(content, kind).reshape(shape, order="F" if by_column else "C").copy()
+
+
+class _Makers:
+    """What a file may call. Bound methods: a file can change nothing of them."""
+
+    __slots__ = ()
+
+    def array(self, *_: Any) -> _Array:
+        return _Array()
+
+    def array_of_buffer(self, content: Any, dtype: Any, shape: Any, order: Any) -> _Array:
+        found = _Array()
+        found.__setstate__((shape, dtype, order == "F", content))
+        return found
+
+    def scalar(self, dtype: Any, content: Any) -> _Array:
+        found = _Array()
+        found.__setstate__(((), dtype, False, content))
+        return found
+
+    def dtype(self, *arguments: Any) -> _Dtype:
+        return _Dtype(*arguments)
+
+    def content(self, value: Any = b"", encoding: Any = "latin1") -> bytes:
+        if isinstance(value, int):
+            raise ValueError("bytes of a length")  # bytes(10**12) would be made
+        return self.encoded(value, encoding) if isinstance(value, str) else bytes(value)
+
+    def encoded(self, text: Any, encoding: Any = "latin1") -> bytes:
+        if not isinstance(text, str) or encoding != "latin1":
+            raise ValueError(f"bytes encoded as {encoding!r}")
+        return text.encode("latin1")
+
+
+class _Unpickler(pickle.Unpickler):
+    """Admits NumPy arrays, as stand-ins, and builtin containers; refuses every other name."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        makers = _Makers()
+        if module in ("builtins", "__builtin__") and name in _CONTAINERS:
+            return _CONTAINERS[name]
+        if module == "collections" and name == "OrderedDict":
+            return dict
+        if module in ("builtins", "__builtin__") and name in ("bytes", "bytearray"):
+            return makers.content
+        if (module, name) == ("_codecs", "encode"):
+            return makers.encoded
+        numpy_names = {
+            "_reconstruct": makers.array,
+            "ndarray": makers.array,
+            "dtype": makers.dtype,
+            "scalar": makers.scalar,
+            "_frombuffer": makers.array_of_buffer,
+        }
+        if module in _NUMPY_MODULES and name in numpy_names:
+            return numpy_names[name]
+        raise pickle.UnpicklingError(f"{module}.{name}, which such a file has no use for")
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise pickle.UnpicklingError("a persistent id")
+
+
+def read_pickle(path: Path | str) -> Any:
+    """The content of a pickle: builtin containers, numbers, text, and NumPy arrays of numbers.
+
+    Arrays of objects come as lists. Files of Python 2 too. Nothing of the file is run: every name but those of arrays
+    and containers is refused, and arrays are built here from their shape, dtype and bytes. Raises ValueError naming
+    the file for anything else.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return _built(_Unpickler(file, encoding="latin1").load())
+    except _ERRORS as error:
+        raise ValueError(
+            f"{path}: expected a pickle of NumPy arrays and builtin containers, got {error or type(error).__name__}"
+        ) from error
+
+
+def _built(value: Any) -> Any:
+    if isinstance(value, (_Array, _Dtype)):
+        return _built(value.build()) if isinstance(value, _Array) else value.name
+    if isinstance(value, dict):
+        return {_built(key): _built(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_built(one) for one in value)
+    return value

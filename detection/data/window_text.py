@@ -1,0 +1,146 @@
+"""Windows in JSON, CSV and .npz."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detection.storage import atomic_path, write_text
+
+# Named lists of rows: image id -> rows of numbers; the fifth, where there is one, is a score.
+Rows = dict[str, Any]
+
+_CSV_HEADER = ("image_id", "x1", "y1", "x2", "y2")
+_COCO_BOX = "bbox"
+# Of our own .npz: all boxes in one array, those of image i from offsets[i] on.
+_NPZ_KEYS = {"image_ids", "offsets", "boxes"}
+_NPZ_ERRORS = (ValueError, OSError, EOFError, LookupError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+
+
+def read_json_rows(path: Path | str) -> tuple[Rows, bool]:
+    """(image id -> rows, whether the file is a list of COCO results, whose boxes are x, y, width, height).
+
+    {image_id: [[x1, y1, x2, y2], ...]}, or [{"image_id": ..., "bbox": [...], "score": ...}, ...]. NaN is read, and
+    reported later with the other faults. Raises ValueError naming the file and the place.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: expected JSON, got {error}") from error
+    if isinstance(content, dict):
+        return content, False
+    if not isinstance(content, list):
+        raise ValueError(f"{path}: expected an object of lists or a list of objects, got {type(content).__name__}")
+    rows: Rows = {}
+    for place, one in enumerate(content, start=1):
+        if not isinstance(one, dict) or "image_id" not in one or not isinstance(one.get(_COCO_BOX), list):
+            raise ValueError(f"{path}: row {place}: expected an object with image_id and bbox, got {one!r:.80}")
+        score = [one["score"]] if "score" in one else []
+        rows.setdefault(str(one["image_id"]), []).append(one[_COCO_BOX] + score)
+    return rows, True
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} more than once")
+    return found
+
+
+def write_json_rows(path: Path | str, windows: Mapping[str, np.ndarray]) -> None:
+    """Write {image_id: [[...], ...]}, a line an image, every digit; atomically."""
+    lines = [f"{json.dumps(key, ensure_ascii=False)}: {boxes.tolist()}" for key, boxes in windows.items()]
+    write_text(path, "{" + ",\n".join(lines) + "}\n")
+
+
+def read_csv_rows(path: Path | str) -> Rows:
+    """Image id -> rows of a CSV file: image_id, four numbers and, if wanted, a score a line.
+
+    A first line whose second field is no number is a header. A line with the id alone, or with its other fields
+    empty, names an image without windows. Raises ValueError naming file and line.
+    """
+    rows: Rows = {}
+    with Path(path).open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file)
+        try:
+            for place, fields in enumerate(reader):
+                _add_csv_row(fields, rows, f"{path}: line {reader.line_num}", place == 0)
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{path}: line {reader.line_num}: expected CSV in UTF-8, got {error}") from error
+    return rows
+
+
+def _add_csv_row(fields: list[str], rows: Rows, where: str, may_be_header: bool) -> None:
+    if not fields or not any(field.strip() for field in fields):
+        return
+    image_id, *texts = fields
+    if not any(text.strip() for text in texts):
+        rows.setdefault(image_id, [])
+        return
+    try:
+        numbers = [float(text) for text in texts]
+    except ValueError as error:
+        if may_be_header:
+            return
+        raise ValueError(f"{where}: expected {','.join(_CSV_HEADER)}, got {','.join(fields)!r:.80}") from error
+    if len(numbers) not in (4, 5):
+        raise ValueError(f"{where}: expected four numbers and perhaps a score, got {len(numbers)}")
+    rows.setdefault(image_id, []).append(numbers)
+
+
+def write_csv_rows(path: Path | str, windows: Mapping[str, np.ndarray]) -> None:
+    """Write image_id,x1,y1,x2,y2 with that header, every digit; an image without windows is its id alone."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")  # both are then quoted within an id
+    writer.writerow(_CSV_HEADER)
+    for image_id, boxes in windows.items():
+        writer.writerows([image_id, *box] for box in boxes.tolist() or [[""] * 4])
+    with atomic_path(path) as temporary:
+        # newline="": a line end within an id stays what it is.
+        temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+
+
+def read_npz_rows(path: Path | str) -> Rows:
+    """Image id -> (R, 4) or (R, 5) array, of `write_npz_rows` or of a file with an array an image, named by its id.
+
+    Nothing pickled is read. Raises ValueError naming the file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            arrays = {name: content[name] for name in content.files}
+    except _NPZ_ERRORS as error:
+        raise ValueError(f"{path}: expected an .npz of numbers, got {type(error).__name__}: {error}") from error
+    except AttributeError as error:  # np.load gives an array for a .npy file
+        raise ValueError(f"{path}: expected an .npz, got a single array") from error
+    if not set(arrays) >= _NPZ_KEYS:
+        return arrays
+    image_ids, offsets, boxes = (arrays[name] for name in ("image_ids", "offsets", "boxes"))
+    good = image_ids.ndim == 1 and image_ids.dtype.kind == "U" and offsets.shape == (len(image_ids) + 1,)
+    good = good and offsets.dtype.kind in "iu" and offsets[0] == 0 and offsets[-1] == len(boxes)
+    if not good or (np.diff(offsets.astype(np.int64)) < 0).any():
+        raise ValueError(f"{path}: expected image_ids (N,) text, offsets (N + 1,) from 0 to the number of boxes")
+    ends = offsets.astype(np.int64).tolist()
+    return {str(key): boxes[ends[i] : ends[i + 1]] for i, key in enumerate(image_ids)}
+
+
+def write_npz_rows(path: Path | str, windows: Mapping[str, np.ndarray]) -> None:
+    """Write image_ids (N,), offsets (N + 1,) int64 and boxes (all, 4), compressed; atomically.
+
+    Raises ValueError for an id that ends in a NUL, which NumPy's text drops.
+    """
+    ids = np.array(list(windows), dtype=str)
+    if ids.tolist() != list(windows):
+        raise ValueError(f"{path}: expected image ids that do not end in a NUL character")
+    offsets = np.cumsum([0, *map(len, windows.values())], dtype=np.int64)
+    boxes = np.concatenate([np.zeros((0, 4), np.float32), *windows.values()])
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, image_ids=ids, offsets=offsets, boxes=boxes)

@@ -1,0 +1,112 @@
+"""Stopped at any moment and started again, a run ends with the same files as one that was not disturbed."""
+
+import dataclasses
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+ROOT = Path(__file__).resolve().parents[2]
+# What the stages print, in order, off a terminal: when the second or third of their items is done, and at their end.
+LINES = (
+    "windows: 3/", "proposals: ", "maps: 3/", "features: ", "SVMs: 4/16", "SVMs: 14/16", "svms: ",
+    "box regression: 3/8", "regressors: ", "detections: 2/5", "detections: 0", "drawings: ", "evaluation: ",
+)  # fmt: skip
+
+
+def results(run):
+    return [(run / folder / "test.json").read_bytes() for folder in ("detections", "evaluation")]
+
+
+class InterruptedConsole(Console):
+    """Raises KeyboardInterrupt instead of printing a line that starts with `text`."""
+
+    def __init__(self, text):
+        super().__init__(file=io.StringIO(), width=200, force_terminal=False)
+        self.text = text
+
+    def print(self, *objects, **options):
+        if str(objects[0]).startswith(self.text):
+            raise KeyboardInterrupt
+        super().print(*objects, **options)
+
+
+def test_interrupted_in_every_stage(finished, open_run, tmp_path):
+    """One run: interrupted at each of these lines in turn, and started again after each."""
+    for line in LINES:
+        experiment = open_run(tmp_path / "run")
+        experiment.work = dataclasses.replace(experiment.work, console=InterruptedConsole(line))
+        with pytest.raises(KeyboardInterrupt):
+            experiment.run_all()
+    open_run(tmp_path / "run").run_all()
+    assert results(tmp_path / "run") == results(finished)
+
+
+def test_interrupted_while_a_detector_is_replaced(finished, open_run, tmp_path, monkeypatch):
+    """Whatever the last file was that moved to its place."""
+    replace = os.replace
+
+    def broken_replace(name):
+        def move(source, target):
+            if Path(source).name == name:
+                raise KeyboardInterrupt
+            replace(source, target)
+
+        return move
+
+    for name in ("classes.txt", "svms.safetensors", "detector.yaml"):
+        run = shutil.copytree(finished, tmp_path / name)
+        monkeypatch.setattr("detection.detector.os.replace", broken_replace(name))
+        with pytest.raises(KeyboardInterrupt):
+            open_run(run, "--regression.ridge=10").run_all()
+        monkeypatch.undo()
+        open_run(run).run_all()
+        assert results(run) == results(finished)
+
+
+def start(options, run):
+    command = [sys.executable, str(ROOT / "tools" / "run_pipeline.py"), *options, f"--run={run}"]
+    # A group of its own, so that workers are killed too.
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=run.parent, start_new_session=True
+    )
+
+
+def wait_for(process, text):
+    """Read what it prints until a line starts with `text`."""
+    for line in process.stdout:
+        if line.startswith(text):
+            return
+    raise AssertionError(f"no line {text!r}: {process.stderr.read()}")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+def test_killed_in_every_stage(finished, shape_options, tmp_path):
+    """One run: killed in each stage in turn, and started again after each."""
+    run = tmp_path / "run"
+    for line in ("windows: 3/13", "maps: 3/", "SVMs: 4/16", "box regression: 3/8", "detections: 2/5"):
+        with start(shape_options, run) as process:
+            wait_for(process, line)
+            os.killpg(process.pid, signal.SIGKILL)
+    with start(shape_options, run) as process:
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    assert results(run) == results(finished)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+def test_ctrl_c(shape_options, tmp_path):
+    """It goes to the whole group; the workers are starting at that moment."""
+    with start([*shape_options, "--workers=2", "--proposals.preset=quality"], tmp_path / "run") as process:
+        wait_for(process, "windows: 1/13")
+        os.killpg(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "interrupted: the same command goes on from here\n"
+    assert "Traceback" not in output

