@@ -19,6 +19,7 @@ from detection.stages.extract import extract_maps
 from detection.stages.generate import generate_proposals
 from detection.stages.inputs import ExperimentInputs, StageSettings
 from detection.stages.train import train_box_regressors, train_linear_svms, write_mining_log
+from detection.stages.work import peak_memory_mib
 from detection.storage import file_stem, write_json
 from detection.types import AnnotatedImage, Detections
 
@@ -212,6 +213,6 @@ class Experiment(ExperimentInputs):
         seconds = time.monotonic() - started
         if self.record is not None:
             self.run.write_settings(self.record)
-        self.run.record_stage(stage, key, seconds, facts)
+        self.run.record_stage(stage, key, seconds, {**facts, "peak_memory_mib": peak_memory_mib()})
         shown = ", ".join(f"{name} {value}" for name, value in facts.items())
         self.work.console.print(f"{stage}: {seconds:.1f} s; {shown}", highlight=False)

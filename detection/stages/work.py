@@ -6,6 +6,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -209,3 +210,14 @@ def _line_reporter(console: Console, title: str, total: int) -> Callable[[], Non
             console.print(f"{title}: {done}/{total}, {elapsed:.0f} s, {left:.0f} s left", highlight=False)
 
     return advance
+
+
+def peak_memory_mib() -> int | None:
+    """Most memory that this process has held so far, in MiB; None where the system does not tell (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    # Linux counts in KiB, macOS in bytes.
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
