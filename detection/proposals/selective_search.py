@@ -11,8 +11,15 @@ from detection.proposals._duplicate_kernels import first_of_equals
 from detection.proposals.colour import to_colour_space
 from detection.proposals.grouping import group_regions
 from detection.proposals.regions import describe, textures
-from detection.proposals.segmentation import blur, segment, sort_edges
+from detection.proposals.segmentation import Segmentation, SortedEdges, blur, segment, sort_edges
 from detection.proposals.settings import ProposalSettings
+
+# Grouping takes more than linear time and a histogram for each region. Where a small min_size leaves more regions than
+# FREE_REGIONS, their mean size is to be LEAST_MEAN_SIZE px at least, and their number MOST_REGIONS at most: what
+# regions of 50 px, the least of the presets, cannot exceed within the default max_pixels.
+FREE_REGIONS = 1000
+LEAST_MEAN_SIZE = 16
+MOST_REGIONS = 40_000
 
 
 def check_image(rgb: np.ndarray, image_id: str = "") -> np.ndarray:
@@ -60,6 +67,15 @@ def to_image_frame(
     return np.ascontiguousarray(kept[: settings.max_windows])
 
 
+def _bounded(graph: SortedEdges, k: float, min_size: int) -> Segmentation:
+    """Regions of at least min_size px, or of twice that, and so on, until there are few enough to be grouped."""
+    pixels = graph.size[0] * graph.size[1]
+    limit = min(MOST_REGIONS, max(FREE_REGIONS, pixels // LEAST_MEAN_SIZE))
+    while (segmentation := segment(graph, k, min_size)).count > limit:
+        min_size *= 2
+    return segmentation
+
+
 def hierarchies(rgb: np.ndarray, settings: ProposalSettings) -> tuple[np.ndarray, np.ndarray]:
     """All boxes of all runs, duplicates included: (B, 4) int32 half-open, and their levels (B,) int32.
 
@@ -73,7 +89,7 @@ def hierarchies(rgb: np.ndarray, settings: ProposalSettings) -> tuple[np.ndarray
         texture = textures(image)
         graph = sort_edges(blur(image, settings.sigma))
         for k in settings.resolved_ks:
-            segmentation = segment(graph, k, k if settings.min_size is None else settings.min_size)
+            segmentation = _bounded(graph, k, k if settings.min_size is None else settings.min_size)
             regions = describe(segmentation, image, texture)
             boxes.append(regions.boxes)
             levels.append(np.full(segmentation.count, segmentation.count, np.int32))

@@ -58,7 +58,8 @@ class ProposalSettings:
             weight, the letters in that order. None: the preset's.
         sigma: Standard deviation in px of the Gaussian blur before segmentation (IJCV 2013 code: 0.8). 0: no blur.
         min_size: Regions of fewer px are merged into a neighbour after segmentation. None: equal to k, as the
-            original code has it.
+            original code has it. Doubled where it leaves more than 1,000 regions of less than 16 px on average, or
+            more than 40,000: grouping would take minutes. No preset on an image of up to max_pixels comes near.
         min_side: Windows with either side under this many px of the original image are dropped (R-CNN and SPP_net,
             selective_search_boxes.m: 20). 0 keeps all.
         max_windows: At most this many windows are kept, first by priority (the papers use about 2000 an image). None:

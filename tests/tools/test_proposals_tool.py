@@ -319,6 +319,8 @@ def test_keys_of_other_methods_do_not_move_selective_search():
 def test_a_shrunk_image_is_said_to_be(call):
     found = propose("a", blobs(0), ProposalSettings(max_pixels=2700))
     assert found.source == "selective_search/fast at 60x45"
+    assert "resized 3" in call("generate", "--proposals.max_pixels", "2700")[1]
+    assert "resized" not in call("generate", folder="other")[1]
 
 
 def test_help_and_unknown_commands(tool, capsys):
