@@ -6,7 +6,6 @@ from detection.data.dataset import (
     classes_without_objects,
     collect_classes,
     dataset_classes,
-    dataset_fingerprint,
     load_annotations,
     read_class_names,
 )
@@ -52,7 +51,6 @@ __all__ = [
     "collect_classes",
     "comp4_path",
     "dataset_classes",
-    "dataset_fingerprint",
     "download_archives",
     "find_faults",
     "image_size",

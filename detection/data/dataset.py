@@ -1,4 +1,4 @@
-"""A data set as the stages take it: its settings, its classes, its annotated images, its fingerprint."""
+"""A data set as the stages take it: its settings, its classes, its annotated images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from detection.data.images import image_sizes
 from detection.data.problems import DataError, Problems
 from detection.data.voc import VOC_CLASSES, VocAnnotation, VocFolder, clean_name, read_annotation, read_split_file
 from detection.geometry import clip
-from detection.storage import file_fingerprint, fingerprint
 from detection.types import AnnotatedImage
 
 
@@ -139,16 +138,6 @@ def classes_without_objects(annotations: Sequence[AnnotatedImage], classes: Sequ
     """The classes of which no image has an object, in the list's order."""
     present = {int(label) for image in annotations for label in image.labels}
     return [name for index, name in enumerate(classes) if index not in present]
-
-
-def dataset_fingerprint(annotations: Sequence[AnnotatedImage]) -> str:
-    """16 hex digits of ids, image files' contents, sizes, boxes, labels and difficult flags; not of paths."""
-    return fingerprint(
-        [
-            [image.image_id, file_fingerprint(image.path), image.size, image.boxes, image.labels, image.difficult]
-            for image in annotations
-        ]
-    )
 
 
 def open_source(source: DatasetSource) -> VocFolder:

@@ -3,14 +3,13 @@
 from detection.storage.arrays import read_arrays, read_metadata, write_arrays
 from detection.storage.atomic import atomic_path, read_json, read_yaml, write_json, write_text, write_yaml
 from detection.storage.fingerprint import file_fingerprint, fingerprint
-from detection.storage.names import file_stem, image_id_of
+from detection.storage.names import file_stem
 
 __all__ = [
     "atomic_path",
     "file_fingerprint",
     "file_stem",
     "fingerprint",
-    "image_id_of",
     "read_arrays",
     "read_json",
     "read_metadata",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 # Most file systems allow 255 bytes; the rest is left for an extension and the prefix of a temporary file.
 _MAX_STEM = 200
@@ -28,8 +28,3 @@ def file_stem(image_id: str) -> str:
         digest = hashlib.sha256(image_id.encode(errors="surrogatepass")).hexdigest()[:32]
         stem = f"{stem[: _MAX_STEM - 33]}~{digest}"
     return stem
-
-
-def image_id_of(stem: str) -> str:
-    """The image id of a name that `file_stem` made, for ids short enough not to be hashed."""
-    return unquote(stem, errors="surrogatepass")

@@ -15,7 +15,6 @@ from detection.data import (
     classes_without_objects,
     collect_classes,
     dataset_classes,
-    dataset_fingerprint,
     load_annotations,
     read_class_names,
     read_image,
@@ -201,17 +200,6 @@ def test_a_wrong_root_says_what_is_there(make_devkit, tmp_path):
     shutil.rmtree(root / "VOC2007" / "JPEGImages")
     with pytest.raises(ValueError, match="JPEGImages: expected a folder"):
         load(root)
-
-
-def test_the_fingerprint_is_of_contents(make_devkit, tmp_path):
-    root = make_devkit({"trainval": {"a": [CAT]}})
-    before = dataset_fingerprint(load(root))
-    moved = shutil.copytree(root, tmp_path / "elsewhere")
-    assert dataset_fingerprint(load(moved)) == before
-    edit(moved, "<xmax>60", "<xmax>61")
-    assert dataset_fingerprint(load(moved)) != before
-    Image.new("RGB", (120, 90)).save(root / "VOC2007" / "JPEGImages" / "a.jpg")
-    assert dataset_fingerprint(load(root)) != before
 
 
 def test_settings_are_checked():
