@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -22,23 +23,23 @@ def header(evaluation: Evaluation) -> str:
     )
 
 
-def table(evaluation: Evaluation) -> Table:
-    """A row a class and their mean, under the header line and above the warnings.
+def table(evaluation: Evaluation) -> Group:
+    """The header line, a row a class and their mean, and the warnings, as something rich can print.
 
     AP and recall are fractions; a dash stands for a class without objects. "repeated" is the part of
     "false" that lies on objects already found.
     """
-    caption = Text("\n".join(f"Warning: {one}" for one in evaluation.warnings), style="yellow")
-    result = Table(title=Text(header(evaluation)), caption=caption if evaluation.warnings else None)
+    # No lines between columns, so that the names of VOC's classes fit a terminal 80 columns wide.
+    result = Table(box=None, padding=(0, 1, 0, 0))
     result.add_column("class", overflow="fold")
     for name in _COLUMNS:
         result.add_column(name, justify="right")
     for one in evaluation.per_class:
         result.add_row(*map(Text, _cells(one)))
     known = sum(one.ap is not None for one in evaluation.per_class)
-    result.add_section()
     result.add_row(Text(f"mean of {known}", style="bold"), Text(_fraction(evaluation.mean_ap), style="bold"))
-    return result
+    warnings = [Text(f"Warning: {one}", style="yellow") for one in evaluation.warnings]
+    return Group(Text(header(evaluation)), result, *warnings)
 
 
 def _fraction(value: float | None) -> str:
