@@ -56,11 +56,12 @@ def sort_edges(image: np.ndarray) -> SortedEdges:
     Distances are rounded down to 2^-22 of their largest possible value. Neighbours that were of equal colour weigh 0.
     """
     height, width, channels = image.shape
-    entries = np.empty(kernels.DIRECTIONS * height * width, np.uint64)
-    spare = np.empty_like(entries)
     step = np.float32(VALUE_RANGE * np.sqrt(channels) / (2**kernels.KEY_BITS - 2))
-    entries = entries[: kernels.list_edges(image, np.float32(1) / step, entries)]
-    kernels.sort_entries(entries, spare)
+    keys = np.empty((height, width, kernels.DIRECTIONS), np.uint32)
+    low, high = np.zeros((2, kernels.DIRECTIONS, 2**kernels.RADIX_BITS), np.uint32)
+    kernels.list_keys(image, np.float32(1) / step, keys, low, high)
+    entries = np.empty(int(low.sum()), np.uint64)
+    kernels.sort_keys(keys.ravel(), low, high, np.empty_like(entries), entries)
     return SortedEdges(entries, step, (height, width))
 
 
@@ -69,13 +70,15 @@ def segment(graph: SortedEdges, k: float, min_size: int) -> Segmentation:
     height, width = graph.size
     pixels = height * width
     parent = np.arange(pixels, dtype=np.uint32)
-    size = np.ones(pixels, dtype=np.int32)
-    threshold = np.full(pixels, k, dtype=np.float32)
+    sizes = np.ones((pixels, 2), np.int32)
+    limits = sizes.view(np.float32)
+    limits[:, 0] = k
     rejected = np.empty(graph.entries.size, np.uint32)
-    count = kernels.merge_edges(graph.entries, width, np.float32(k), graph.step, parent, size, threshold, rejected)
-    rejected = rejected[:count]
-    kernels.absorb_small(rejected, width, min_size, parent, size)
+    count = kernels.merge_edges(
+        graph.entries, width, np.float32(k), graph.step, min_size, parent, sizes, limits, rejected
+    )
     labels = np.empty(pixels, np.int32)
     regions = kernels.label_regions(parent, labels)
-    pairs = kernels.neighbour_pairs(rejected, labels, width, regions)
-    return Segmentation(labels.reshape(height, width), regions, pairs)
+    regions = kernels.absorb_small(rejected[:count], width, min_size, labels, regions)
+    labels = labels.reshape(height, width)
+    return Segmentation(labels, regions, kernels.neighbour_pairs(labels, regions))
