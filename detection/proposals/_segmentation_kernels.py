@@ -168,29 +168,32 @@ def merge_edges(entries, width, k, step, min_size, parent, sizes, limits, reject
 
 
 @numba.njit(cache=True, nogil=True)
-def label_regions(parent, labels):
-    """Number the regions 0.. in raster order of their first pixel; returns how many."""
+def label_regions(parent, sizes, labels, label_sizes):
+    """Number the regions 0.. in raster order of their first pixel; returns how many.
+
+    sizes: as `merge_edges` leaves them. label_sizes: as long as labels, receives the px of each number.
+    """
     number = np.full(parent.size, -1, np.int32)
     count = 0
     for pixel in range(parent.size):
         root = _find(parent, pixel)
         if number[root] < 0:
             number[root] = count
+            label_sizes[count] = sizes[root, 1]
             count += 1
         labels[pixel] = number[root]
     return count
 
 
 @numba.njit(cache=True, nogil=True)
-def absorb_small(rejected, width, min_size, labels, count):
+def absorb_small(rejected, width, min_size, labels, sizes):
     """Join, in the order of edges, every region under min_size px with the neighbour across the edge.
 
-    labels: of `count` regions, numbered as `label_regions` does; renumbered in place. Returns how many are left.
+    labels, sizes: of regions as `label_regions` numbers them; labels are renumbered in place, sizes are scratch then.
+    Returns how many regions are left.
     """
     jumps = _jumps(width)
-    sizes = np.zeros(count, np.int32)
-    for label in labels:
-        sizes[label] += 1
+    count = sizes.size
     parent = np.arange(count).astype(np.int32)
     small = 0
     for r in range(count):

@@ -7,6 +7,7 @@ import zlib
 import cv2
 import numpy as np
 
+from detection.proposals._buffers import Buffers
 from detection.proposals._duplicate_kernels import first_of_equals
 from detection.proposals.colour import to_colour_space
 from detection.proposals.grouping import group_regions
@@ -20,6 +21,8 @@ from detection.proposals.settings import ProposalSettings
 FREE_REGIONS = 1000
 LEAST_MEAN_SIZE = 16
 MOST_REGIONS = 40_000
+
+_BUFFERS = Buffers()
 
 
 def check_image(rgb: np.ndarray, image_id: str = "") -> np.ndarray:
@@ -71,7 +74,7 @@ def _bounded(graph: SortedEdges, k: float, min_size: int) -> Segmentation:
     """Regions of at least min_size px, or of twice that, and so on, until there are few enough to be grouped."""
     pixels = graph.size[0] * graph.size[1]
     limit = min(MOST_REGIONS, max(FREE_REGIONS, pixels // LEAST_MEAN_SIZE))
-    while (segmentation := segment(graph, k, min_size)).count > limit:
+    while (segmentation := segment(graph, k, min_size, _BUFFERS)).count > limit:
         min_size *= 2
     return segmentation
 
@@ -87,7 +90,7 @@ def hierarchies(rgb: np.ndarray, settings: ProposalSettings) -> tuple[np.ndarray
     for space in settings.resolved_colour_spaces:
         image = to_colour_space(rgb, space)
         texture = textures(image)
-        graph = sort_edges(blur(image, settings.sigma))
+        graph = sort_edges(blur(image, settings.sigma), _BUFFERS)
         for k in settings.resolved_ks:
             segmentation = _bounded(graph, k, k if settings.min_size is None else settings.min_size)
             regions = describe(segmentation, image, texture)
