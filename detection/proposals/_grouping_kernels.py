@@ -7,18 +7,24 @@ import numpy as np
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _intersection(first, second, begin, end):
+def _intersection(first, second):
     total = np.float32(0)
-    for i in range(begin, end):
+    for i in range(first.size):
         total += min(first[i], second[i])
     return total
+
+
+@numba.njit(cache=True, nogil=True)
+def _mix(first, share, second, out):
+    for i in range(out.size):
+        out[i] = share * first[i] + (np.float32(1) - share) * second[i]
 
 
 @numba.njit(cache=True, nogil=True)
 def _similarity(a, b, histograms, begin, end, sizes, boxes, area, use_size, use_fill):
     value = np.float32(0)
     if end > begin:
-        value += _intersection(histograms[a], histograms[b], begin, end)
+        value += _intersection(histograms[a, begin:end], histograms[b, begin:end])
     pixels = np.float32(sizes[a] + sizes[b])
     if use_size:
         value += np.float32(1) - pixels / area
@@ -129,8 +135,7 @@ def group(pairs, histograms, begin, end, sizes, boxes, area, use_size, use_fill)
         boxes[new, 2] = max(boxes[a, 2], boxes[b, 2])
         boxes[new, 3] = max(boxes[a, 3], boxes[b, 3])
         share = np.float32(sizes[a]) / np.float32(sizes[new])
-        for i in range(begin, end):
-            histograms[new, i] = share * histograms[a, i] + (np.float32(1) - share) * histograms[b, i]
+        _mix(histograms[a, begin:end], share, histograms[b, begin:end], histograms[new, begin:end])
         for link in (head[a], head[b]):
             while link >= 0:
                 other = links[link, 0]

@@ -127,12 +127,16 @@ def _jumps(width):
 def merge_edges(entries, width, k, step, min_size, parent, sizes, limits, rejected):
     """Felzenszwalb-Huttenlocher pass: join while the edge is within both regions' internal variation + k / size.
 
-    parent must hold one region a pixel. sizes and limits are the int32 and the float32 view of one (N, 2) array, so
-    that a region's two numbers lie side by side: sizes[:, 1] px, limits[:, 0] the largest weight that joins it.
+    parent receives the forest. sizes and limits are the int32 and the float32 view of one (N, 2) array, so that a
+    region's two numbers lie side by side: sizes[:, 1] receives px, limits[:, 0] the largest weight that joins it.
     rejected receives, in their order, the edges that joined nothing while their ends were in two regions, one of them
     under min_size px: all that `absorb_small` may need, for regions only grow. Their number is returned.
     """
     jumps = _jumps(width)
+    for pixel in range(parent.size):
+        parent[pixel] = pixel
+        sizes[pixel, 1] = 1
+        limits[pixel, 0] = k
     count = np.uint64(0)
     for i in range(np.uint64(entries.size)):
         edge = np.uint32(entries[i])

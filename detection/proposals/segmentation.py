@@ -77,11 +77,9 @@ def segment(graph: SortedEdges, k: float, min_size: int, buffers: Buffers | None
     take = (buffers or Buffers()).take
     height, width = graph.size
     pixels = height * width
-    parent = np.arange(pixels, dtype=np.uint32)
+    parent = take("parent", (pixels,), np.uint32)
     sizes = take("sizes", (pixels, 2), np.int32)
     limits = sizes.view(np.float32)
-    sizes[:, 1] = 1
-    limits[:, 0] = k
     rejected = take("rejected", graph.entries.shape, np.uint32)
     count = kernels.merge_edges(
         graph.entries, width, np.float32(k), graph.step, min_size, parent, sizes, limits, rejected

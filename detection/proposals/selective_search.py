@@ -97,7 +97,7 @@ def hierarchies(rgb: np.ndarray, settings: ProposalSettings) -> tuple[np.ndarray
             boxes.append(regions.boxes)
             levels.append(np.full(segmentation.count, segmentation.count, np.int32))
             for similarity in settings.resolved_similarities:
-                merged = group_regions(regions, segmentation.pairs, similarity, area)
+                merged = group_regions(regions, segmentation.pairs, similarity, area, _BUFFERS)
                 boxes.append(merged)
                 levels.append(np.arange(len(merged), 0, -1, dtype=np.int32))
     return np.concatenate(boxes), np.concatenate(levels)
