@@ -7,6 +7,7 @@ import zlib
 import cv2
 import numpy as np
 
+from detection.geometry import nms
 from detection.proposals._buffers import Buffers
 from detection.proposals._duplicate_kernels import first_of_equals
 from detection.proposals.colour import to_colour_space
@@ -61,12 +62,17 @@ def to_image_frame(
 ) -> np.ndarray:
     """Boxes of the resized image in px of the original, those of min_side and more, the first max_windows: float32.
 
+    Best first. Those that overlap a better one by more than max_overlap are dropped before the first are counted.
+
     working, size: (height, width) in px of the resized and the original image.
     """
     scale = np.array([size[1] / working[1], size[0] / working[0]] * 2)
     boxes = np.minimum((boxes * scale).astype(np.float32), np.float32([size[1], size[0]] * 2))
     sides = boxes[:, 2:] - boxes[:, :2]
     kept = boxes[(sides >= settings.min_side).all(axis=1)]
+    if settings.resolved_max_overlap < 1:
+        falling = np.arange(len(kept), 0, -1, dtype=np.float32)
+        kept = kept[nms(kept, falling, settings.resolved_max_overlap)]
     return np.ascontiguousarray(kept[: settings.max_windows])
 
 
