@@ -69,8 +69,8 @@ class ProposalSettings:
             more than 40,000: grouping would take minutes. No preset on an image of up to max_pixels comes near.
         min_side: Windows with either side under this many px of the original image are dropped (R-CNN and SPP_net,
             selective_search_boxes.m: 20). 0 keeps all.
-        max_overlap: A window whose IoU with a better one is above this is dropped, before max_windows counts. 1: none is.
-            None: the preset's (diverse 0.9, the others 1).
+        max_overlap: A window whose IoU with a better one is above this is dropped, before max_windows counts. 1: none
+            is. None: the preset's (diverse 0.9, the others 1).
         max_windows: At most this many windows are kept, first by priority (the papers use about 2000 an image). None:
             all.
         resize_width: The image is resized to this width in px before segmentation (rcnn_detect.m: 500). None: never.
