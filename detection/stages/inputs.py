@@ -10,7 +10,7 @@ from typing import Any
 
 from detection.data import DatasetSettings, classes_without_objects, dataset_classes, load_annotations
 from detection.detector import read_description
-from detection.evaluation import EvaluationSettings
+from detection.evaluation import DiagnosisSettings, EvaluationSettings, IntervalSettings
 from detection.features import FeatureSettings
 from detection.learning import PostprocessSettings, RegressionSettings, SVMSettings
 from detection.proposals import ProposalSettings
@@ -20,6 +20,7 @@ from detection.stages.keys import (
     evaluation_key,
     image_key,
     images_key,
+    misses_key,
     training_key,
 )
 from detection.stages.source import ImageSource, shared_extractor
@@ -44,6 +45,8 @@ class StageSettings:
     regression: RegressionSettings
     postprocess: PostprocessSettings
     evaluation: EvaluationSettings
+    intervals: IntervalSettings
+    diagnosis: DiagnosisSettings
 
 
 class ExperimentInputs:
@@ -195,7 +198,14 @@ class ExperimentInputs:
     def evaluation_key(self) -> str:
         """Key of the figures of those detections."""
         truth = annotations_key(self.test_images, self.source.image_keys)
-        return evaluation_key(self.detections_key, truth, self.classes, self.settings.evaluation)
+        settings = (self.settings.evaluation, self.settings.intervals)
+        return evaluation_key(self.detections_key, truth, self.classes, settings)
+
+    @property
+    def misses_key(self) -> str:
+        """Key of why objects were missed by those detections."""
+        truth = annotations_key(self.test_images, self.source.image_keys)
+        return misses_key(self.detections_key, truth, self.classes, self.settings.evaluation)
 
     def trained(self) -> Mapping[str, str]:
         """Keys of the parts of the detector in the run folder; none where it is absent."""
