@@ -59,7 +59,7 @@ def _mended(diagnosis: Diagnosis) -> str:
 def _misses(diagnosis: Diagnosis) -> list[Table | Text]:
     tables = {"size": diagnosis.by_size, "width / height": diagnosis.by_aspect, "truncation": diagnosis.by_truncation}
     lines: list[Table | Text] = [
-        Text(f"Missed by {name}: {_bins(one)}") for name, one in tables.items() if one is not None
+        Text(f"Missed by {name}: {_bins(one)}") for name, one in tables.items() if one is not None and _differs(one)
     ]
     if diagnosis.causes is None or not diagnosis.missed:
         return lines
@@ -74,6 +74,11 @@ def _misses(diagnosis: Diagnosis) -> list[Table | Text]:
 
 def _bins(one: MissTable) -> str:
     return ", ".join(f"{name} {one.missed[name]} of {count}" for name, count in _filled(one.objects).items())
+
+
+def _differs(one: MissTable) -> bool:
+    """Whether there is more than one bin to compare."""
+    return len(_filled(one.objects)) > 1
 
 
 def _filled(objects: Mapping[str, int]) -> dict[str, int]:

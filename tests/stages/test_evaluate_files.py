@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from detection.data import Problems, write_coco_results
+from detection.data import Problems
 from detection.evaluation import EvaluationSettings
 from detection.stages.evaluate_files import evaluate_files, read_truth, run_classes
 
@@ -149,4 +149,3 @@ def test_a_run_knows_its_classes(run, shapes):
 def test_wrong_split_is_told(devkit, tmp_path):
     with pytest.raises(ValueError, match="val"):
         evaluated(devkit_files(tmp_path / "found"), devkit, "val")
-    write_coco_results(tmp_path / "a.json", [])
