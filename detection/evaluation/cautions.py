@@ -116,6 +116,8 @@ def _limits(per_class: Sequence[ClassEvaluation], image_count: int, metric: Metr
         np.minimum.at(lowest[label], one.matches.images, one.matches.scores)
     of_image = _limited(counts.sum(axis=0), image_count)
     of_class = _limited(counts, image_count)
+    if of_image is not None and of_class is not None and of_image[0] > of_class[0] and of_image[0] % of_class[0] == 0:
+        of_image = None  # as many as so many classes at their limit make
     found = []
     if of_image is not None:
         most, there = of_image
@@ -154,7 +156,7 @@ def _limit_gain(
     for label, one in enumerate(per_class):
         missed = one.found.images[one.found.counts & (one.found.found < 0)]
         missed = missed[reached(label)[missed]]
-        gains.append(_gain(one, lowest(label)[missed], metric) if one.objects else 0.0)
+        gains.append(_gain(one, lowest(label)[missed], metric) if one.objects and len(one.scores) else 0.0)
     return _over_classes(gains, per_class)
 
 

@@ -56,6 +56,15 @@ def test_limit_an_image_and_class(truth, found):
     assert any("2 images have exactly 20 detections of a class" in one for one in texts)
 
 
+def test_limits_of_classes_are_no_limit_of_images(truth, found):
+    """Two classes with 20 detections each: no image has a limit of 40; a class without detections has no part in it."""
+    annotations = [truth(str(i), [A, A, B], [0, 1, 2]) for i in range(2)]
+    boxes = np.concatenate([[A, A], np.repeat(grid(60)[41:60], 2, axis=0)])
+    detections = [found(str(i), boxes, np.linspace(0.9, 0.7, 40), [0, 1] * 20) for i in range(2)]
+    (text,) = warnings_of(detections, annotations, ["cat", "dog", "cow"])
+    assert text == "1 class has objects but no detection at all: cow"
+
+
 def test_more_than_coco_looks_at(truth, found):
     annotations = [truth("a", [A])]
     detections = [found("a", [A, *([FAR] * 100)], np.linspace(0.9, 0.1, 101))]
