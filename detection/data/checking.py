@@ -146,7 +146,10 @@ def _object_faults(labels: ImageLabels) -> list[Fault]:
 
 
 def _each_once(objects: Iterable[LabelledObject]) -> tuple[LabelledObject, ...]:
-    return tuple({(item.box, item.name): item for item in reversed(list(objects))}.values())[::-1]
+    kept: dict[tuple[object, str], LabelledObject] = {}
+    for item in objects:
+        kept.setdefault((item.box, item.name), item)
+    return tuple(kept.values())
 
 
 def _turned(checked: CheckedSet) -> list[Fault]:
@@ -221,6 +224,7 @@ def _orphans(checked: CheckedSet) -> list[Fault]:
     roots = {reader.image_folder for reader in checked.readers.values()} if found.format == "coco" else {root}
     images = _listed(checked)
     stems = {path.stem for path in images}
+    stems |= {Path(one.file).stem for one in checked.faults if one.kind == "missing image"}
     known = images | {Path(one.file).resolve() for one in checked.faults}
     known |= {one.path.resolve() for seen in checked.labels.values() for one in seen}
     faults = []
