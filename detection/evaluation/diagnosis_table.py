@@ -27,11 +27,12 @@ def diagnosis_table(diagnosis: Diagnosis) -> Group:
     """Shares of the error types among the top-ranked, mAP if each were mended, and the missed objects by kind."""
     return Group(
         Text(
-            "Top-ranked detections of a class (as many as it has objects), %; and its objects that none of them finds"
+            "Top-ranked detections of a class (as many as it has objects), %; and its objects that none of them finds; "
+            f"near an object from IoU {diagnosis.settings.near_iou:g}"
         ),
         _shares(diagnosis),
         Text(),
-        Text(f"mAP {fraction(diagnosis.mean_ap)}, if all errors of a type were mended: {_mended(diagnosis)}"),
+        Text(f"{_figure(diagnosis)}, if all errors of a type were mended: {_mended(diagnosis)}"),
         Text(),
         *_misses(diagnosis),
     )
@@ -48,6 +49,11 @@ def _shares(diagnosis: Diagnosis) -> Table:
     cells = ("mean, sum", *shares, str(len(diagnosis.missed)), str(objects))
     table.add_row(*(Text(cell, style="bold") for cell in cells))
     return table
+
+
+def _figure(diagnosis: Diagnosis) -> str:
+    name = "VOC 2010 mAP" if diagnosis.evaluation.settings.metric == "coco" else "mAP"
+    return f"{name} {fraction(diagnosis.mean_ap)}"
 
 
 def _mended(diagnosis: Diagnosis) -> str:

@@ -44,16 +44,22 @@ def run_classes(path: Path | str) -> tuple[str, ...] | None:
 
 
 def read_truth(
-    annotations: str, split: str | None, detections: str, classes_file: str | None, problems: Problems
+    annotations: str,
+    split: str | None,
+    detections: str,
+    classes_file: str | None,
+    problems: Problems,
+    usual: tuple[str, ...] | None = None,
 ) -> Truth:
     """The annotations at a path, and what class numbers in results mean.
 
     split: may be None in a set with one split or none. Classes are those of `classes_file`, else of the run that
-    the detections are of, else those that the annotations have, with those of the devkit's results behind.
+    the detections are of, else the `usual` ones, else those that the annotations have, with those of the devkit's
+    results behind.
     Images need not be there where the annotations tell their sizes (VOC, COCO).
     """
     told = classes_file is not None
-    given = read_class_names(classes_file) if told else run_classes(detections)
+    given = read_class_names(classes_file) if told else run_classes(detections) or usual
     dataset = read_dataset(annotations, _split(annotations, split), "auto", given, problems, need_images=False)
     if given is not None:
         return Truth(dataset.images, given, *_by_place(given), split or dataset.split, dataset.source_ids, told)

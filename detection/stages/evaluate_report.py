@@ -83,7 +83,7 @@ def _truth(experiment: Experiment, given: Mapping[str, str | None]) -> Truth:
         return Truth(images, classes, dict(enumerate(classes, start=1)), dict(enumerate(classes)), split, {})
     root = given["annotations"] or experiment.settings.dataset.root
     detections = given["detections"] or str(experiment.run.path)
-    return read_truth(root, given["split"], detections, given["classes"], experiment.work.problems)
+    return read_truth(root, given["split"], detections, given["classes"], experiment.work.problems, experiment.classes)
 
 
 def print_and_write(subject: Subject, detections: str, report: Report) -> Evaluation:

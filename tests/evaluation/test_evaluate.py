@@ -74,6 +74,16 @@ def test_best_object_counts_even_if_taken():
     assert result.per_class[0].matches.objects.tolist() == [0, 0]
 
 
+@pytest.mark.parametrize(("hits", "points"), [(3, 3), (6, 7)])
+def test_recall_that_meets_a_point_exactly(hits, points):
+    """3 of 10 objects found do not reach MATLAB's 0.30000000000000004; 6 of 10 reach its 0.6."""
+    annotations = [truth(str(i), [A]) for i in range(10)]
+    detections = [found(str(i), [A], [1 - i / 100]) for i in range(hits)]
+    assert evaluate(detections, annotations, ["cat"]).mean_ap == pytest.approx(points / 11, abs=1e-15)
+    ports = [i * 0.1 for i in range(11)]
+    assert sum(hits / 10 >= point for point in ports) == min(points, hits)
+
+
 def test_equal_overlaps_go_to_the_first_object():
     objects = [[0, 0, 10, 10], [0, 2, 10, 12]]
     result = evaluate([found("a", [[0, 1, 10, 11]], [1])], [truth("a", objects)], ["cat"])

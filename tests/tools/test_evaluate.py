@@ -121,6 +121,14 @@ def test_what_cannot_be_used(alone, capsys, change, message):
     assert "Traceback" not in errors
 
 
+@pytest.mark.parametrize("option", ["--detections", "--annotations"])
+def test_half_of_what_is_needed(tool, capsys, option):
+    assert tool.main([option, "x"]) == 2
+    assert (
+        f"error: {option}: expected --detections and --annotations, or one of them and --run" in capsys.readouterr().err
+    )
+
+
 def test_class_file(alone, tmp_path, capsys):
     names = tmp_path / "names.txt"
     names.write_text("disc\nbox\n")
