@@ -41,8 +41,10 @@ def test_in_a_run(tool, run, capsys):
 
 def test_a_look_leaves_the_run_as_it_is(tool, run, capsys):
     files = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    assert tool.main([f"--run={run}", "--workers=1", "--metric=voc10", "--iou=0.7"]) == 0
-    assert "VOC 2010 AP (area), IoU >= 0.7" in capsys.readouterr().out
+    assert tool.main([f"--run={run}", "--workers=1", "--metric=voc10", "--iou=0.8", "--diagnose"]) == 0
+    output = capsys.readouterr().out
+    assert "VOC 2010 AP (area), IoU >= 0.8" in output
+    assert "cause of misses" in output
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == files
 
 
