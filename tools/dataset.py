@@ -20,10 +20,10 @@ from collections.abc import Callable
 
 from jsonargparse import ArgumentParser, Namespace
 
-from detection.config import HelpFormatter, exit_status
 from detection.data.formats import Format
 from detection.proposals import ProposalSettings
 from detection.stages import dataset_tool
+from detection.stages.command import HelpFormatter, exit_status
 from detection.stages.dataset_stats import stats
 from detection.stages.dataset_tool import SetOptions
 from detection.stages.work import Work, default_workers, worker_processes

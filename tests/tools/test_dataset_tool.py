@@ -1,6 +1,9 @@
 """tools/dataset.py from the command line."""
 
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,3 +129,10 @@ def test_help(load_tool, capsys, command):
         load_tool("dataset").main([command, "--help"])
     assert end.value.code == 0
     assert "--class_map" in capsys.readouterr().out
+
+
+def test_the_tool_starts_without_torch():
+    path = Path(__file__).resolve().parents[2] / "tools" / "dataset.py"
+    code = f"import runpy, sys; runpy.run_path({str(path)!r}); print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert found.stdout.strip() == "False"
