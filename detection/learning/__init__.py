@@ -9,6 +9,7 @@ from importlib import import_module
 
 _ROOMS = {
     "assignment": ("best_objects", "max_overlaps", "negatives_of"),
+    "checkpoint": ("MiningCheckpoint",),
     "classifier": ("LinearSVMs",),
     "mining": ("MiningEntry", "MiningLog", "SVMSettings", "train_svms"),
     "postprocessing": ("PostprocessSettings", "postprocess"),
@@ -21,6 +22,7 @@ _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = [
     "BoxRegressors",
     "LinearSVMs",
+    "MiningCheckpoint",
     "MiningEntry",
     "MiningLog",
     "NormSettings",
