@@ -9,9 +9,11 @@ from importlib import import_module
 
 _ROOMS = {
     "assignment": ("best_objects", "max_overlaps", "negatives_of"),
+    "augmentation": ("ExtraPositives", "jittered_boxes"),
+    "calibration": ("Calibration", "Reliability", "fit_calibration", "reliability"),
     "checkpoint": ("MiningCheckpoint",),
     "classifier": ("LinearSVMs",),
-    "mining": ("MiningEntry", "MiningLog", "SVMSettings", "train_svms"),
+    "mining": ("FEW_POSITIVES", "MiningEntry", "MiningLog", "SVMSettings", "train_svms"),
     "postprocessing": ("PostprocessSettings", "postprocess"),
     "regression": ("BoxRegressors", "RegressionSettings", "train_regressors"),
     "stream": ("NormSettings", "TrainingRegions", "norm_sample_images"),
@@ -20,7 +22,10 @@ _ROOMS = {
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
+    "FEW_POSITIVES",
     "BoxRegressors",
+    "Calibration",
+    "ExtraPositives",
     "LinearSVMs",
     "MiningCheckpoint",
     "MiningEntry",
@@ -28,15 +33,19 @@ __all__ = [
     "NormSettings",
     "PostprocessSettings",
     "RegressionSettings",
+    "Reliability",
     "SVMSettings",
     "SVMSolution",
     "TrainingRegions",
     "best_objects",
+    "fit_calibration",
     "fit_linear_svm",
+    "jittered_boxes",
     "max_overlaps",
     "negatives_of",
     "norm_sample_images",
     "postprocess",
+    "reliability",
     "solve_svm",
     "train_regressors",
     "train_svms",

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detection.learning._cache import MIB, ClassCache, RowStore, Task
-from detection.learning.checkpoint import MiningCheckpoint
 from detection.learning.assignment import max_overlaps, negatives_of
+from detection.learning.checkpoint import MiningCheckpoint
 from detection.learning.classifier import block_products, padded
 from detection.learning.stream import NormSample, TrainingRegions
 from detection.learning.svm import SVMSolution, solve_svm
@@ -332,7 +332,7 @@ class Trainer:
         self.weights, self.biases = arrays.get("weights"), arrays.get("biases")
         starts = np.zeros(2, np.int64)
         for cache, (count, positives, added, left_out, trained) in zip(self.caches, arrays["counts"], strict=True):
-            ends = starts + (count, count - positives)
+            ends = starts + np.array([count, count - positives])
             cache.places, cache.alphas = (arrays[name][starts[0] : ends[0]] for name in ("places", "alphas"))
             cache.keys = arrays["keys"][starts[1] : ends[1]]
             cache.positives, cache.added, cache.left_out = int(positives), int(added), int(left_out)

@@ -13,12 +13,13 @@ from detection.data import read_coco_results, write_coco_results, write_comp4
 from detection.detector import Detector
 from detection.evaluation import Evaluation, evaluate, table
 from detection.features import limit_threads
+from detection.learning import FEW_POSITIVES, MiningCheckpoint, MiningLog
 from detection.stages.detect import detect_images
 from detection.stages.draw import draw_images
 from detection.stages.extract import extract_maps
 from detection.stages.generate import generate_proposals
 from detection.stages.inputs import ExperimentInputs, StageSettings
-from detection.stages.train import train_box_regressors, train_linear_svms, write_mining_log
+from detection.stages.train import mining_table, train_box_regressors, train_linear_svms, write_mining_log
 from detection.stages.work import peak_memory_mib
 from detection.storage import file_stem, write_json
 from detection.types import AnnotatedImage, Detections
@@ -56,10 +57,12 @@ class Experiment(ExperimentInputs):
             return
         images, started = self._usable(self.train_images), time.monotonic()
         layer = self.settings.features.layer
+        checkpoint = MiningCheckpoint(self.run.mining, self.svm_key)
         with limit_threads(self.work.threads):
-            svms, log = train_linear_svms(self.source, images, len(self.classes), self.settings.svm, layer, self.work)
-        for name in sorted({self.classes[entry.label] for entry in log.entries if not entry.converged}):
-            self.warn(f"the SVM of {name} did not converge; see mining.csv")
+            svms, log = train_linear_svms(
+                self.source, images, len(self.classes), self.settings.svm, layer, self.work, checkpoint
+            )
+        self.report_mining(log, self.classes)
         keeps_regressors = self.trained().get("regressors") == self.regression_key
         detector = Detector(
             classes=self.classes,
@@ -72,6 +75,7 @@ class Experiment(ExperimentInputs):
         )
         detector.save(self.run.detector)
         write_mining_log(self.run.detector / "mining.csv", log, self.classes)
+        checkpoint.remove()
         kept = {self.classes[entry.label]: entry.negatives - entry.evicted for entry in log.entries}
         facts = {
             "images": log.images,
@@ -170,6 +174,17 @@ class Experiment(ExperimentInputs):
         return self.evaluate()
 
     # Helpers of the stages.
+
+    def report_mining(self, log: MiningLog, classes: Sequence[str]) -> None:
+        """Print what mining did, and warn of what a user should know of his classes."""
+        self.work.console.print(mining_table(log, classes), highlight=False, markup=False, soft_wrap=True)
+        for name in sorted({classes[entry.label] for entry in log.entries if not entry.converged}):
+            self.warn(f"the SVM of {name} did not converge; see mining.csv")
+        if any(entry.left_out for entry in log.entries):
+            self.warn("hard negatives were left out for lack of memory: svm.memory_mib; see mining.csv")
+        few = [f"{classes[i]} {count}" for i, count in enumerate(log.positives) if 0 < count < FEW_POSITIVES]
+        if few:
+            self.warn(f"fewer than {FEW_POSITIVES} positives: {', '.join(few)}; docs/learning.md tells what to expect")
 
     def _usable(self, images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
         """The images whose windows and maps are there, after making those that are absent."""

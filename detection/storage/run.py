@@ -42,6 +42,7 @@ class RunFolder:
         self.features = self.path / "features"
         self.regions = self.path / "regions"
         self.detector = self.path / "detector"
+        self.mining = self.path / "mining"
         self.detections = self.path / "detections"
         self.evaluation = self.path / "evaluation"
         self.drawings = self.path / "drawings"
