@@ -55,6 +55,7 @@ class Experiment(ExperimentInputs):
         """Linear SVMs: ``RUN/detector``, with its mining log. Regressors of the same data are kept."""
         if self._is_done("svms", self.svm_key, self.trained().get("svms")):
             return
+        self._check_no_edits()
         images, started = self._usable(self.train_images), time.monotonic()
         layer = self.settings.features.layer
         checkpoint = MiningCheckpoint(self.run.mining, self.svm_key)
@@ -90,6 +91,7 @@ class Experiment(ExperimentInputs):
         """Box regressors, added to the detector in ``RUN/detector``. Raises ValueError without its SVMs."""
         if self._is_done("regressors", self.regression_key, self.trained().get("regressors")):
             return
+        self._check_no_edits()
         self._check_trained("svms", self.svm_key, "train_svm.py")
         images, started = self._usable(self.train_images), time.monotonic()
         with limit_threads(self.work.threads):
@@ -107,9 +109,7 @@ class Experiment(ExperimentInputs):
 
         Raises ValueError where the detector was trained with other settings or data.
         """
-        self._check_trained("svms", self.svm_key, "train_svm.py")
-        if "regressors" in self.trained():
-            self._check_trained("regressors", self.regression_key, "train_bbox.py")
+        self.check_trained()
         key = self.detections_key
         if self._is_done("detections", key, key if self.detections_file.is_file() else None):
             return self.detections()
@@ -175,6 +175,25 @@ class Experiment(ExperimentInputs):
 
     # Helpers of the stages.
 
+    def check_trained(self) -> None:
+        """Raise ValueError unless the run's detector was trained with the settings and data in force."""
+        self._check_trained("svms", self.svm_key, "train_svm.py")
+        if "regressors" in self.trained():
+            self._check_trained("regressors", self.regression_key, "train_bbox.py")
+
+    def usable_training_images(self) -> list[AnnotatedImage]:
+        """The training images whose windows and maps are there, after making those that are absent."""
+        return self._usable(self.train_images)
+
+    def _check_no_edits(self) -> None:
+        """Raise ValueError where training anew would lose what a user did to the classes."""
+        if self.edits:
+            done = ", ".join(" ".join(one[: 3 if one[0] == "rename" else 2]) for one in self.edits)
+            raise ValueError(
+                f"{self.run.detector}: its classes were changed by hand ({done}), and training with other settings or "
+                "data would lose that; use another --run, or move this folder away"
+            )
+
     def report_mining(self, log: MiningLog, classes: Sequence[str]) -> None:
         """Print what mining did, and warn of what a user should know of his classes."""
         self.work.console.print(mining_table(log, classes), highlight=False, markup=False, soft_wrap=True)
@@ -211,10 +230,11 @@ class Experiment(ExperimentInputs):
             dataclasses.replace(detector, postprocess_settings=self.settings.postprocess).save(self.run.detector)
 
     def _is_done(self, stage: str, key: str, found: str | None) -> bool:
-        done = found == key and self.run.stage_key(stage) == key
+        # Changes of classes are made beside the stages: the detector itself says whether it is of this key.
+        done = found == key and (self.run.stage_key(stage) == key or (stage in ("svms", "regressors") and self.edits))
         if done:
             self.work.console.print(f"{stage}: done before", highlight=False)
-        return done
+        return bool(done)
 
     def _check_trained(self, part: str, key: str, tool: str) -> None:
         found = self.trained().get(part)

@@ -72,6 +72,11 @@ class ExperimentInputs:
 
         Raises ValueError where the run has another list already.
         """
+        if self.edits:
+            return tuple((self.run.detector / "classes.txt").read_text(encoding="utf-8").splitlines())
+        return self._listed_classes()
+
+    def _listed_classes(self) -> tuple[str, ...]:
         fixed = self.run.fixed_classes()
         if fixed is not None and self.settings.dataset.classes == "collect" and self._is_same_training_set():
             return fixed
@@ -82,11 +87,22 @@ class ExperimentInputs:
         now = (self.record or {}).get("dataset", {})
         return all(kept.get(name) == now.get(name) for name in ("root", "train"))
 
+    @property
+    def edits(self) -> list[list[str]]:
+        """Classes added to the run's detector, dropped and renamed since it was trained, in order."""
+        return self.trained().get("edits", [])
+
+    @cached_property
+    def base_classes(self) -> tuple[str, ...]:
+        """The class list before those changes, in which the labels of the training images count."""
+        return tuple(self.trained().get("base_classes", ())) or self.classes
+
     @cached_property
     def train_images(self) -> list[AnnotatedImage]:
         """The training images; classes without an object among them are warned of."""
-        images = load_annotations(self.settings.dataset.train_sources, self.classes, self.work.problems)[: self.limit]
-        missing = classes_without_objects(images, self.classes)
+        classes = self.base_classes
+        images = load_annotations(self.settings.dataset.train_sources, classes, self.work.problems)[: self.limit]
+        missing = classes_without_objects(images, classes)
         if missing:
             self.warn(f"no training object of {', '.join(missing)}: left untrained, AP 0 where the test set has it")
         return images
@@ -177,13 +193,23 @@ class ExperimentInputs:
 
     @property
     def svm_key(self) -> str:
-        """Key of the SVMs that the settings ask for."""
-        return training_key(self._train_key, self._vectors_key, self.classes, self.settings.svm)
+        """Key of the SVMs that the settings ask for, with the changes of classes since."""
+        return self.edited_key("svms", self.edits)
 
     @property
     def regression_key(self) -> str:
-        """Key of the box regressors that the settings ask for."""
-        return training_key(self._train_key, self._vectors_key, self.classes, self.settings.regression)
+        """Key of the box regressors that the settings ask for, with the changes of classes since."""
+        return self.edited_key("regressors", self.edits)
+
+    def edited_key(self, part: str, edits: list[list[str]]) -> str:
+        """Key of a part ("svms", "regressors") that the settings ask for after these changes of classes."""
+        settings = self.settings.svm if part == "svms" else self.settings.regression
+        key = training_key(self._train_key, self._vectors_key, self.base_classes, settings)
+        return fingerprint(key, edits) if edits else key
+
+    def extra_svm_key(self, annotations: str) -> str:
+        """Key of an SVM trained on other annotations (their key) with the settings of this run."""
+        return training_key(annotations, self._vectors_key, (), self.settings.svm)
 
     @property
     def detections_key(self) -> str:
@@ -197,8 +223,8 @@ class ExperimentInputs:
         truth = annotations_key(self.test_images, self.source.image_keys)
         return evaluation_key(self.detections_key, truth, self.classes, self.settings.evaluation)
 
-    def trained(self) -> Mapping[str, str]:
-        """Keys of the parts of the detector in the run folder; none where it is absent."""
+    def trained(self) -> Mapping[str, Any]:
+        """Keys of the parts of the detector in the run folder, and changes of its classes; none where it is absent."""
         try:
             return read_description(self.run.detector)["notes"]
         except FileNotFoundError:
