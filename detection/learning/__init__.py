@@ -13,6 +13,7 @@ _ROOMS = {
     "calibration": ("Calibration", "Reliability", "fit_calibration", "reliability"),
     "checkpoint": ("MiningCheckpoint",),
     "classifier": ("LinearSVMs",),
+    "cross_validation": ("image_folds", "train_fold_svms"),
     "mining": ("FEW_POSITIVES", "MiningEntry", "MiningLog", "SVMSettings", "train_svms"),
     "postprocessing": ("PostprocessSettings", "postprocess"),
     "regression": ("BoxRegressors", "RegressionSettings", "train_regressors"),
@@ -40,6 +41,7 @@ __all__ = [
     "best_objects",
     "fit_calibration",
     "fit_linear_svm",
+    "image_folds",
     "jittered_boxes",
     "max_overlaps",
     "negatives_of",
@@ -47,6 +49,7 @@ __all__ = [
     "postprocess",
     "reliability",
     "solve_svm",
+    "train_fold_svms",
     "train_regressors",
     "train_svms",
 ]

@@ -100,7 +100,8 @@ class Experiment(ExperimentInputs):
             )
         detector = Detector.load(self.run.detector)
         notes = {**detector.notes, "regressors": self.regression_key}
-        dataclasses.replace(detector, regressors=regressors, notes=notes).save(self.run.detector)
+        # Other boxes, other chances of being right.
+        dataclasses.replace(detector, regressors=regressors, notes=notes, calibration=None).save(self.run.detector)
         trained = [name for name, there in zip(self.classes, regressors.trained, strict=True) if there]
         self._finish("regressors", self.regression_key, started, {"images": len(images), "trained": trained})
 

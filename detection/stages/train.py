@@ -32,7 +32,7 @@ from detection.types import AnnotatedImage
 _COUNTS = ("added", "evicted", "left_out")
 
 
-def _stream(
+def stream_images(
     source: ImageSource,
     images: Sequence[AnnotatedImage],
     layer: str,
@@ -82,10 +82,10 @@ def train_linear_svms(
     with progress(work.console, "SVMs", total, done) as advance, ThreadPoolExecutor(work.workers) as executor:
 
         def stream(after: str | None = None) -> Iterator[TrainingRegions]:
-            return _stream(source, images, layer, work, advance, after=after)
+            return stream_images(source, images, layer, work, advance, after=after)
 
         def first_pass(after: str | None = None) -> Iterator[TrainingRegions]:
-            return _stream(source, images, layer, work, advance, sampled, after, settings.extra_positives)
+            return stream_images(source, images, layer, work, advance, sampled, after, settings.extra_positives)
 
         return train_svms(
             stream,
@@ -106,7 +106,7 @@ def train_box_regressors(
 ) -> BoxRegressors:
     """Train one box regressor a class on pooled vectors (paper, section 4.1: pool5); `images` as for the SVMs."""
     with progress(work.console, "box regression", len(images)) as advance:
-        return train_regressors(lambda: _stream(source, images, "pool5", work, advance), num_classes, settings)
+        return train_regressors(lambda: stream_images(source, images, "pool5", work, advance), num_classes, settings)
 
 
 def write_mining_log(path: Path, log: MiningLog, classes: Sequence[str]) -> None:
