@@ -37,6 +37,8 @@ from detection.types import AnnotatedImage, Detections, RegionFeatures
 from detection.visualization.charts import Axis, Line, line_chart
 
 FORMAT_VERSION = 1
+# Duality gap of the SVMs of folds, as a part of the objective: they are compared and thrown away.
+_FOLD_TOLERANCE = 1e-3
 _TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
@@ -74,6 +76,7 @@ class _Folds:
         """[setting][fold], trained on the other folds."""
         experiment, layer = self.experiment, self.experiment.settings.features.layer
         source, work = experiment.source, experiment.work
+        settings = [replace(one, tolerance=max(one.tolerance, _FOLD_TOLERANCE)) for one in settings]
         sampled = frozenset(norm_sample_images(len(self.images), settings[0].norm).tolist())
         with progress(work.console, "SVMs of folds", (1 + settings[0].passes) * len(self.images)) as advance:
 
