@@ -11,7 +11,7 @@ from typing import Any
 
 from detection.data import read_image
 from detection.features import FeatureExtractor, FeatureSettings
-from detection.learning import BoxRegressors, LinearSVMs, PostprocessSettings, postprocess
+from detection.learning import BoxRegressors, LinearSVMs, PostprocessSettings, postprocess, suppressed
 from detection.proposals import ProposalSettings, propose
 from detection.storage import file_fingerprint, read_arrays, read_yaml, write_arrays, write_text, write_yaml
 from detection.types import Detections, FeaturePyramid, Proposals
@@ -75,6 +75,8 @@ class Detector:
         pool5 = self.extractor.pool(pyramid, windows.boxes)  # windows, maps -> vectors
         features = pool5 if self.svms.layer == "pool5" else self.extractor.head(pool5)  # vectors -> fc6 or fc7
         scores = self.svms.region_scores(features)  # vectors -> scores
+        if self.regressors is not None and self.postprocess_settings.nms_before_regression:
+            scores = suppressed(scores, pyramid.size, self.postprocess_settings)  # scores -> those of few windows
         if self.regressors is not None:
             scores = self.regressors.refine(scores, pool5)  # scores, vectors -> better boxes
         return postprocess(scores, pyramid.size, self.postprocess_settings)  # scores, boxes -> detections

@@ -12,9 +12,10 @@ _ROOMS = {
     "classifier": ("LinearSVMs",),
     "finetune.settings": ("FinetuneSettings",),
     "mining": ("MiningEntry", "MiningLog", "SVMSettings", "train_svms"),
-    "postprocessing": ("PostprocessSettings", "postprocess"),
+    "postprocessing": ("PostprocessSettings", "postprocess", "suppressed"),
     "regression": ("BoxRegressors", "RegressionSettings", "train_regressors"),
     "stream": ("NormSettings", "TrainingRegions", "norm_sample_images"),
+    "thinning": ("thinned",),
     "svm": ("SVMSolution", "fit_linear_svm", "solve_svm"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
@@ -38,6 +39,8 @@ __all__ = [
     "norm_sample_images",
     "postprocess",
     "solve_svm",
+    "suppressed",
+    "thinned",
     "train_regressors",
     "train_svms",
 ]

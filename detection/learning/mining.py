@@ -31,6 +31,10 @@ class SVMSettings:
         norm: scaling of the features; it is folded into the weights.
         negative_iou: windows whose IoU with every instance of a class is below this are its negatives. R-CNN
             report, section 2.3, and spp_train.m: 0.3.
+        negative_overlap: among the windows that are negatives of every class, one is left out if its IoU with an
+            earlier one is above this; null keeps all. SPP-net paper, section 4.1: 0.7; its released code: null.
+        distinct_negatives: whether windows with equal vectors, that is of one scale and the same cells, are left out
+            but for the first. Released SPP-net: true (spp_train.m, spp_features_convX_to_poolX.m); paper: not stated.
         use_difficult: whether objects marked difficult are positives. R-CNN and the released SPP-net: true
             (imdb/roidb_from_voc.m). If not, windows near them still are no negatives.
         hard_threshold: a negative scored above this is kept for training. SVM margin. rcnn_train.m: -1.0001.
@@ -50,6 +54,8 @@ class SVMSettings:
     loss: Loss = "hinge"
     norm: NormSettings = field(default_factory=NormSettings)
     negative_iou: float = 0.3
+    negative_overlap: float | None = None
+    distinct_negatives: bool = False
     use_difficult: bool = True
     hard_threshold: float = -1.0001
     evict_threshold: float = -1.2
@@ -68,6 +74,8 @@ class SVMSettings:
                 raise ValueError(f"svm.{key}: expected >= 0, got {getattr(self, key)}")
         if not 0 < self.negative_iou <= 1:
             raise ValueError(f"svm.negative_iou: expected > 0 and <= 1, got {self.negative_iou}")
+        if self.negative_overlap is not None and not 0 <= self.negative_overlap <= 1:
+            raise ValueError(f"svm.negative_overlap: expected 0 .. 1 or null, got {self.negative_overlap}")
         if self.evict_threshold > self.hard_threshold:
             raise ValueError(
                 f"svm.evict_threshold: expected at most hard_threshold {self.hard_threshold}, "

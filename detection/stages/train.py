@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 from detection.learning import (
@@ -17,6 +18,7 @@ from detection.learning import (
     SVMSettings,
     TrainingRegions,
     norm_sample_images,
+    thinned,
     train_regressors,
     train_svms,
 )
@@ -33,13 +35,17 @@ def _stream(
     work: Work,
     advance: Callable[[], None],
     sampled: frozenset[int] | None = None,
+    thin: Callable[[TrainingRegions], TrainingRegions] = lambda regions: regions,
 ) -> Iterator[TrainingRegions]:
-    """Every image's vectors in order; windows are left out where `sampled` lacks the image's position."""
+    """Every image's vectors in order; windows are left out where `sampled` lacks the image's position.
+
+    thin: leaves windows out.
+    """
 
     def task(item: tuple[int, AnnotatedImage]):
         position, image = item
         with_windows = sampled is None or position in sampled
-        return guarded(lambda one: source.training_regions(one, layer, with_windows), image)
+        return guarded(lambda one: thin(source.training_regions(one, layer, with_windows)), image)
 
     for regions, problem in prefetch(task, enumerate(images), ahead=work.workers - 1):
         advance()
@@ -63,12 +69,13 @@ def train_linear_svms(
     mining pass.
     """
     sampled = frozenset(norm_sample_images(len(images), settings.norm).tolist())
+    thin = partial(thinned, settings=settings)
     with progress(work.console, "SVMs", (1 + settings.passes) * len(images)) as advance:
         return train_svms(
-            lambda: _stream(source, images, layer, work, advance),
+            lambda: _stream(source, images, layer, work, advance, thin=thin),
             num_classes,
             settings,
-            first_pass=lambda: _stream(source, images, layer, work, advance, sampled),
+            first_pass=lambda: _stream(source, images, layer, work, advance, sampled, thin),
         )
 
 
