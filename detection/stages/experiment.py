@@ -183,7 +183,9 @@ class Experiment(ExperimentInputs):
         result = evaluate(found, self.test_images, self.classes, **dataclasses.asdict(settings))
         self.work.console.print(table(result))
         if not self._is_done("evaluation", key, key if path.is_file() else None):
-            write_json(path, result.to_json())
+            preset = (self.record or {}).get("preset")
+            protocol = {"preset": preset, "differs_from_preset": self.departures} if preset else {}
+            write_json(path, {**result.to_json(), **protocol})
             self._finish("evaluation", key, started, {"metric": settings.metric, "mAP": result.mean_ap})
         return result
 
@@ -253,7 +255,7 @@ class Experiment(ExperimentInputs):
     def _finish(self, stage: str, key: str, started: float, facts: Mapping[str, Any]) -> None:
         seconds = time.monotonic() - started
         if self.record is not None:
-            self.run.write_settings(self.record)
+            self.run.write_settings(self.record, self.departures)
         self.run.record_stage(stage, key, seconds, {**facts, "peak_memory_mib": peak_memory_mib()})
         shown = ", ".join(f"{name} {value}" for name, value in facts.items())
         self.work.console.print(f"{stage}: {seconds:.1f} s; {shown}", highlight=False)

@@ -54,6 +54,7 @@ class ExperimentInputs:
     run: the folder of what they make. settings: of the stages. work: how they do it. limit: use the first so
     many images of each split. record: the settings as plain data, kept in ``run.yaml`` with every stage that
     they finish, and before the first one once data set and backbone have proved usable; None keeps nothing.
+    departures: settings that are not those of the preset that `record` names, kept with it.
     What is read of the data set is read when first asked for. Raises ValueError or DataError as the data set's
     readers do.
     """
@@ -65,8 +66,10 @@ class ExperimentInputs:
         work: Work,
         limit: int | None = None,
         record: Mapping[str, Any] | None = None,
+        departures: Mapping[str, Any] | None = None,
     ) -> None:
         self.run, self.settings, self.work, self.limit, self.record = run, settings, work, limit, record
+        self.departures = dict(departures or {})
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -157,7 +160,7 @@ class ExperimentInputs:
             head_file=self.head_file,
         )
         if self.record is not None and self.run.read()["settings"] is None:
-            self.run.write_settings(self.record)
+            self.run.write_settings(self.record, self.departures)
         return source
 
     def warn(self, text: str) -> None:
