@@ -7,8 +7,8 @@ import pytest
 from detection.config import build_parser
 
 TOOLS = (
-    "demo", "detect", "download_voc", "evaluate", "extract_features", "features", "proposals", "run_pipeline",
-    "train_bbox", "train_svm",
+    "demo", "detect", "download_voc", "evaluate", "extract_features", "features", "finetune", "proposals",
+    "run_pipeline", "train_bbox", "train_svm",
 )  # fmt: skip
 OWN = {
     "extract_features": ("--dry-run", "--export", "--of", "--boxes"),

@@ -58,18 +58,32 @@ def test_equal_calls_give_equal_bits(tmp_path):
     assert content(first) == content(second)
 
 
-@pytest.mark.parametrize("stop", [1, 6, 12, 31])
-def test_killed_and_resumed(tmp_path, stop):
+def test_killed_and_resumed(tmp_path):
     """SIGKILL after an iteration; the next call goes on from the checkpoint and ends with the same bits."""
     program = (
         "import os, signal, sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
         "from finetune_problem import SETTINGS, make_task\n"
         "from detection.learning.finetune.train import finetune\n"
-        f"kill = lambda done, total: done == {stop} and os.kill(os.getpid(), signal.SIGKILL)\n"
+        "kill = lambda done, total: done == 14 and os.kill(os.getpid(), signal.SIGKILL)\n"
         "finetune(make_task(Path(sys.argv[2])), SETTINGS, on_step=kill)\n"
     )
     done = subprocess.run([sys.executable, "-c", program, str(HERE), str(tmp_path / "a")], cwd=ROOT, check=False)
     assert done.returncode == -signal.SIGKILL
+    check_resumed(tmp_path, 14)
+
+
+@pytest.mark.parametrize("stop", [1, 6, 12, 31])
+def test_stopped_and_resumed(tmp_path, stop):
+    def interrupt(done, _):
+        if done == stop:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune(make_task(tmp_path / "a"), SETTINGS, on_step=interrupt)
+    check_resumed(tmp_path, stop)
+
+
+def check_resumed(tmp_path, stop):
     assert (tmp_path / "a" / CHECKPOINT_FILE).exists() == (stop >= 4)
     seen = []
     resumed = finetune(make_task(tmp_path / "a"), SETTINGS, on_step=lambda done, total: seen.append(done))
