@@ -21,17 +21,17 @@ class PostprocessSettings:
         nms_iou: a box is dropped if its IoU with a better one of its class is above this (R-CNN report,
             section 2.2: learned threshold; rcnn_test.m and spp_test.m: 0.3).
         max_per_class: detections kept an image and class, the best (R-CNN rcnn_test.m: 100).
+        min_score: windows scored below this are dropped before NMS; null keeps all, as mAP wants (R-CNN; the
+            released SPP-net spp_test.m: -1.5, its demo: -0.5). SVM margin.
         nms_before_regression: whether windows are suppressed and the best max_per_class chosen before their boxes are
             refined, and the refined ones suppressed once more. R-CNN (rcnn_test_bbox_regressor.m): false, regression
             comes first; released SPP-net (spp_test.m, spp_test_bbox_regressor.m): true.
-        min_score: windows scored below this are dropped before NMS; null keeps all, as mAP wants (R-CNN; the
-            released SPP-net spp_test.m: -1.5, its demo: -0.5). SVM margin.
     """
 
     nms_iou: float = 0.3
     max_per_class: int = 100
-    nms_before_regression: bool = False
     min_score: float | None = None
+    nms_before_regression: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.nms_iou <= 1:
