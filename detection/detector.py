@@ -12,10 +12,10 @@ from typing import Any
 
 from detection.data import read_image
 from detection.features import FeatureExtractor, FeatureSettings
-from detection.learning import BoxRegressors, Calibration, LinearSVMs, PostprocessSettings, postprocess
+from detection.learning import BoxRegressors, Calibration, LinearSVMs, PostprocessSettings, postprocess, suppressed
 from detection.proposals import ProposalSettings, propose
 from detection.storage import file_fingerprint, read_arrays, read_yaml, write_arrays, write_text, write_yaml
-from detection.types import Detections, FeaturePyramid, Proposals
+from detection.types import Detections, FeaturePyramid, Proposals, RegionScores
 
 FORMAT_VERSION = 1
 _DESCRIPTION = "detector.yaml"
@@ -81,12 +81,19 @@ class Detector:
 
     def detect_windows(self, windows: Proposals, pyramid: FeaturePyramid) -> Detections:
         """The same from an image's windows and maps; equal to `detect` bit for bit."""
+        scores = self.scored_windows(windows, pyramid)  # windows, maps -> scores and boxes
+        return postprocess(scores, pyramid.size, self.postprocess_settings)  # scores, boxes -> detections
+
+    def scored_windows(self, windows: Proposals, pyramid: FeaturePyramid) -> RegionScores:
+        """Every class's score and refined box for every window, which `postprocess` makes detections of."""
         pool5 = self.extractor.pool(pyramid, windows.boxes)  # windows, maps -> vectors
         features = pool5 if self.svms.layer == "pool5" else self.extractor.head(pool5)  # vectors -> fc6 or fc7
         scores = self.svms.region_scores(features)  # vectors -> scores
+        if self.regressors is not None and self.postprocess_settings.nms_before_regression:
+            scores = suppressed(scores, pyramid.size, self.postprocess_settings)  # scores -> those of few windows
         if self.regressors is not None:
             scores = self.regressors.refine(scores, pool5)  # scores, vectors -> better boxes
-        return postprocess(scores, pyramid.size, self.postprocess_settings)  # scores, boxes -> detections
+        return scores
 
     def save(self, folder: Path | str) -> None:
         """Write one folder that holds all that predicting needs, weights of the network too.

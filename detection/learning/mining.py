@@ -37,6 +37,10 @@ class SVMSettings:
         norm: scaling of the features; it is folded into the weights.
         negative_iou: windows whose IoU with every instance of a class is below this are its negatives. R-CNN
             report, section 2.3, and spp_train.m: 0.3.
+        negative_overlap: among the windows that are negatives of every class, one is left out if its IoU with an
+            earlier one is above this; null keeps all. SPP-net paper, section 4.1: 0.7; its released code: null.
+        distinct_negatives: whether windows with equal vectors, that is of one scale and the same cells, are left out
+            but for the first. Released SPP-net: true (spp_train.m, spp_features_convX_to_poolX.m); paper: not stated.
         use_difficult: whether objects marked difficult are positives. R-CNN and the released SPP-net: true
             (imdb/roidb_from_voc.m). If not, windows near them still are no negatives.
         mirrored_positives: whether objects are positives mirrored left to right too: needs maps of the mirrored
@@ -62,6 +66,8 @@ class SVMSettings:
     loss: Loss = "hinge"
     norm: NormSettings = field(default_factory=NormSettings)
     negative_iou: float = 0.3
+    negative_overlap: float | None = None
+    distinct_negatives: bool = False
     use_difficult: bool = True
     mirrored_positives: bool = False
     jittered_positives: int = 0
@@ -85,6 +91,8 @@ class SVMSettings:
         for key in ("negative_iou", "jitter_iou"):
             if not 0 < getattr(self, key) <= 1:
                 raise ValueError(f"svm.{key}: expected > 0 and <= 1, got {getattr(self, key)}")
+        if self.negative_overlap is not None and not 0 <= self.negative_overlap <= 1:
+            raise ValueError(f"svm.negative_overlap: expected 0 .. 1 or null, got {self.negative_overlap}")
         if self.evict_threshold > self.hard_threshold:
             raise ValueError(
                 f"svm.evict_threshold: expected at most hard_threshold {self.hard_threshold}, "

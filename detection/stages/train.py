@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from detection.learning import (
     SVMSettings,
     TrainingRegions,
     norm_sample_images,
+    thinned,
     train_regressors,
     train_svms,
 )
@@ -41,17 +43,18 @@ def stream_images(
     sampled: frozenset[int] | None = None,
     after: str | None = None,
     extra: ExtraPositives | None = None,
+    thin: Callable[[TrainingRegions], TrainingRegions] = lambda regions: regions,
 ) -> Iterator[TrainingRegions]:
     """Every image's vectors in order; windows are left out where `sampled` lacks the image's position.
 
-    after: the images behind this one alone.
+    after: the images behind this one alone. extra: positives made of the objects. thin: leaves windows out.
     """
     first = 0 if after is None else [one.image_id for one in images].index(after) + 1
 
     def task(item: tuple[int, AnnotatedImage]):
         position, image = item
         with_windows = sampled is None or position in sampled
-        return guarded(lambda one: source.training_regions(one, layer, with_windows, extra), image)
+        return guarded(lambda one: thin(source.training_regions(one, layer, with_windows, extra)), image)
 
     for regions, problem in prefetch(task, islice(enumerate(images), first, None), ahead=work.workers - 1):
         advance()
@@ -79,13 +82,14 @@ def train_linear_svms(
     sampled = frozenset(norm_sample_images(len(images), settings.norm).tolist())
     done = checkpoint.images_done() if checkpoint else 0
     total = max((1 + settings.passes) * len(images), done)
+    extra, thin = settings.extra_positives, partial(thinned, settings=settings)
     with progress(work.console, "SVMs", total, done) as advance, ThreadPoolExecutor(work.workers) as executor:
 
         def stream(after: str | None = None) -> Iterator[TrainingRegions]:
-            return stream_images(source, images, layer, work, advance, after=after)
+            return stream_images(source, images, layer, work, advance, after=after, thin=thin)
 
         def first_pass(after: str | None = None) -> Iterator[TrainingRegions]:
-            return stream_images(source, images, layer, work, advance, sampled, after, settings.extra_positives)
+            return stream_images(source, images, layer, work, advance, sampled, after, extra, thin)
 
         return train_svms(
             stream,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from detection.learning import (
     norm_sample_images,
     postprocess,
     reliability,
+    thinned,
     train_fold_svms,
     train_regressors,
 )
@@ -78,14 +80,15 @@ class _Folds:
         source, work = experiment.source, experiment.work
         settings = [replace(one, tolerance=max(one.tolerance, _FOLD_TOLERANCE)) for one in settings]
         sampled = frozenset(norm_sample_images(len(self.images), settings[0].norm).tolist())
+        thin = partial(thinned, settings=settings[0])
         with progress(work.console, "SVMs of folds", (1 + settings[0].passes) * len(self.images)) as advance:
 
             def stream() -> Iterator[TrainingRegions]:
-                return stream_images(source, self.images, layer, work, advance)
+                return stream_images(source, self.images, layer, work, advance, thin=thin)
 
             def first_pass() -> Iterator[TrainingRegions]:
                 extra = settings[0].extra_positives
-                return stream_images(source, self.images, layer, work, advance, sampled, extra=extra)
+                return stream_images(source, self.images, layer, work, advance, sampled, extra=extra, thin=thin)
 
             machines, log = train_fold_svms(
                 stream, len(experiment.base_classes), settings, self.fold_of, first_pass=first_pass

@@ -7,8 +7,8 @@ import pytest
 from detection.config import build_parser
 
 TOOLS = (
-    "calibrate", "demo", "detect", "download_voc", "evaluate", "extract_features", "features", "proposals",
-    "run_pipeline", "train_bbox", "train_svm", "tune",
+    "calibrate", "demo", "detect", "download_voc", "evaluate", "extract_features", "features", "finetune",
+    "proposals", "run_pipeline", "train_bbox", "train_svm", "tune",
 )  # fmt: skip
 OWN = {
     "calibrate": ("--folds", "--bins", "--min_margin"),
