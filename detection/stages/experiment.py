@@ -13,15 +13,18 @@ from detection.data import read_coco_results, write_coco_results, write_comp4
 from detection.detector import Detector
 from detection.evaluation import Diagnosis, Evaluation, diagnose, evaluate, intervals, table
 from detection.features import limit_threads
+from detection.learning import FEW_POSITIVES, MiningCheckpoint, MiningLog
 from detection.stages.detect import detect_images
 from detection.stages.draw import draw_images
 from detection.stages.extract import extract_maps
+from detection.stages.finetune import finetune_layers, head_facts, mirrored_maps, write_head
 from detection.stages.generate import generate_proposals
 from detection.stages.inputs import ExperimentInputs, StageSettings
 from detection.stages.misses import explain_images, read_causes, write_causes
-from detection.stages.train import train_box_regressors, train_linear_svms, write_mining_log
+from detection.stages.source import uses_finetuned
+from detection.stages.train import mining_table, train_box_regressors, train_linear_svms, write_mining_log
 from detection.stages.work import peak_memory_mib
-from detection.storage import file_stem, write_json
+from detection.storage import file_stem, read_metadata, write_json
 from detection.types import AnnotatedImage, Detections
 
 __all__ = ["DRAWN_IMAGES", "DRAWN_MIN_SCORE", "Experiment", "StageSettings"]
@@ -51,16 +54,55 @@ class Experiment(ExperimentInputs):
         key = self.source.cache().key
         self._images_stage("features", key, lambda: extract_maps(self.source, self.images, self.work))
 
+    def finetune(self) -> None:
+        """Fine-tuned fc6 and fc7: ``RUN/finetuned``, with its log. Under torchrun its processes do it together."""
+        from detection.learning.finetune.distributed import process_group
+
+        path, settings = self.head_file, self.settings.finetune
+        with process_group(self.work.device) as group, limit_threads(self.work.threads):
+            images = group.first_then_all(lambda: self._finetuning_images(settings.flips))
+            key = self.finetune_key
+            if self._is_done("finetune", key, self._head_key()):
+                return
+            started = time.monotonic()
+            head, origin = finetune_layers(
+                self.source, images, len(self.classes), settings, path.parent, key, self.work, group
+            )
+            if group.rank == 0:
+                write_head(path, head, key)
+                self._finish("finetune", key, started, head_facts(head, origin, settings))
+
+    def _finetuning_images(self, mirrored: bool) -> list[AnnotatedImage]:
+        images = self._usable(self.train_images)
+        if mirrored:
+            mirrored_maps(self.source, images, self.work)
+        return images
+
+    def _head_key(self) -> str | None:
+        return read_metadata(self.head_file).get("key") if self.head_file.is_file() else None
+
+    def _check_head(self) -> None:
+        """Raise ValueError where fine-tuned layers are asked for and those of the settings in force are not there."""
+        if uses_finetuned(self.settings.features) and self._head_key() != self.finetune_key:
+            state = "there are none" if self._head_key() is None else "they are of other settings or data"
+            raise ValueError(
+                f"{self.head_file}: expected fine-tuned layers of the settings in force, {state}; run tools/finetune.py"
+            )
+
     def train_svms(self) -> None:
         """Linear SVMs: ``RUN/detector``, with its mining log. Regressors of the same data are kept."""
+        self._check_head()
         if self._is_done("svms", self.svm_key, self.trained().get("svms")):
             return
+        self._check_no_edits()
         images, started = self._usable(self.train_images), time.monotonic()
         layer = self.settings.features.layer
+        checkpoint = MiningCheckpoint(self.run.mining, self.svm_key)
         with limit_threads(self.work.threads):
-            svms, log = train_linear_svms(self.source, images, len(self.classes), self.settings.svm, layer, self.work)
-        for name in sorted({self.classes[entry.label] for entry in log.entries if not entry.converged}):
-            self.warn(f"the SVM of {name} did not converge; see mining.csv")
+            svms, log = train_linear_svms(
+                self.source, images, len(self.classes), self.settings.svm, layer, self.work, checkpoint
+            )
+        self.report_mining(log, self.classes)
         keeps_regressors = self.trained().get("regressors") == self.regression_key
         detector = Detector(
             classes=self.classes,
@@ -73,6 +115,7 @@ class Experiment(ExperimentInputs):
         )
         detector.save(self.run.detector)
         write_mining_log(self.run.detector / "mining.csv", log, self.classes)
+        checkpoint.remove()
         kept = {self.classes[entry.label]: entry.negatives - entry.evicted for entry in log.entries}
         facts = {
             "images": log.images,
@@ -87,6 +130,7 @@ class Experiment(ExperimentInputs):
         """Box regressors, added to the detector in ``RUN/detector``. Raises ValueError without its SVMs."""
         if self._is_done("regressors", self.regression_key, self.trained().get("regressors")):
             return
+        self._check_no_edits()
         self._check_trained("svms", self.svm_key, "train_svm.py")
         images, started = self._usable(self.train_images), time.monotonic()
         with limit_threads(self.work.threads):
@@ -95,7 +139,8 @@ class Experiment(ExperimentInputs):
             )
         detector = Detector.load(self.run.detector)
         notes = {**detector.notes, "regressors": self.regression_key}
-        dataclasses.replace(detector, regressors=regressors, notes=notes).save(self.run.detector)
+        # Other boxes, other chances of being right.
+        dataclasses.replace(detector, regressors=regressors, notes=notes, calibration=None).save(self.run.detector)
         trained = [name for name, there in zip(self.classes, regressors.trained, strict=True) if there]
         self._finish("regressors", self.regression_key, started, {"images": len(images), "trained": trained})
 
@@ -104,9 +149,8 @@ class Experiment(ExperimentInputs):
 
         Raises ValueError where the detector was trained with other settings or data.
         """
-        self._check_trained("svms", self.svm_key, "train_svm.py")
-        if "regressors" in self.trained():
-            self._check_trained("regressors", self.regression_key, "train_bbox.py")
+        self._check_head()
+        self.check_trained()
         key = self.detections_key
         if self._is_done("detections", key, key if self.detections_file.is_file() else None):
             return self.detections()
@@ -151,7 +195,10 @@ class Experiment(ExperimentInputs):
         bounds = intervals(result, self.settings.intervals)
         self.work.console.print(table(result, bounds))
         if not self._is_done("evaluation", key, key if path.is_file() else None):
-            write_json(path, result.to_json() | ({} if bounds is None else {"intervals": bounds.to_json(self.classes)}))
+            preset = (self.record or {}).get("preset")
+            protocol = {"preset": preset, "differs_from_preset": self.departures} if preset else {}
+            extra = {} if bounds is None else {"intervals": bounds.to_json(self.classes)}
+            write_json(path, result.to_json() | extra | protocol)
             self._finish("evaluation", key, started, {"metric": result.settings.metric, "mAP": result.mean_ap})
         return result
 
@@ -190,6 +237,8 @@ class Experiment(ExperimentInputs):
         """Every stage in order, skipping what is done."""
         self.generate()
         self.extract()
+        if uses_finetuned(self.settings.features):
+            self.finetune()
         self.train_svms()
         self.train_regressors()
         self.detect()
@@ -197,6 +246,36 @@ class Experiment(ExperimentInputs):
         return self.evaluate()
 
     # Helpers of the stages.
+
+    def check_trained(self) -> None:
+        """Raise ValueError unless the run's detector was trained with the settings and data in force."""
+        self._check_trained("svms", self.svm_key, "train_svm.py")
+        if "regressors" in self.trained():
+            self._check_trained("regressors", self.regression_key, "train_bbox.py")
+
+    def usable_training_images(self) -> list[AnnotatedImage]:
+        """The training images whose windows and maps are there, after making those that are absent."""
+        return self._usable(self.train_images)
+
+    def _check_no_edits(self) -> None:
+        """Raise ValueError where training anew would lose what a user did to the classes."""
+        if self.edits:
+            done = ", ".join(" ".join(one[: 3 if one[0] == "rename" else 2]) for one in self.edits)
+            raise ValueError(
+                f"{self.run.detector}: its classes were changed by hand ({done}), and training with other settings or "
+                "data would lose that; use another --run, or move this folder away"
+            )
+
+    def report_mining(self, log: MiningLog, classes: Sequence[str]) -> None:
+        """Print what mining did, and warn of what a user should know of his classes."""
+        self.work.console.print(mining_table(log, classes), highlight=False, markup=False, soft_wrap=True)
+        for name in sorted({classes[entry.label] for entry in log.entries if not entry.converged}):
+            self.warn(f"the SVM of {name} did not converge; see mining.csv")
+        if any(entry.left_out for entry in log.entries):
+            self.warn("hard negatives were left out for lack of memory: svm.memory_mib; see mining.csv")
+        few = [f"{classes[i]} {count}" for i, count in enumerate(log.positives) if 0 < count < FEW_POSITIVES]
+        if few:
+            self.warn(f"fewer than {FEW_POSITIVES} positives: {', '.join(few)}; docs/learning.md tells what to expect")
 
     def _usable(self, images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
         """The images whose windows and maps are there, after making those that are absent."""
@@ -223,10 +302,11 @@ class Experiment(ExperimentInputs):
             dataclasses.replace(detector, postprocess_settings=self.settings.postprocess).save(self.run.detector)
 
     def _is_done(self, stage: str, key: str, found: str | None) -> bool:
-        done = found == key and self.run.stage_key(stage) == key
+        # Changes of classes are made beside the stages: the detector itself says whether it is of this key.
+        done = found == key and (self.run.stage_key(stage) == key or (stage in ("svms", "regressors") and self.edits))
         if done:
             self.work.console.print(f"{stage}: done before", highlight=False)
-        return done
+        return bool(done)
 
     def _check_trained(self, part: str, key: str, tool: str) -> None:
         found = self.trained().get(part)
@@ -239,7 +319,7 @@ class Experiment(ExperimentInputs):
     def _finish(self, stage: str, key: str, started: float, facts: Mapping[str, Any]) -> None:
         seconds = time.monotonic() - started
         if self.record is not None:
-            self.run.write_settings(self.record)
+            self.run.write_settings(self.record, self.departures)
         self.run.record_stage(stage, key, seconds, {**facts, "peak_memory_mib": peak_memory_mib()})
         shown = ", ".join(f"{name} {value}" for name, value in facts.items())
         self.work.console.print(f"{stage}: {seconds:.1f} s; {shown}", highlight=False)
