@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from detection.evaluation.coco import CocoFigures
 from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, Matches
 from detection.evaluation.settings import EvaluationSettings
 
@@ -14,23 +15,51 @@ FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
+class ClassObjects:
+    """The objects of one class over all images, in the order of the annotations. G objects.
+
+    images: (G,) int64, position among the annotations. rows: (G,) int64, row in that image's annotation.
+    boxes: (G, 4) float32, image frame. counts: (G,) bool, whether it is to be found: False for a difficult one
+    unless the settings count it; dropped ones are not in the list. found: (G,) int64, rank from 0 of its true
+    positive in the class's ``Matches``, -1 for none. overlaps: (G,) float64, the greatest IoU with a detection of
+    the class in its image, whatever that was matched to; nearest: (G,) int64, that detection's rank, -1 for none.
+    """
+
+    images: np.ndarray
+    rows: np.ndarray
+    boxes: np.ndarray
+    counts: np.ndarray
+    found: np.ndarray
+    overlaps: np.ndarray
+    nearest: np.ndarray
+
+    def __post_init__(self) -> None:
+        for array in vars(self).values():
+            array.flags.writeable = False
+
+
+@dataclass(frozen=True)
 class ClassEvaluation:
     """One class.
 
-    ap: average precision in [0, 1], None where the class has no object that counts. objects: how many
+    ap: average precision in [0, 1] by the metric of the settings, None where the class has no object that counts;
+    ap07 and ap10 the same by the two VOC metrics, at the settings' IoU threshold. objects: how many
     count. difficult: how many are marked difficult, whatever the settings make of them. scores, precision,
     recall: (M,) float32, float64, float64, after each detection that is not ignored, surest first; the
-    recall is NaN without objects. matches: what became of every detection.
+    recall is NaN without objects. matches: what became of every detection. found: what became of every object.
     """
 
     name: str
     ap: float | None
+    ap07: float | None
+    ap10: float | None
     objects: int
     difficult: int
     scores: np.ndarray
     precision: np.ndarray
     recall: np.ndarray
     matches: Matches
+    found: ClassObjects
 
     def __post_init__(self) -> None:
         for array in (self.scores, self.precision, self.recall):
@@ -45,6 +74,17 @@ class ClassEvaluation:
     def true_positives(self) -> int:
         """Objects found."""
         return int((self.matches.outcomes == TRUE_POSITIVE).sum())
+
+    @property
+    def greatest_recall(self) -> float | None:
+        """Share of the objects found at any score; None without objects."""
+        return self.true_positives / self.objects if self.objects else None
+
+    @property
+    def average_best_overlap(self) -> float | None:
+        """Mean over the objects that count of the greatest IoU with a detection of the class; None without objects."""
+        overlaps = self.found.overlaps[self.found.counts]
+        return float(overlaps.mean()) if len(overlaps) else None
 
     @property
     def ignored(self) -> int:
@@ -66,15 +106,22 @@ class ClassEvaluation:
 class Evaluation:
     """Everything that one pass of matching tells.
 
-    per_class: in the order of the class list. images: how many were annotated. images_without_detections:
-    how many of them have none. warnings: what a reader of the figure should know, one sentence each.
+    per_class: in the order of the class list. image_ids: of the annotated images, in order. images_without_detections:
+    how many of them have none. warnings: what a reader of the figure should know, one sentence each. coco: COCO's
+    figures, where the metric is coco.
     """
 
     settings: EvaluationSettings
     per_class: tuple[ClassEvaluation, ...]
-    images: int
+    image_ids: tuple[str, ...]
     images_without_detections: int
     warnings: tuple[str, ...]
+    coco: CocoFigures | None = None
+
+    @property
+    def images(self) -> int:
+        """How many were annotated."""
+        return len(self.image_ids)
 
     @property
     def classes(self) -> tuple[str, ...]:
