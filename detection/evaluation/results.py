@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from math import fsum
 from typing import Any
 
 import numpy as np
 
 from detection.evaluation.coco import CocoFigures
-from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, Matches
+from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, ClassObjects, Matches
 from detection.evaluation.settings import EvaluationSettings
 
 FORMAT_VERSION = 1
-
-
-@dataclass(frozen=True)
-class ClassObjects:
-    """The objects of one class over all images, in the order of the annotations. G objects.
-
-    images: (G,) int64, position among the annotations. rows: (G,) int64, row in that image's annotation.
-    boxes: (G, 4) float32, image frame. counts: (G,) bool, whether it is to be found: False for a difficult one
-    unless the settings count it; dropped ones are not in the list. found: (G,) int64, rank from 0 of its true
-    positive in the class's ``Matches``, -1 for none. overlaps: (G,) float64, the greatest IoU with a detection of
-    the class in its image, whatever that was matched to; nearest: (G,) int64, that detection's rank, -1 for none.
-    """
-
-    images: np.ndarray
-    rows: np.ndarray
-    boxes: np.ndarray
-    counts: np.ndarray
-    found: np.ndarray
-    overlaps: np.ndarray
-    nearest: np.ndarray
-
-    def __post_init__(self) -> None:
-        for array in vars(self).values():
-            array.flags.writeable = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +62,8 @@ class ClassEvaluation:
     def average_best_overlap(self) -> float | None:
         """Mean over the objects that count of the greatest IoU with a detection of the class; None without objects."""
         overlaps = self.found.overlaps[self.found.counts]
-        return float(overlaps.mean()) if len(overlaps) else None
+        # Summed exactly, so that the order of the images does not matter.
+        return fsum(overlaps) / len(overlaps) if len(overlaps) else None
 
     @property
     def ignored(self) -> int:
@@ -131,8 +110,17 @@ class Evaluation:
     @property
     def mean_ap(self) -> float | None:
         """Mean of the AP over the classes with objects, in [0, 1]; None where no class has one."""
-        known = [one.ap for one in self.per_class if one.ap is not None]
-        return float(np.mean(known)) if known else None
+        return _mean(one.ap for one in self.per_class)
+
+    @property
+    def mean_recall(self) -> float | None:
+        """Mean of the greatest recall over the classes with objects."""
+        return _mean(one.greatest_recall for one in self.per_class)
+
+    @property
+    def mean_average_best_overlap(self) -> float | None:
+        """Mean of the average best overlap over the classes with objects."""
+        return _mean(one.average_best_overlap for one in self.per_class)
 
     @property
     def detections(self) -> int:
@@ -147,6 +135,11 @@ class Evaluation:
             "mAP": self.mean_ap,
             "per_class": {one.name: one.ap for one in self.per_class},
             "settings": asdict(self.settings),
+            "voc07": {one.name: one.ap07 for one in self.per_class},
+            "voc10": {one.name: one.ap10 for one in self.per_class},
+            "recall": {one.name: one.greatest_recall for one in self.per_class},
+            "average_best_overlap": {one.name: one.average_best_overlap for one in self.per_class},
+            **({} if self.coco is None else {"coco": self.coco.to_json()}),
             "counts": {
                 "images": self.images,
                 "images_without_detections": self.images_without_detections,
@@ -160,3 +153,8 @@ class Evaluation:
 def _counts(one: ClassEvaluation) -> dict[str, int]:
     keys = ("objects", "difficult", "detections", "true_positives", "false_positives", "duplicates", "ignored")
     return {key: getattr(one, key) for key in keys}
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
