@@ -4,6 +4,7 @@ from detection.visualization.charts import Axis, Line, line_chart
 from detection.visualization.colours import Colour, class_colour, text_colour
 from detection.visualization.drawing import DrawingSettings, draw_boxes, draw_detections
 from detection.visualization.sheet import contact_sheet
+from detection.visualization.tables import table_picture
 
 __all__ = [
     "Axis",
@@ -15,5 +16,6 @@ __all__ = [
     "draw_boxes",
     "draw_detections",
     "line_chart",
+    "table_picture",
     "text_colour",
 ]
