@@ -16,8 +16,8 @@ from detection.visualization import Axis, Line
 
 _TENTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 RECALL, PRECISION = Axis("recall", 0, 1, _TENTHS), Axis("precision", 0, 1, _TENTHS)
-# Points of a curve on the page: one a step of recall of this width.
-_STEP = 0.01
+# A curve with more found objects than this is drawn with the best precision in each step of recall.
+_MOST_POINTS, _STEP = 150, 0.01
 # Shares of all scores that the score axis leaves out at either end.
 _TAILS = (0.001, 0.999)
 
@@ -32,14 +32,20 @@ def curve_points(one: ClassEvaluation) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return one.scores[hits], one.precision[hits], one.recall[hits]
 
 
-def _thinned(one: ClassEvaluation) -> tuple[list[float], list[float]]:
-    """Recall and precision for a drawing: the best precision in each step of recall."""
-    _, precision, recall = curve_points(one)
-    if not one.objects or not len(recall):
+def _drawn(one: ClassEvaluation) -> tuple[list[float], list[float]]:
+    """Recall and precision for a drawing."""
+    hits = np.flatnonzero(one.matches.outcomes[one.matches.outcomes != IGNORED] == TRUE_POSITIVE)
+    if not one.objects or not len(hits):
         return [], []
-    steps = np.minimum((recall / _STEP).astype(int), int(1 / _STEP) - 1)
-    kept = [np.flatnonzero(steps == step)[precision[steps == step].argmax()] for step in np.unique(steps)]
-    return [0.0, *recall[kept].tolist()], [float(precision[0]), *precision[kept].tolist()]
+    if len(hits) <= _MOST_POINTS:
+        # Precision falls while recall stays: where it is before a hit belongs to the curve too.
+        places = np.unique(np.concatenate([hits, hits[hits > 0] - 1]))
+    else:
+        steps = (one.recall[hits] / _STEP).astype(int)
+        places = np.array([hits[steps == s][one.precision[hits[steps == s]].argmax()] for s in np.unique(steps)])
+    start = [] if one.recall[places[0]] == 0 else [(0.0, float(one.precision[places[0]]))]
+    points = [*start, *zip(one.recall[places].tolist(), one.precision[places].tolist(), strict=True)]
+    return [x for x, _ in points], [y for _, y in points]
 
 
 def precision_recall(run: ReportRun, other: ReportRun | None, most: int) -> list[Plot]:
@@ -50,7 +56,7 @@ def precision_recall(run: ReportRun, other: ReportRun | None, most: int) -> list
     plots = []
     for i in sorted(by_objects[:most]):
         own = [one.evaluation.per_class[i] for one in runs]
-        lines = tuple(Line(named.name, *_thinned(one)) for named, one in zip(runs, own, strict=True))
+        lines = tuple(Line(named.name, *_drawn(one)) for named, one in zip(runs, own, strict=True))
         said = ", ".join(f"{named.name}: AP {one.ap:.3f}" for named, one in zip(runs, own, strict=True))
         alt = f"Precision against recall of {own[0].name}. {said}; greatest recall {own[0].greatest_recall:.3f}."
         plots.append(Plot("precision_recall", own[0].name, RECALL, PRECISION, lines, alt, link=class_id(i)))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from detection.evaluation.diagnosis import ASPECTS, CAUSES, ERROR_TYPES, KINDS, SIZES, MissTable
-from detection.evaluation.intervals import Interval
+from detection.evaluation import ASPECTS, CAUSES, ERROR_TYPES, KINDS, SIZES, Interval, MissTable
 from detection.report.records import Comparison, ReportRun
 from detection.report.tables import Column, Table
 
@@ -21,8 +20,8 @@ KIND_HINTS = {
 CAUSE_HINTS = {
     "no window": "no window overlaps it enough: work on the windows",
     "moved away": "a window does, box regression moved it away: work on the regressors",
-    "scored low": "a window does, but its score is too low: work on features or training",
-    "suppressed": "a window does and scores enough, but NMS or the limit an image took it: work on what follows scoring",
+    "scored low": "a window does, but its score is below the top-ranked: work on features or training",
+    "suppressed": "a window does and scores enough, but a surer box was kept in its place: work on NMS",
 }
 _SHOWN_KINDS = tuple(kind for kind in KINDS if kind != "ignored")
 _BIN_NAMES = {

@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 from detection.data import DataError, read_image
-from detection.evaluation.diagnosis import ERROR_TYPES, DetectionCase, Diagnosis, MissedObject
+from detection.evaluation import ERROR_TYPES, DetectionCase, Diagnosis, MissedObject
 from detection.report.records import ReportRun
 from detection.report.settings import ReportSettings
-from detection.visualization import class_colour, draw_boxes
+from detection.visualization import DrawingSettings, class_colour, draw_boxes
 
 Group = Literal["found", "false", "missed"]
 GROUPS: tuple[Group, ...] = ("found", "false", "missed")
@@ -28,6 +28,8 @@ _ENLARGEMENT = 4.0
 _JPEG_QUALITY = 78
 # Bytes of HTML that a byte of words can take: twice in the page, and & is &amp;.
 _ESCAPED = 10
+# Pictures are shown at about two thirds of their size.
+_DRAWING = DrawingSettings(line=0.015, text=0.058)
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def _miss_pick(miss: MissedObject, classes: Sequence[str], cut: float | None) ->
         found=found,
         found_label="" if score is None else f"{score:.2f}",
         truth=miss.box,
-        truth_label=name,
+        truth_label="",
         truth_class=miss.label,
         title=f"{name} missed",
         text=_miss_text(miss, cut),
@@ -236,17 +238,15 @@ def _picture(rgb: np.ndarray, pick: Pick, side: int) -> Picture:
     size = tuple(max(1, round(length * scale)) for length in part.size)
     drawn = np.array(part.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC))
     factors = np.array([size[0] / (x2 - x1), size[1] / (y2 - y1)] * 2)
-    offset = np.array([x1, y1, x1, y1])
-
-    def moved(box: Box) -> np.ndarray:
-        return ((np.array([box]) - offset) * factors).astype(np.float32)
-
-    if pick.truth is not None:
-        drawn = draw_boxes(
-            drawn, moved(pick.truth), [pick.truth_label], [class_colour(pick.truth_class)], style="dashed"
-        )
-    if pick.found is not None:
-        drawn = draw_boxes(drawn, moved(pick.found), [pick.found_label], [class_colour(pick.label)])
+    # The first lies on top.
+    layers = [
+        (pick.found, pick.found_label, class_colour(pick.label), "solid"),
+        (pick.truth, pick.truth_label, class_colour(pick.truth_class), "dashed"),
+    ]
+    layers = [layer for layer in layers if layer[0] is not None]
+    moved = ((np.array([layer[0] for layer in layers]) - [x1, y1, x1, y1]) * factors).astype(np.float32)
+    texts, colours, styles = ([layer[place] for layer in layers] for place in (1, 2, 3))
+    drawn = draw_boxes(drawn, moved, texts, colours, styles, _DRAWING)
     data = io.BytesIO()
     Image.fromarray(drawn).save(data, "JPEG", quality=_JPEG_QUALITY, optimize=True)
     height, width = drawn.shape[:2]

@@ -12,9 +12,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from detection.evaluation import header
-from detection.evaluation.diagnosis import KINDS
-from detection.evaluation.intervals import Interval
+from detection.evaluation import KINDS, Interval, header
 from detection.report import curves, facts, figures, plots
 from detection.report.gallery import GROUPS, Picture, pictures
 from detection.report.plots import Plot

@@ -64,7 +64,7 @@ class Plot:
 
     def picture(self) -> np.ndarray:
         """The plot as (H, W, 3) uint8 RGB."""
-        return line_chart(self.title, self.x, self.y, self.lines, _PICTURE_SIZE)
+        return line_chart(self.title, self.x, self.y, self.lines, _PICTURE_SIZE, 0.0 if len(self.lines) > 1 else None)
 
 
 def ticks(low: float, high: float, most: int = 6) -> tuple[float, ...]:

@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from detection.evaluation import Evaluation
-from detection.evaluation.diagnosis import Diagnosis
-from detection.evaluation.intervals import Difference, Intervals
+from detection.evaluation import Diagnosis, Difference, Evaluation, Intervals
 from detection.types import AnnotatedImage
 
 
