@@ -6,6 +6,7 @@ Functions of values: detections and annotations (to explain misses, windows and 
 from detection.evaluation.average_precision import ELEVEN_POINTS, area_ap, eleven_point_ap, precision_recall
 from detection.evaluation.coco import CocoFigures, coco_figures
 from detection.evaluation.diagnosis import Diagnosis, diagnose, missed_rows, score_cuts
+from detection.evaluation.diagnosis_table import diagnosis_table
 from detection.evaluation.errors import ERROR_TYPES, KINDS, ClassErrors, DetectionCase, Kind, NearestObject
 from detection.evaluation.evaluate import evaluate
 from detection.evaluation.intervals import Difference, Interval, Intervals, difference, intervals
@@ -31,7 +32,7 @@ from detection.evaluation.misses import (
 )
 from detection.evaluation.results import ClassEvaluation, Evaluation
 from detection.evaluation.settings import VOC_SIMILAR, DiagnosisSettings, EvaluationSettings, IntervalSettings
-from detection.evaluation.table import header, table
+from detection.evaluation.table import comparison_table, header, table, verdict
 
 __all__ = [
     "ASPECTS",
@@ -69,7 +70,9 @@ __all__ = [
     "cause_from_json",
     "cause_to_json",
     "coco_figures",
+    "comparison_table",
     "diagnose",
+    "diagnosis_table",
     "difference",
     "eleven_point_ap",
     "evaluate",
@@ -80,4 +83,5 @@ __all__ = [
     "precision_recall",
     "score_cuts",
     "table",
+    "verdict",
 ]
