@@ -49,7 +49,8 @@ def mining_table(run: ReportRun) -> Table | None:
         for title, number in zip(header, numeric, strict=True)
     )
     rows = tuple(
-        tuple(_number(value) if number else value for value, number in zip(line, numeric, strict=True)) for line in lines
+        tuple(_number(value) if number else value for value, number in zip(line, numeric, strict=True))
+        for line in lines
     )
     caption = "How each SVM was trained: negatives added and evicted in every pass over the images, and convergence."
     return Table("mining", caption, columns, rows, sortable=True)
@@ -106,7 +107,9 @@ def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_plain(one)}" for key, one in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(f"({_plain(one)})" if isinstance(one, (Mapping, list, tuple)) else _plain(one) for one in value)
+        return ", ".join(
+            f"({_plain(one)})" if isinstance(one, (Mapping, list, tuple)) else _plain(one) for one in value
+        )
     return str(value)
 
 

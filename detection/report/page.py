@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -14,7 +15,8 @@ from markupsafe import Markup
 
 from detection.evaluation import KINDS, Interval, header
 from detection.report import curves, facts, figures, plots
-from detection.report.gallery import GROUPS, Picture, pictures
+from detection.report.gallery import Picture, pictures
+from detection.report.picks import GROUPS
 from detection.report.plots import Plot
 from detection.report.records import Comparison, ReportRun
 from detection.report.settings import ReportSettings
@@ -25,7 +27,13 @@ from detection.visualization import class_colour
 GENERATOR = "sppnet detection report"
 # Galleries that are open at first: of a few classes all, of many the first.
 _OPEN = 5
-_GROUP_NAMES = {"found": "Found, surest first", "false": "False, surest first", "missed": "Missed, largest first"}
+_GROUP_NAMES = {
+    "found": "Found, surest first",
+    "false": "False, surest first",
+    "missed": "Missed, largest first",
+    "gained": "Found by this run alone, surest first",
+    "lost": "Found by the other run alone, surest first",
+}
 _KINDS = tuple(kind for kind in KINDS if kind != "ignored")
 
 
@@ -135,12 +143,14 @@ def page(
     Its text and curves are measured first; pictures fill what `settings.max_megabytes` leaves.
     """
     context = _context(run, comparison, content, files_words)
-    bare = _render({**context, **_galleries(run, [], settings)})
+    bare = _render({**context, **_galleries(run, [])})
     budget = int(settings.max_megabytes * 1e6) - len(bare.encode())
-    return _render({**context, **_galleries(run, pictures(run, settings, max(budget, 0)), settings)})
+    shown = pictures(run, comparison, settings, max(budget, 0))
+    return _render({**context, **_galleries(run, shown)})
 
 
-def _render(context: Mapping[str, Any]) -> str:
+@lru_cache(maxsize=1)
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("detection.report"),
         autoescape=True,
@@ -148,8 +158,12 @@ def _render(context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    return environment.get_template("report.html")
+
+
+def _render(context: Mapping[str, Any]) -> str:
     # Lone surrogates, as a damaged file name gives them, are no text.
-    return environment.get_template("report.html").render(context).encode("utf-8", "replace").decode()
+    return _template().render(context).encode("utf-8", "replace").decode()
 
 
 def _asset(name: str) -> str:
@@ -172,7 +186,11 @@ def _context(run: ReportRun, comparison: Comparison | None, content: Content, fi
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "sections": [(id, name) for id, name in sections.items() if id != "comparison" or comparison],
         "frame": {
-            "width": plots.WIDTH, "height": plots.HEIGHT, "left": plots.LEFT, "top": plots.TOP, "right": plots.RIGHT,
+            "width": plots.WIDTH,
+            "height": plots.HEIGHT,
+            "left": plots.LEFT,
+            "top": plots.TOP,
+            "right": plots.RIGHT,
             "bottom": plots.BOTTOM,
         },  # fmt: skip
         "cards": _cards(run, comparison),
@@ -256,7 +274,7 @@ def _score_words(run: ReportRun) -> str:
     )
 
 
-def _galleries(run: ReportRun, shown: Sequence[Picture], settings: ReportSettings) -> dict[str, Any]:
+def _galleries(run: ReportRun, shown: Sequence[Picture]) -> dict[str, Any]:
     by_class: dict[int, list[Picture]] = {}
     for picture in shown:
         by_class.setdefault(picture.label, []).append(picture)

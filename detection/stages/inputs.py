@@ -14,6 +14,7 @@ from detection.evaluation import DiagnosisSettings, EvaluationSettings, Interval
 from detection.features import FeatureSettings
 from detection.learning import PostprocessSettings, RegressionSettings, SVMSettings
 from detection.proposals import ProposalSettings
+from detection.report import ReportSettings
 from detection.stages.keys import (
     annotations_key,
     detection_key,
@@ -21,6 +22,7 @@ from detection.stages.keys import (
     image_key,
     images_key,
     misses_key,
+    report_key,
     training_key,
 )
 from detection.stages.source import ImageSource, shared_extractor
@@ -49,6 +51,7 @@ class StageSettings:
     evaluation: EvaluationSettings
     intervals: IntervalSettings
     diagnosis: DiagnosisSettings
+    report: ReportSettings
 
 
 class ExperimentInputs:
@@ -218,6 +221,14 @@ class ExperimentInputs:
         """Key of why objects were missed by those detections."""
         truth = annotations_key(self.test_images, self.source.image_keys)
         return misses_key(self.detections_key, truth, self.classes, self.settings.evaluation)
+
+    @property
+    def report_key(self) -> str:
+        """Key of the report of those detections: of all that the run's record holds but the report itself."""
+        record = self.run.read()
+        stages = {name: facts for name, facts in record["stages"].items() if name != "report"}
+        shown = {**record, "stages": stages}
+        return report_key(self.evaluation_key, self.misses_key, (self.settings.diagnosis, self.settings.report), shown)
 
     def trained(self) -> Mapping[str, str]:
         """Keys of the parts of the detector in the run folder; none where it is absent."""
