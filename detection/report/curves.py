@@ -115,8 +115,8 @@ def score_table(run: ReportRun, settings: ReportSettings) -> Table | None:
         enough = good + bad >= settings.least_in_bin
         rows.append((low, high, good, bad, good / (good + bad) if enough else None))
     caption = (
-        "Detections of all classes by score; the first and last interval hold those beyond too. The share of right ones "
-        f"is given from {settings.least_in_bin} detections on."
+        "Detections of all classes by score; the first and last interval hold those beyond too. The share of "
+        f"right ones is given from {settings.least_in_bin} detections on."
     )
     return Table("scores", caption, columns, tuple(rows))
 
@@ -158,7 +158,7 @@ def _median(edges: list[float], counts: np.ndarray) -> float:
 
 
 def reliability_table(run: ReportRun, bins: int) -> Table | None:
-    """A row an interval of the probability: mean probability and share right; None where there are no probabilities."""
+    """A row an interval of the probability: mean and share right; None where the detector gives none."""
     if run.probabilities is None:
         return None
     values, right = _pooled(run, probable=True)

@@ -12,7 +12,7 @@ from detection.report.tables import Column, Table
 # What the names of the diagnosis mean, in the words of the page.
 KIND_HINTS = {
     "correct": "found an object",
-    "localisation": "on an object of its class, but IoU too small, or on one that a surer detection has",
+    "localisation": "on an object of its class: IoU too small, or found before",
     "similar": "on an object of a class that looks alike",
     "other": "on an object of another class",
     "background": "on no object",
@@ -21,13 +21,20 @@ CAUSE_HINTS = {
     "no window": "no window overlaps it enough: work on the windows",
     "moved away": "a window does, box regression moved it away: work on the regressors",
     "scored low": "a window does, but its score is below the top-ranked: work on features or training",
-    "suppressed": "a window does and scores enough, but a surer box was kept in its place: work on NMS",
+    "suppressed": "a window does and scores enough, but a surer box was kept instead: work on NMS",
 }
 _SHOWN_KINDS = tuple(kind for kind in KINDS if kind != "ignored")
 _BIN_NAMES = {
-    "XS": "extra small", "S": "small", "M": "medium", "L": "large", "XL": "extra large", "XT": "extra tall", "T": "tall",
-    "W": "wide", "XW": "extra wide",
-}  # fmt: skip
+    "XS": "extra small",
+    "S": "small",
+    "M": "medium",
+    "L": "large",
+    "XL": "extra large",
+    "XT": "extra tall",
+    "T": "tall",
+    "W": "wide",
+    "XW": "extra wide",
+}
 
 
 def class_id(label: int) -> str:
@@ -131,7 +138,7 @@ def kind_table(run: ReportRun) -> Table:
         Column("share", "percent", "mean over the classes", bar=True),
         Column("mAP if mended", "share"),
         Column("gain", "signed", "over the mAP measured"),
-        Column("meaning"),
+        Column("meaning", "words"),
     )
     rows = []
     for kind in _SHOWN_KINDS:
@@ -164,7 +171,7 @@ def miss_table(run: ReportRun) -> Table:
     """A row a bin of size, aspect and truncation: objects, and the share missed."""
     diagnosis = run.diagnosis
     columns = (
-        Column("objects of which"),
+        Column("by"),
         Column("bin"),
         Column("objects", "integer"),
         Column("missed", "integer"),
@@ -202,6 +209,6 @@ def cause_table(run: ReportRun) -> Table | None:
         Column("cause"),
         Column("missed objects", "integer"),
         Column("share", "percent", bar=True),
-        Column("meaning"),
+        Column("meaning", "words"),
     )
     return Table("causes", "Why objects were missed: windows, box regression, scores or suppression.", columns, rows)

@@ -20,7 +20,7 @@ from detection.report.picks import GROUPS
 from detection.report.plots import Plot
 from detection.report.records import Comparison, ReportRun
 from detection.report.settings import ReportSettings
-from detection.report.tables import Table
+from detection.report.tables import DASH, Table
 from detection.visualization import class_colour
 
 # Told in the page's head: a file with it may be replaced.
@@ -33,6 +33,16 @@ _GROUP_NAMES = {
     "missed": "Missed, largest first",
     "gained": "Found by this run alone, surest first",
     "lost": "Found by the other run alone, surest first",
+}
+_SECTIONS = {
+    "summary": "Summary",
+    "comparison": "Comparison",
+    "classes": "Classes",
+    "curves": "Precision and recall",
+    "errors": "Where it fails",
+    "pictures": "Pictures",
+    "scores": "Scores",
+    "run": "Time, training, settings",
 }
 _KINDS = tuple(kind for kind in KINDS if kind != "ignored")
 
@@ -173,10 +183,6 @@ def _asset(name: str) -> str:
 def _context(run: ReportRun, comparison: Comparison | None, content: Content, files_words: str) -> dict[str, Any]:
     script = _asset("script.js")
     other = comparison.other if comparison else None
-    sections = {
-        "summary": "Summary", "comparison": "Comparison", "classes": "Classes", "curves": "Precision and recall",
-        "errors": "Where it fails", "pictures": "Pictures", "scores": "Scores", "run": "Time, training, settings",
-    }  # fmt: skip
     return {
         "title": f"Detection report: {run.name}" + (f" and {other.name}" if other else ""),
         "subtitle": _subtitle(run),
@@ -184,15 +190,8 @@ def _context(run: ReportRun, comparison: Comparison | None, content: Content, fi
         "style": Markup(_asset("style.css")),
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "sections": [(id, name) for id, name in sections.items() if id != "comparison" or comparison],
-        "frame": {
-            "width": plots.WIDTH,
-            "height": plots.HEIGHT,
-            "left": plots.LEFT,
-            "top": plots.TOP,
-            "right": plots.RIGHT,
-            "bottom": plots.BOTTOM,
-        },  # fmt: skip
+        "sections": [(id, name) for id, name in _SECTIONS.items() if id != "comparison" or comparison],
+        "frame": plots.FRAME,
         "cards": _cards(run, comparison),
         "header": header(run.evaluation),
         "verdict": _verdict(run, comparison),
@@ -234,7 +233,7 @@ def _cards(run: ReportRun, comparison: Comparison | None) -> list[tuple[str, str
         bound = one.intervals.mean_ap if one.intervals else None
         mean = one.evaluation.mean_ap
         name = f"mAP of {one.name}" if comparison else "mAP"
-        cards.append((name, "–" if mean is None else f"{mean:.3f}", _interval_words(bound, one)))
+        cards.append((name, DASH if mean is None else f"{mean:.3f}", _interval_words(bound, one)))
     cards.append(("images", f"{len(evaluation.image_ids):,}", f"{len(run.classes):,} classes"))
     objects = sum(one.objects for one in evaluation.per_class)
     found = sum(one.true_positives for one in evaluation.per_class)

@@ -21,8 +21,8 @@ Box = tuple[float, float, float, float]
 class Pick:
     """What one picture is to show. image: position among the images.
 
-    found: the detection or window, drawn solid; truth: the object, drawn dashed; either may be None. title and text: its
-    caption. The labels stand at the boxes.
+    found: the detection or window, drawn solid; truth: the object, drawn dashed; one of them may be None. title and
+    text: its caption. The labels stand at the boxes.
     """
 
     label: int
@@ -100,7 +100,8 @@ def _miss_text(miss: MissedObject, cut: float | None) -> str:
     if cause is None:
         if miss.best is None:
             return "no detection of its class overlaps it"
-        return f"nearest detection: IoU {miss.best.nearest.overlap if miss.best.nearest else 0:.2f}, score {miss.best.score:.2f}{limit}"
+        overlap = miss.best.nearest.overlap if miss.best.nearest else 0.0
+        return f"nearest detection: IoU {overlap:.2f}, score {miss.best.score:.2f}{limit}"
     if cause.window is None:
         return f"{cause.cause}: the image has none"
     score = "" if cause.score is None else f", score {cause.score:.2f}{limit}"

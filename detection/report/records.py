@@ -40,7 +40,7 @@ class ReportRun:
         ids = tuple(one.image_id for one in self.images)
         if ids != self.evaluation.image_ids:
             raise ValueError(
-                f"report of {self.name}: expected the {len(self.evaluation.image_ids)} evaluated images in their order, "
+                f"report of {self.name}: expected the {len(self.evaluation.image_ids)} evaluated images in order, "
                 f"got {len(ids)} images"
             )
 
