@@ -6,6 +6,7 @@ both are objects that neither count as missed nor make a detection false.
 
 from __future__ import annotations
 
+import math
 import re
 from array import array
 from collections.abc import Mapping, Sequence
@@ -48,7 +49,8 @@ class CocoTable:
     names: class names in the file's order. categories: their ids. image_names: file names; image_numbers: ids, as
     text; sizes: (N, 2) int64 (height, width), 0 where the file has none; lines: (N,) where an image's entry begins.
     Of annotations, by image: starts (N + 1,), boxes (A, 4) float64 x1, y1, x2, y2, labels (A,) int64 place in `names`,
-    difficult (A,) bool, index (A,) place in the file from 1, annotation_lines (A,); extras: index -> what else it says.
+    difficult (A,) bool, areas (A,) float64 px^2, NaN where the file has none, index (A,) place in the file from 1,
+    annotation_lines (A,); extras: index -> what else it says.
     """
 
     names: tuple[str, ...]
@@ -61,6 +63,7 @@ class CocoTable:
     boxes: np.ndarray
     labels: np.ndarray
     difficult: np.ndarray
+    areas: np.ndarray
     index: np.ndarray
     annotation_lines: np.ndarray
     extras: Mapping[int, Mapping[str, Any]]
@@ -93,6 +96,7 @@ class _Builder:
         self.image_ids: list[Any] = []
         self.category_ids: list[Any] = []
         self.boxes, self.index, self.lines, self.difficult = array("d"), array("q"), array("q"), bytearray()
+        self.areas = array("d")
         self.extras: dict[int, dict[str, Any]] = {}
 
     def table(self) -> CocoTable:
@@ -163,6 +167,8 @@ class _Builder:
         self.category_ids.append(_key(value.get("category_id")))
         self.index.append(item.index)
         self.lines.append(item.line)
+        area = value.get("area")
+        self.areas.append(area if type(area) in (int, float) and 0 <= area < _LARGEST else math.nan)
         self.difficult.append(any(value.get(flag) in (1, True) for flag in _FLAGS) or _marked(value))
         if extras := _extras(value):
             self.extras[item.index] = extras
@@ -204,6 +210,7 @@ class _Builder:
             boxes=np.array(self.boxes, dtype=np.float64).reshape(-1, 4)[kept],
             labels=labels[kept],
             difficult=np.frombuffer(bytes(self.difficult), dtype=bool)[kept],
+            areas=np.array(self.areas, dtype=np.float64)[kept],
             index=index[kept],
             annotation_lines=lines[kept],
             extras=self.extras,
@@ -276,6 +283,7 @@ class CocoReader:
         self.path = self.list_path = path
         self.table = read_table(path)
         self.classes = self.table.names
+        self.category_ids = self.table.categories
         self._place = {one: place for place, one in enumerate(image_ids_of(_distinct(self.table.image_names)))}
         self.source_ids = dict(zip(self._place, self.table.image_numbers, strict=True))
         self.image_folder = images or self._find_images(root)
@@ -305,16 +313,17 @@ class CocoReader:
         """The annotations of an id."""
         table, place = self.table, self._place[image_id]
         rows = slice(table.starts[place], table.starts[place + 1])
-        columns = (table.index, table.labels, table.boxes, table.difficult, table.annotation_lines)
+        columns = (table.index, table.labels, table.boxes, table.difficult, table.annotation_lines, table.areas)
         objects = []
-        for index, label, box, difficult, line in zip(*(one[rows].tolist() for one in columns), strict=True):
+        for index, label, box, difficult, line, area in zip(*(one[rows].tolist() for one in columns), strict=True):
             name = table.names[label]
             try:
                 corners = ordered_box(tuple(box), f"annotation {index} ({name})", self.path, line, problems)
             except DataError as error:
                 problems.skip_error(error)
                 continue
-            objects.append(LabelledObject(index, name, corners, difficult, line, table.extras.get(index, _NONE)))
+            own = None if math.isnan(area) else area
+            objects.append(LabelledObject(index, name, corners, difficult, line, own, table.extras.get(index, _NONE)))
         height, width = table.sizes[place].tolist()
         return ImageLabels(self.path, (height, width) if height and width else None, tuple(objects), ROUNDING)
 

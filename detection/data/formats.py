@@ -232,6 +232,7 @@ class _Part:
         self.format, self.path, self.list_path = reader.format, reader.path, reader.list_path
         self.image_folder = reader.image_folder
         self.classes, self.source_ids = reader.classes, reader.source_ids
+        self.category_ids = reader.category_ids
 
     def image_ids(self, problems: Problems) -> list[str]:
         return [one for one in self._reader.image_ids(problems) if self._has(one)]

@@ -31,6 +31,7 @@ class LabelledObject:
     box: Box
     difficult: bool
     line: int = 0
+    area: float | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -68,7 +69,8 @@ class LabelReader(Protocol):
     format: "voc", "folder", "coco" or "yolo". path: the file or folder to name in messages. list_path: the file that
     lists the images, or the folder they are listed from. image_folder: where they are looked for. classes: the names
     that the set itself declares, in its order; None where it declares none. source_ids: image id -> the id that
-    results files for this set use, where that is another (COCO's numbers).
+    results files for this set use, where that is another (COCO's numbers). category_ids: the
+    numbers that results files use for `classes`, None for their places.
     """
 
     format: str
@@ -77,6 +79,7 @@ class LabelReader(Protocol):
     image_folder: Path
     classes: tuple[str, ...] | None
     source_ids: Mapping[str, str]
+    category_ids: tuple[int, ...] | None
 
     def image_ids(self, problems: Problems) -> list[str]:
         """The ids of the split's images in order, each once."""

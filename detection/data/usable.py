@@ -19,10 +19,15 @@ _LOOKED_UP = 1000
 
 
 def labelled_images(
-    reader: LabelReader, problems: Problems, classes: Collection[str] | None, class_map: Mapping[str, str | None]
+    reader: LabelReader,
+    problems: Problems,
+    classes: Collection[str] | None,
+    class_map: Mapping[str, str | None],
+    need_images: bool = True,
 ) -> Iterator[LabelledImage]:
     """The usable images of a split in order, each file once, with their usable objects under the run's class names.
 
+    need_images: False takes the size from the labels where an image is not there, if they tell.
     classes: the names that are known; None: all. Faults are counted in `problems`.
     """
     naming = _Naming(classes, class_map)
@@ -30,7 +35,7 @@ def labelled_images(
     polygons = 0
     for image_id in reader.image_ids(problems):
         try:
-            image = _load_image(reader, image_id, naming, problems)
+            image = _load_image(reader, image_id, naming, problems, need_images)
         except DataError as error:
             problems.skip_error(error)
             continue
@@ -44,9 +49,15 @@ def labelled_images(
         problems.note(f"{reader.path}: {polygons} polygons are read as their boxes")
 
 
-def _load_image(reader: LabelReader, image_id: str, naming: _Naming, problems: Problems) -> LabelledImage:
+def _load_image(
+    reader: LabelReader, image_id: str, naming: _Naming, problems: Problems, need_images: bool
+) -> LabelledImage:
     path = reader.image_path(image_id)
     if path is None:
+        found = None if need_images or reader.format == "yolo" else reader.labels(image_id, None, problems)
+        if found is not None and found.size is not None and min(found.size) > 0:
+            usable = tuple(_usable_objects(found, found.size, naming, problems))
+            return LabelledImage(image_id, reader.image_folder / image_id, found.size, usable, found.path)
         raise DataError("missing image", reader.image_folder / image_id, "no file of that name")
     upright, stored = image_sizes(path)
     labels = reader.labels(image_id, upright, problems)

@@ -89,6 +89,7 @@ class VocReader:
 
     format = "voc"
     classes = None
+    category_ids = None
 
     def __init__(self, folder: VocFolder, split: str) -> None:
         self.folder, self.split = folder, split
@@ -262,7 +263,7 @@ def _read_object(element: _Element, index: int, path: Path, problems: Problems) 
     what = f"object {index} ({name})"
     box = _read_box(element, what, path, problems)
     difficult = _read_difficult(element, what, path, problems)
-    return LabelledObject(index, name, box, difficult, line, _extras(element))
+    return LabelledObject(index, name, box, difficult, line, extras=_extras(element))
 
 
 def _extras(element: _Element) -> dict[str, str]:

@@ -193,6 +193,7 @@ class YoloReader:
     def __init__(self, data: YoloSet, places: Sequence[Path] | None) -> None:
         self.data, self.path, self.image_folder = data, data.root, data.root
         self.classes = tuple(data.names[number] for number in sorted(data.names))
+        self.category_ids = tuple(sorted(data.names))
         self._places = [data.root] if places is None else list(places)
         self.list_path = self._places[0] if len(self._places) == 1 else data.file
         self._images: dict[str, Path] = {}
@@ -297,7 +298,7 @@ class YoloReader:
         box = _in_px(ordered_box(corners, f"{name}: {what!r}", path, line, problems), size)
         self.polygons += polygon
         extras = {"segmentation": (len(numbers) - 1) // 2} if polygon else {}
-        return LabelledObject(line, name, box, False, line, extras)
+        return LabelledObject(line, name, box, False, line, extras=extras)
 
 
 def _corners(numbers: Sequence[float]) -> Box:
