@@ -5,7 +5,7 @@ precision-recall curves, kinds of errors, pictures of what was found, taken for 
 times, the mining log, settings.
 
 --compare RUN2 sets a second run on the same test images beside it, with the difference of the two, its bootstrap
-interval, and whether that shows an improvement; the file is then RUN/report-RUN2.html.
+interval, and whether RUN2 is any better; the file is then RUN/report-RUN2.html.
 """
 
 from __future__ import annotations

@@ -96,11 +96,11 @@ def comparison_table(run: ReportRun, comparison: Comparison) -> Table:
     """A row a class: AP of both runs, the difference, its interval, and what it says."""
     other, change = comparison.other, comparison.difference
     columns = [Column("class"), Column(f"AP, {run.name}", "share", bar=True)]
-    columns += [Column(f"AP, {other.name}", "share", bar=True), Column("difference", "signed", "first minus second")]
+    columns += [Column(f"AP, {other.name}", "share", bar=True), Column("difference", "signed", "second minus first")]
     if change is not None:
         columns += [
             Column("interval", "signed", f"{100 * change.settings.confidence:g} % bootstrap interval over images"),
-            Column("verdict", hint="of the first; undecided where the interval holds 0"),
+            Column("verdict", hint="of the second; undecided where the interval holds 0"),
         ]
     columns.append(Column("objects", "integer"))
     rows = []
@@ -118,13 +118,13 @@ def comparison_table(run: ReportRun, comparison: Comparison) -> Table:
 def _compared(
     name: str, first: float | None, second: float | None, bound: Interval | None, objects: int, intervals: bool
 ) -> tuple[Any, ...]:
-    difference = None if first is None or second is None else first - second
+    difference = None if first is None or second is None else second - first
     judged = (interval(bound), verdict(bound)) if intervals else ()
     return (name, first, second, difference, *judged, objects)
 
 
 def verdict(bound: Interval | None) -> str | None:
-    """What the interval of a difference says of the first run."""
+    """What the interval of a difference says of the second run."""
     if bound is None:
         return None
     return "better" if bound.low > 0 else "worse" if bound.high < 0 else "undecided"

@@ -258,7 +258,7 @@ def _verdict(run: ReportRun, comparison: Comparison | None) -> str:
     )
     if change.verdict == "undecided":
         return f"These images do not show which of the two is better: {measured}."
-    return f"{run.name} is {change.verdict} than {comparison.other.name}: {measured}."
+    return f"{comparison.other.name} is {change.verdict} than {run.name}: {measured}."
 
 
 def _score_words(run: ReportRun) -> str:

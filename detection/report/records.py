@@ -52,7 +52,7 @@ class ReportRun:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A second run on the same images and classes. difference: of the first run's figures minus the second's."""
+    """A second run on the same images and classes. difference: of its figures minus the first run's."""
 
     other: ReportRun
     difference: Difference | None

@@ -205,7 +205,7 @@ class Experiment(ExperimentInputs):
     def compare(self, other: Experiment, path: Path | None = None) -> Path:
         """A report of this run beside `other` on the same images: ``RUN/report-OTHER.html``, or at `path`.
 
-        `other` is evaluated as this run's settings say. Differences are this run's figures minus the other's.
+        `other` is evaluated as this run's settings say. Differences are the other's figures minus this run's.
         Returns the page's path. Raises ValueError where images, objects or classes of the two are not the same, or
         something else stands in the page's place.
         """
@@ -215,7 +215,7 @@ class Experiment(ExperimentInputs):
         shared = {name: getattr(self.settings, name) for name in ("evaluation", "intervals", "diagnosis")}
         other.settings = dataclasses.replace(other.settings, **shared)
         evaluations = self.evaluation(), other.evaluation()
-        change = difference(evaluations[1], evaluations[0], self.settings.intervals)
+        change = difference(*evaluations, self.settings.intervals)
         first, second = self._report_run(names[0], evaluations[0]), other._report_run(names[1], evaluations[1])
         write_report(target, first, Comparison(second, change), self.settings.report)
         return target

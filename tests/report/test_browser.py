@@ -31,7 +31,7 @@ def pages(make_run, tmp_path_factory):
     for kind, (classes, options) in KINDS.items():
         made[kind] = write_report(folder / f"{kind}.html", make_run(classes, **options))[0]
     first, second = (make_run(["cat", "cow", "dog"], seed=i, name=f"run{i}") for i in range(2))
-    change = difference(second.evaluation, first.evaluation, IntervalSettings(40))
+    change = difference(first.evaluation, second.evaluation, IntervalSettings(40))
     made["two"] = write_report(folder / "two.html", first, Comparison(second, change))[0]
     return made
 
