@@ -15,7 +15,7 @@ WIDTH, HEIGHT = 320, 230
 LEFT, TOP, RIGHT, BOTTOM = 46, 10, 308, 190
 FRAME = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "top": TOP, "right": RIGHT, "bottom": BOTTOM}
 # px of the same chart as a picture.
-_PICTURE_SIZE = (420, 560)
+_PICTURE_SIZE = (330, 440)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def run_names(first: Path, second: Path) -> tuple[str, str]:
     """What two runs are called: their folders' names, or more of their paths where these are the same."""
     one, two = first.resolve(), second.resolve()
     for count in range(1, max(len(one.parts), len(two.parts)) + 1):
-        names = "/".join(one.parts[-count:]), "/".join(two.parts[-count:])
+        names = tuple(Path(*path.parts[-count:]).as_posix() for path in (one, two))
         if names[0] != names[1]:
             return names
     return f"{one.name}, first", f"{two.name}, second"

@@ -65,7 +65,7 @@ def line_chart(
         chart.line(line, index)
     if legend is not None:
         chart.legend([line.name for line in lines], legend)
-    return np.asarray(canvas.resize((size[1], size[0]), Image.Resampling.LANCZOS))
+    return np.asarray(canvas.reduce(_OVERSAMPLING))
 
 
 class _Chart:

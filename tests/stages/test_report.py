@@ -11,7 +11,7 @@ from detection.stages.report import read_mining_log, run_names
         ("/a/one", "/a/two", ("one", "two")),
         ("/a/x/run", "/a/y/run", ("x/run", "y/run")),
         ("/a/run", "/a/run", ("run, first", "run, second")),
-        ("/run", "/a/run", ("//run", "a/run")),
+        ("/run", "/a/run", ("/run", "a/run")),
     ],
 )
 def test_runs_are_told_apart_by_name(first, second, names):
