@@ -22,7 +22,9 @@ from detection.storage.run import RunFolder
 
 def add_options(parser: ArgumentParser) -> None:
     """The tool's own options."""
-    parser.add_argument("--compare", type=str | None, default=None, help="Folder of a second run on the same images.")
+    parser.add_argument(
+        "--compare", type=str | None, default=None, help="Folder of a second run on the same test images."
+    )
     parser.add_argument(
         "--out", type=str | None, default=None, help="HTML file to write; the tables go to a folder of its name."
     )
@@ -41,7 +43,7 @@ def body(experiment: Experiment, options: Namespace) -> None:
     out = None if options.out is None else Path(options.out)
     second = None if options.compare is None else open_second(options.compare, experiment)
     path = experiment.report(out) if second is None else experiment.compare(second, out)
-    print(f"report: {path}; tables and curves: {path.with_suffix('')}")
+    print(f"page: {path}\ntables and curves: {path.with_suffix('')}")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -233,7 +233,8 @@ class Experiment(ExperimentInputs):
         self.detect()
         self.draw()
         result = self.evaluate()
-        self.report(evaluation=result)
+        page = self.report(evaluation=result)
+        self.work.console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
         return result
 
     # Helpers of the stages.

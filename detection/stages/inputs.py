@@ -227,8 +227,14 @@ class ExperimentInputs:
         """Key of the report of those detections: of all that the run's record holds but the report itself."""
         record = self.run.read()
         stages = {name: facts for name, facts in record["stages"].items() if name != "report"}
-        shown = {**record, "stages": stages}
+        shown = {**record, "stages": stages, "detector": self._detector_files()}
         return report_key(self.evaluation_key, self.misses_key, (self.settings.diagnosis, self.settings.report), shown)
+
+    def _detector_files(self) -> Mapping[str, str]:
+        try:
+            return read_description(self.run.detector)["files"]
+        except FileNotFoundError:
+            return {}
 
     def trained(self) -> Mapping[str, str]:
         """Keys of the parts of the detector in the run folder; none where it is absent."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
+
+from detection.detector import Detector
 from detection.evaluation import Diagnosis, Evaluation, Intervals
 from detection.report import ReportRun
 from detection.stages.inputs import ExperimentInputs
@@ -29,8 +32,25 @@ def gather(
         versions=record["versions"],
         stages={stage: facts for stage, facts in record["stages"].items() if stage != STAGE},
         mining=read_mining_log(inputs.run.detector / "mining.csv"),
+        probabilities=probabilities(Detector.load(inputs.run.detector), evaluation),
         notes=tuple(problems),
     )
+
+
+def probabilities(detector: Detector, evaluation: Evaluation) -> tuple[np.ndarray | None, ...] | None:
+    """The probability of each detection, by class in the order of its ``Matches``.
+
+    None for a class without calibration; None for all where the detector has none.
+    """
+    calibration = getattr(detector, "calibration", None)
+    if calibration is None:
+        return None
+    found = []
+    for label, one in enumerate(evaluation.per_class):
+        labels = np.full(one.detections, label)
+        values = calibration.probabilities(one.matches.scores, labels) if calibration.trained[label] else None
+        found.append(values)
+    return tuple(found) if any(one is not None for one in found) else None
 
 
 def read_mining_log(path: Path) -> tuple[tuple[str, ...], ...]:

@@ -7,10 +7,11 @@ import pytest
 from detection.config import build_parser
 
 TOOLS = (
-    "demo", "detect", "download_voc", "evaluate", "extract_features", "features", "proposals", "run_pipeline",
-    "train_bbox", "train_svm",
+    "demo", "detect", "download_voc", "evaluate", "extract_features", "features", "proposals", "report",
+    "run_pipeline", "train_bbox", "train_svm",
 )  # fmt: skip
 OWN = {
+    "report": ("--compare", "--out"),
     "extract_features": ("--dry-run", "--export", "--of", "--boxes"),
     "download_voc": ("--root", "--address", "--keep", "--download.retries"),
 }
