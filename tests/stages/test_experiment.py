@@ -119,7 +119,10 @@ class TestSecondRun:
         experiment.run_all()
         assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
         assert [line for line in printed(experiment).splitlines() if "done before" in line] == [
-            f"{stage}: done before" for stage in STAGES
+            # Misses are explained for the report alone.
+            f"{stage}: done before"
+            for stage in STAGES
+            if stage != "misses"
         ]
 
     @pytest.mark.parametrize(
