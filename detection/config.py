@@ -6,7 +6,6 @@ the later wins. Without ``--config`` a run folder's own settings are used where 
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
 from detection.data import DatasetSettings, Problems
@@ -26,10 +25,24 @@ from detection.features import FeatureSettings
 from detection.learning import PostprocessSettings, RegressionSettings, SVMSettings
 from detection.proposals import ProposalSettings
 from detection.report import ReportSettings
+from detection.stages.command import HelpFormatter, exit_status
 from detection.stages.experiment import Experiment, StageSettings
 from detection.stages.work import Work, default_workers, worker_processes
 from detection.storage import write_text
 from detection.storage.run import RunFolder
+
+__all__ = [
+    "HelpFormatter",
+    "Settings",
+    "SettingsError",
+    "build_parser",
+    "exit_status",
+    "open_experiment",
+    "parse",
+    "report_problems",
+    "resolved",
+    "run_tool",
+]
 
 # Files named in full at the end of a run; all of them are in RUN/problems.txt.
 _LISTED_PROBLEMS = 20
@@ -88,10 +101,6 @@ _OF_THE_CALL = ("run", "workers", "device", "strict")
 
 class SettingsError(ValueError):
     """Settings that cannot be used; the text names the file or option and the key."""
-
-
-class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Help that leaves the lines of a description as they are."""
 
 
 def build_parser(description: str, add_options: Callable[[ArgumentParser], None] | None = None) -> ArgumentParser:
@@ -221,24 +230,6 @@ def report_problems(experiment: Experiment) -> None:
         f"  all of them: {path}",
     ]
     experiment.work.console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
-
-
-def exit_status(body: Callable[[], object], refused: tuple[type[Exception], ...] = (ValueError, OSError)) -> int:
-    """The exit status of a tool that does `body`: what that returns if it is an int, else 0.
-
-    2: settings or data that cannot be used, which `refused` tells; the message is printed without a traceback.
-    130: interrupted.
-    """
-    console = Console(stderr=True)
-    try:
-        status = body()
-        return status if isinstance(status, int) else 0
-    except KeyboardInterrupt:
-        console.print("interrupted: the same command goes on from here")
-        return 130
-    except refused as error:
-        console.print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
-        return 2
 
 
 def run_tool(

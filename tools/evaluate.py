@@ -88,14 +88,22 @@ def files_parser() -> ArgumentParser:
     return parser
 
 
+def refuse(given: str) -> None:
+    """Raise ValueError for one half of what is needed without a run."""
+    raise ValueError(f"{given}: expected --detections and --annotations, or one of them and --run, got it alone")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     names = {one.split("=")[0] for one in arguments}
-    if {"--detections", "--annotations"} <= names and not {"--run", "--config"} & names:
+    given, in_run = {"--detections", "--annotations"} & names, {"--run", "--config"} & names
+    if len(given) == 2 and not in_run:
         parser = files_parser()
         options = parser.instantiate(parser.parse_args(arguments))
         return exit_status(lambda: of_files(options))
+    if given and not in_run:
+        return exit_status(lambda: refuse(given.pop()))
     return run_tool(__doc__, of_run, arguments, add_options)
 
 

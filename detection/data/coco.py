@@ -323,7 +323,7 @@ class CocoReader:
                 problems.skip_error(error)
                 continue
             own = None if math.isnan(area) else area
-            objects.append(LabelledObject(index, name, corners, difficult, line, own, table.extras.get(index, _NONE)))
+            objects.append(LabelledObject(index, name, corners, difficult, line, table.extras.get(index, _NONE), own))
         height, width = table.sizes[place].tolist()
         return ImageLabels(self.path, (height, width) if height and width else None, tuple(objects), ROUNDING)
 

@@ -24,6 +24,7 @@ class LabelledObject:
 
     index: its place in the file from 1. name: its class. box: half-open x1, y1, x2, y2 in px, not clipped. line: its
     line in the file, 0 where that is not known. extras: what else the file says of it (pose, truncated, ...).
+    area: px^2 of its mask, None where the file gives none.
     """
 
     index: int
@@ -31,8 +32,8 @@ class LabelledObject:
     box: Box
     difficult: bool
     line: int = 0
-    area: float | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
+    area: float | None = None
 
 
 @dataclass(frozen=True)

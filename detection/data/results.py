@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -61,7 +62,8 @@ def find_results(path: Path | str, split: str | None = None) -> ResultFiles:
         raise ValueError(f"{path}: expected detections, found nothing there")
     folder = path / "detections" if path.is_dir() and (path / "detections").is_dir() else path
     texts = sorted(folder.rglob("*.txt")) if folder.is_dir() else [path] if path.suffix.lower() == ".txt" else []
-    devkit = {found["rest"]: one for one in texts if (found := _DEVKIT_NAME.fullmatch(one.name))}
+    # Odd characters of a name are percent-encoded by `comp4_path`.
+    devkit = {unquote(found["rest"]): one for one in texts if (found := _DEVKIT_NAME.fullmatch(one.name))}
     jsons = sorted(folder.glob("*.json")) if folder.is_dir() else [path] if path.suffix.lower() == ".json" else []
     if len(jsons) > 1 and split is not None:
         jsons = [one for one in jsons if one.stem == split] or jsons

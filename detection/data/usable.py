@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -86,17 +85,18 @@ def _usable_objects(
     empty = ~((boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3]))
     outside = np.abs(exact - clip(exact, size)).max(axis=1, initial=0) > labels.rounding
     outside &= (boxes != exact.astype(np.float32)).any(axis=1)
+    clipped, empty, outside = boxes.tolist(), empty.tolist(), outside.tolist()
     for row, item in enumerate(labels.objects):
         name = naming.known(item, labels.path, problems)
         if name is None:
             continue
-        what = f"object {item.index} ({item.name}): half-open box {item.box}, image (height, width) = {size}"
-        if empty[row]:
-            problems.skip("box wholly outside the image", labels.path, what, item.line)
-            continue
-        if outside[row]:
+        if empty[row] or outside[row]:
+            what = f"object {item.index} ({item.name}): half-open box {item.box}, image (height, width) = {size}"
+            if empty[row]:
+                problems.skip("box wholly outside the image", labels.path, what, item.line)
+                continue
             problems.mend("box reaching outside the image", labels.path, what, item.line)
-        yield replace(item, name=name, box=tuple(boxes[row].tolist()))
+        yield LabelledObject(item.index, name, tuple(clipped[row]), item.difficult, item.line, item.extras, item.area)
 
 
 class _Naming:

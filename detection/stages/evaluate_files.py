@@ -20,7 +20,8 @@ class Truth:
     """What detections are compared with.
 
     classes: in the order of the labels. numbers: class number -> name in COCO results, and in YOLO's; None: not known.
-    split: name of the split, None where the set has none. source_ids: image id -> number in COCO results.
+    split: name of the split, None where the set has none. source_ids: image id -> number in COCO results. told: the
+    numbers are a user's word, and hold for results in a run too.
     """
 
     images: Sequence[AnnotatedImage]
@@ -29,6 +30,7 @@ class Truth:
     yolo_numbers: Mapping[int, str] | None
     split: str | None
     source_ids: Mapping[str, str]
+    told: bool = False
 
 
 def run_classes(path: Path | str) -> tuple[str, ...] | None:
@@ -42,18 +44,25 @@ def run_classes(path: Path | str) -> tuple[str, ...] | None:
 
 
 def read_truth(
-    annotations: str, split: str | None, detections: str, classes_file: str | None, problems: Problems
+    annotations: str,
+    split: str | None,
+    detections: str,
+    classes_file: str | None,
+    problems: Problems,
+    usual: tuple[str, ...] | None = None,
 ) -> Truth:
     """The annotations at a path, and what class numbers in results mean.
 
     split: may be None in a set with one split or none. Classes are those of `classes_file`, else of the run that
-    the detections are of, else those that the annotations have, with those of the devkit's results behind.
+    the detections are of, else the `usual` ones, else those that the annotations have, with those of the devkit's
+    results behind.
     Images need not be there where the annotations tell their sizes (VOC, COCO).
     """
-    given = read_class_names(classes_file) if classes_file is not None else run_classes(detections)
+    told = classes_file is not None
+    given = read_class_names(classes_file) if told else run_classes(detections) or usual
     dataset = read_dataset(annotations, _split(annotations, split), "auto", given, problems, need_images=False)
     if given is not None:
-        return Truth(dataset.images, given, *_by_place(given), split or dataset.split, dataset.source_ids)
+        return Truth(dataset.images, given, *_by_place(given), split or dataset.split, dataset.source_ids, told)
     named = find_results(detections, split).classes(split or dataset.split) or ()
     classes = (*dataset.classes, *(name for name in named if name not in dataset.classes))
     return Truth(dataset.images, classes, *_numbers(dataset), split or dataset.split, dataset.source_ids)
@@ -78,12 +87,12 @@ def _numbers(dataset: Dataset) -> tuple[Mapping[int, str] | None, Mapping[int, s
 
 
 def evaluate_files(path: Path | str, truth: Truth, settings: EvaluationSettings, problems: Problems) -> Evaluation:
-    """The evaluation of the results at a path; those of another run have that run's class numbers.
+    """The evaluation of the results at a path; those in a run folder have that run's class numbers, unless told.
 
     Raises ValueError as `find_results`, `read_results` and `evaluate`.
     """
     found = find_results(path, truth.split)
-    own = run_classes(path)
+    own = None if truth.told else run_classes(path)
     coco, yolo = (truth.coco_numbers, truth.yolo_numbers) if own is None else _by_place(own)
     numbers = yolo if found.format == "yolo" else coco
     detections = read_results(found, truth.images, truth.classes, numbers, truth.split, problems, truth.source_ids)

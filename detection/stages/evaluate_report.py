@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -65,12 +66,16 @@ def evaluate_run(
     )
     if replaced:
         return print_and_write(subject, given["detections"] or str(run.path), report)
-    if settings != experiment.settings.evaluation:
-        experiment.detections()  # refuses those of other settings
-        return print_and_write(subject, str(experiment.detections_file), report)
-    result = experiment.evaluate()
-    bounds = intervals(result, subject.intervals)
-    found = experiment.diagnose(result) if report.diagnose else None
+    keep = settings == experiment.settings.evaluation
+    if keep:
+        result = experiment.evaluate()
+        bounds = intervals(result, subject.intervals)
+    else:
+        experiment.settings = dataclasses.replace(experiment.settings, evaluation=settings)
+        result = experiment.evaluation()
+        bounds = intervals(result, subject.intervals)
+        console.print(table(result, bounds))
+    found = experiment.diagnose(result, keep) if report.diagnose else None
     _finish(subject, result, bounds, found, report)
     return result
 
@@ -83,7 +88,7 @@ def _truth(experiment: Experiment, given: Mapping[str, str | None]) -> Truth:
         return Truth(images, classes, dict(enumerate(classes, start=1)), dict(enumerate(classes)), split, {})
     root = given["annotations"] or experiment.settings.dataset.root
     detections = given["detections"] or str(experiment.run.path)
-    return read_truth(root, given["split"], detections, given["classes"], experiment.work.problems)
+    return read_truth(root, given["split"], detections, given["classes"], experiment.work.problems, experiment.classes)
 
 
 def print_and_write(subject: Subject, detections: str, report: Report) -> Evaluation:

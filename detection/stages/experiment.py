@@ -157,11 +157,11 @@ class Experiment(ExperimentInputs):
             self._finish("evaluation", key, started, {"metric": result.settings.metric, "mAP": result.mean_ap})
         return result
 
-    def diagnose(self, evaluation: Evaluation | None = None) -> Diagnosis:
+    def diagnose(self, evaluation: Evaluation | None = None, keep: bool = True) -> Diagnosis:
         """Where the detections on file fail: ``RUN/evaluation/SPLIT.diagnosis.json``; nothing is printed of it.
 
         evaluation: what `evaluation` gave, where it is at hand. Images with missed objects are scored again, once for
-        the same detections: the causes are kept in ``RUN/evaluation/SPLIT.misses.json``.
+        the same detections: the causes are kept in ``RUN/evaluation/SPLIT.misses.json``. keep: False writes nothing.
         """
         result, key, started = evaluation or self.evaluation(), self.misses_key, time.monotonic()
         path = self.run.evaluation / f"{self.split}.misses.json"
@@ -169,10 +169,12 @@ class Experiment(ExperimentInputs):
         if causes is None:
             images, folder = self.test_images, self.run.detector
             causes = explain_images(self.source, result, images, self.detections(), folder, key, self.work)
-            write_causes(path, key, causes)
-            self._finish("misses", key, started, {"objects": len(causes)})
+            if keep:
+                write_causes(path, key, causes)
+                self._finish("misses", key, started, {"objects": len(causes)})
         found = diagnose(result, self.test_images, self.settings.diagnosis, causes)
-        write_json(self.run.evaluation / f"{self.split}.diagnosis.json", found.to_json())
+        if keep:
+            write_json(self.run.evaluation / f"{self.split}.diagnosis.json", found.to_json())
         return found
 
     def draw(self) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -220,7 +220,9 @@ class ExperimentInputs:
     def misses_key(self) -> str:
         """Key of why objects were missed by those detections."""
         truth = annotations_key(self.test_images, self.source.image_keys)
-        return misses_key(self.detections_key, truth, self.classes, self.settings.evaluation)
+        # What is missed does not depend on how the curve is summed up.
+        settings = replace(self.settings.evaluation, metric=EvaluationSettings.metric)
+        return misses_key(self.detections_key, truth, self.classes, settings)
 
     @property
     def report_key(self) -> str:

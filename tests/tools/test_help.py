@@ -13,6 +13,20 @@ TOOLS = (
 OWN = {
     "report": ("--compare", "--out"),
     "extract_features": ("--dry-run", "--export", "--of", "--boxes"),
+    "evaluate": (
+        "--detections",
+        "--annotations",
+        "--split",
+        "--metric",
+        "--iou",
+        "--json",
+        "--classes",
+        "--compare",
+        "--diagnose",
+        "--intervals.resamples",
+        "--intervals.seed",
+        "--diagnosis.similar",
+    ),
     "download_voc": ("--root", "--address", "--keep", "--download.retries"),
 }
 
