@@ -18,8 +18,8 @@ _TENTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 RECALL, PRECISION = Axis("recall", 0, 1, _TENTHS), Axis("precision", 0, 1, _TENTHS)
 # A curve with more found objects than this is drawn with the best precision in each step of recall.
 _MOST_POINTS, _STEP = 150, 0.01
-# Shares of all scores that the score axis leaves out at either end.
-_TAILS = (0.001, 0.999)
+# Share of all scores that the score axis leaves out at its low end, where far away ones say nothing.
+_TAIL = 0.001
 
 
 def curve_points(one: ClassEvaluation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -89,7 +89,7 @@ def _pooled(run: ReportRun, probable: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _edges(values: np.ndarray, bins: int) -> np.ndarray:
-    low, high = np.quantile(values, _TAILS)
+    low, high = float(np.quantile(values, _TAIL)), float(values.max())
     if not low < high:
         low, high = low - 0.5, high + 0.5
     return np.linspace(low, high, bins + 1)
@@ -115,7 +115,7 @@ def score_table(run: ReportRun, settings: ReportSettings) -> Table | None:
         enough = good + bad >= settings.least_in_bin
         rows.append((low, high, good, bad, good / (good + bad) if enough else None))
     caption = (
-        "Detections of all classes by score; the first and last interval hold those beyond too. The share of "
+        "Detections of all classes by score; the first interval holds those below it too. The share of "
         f"right ones is given from {settings.least_in_bin} detections on."
     )
     return Table("scores", caption, columns, tuple(rows))
