@@ -25,6 +25,7 @@ from detection.evaluation import DiagnosisSettings, EvaluationSettings, Interval
 from detection.features import FeatureSettings
 from detection.learning import FinetuneSettings, PostprocessSettings, RegressionSettings, SVMSettings
 from detection.proposals import ProposalSettings
+from detection.report import ReportSettings
 from detection.stages.command import HelpFormatter, exit_status
 from detection.stages.experiment import Experiment, StageSettings
 from detection.stages.work import Work, default_workers, worker_processes
@@ -66,6 +67,7 @@ class Settings:
         evaluation: Evaluation.
         intervals: Intervals of the figures.
         diagnosis: Kinds of errors.
+        report: What the HTML report shows.
         limit: Use the first so many images of each split; null: all.
         workers: Processes over images; they do not change any result. 0: one a processor, at most 4.
         threads: Threads a process for convolutions and matrix products. They change the last bits of results.
@@ -85,6 +87,7 @@ class Settings:
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     intervals: IntervalSettings = field(default_factory=IntervalSettings)
     diagnosis: DiagnosisSettings = field(default_factory=DiagnosisSettings)
+    report: ReportSettings = field(default_factory=ReportSettings)
     limit: int | None = None
     workers: int = 0
     threads: int = 1

@@ -14,6 +14,7 @@ from detection.evaluation import DiagnosisSettings, EvaluationSettings, Interval
 from detection.features import FeatureSettings
 from detection.learning import FinetuneSettings, PostprocessSettings, RegressionSettings, SVMSettings
 from detection.proposals import ProposalSettings
+from detection.report import ReportSettings
 from detection.stages.finetune import initial_key
 from detection.stages.keys import (
     annotations_key,
@@ -22,6 +23,7 @@ from detection.stages.keys import (
     image_key,
     images_key,
     misses_key,
+    report_key,
     training_key,
 )
 from detection.stages.source import ImageSource, shared_extractor
@@ -51,6 +53,7 @@ class StageSettings:
     evaluation: EvaluationSettings
     intervals: IntervalSettings
     diagnosis: DiagnosisSettings
+    report: ReportSettings
 
 
 class ExperimentInputs:
@@ -270,6 +273,20 @@ class ExperimentInputs:
         # What is missed does not depend on how the curve is summed up.
         settings = replace(self.settings.evaluation, metric=EvaluationSettings.metric)
         return misses_key(self.detections_key, truth, self.classes, settings)
+
+    @property
+    def report_key(self) -> str:
+        """Key of the report of those detections: of all that the run's record holds but the report itself."""
+        record = self.run.read()
+        stages = {name: facts for name, facts in record["stages"].items() if name != "report"}
+        shown = {**record, "stages": stages, "detector": self._detector_files()}
+        return report_key(self.evaluation_key, self.misses_key, (self.settings.diagnosis, self.settings.report), shown)
+
+    def _detector_files(self) -> Mapping[str, str]:
+        try:
+            return read_description(self.run.detector)["files"]
+        except FileNotFoundError:
+            return {}
 
     def trained(self) -> Mapping[str, Any]:
         """Keys of the parts of the detector in the run folder, and changes of its classes; none where it is absent."""

@@ -8,10 +8,11 @@ from detection.config import build_parser
 
 TOOLS = (
     "calibrate", "demo", "detect", "download_voc", "evaluate", "extract_features", "features", "finetune",
-    "proposals", "run_pipeline", "train_bbox", "train_svm", "tune",
+    "proposals", "report", "run_pipeline", "train_bbox", "train_svm", "tune",
 )  # fmt: skip
 OWN = {
     "calibrate": ("--folds", "--bins", "--min_margin"),
+    "report": ("--compare", "--out"),
     "train_svm": ("--add", "--photos", "--photos_year", "--photos_split", "--drop", "--rename"),
     "tune": ("--C", "--positive_weight", "--folds"),
     "extract_features": ("--dry-run", "--export", "--of", "--boxes"),
