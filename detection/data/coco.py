@@ -90,7 +90,7 @@ def _read_table(_: Path, path: Path, *state: int) -> CocoTable:
 class _Builder:
     def __init__(self, path: Path) -> None:
         self.path, self.problems = path, Problems()
-        self.seen: set[str] = set()
+        self.known_names: set[str] = set()
         self.names: dict[Any, str] = {}
         self.images: dict[Any, tuple[str, int, int, int]] = {}
         self.image_ids: list[Any] = []
@@ -102,7 +102,6 @@ class _Builder:
     def table(self) -> CocoTable:
         makers = {"images": self._image, "annotations": self._annotation, "categories": self._category}
         for item in read_items(self.path, _LISTS):
-            self.seen.add(item.key)
             try:
                 makers[item.key](item)
             except DataError as error:
@@ -134,9 +133,10 @@ class _Builder:
         name = checked_name(value["name"], what, self.path, item.line, self.problems)
         if value["id"] in self.names:
             raise self._error("id given again", item, f"{what}: it is {self.names[value['id']]!r} already")
-        if name in self.names.values():
+        if name in self.known_names:
             self.problems.mend("class listed again", self.path, f"{what}: {name!r}: taken as one class", item.line)
         self.names[value["id"]] = name
+        self.known_names.add(name)
 
     def _image(self, item: Item) -> None:
         value, what = self._fields(item)
@@ -187,7 +187,9 @@ class _Builder:
     def _columns(self) -> CocoTable:
         place_of = {number: place for place, number in enumerate(self.images)}
         names = tuple(dict.fromkeys(self.names.values()))
-        label_of = {number: names.index(name) for number, name in self.names.items()}
+        place_of_name = {name: place for place, name in enumerate(names)}
+        label_of = {number: place_of_name[name] for number, name in self.names.items()}
+        number_of = {name: number for number, name in reversed(self.names.items())}
         owner = np.array([place_of.get(one, -1) for one in self.image_ids], dtype=np.int64)
         labels = np.array([label_of.get(one, -1) for one in self.category_ids], dtype=np.int64)
         index, lines = np.array(self.index, dtype=np.int64), np.array(self.lines, dtype=np.int64)
@@ -201,7 +203,7 @@ class _Builder:
         files = list(self.images.values())
         return CocoTable(
             names=names,
-            categories=tuple({name: number for number, name in reversed(self.names.items())}[one] for one in names),
+            categories=tuple(number_of[one] for one in names),
             image_names=tuple(one[0] for one in files),
             image_numbers=tuple(map(str, self.images)),
             sizes=np.array([one[1:3] for one in files], dtype=np.int64),
@@ -290,14 +292,15 @@ class CocoReader:
         self._finder = ImageFinder(self.image_folder)
 
     def _find_images(self, root: Path) -> Path:
-        """The folder near the file that has most of the first images; the file's own where none has any."""
+        """The folder near the file that has most of some images; the file's own where none has any."""
         own, split = self.path.parent, file_split(self.path)
         parents = [own, own.parent] if own != root and _is_below(own, root) else [own]
         parts = ["", "images", "JPEGImages", split, f"images/{split}", f"{split}/images", "data"]
         if match := re.search(r"(\w+?(?:19|20)\d\d)$", self.path.stem):
             parts += [match[1].removeprefix("instances_"), f"images/{match[1].removeprefix('instances_')}"]
         finders = [ImageFinder(parent / part) for parent in parents for part in parts]
-        names = self.table.image_names[:_PROBED]
+        names = self.table.image_names
+        names = [*names[:: max(1, len(names) // _PROBED)], names[-1]]
         return max(finders, key=lambda finder: sum(finder.find(name) is not None for name in names)).folder
 
     def image_ids(self, problems: Problems) -> list[str]:

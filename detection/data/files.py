@@ -73,7 +73,7 @@ class ImageFinder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._listings: dict[Path, list[Path]] = {}
+        self._listings: dict[Path, dict[str, list[Path]]] = {}
 
     def find(self, name: str) -> Path | None:
         """The image of a name; None where there is none.
@@ -88,19 +88,22 @@ class ImageFinder:
 
     def _look_for(self, base: Path) -> Path | None:
         if base.parent not in self._listings:
-            self._listings[base.parent] = _content(base.parent)
-        named = {base.stem, base.name} if is_image_name(base) else {base.name}
-        found = [
-            path for path in self._listings[base.parent] if path.stem in named and is_image_name(path) and is_file(path)
-        ]
+            self._listings[base.parent] = _images_by_stem(base.parent)
+        listing = self._listings[base.parent]
+        stems = {base.stem, base.name} if is_image_name(base) else {base.name}
+        found = [path for stem in stems for path in listing.get(stem, ()) if is_file(path)]
         return min(found, key=lambda path: (IMAGE_EXTENSIONS.index(path.suffix.lower()), path.name), default=None)
 
 
-def _content(folder: Path) -> list[Path]:
+def _images_by_stem(folder: Path) -> dict[str, list[Path]]:
     try:
-        return sorted(folder.iterdir())
+        content = sorted(folder.iterdir())
     except (OSError, ValueError):  # not there, no folder, or no name that a folder can have
-        return []
+        content = []
+    found: dict[str, list[Path]] = {}
+    for path in filter(is_image_name, content):
+        found.setdefault(path.stem, []).append(path)
+    return found
 
 
 def images_below(folder: Path) -> list[str]:

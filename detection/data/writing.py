@@ -28,6 +28,9 @@ _TAG = re.compile(r"[A-Za-z_][\w.-]*")
 # Elements of a VOC object that are written from the record itself.
 _OWN_TAGS = frozenset(["name", "difficult", "bndbox", "segmentation", "part"])
 
+# Values of an object's properties that are no loss: what tools write where nobody has said anything.
+_SAY_NOTHING = ("0", "", "Unspecified")
+
 Splits = Mapping[str, Sequence[LabelledImage]]
 
 
@@ -168,13 +171,13 @@ def _write_yolo(folder: Path, name: str, splits: Splits, classes: Sequence[str],
     lines = [f"{key}: images/{key}\n" for key in keys.values()]
     listed = "".join(f"  {place}: {json.dumps(one, ensure_ascii=False)}\n" for place, one in enumerate(classes))
     write_text(folder / "data.yaml", f"path: .\n{''.join(lines)}nc: {len(classes)}\nnames:\n{listed}")
-    return lost
+    return +lost
 
 
 def _yolo_lines(image: LabelledImage, number: Mapping[str, int], lost: Counter[str]) -> Iterator[str]:
     for item in image.objects:
-        for name in _scalars(item, lost):
-            lost[name] += 1
+        for name, value in _scalars(item, lost).items():
+            lost[name] += str(value) not in _SAY_NOTHING
         lost["difficult"] += item.difficult
         box, size = to_upright(image.path, image.size, item.box)
         yield yolo_line(number[item.name], box, size)

@@ -190,3 +190,14 @@ def test_latin_names_are_read_as_their_declaration_says(changed):
     name = "caf\xe9"
     text = f"{head}<annotation>{xml_object(name)}</annotation>".encode("latin-1")
     assert read(changed("voc", "Annotations/a.xml", text), "voc")[0].classes == (name,)
+
+
+def test_many_missing_images_and_many_classes(sets, changed):
+    count = 50_000
+    content = {
+        "images": [{"id": n, "file_name": f"{n}.png"} for n in range(count)] + [{"id": -1, "file_name": "b.png"}],
+        "annotations": [{"id": n, "image_id": -1, "category_id": n, "bbox": [1, 1, 2, 2]} for n in range(count)],
+        "categories": [{"id": n, "name": f"class {n}"} for n in range(count)],
+    }
+    found, problems, _ = read(changed("coco", "annotations/instances_train.json", json.dumps(content)), "coco")
+    assert len(found.images[0].boxes) == len(found.classes) == len(problems) == count

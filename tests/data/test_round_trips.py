@@ -157,7 +157,7 @@ def test_what_voc_says_more_survives_coco_and_what_it_cannot_hold_is_told(tmp_pa
     assert dict(now[0].objects[0].extras) == extras
     assert now[0].objects[0].difficult
     lost = write_dataset(tmp_path / "y", "yolo", {"all": now}, ["cat", "dog"])
-    assert lost == {"difficult": 1, "pose": 1, "truncated": 1, "occluded": 1}
+    assert lost == {"difficult": 1, "pose": 1, "truncated": 1}
     lost = write_dataset(tmp_path / "v", "voc", {"all": now}, ["cat", "dog"])
     assert lost == {"class without objects (dog)": 1}
     drawn = [replace(now[0], objects=(replace(item, extras={"segmentation": True}),))]
