@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from detection.evaluation import IGNORED, TRUE_POSITIVE, ClassEvaluation
+from detection.learning import reliability
 from detection.report.figures import class_id
 from detection.report.plots import Plot, stairs, ticks
 from detection.report.records import ReportRun
@@ -164,13 +165,16 @@ def reliability_table(run: ReportRun, bins: int) -> Table | None:
     values, right = _pooled(run, probable=True)
     if not len(values):
         return None
-    edges = np.linspace(0, 1, bins + 1)
-    places = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, bins - 1)
-    rows = []
-    for place, (low, high) in enumerate(pairwise(edges.tolist())):
-        here = places == place
-        mean, share = (float(values[here].mean()), float(right[here].mean())) if here.any() else (None, None)
-        rows.append((low, high, int(here.sum()), mean, share))
+    measured = reliability(values, right, bins)
+    edges = np.linspace(0, 1, bins + 1).tolist()
+    means = [
+        (float(mean), float(share)) if count else (None, None)
+        for count, mean, share in zip(measured.counts, measured.predicted, measured.observed, strict=True)
+    ]
+    rows = [
+        (low, high, int(count), *mean)
+        for (low, high), count, mean in zip(pairwise(edges), measured.counts, means, strict=True)
+    ]
     columns = (
         Column("probability from", "share"),
         Column("to", "share"),
@@ -178,11 +182,9 @@ def reliability_table(run: ReportRun, bins: int) -> Table | None:
         Column("mean probability", "share"),
         Column("share right", "share"),
     )
-    weights = np.array([row[2] for row in rows]) / len(values)
-    gap = sum(weight * abs(row[3] - row[4]) for weight, row in zip(weights, rows, strict=True) if row[2])
     caption = (
         "Whether the detector's probabilities mean what they say: detections of all classes by probability. Expected "
-        f"calibration error (mean distance between the last two columns, by detections): {gap:.4f}."
+        f"calibration error (mean distance between the last two columns, by detections): {measured.error:.4f}."
     )
     return Table("reliability", caption, columns, tuple(rows))
 

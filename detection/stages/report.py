@@ -42,7 +42,7 @@ def probabilities(detector: Detector, evaluation: Evaluation) -> tuple[np.ndarra
 
     None for a class without calibration; None for all where the detector has none.
     """
-    calibration = getattr(detector, "calibration", None)
+    calibration = detector.calibration
     if calibration is None:
         return None
     found = []
