@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -43,7 +42,11 @@ def add_class(experiment: Experiment, name: str, photos: DatasetSettings) -> Non
     keys, edit_key = source.image_keys, ["add", name, annotations_key(new, source.image_keys)]
     started, settings, layer = time.monotonic(), experiment.settings, experiment.settings.features.layer
     only = [_with_one_class(one, label) for one in new]
-    pool = [dataclasses.replace(one, **_no_objects()) for one in old if one.image_id not in {x.image_id for x in new}]
+    pool = [
+        _with_objects(one, np.zeros(len(one.labels), bool))
+        for one in old
+        if one.image_id not in {x.image_id for x in new}
+    ]
     checkpoint = MiningCheckpoint(
         experiment.run.mining, experiment.extra_svm_key(annotations_key([*only, *pool], keys))
     )
@@ -130,14 +133,15 @@ def _sources(
 
 def _with_one_class(image: AnnotatedImage, label: int) -> AnnotatedImage:
     """The image with its objects of one class alone, as class 0."""
-    mine = image.labels == label
-    return dataclasses.replace(
-        image, boxes=image.boxes[mine], labels=np.zeros(int(mine.sum()), np.int64), difficult=image.difficult[mine]
-    )
+    one = _with_objects(image, image.labels == label)
+    return dataclasses.replace(one, labels=np.zeros_like(one.labels))
 
 
-def _no_objects() -> dict[str, Any]:
-    return {"boxes": np.zeros((0, 4), np.float32), "labels": np.zeros(0, np.int64), "difficult": np.zeros(0, bool)}
+def _with_objects(image: AnnotatedImage, kept: np.ndarray) -> AnnotatedImage:
+    """The image with those of its objects alone; kept: (G,) bool."""
+    arrays = {name: getattr(image, name) for name in ("boxes", "labels", "difficult", "truncated", "areas")}
+    chosen = {name: array[kept] for name, array in arrays.items() if array is not None}
+    return dataclasses.replace(image, **chosen)
 
 
 def _save(experiment: Experiment, detector: Detector, edit: list[str]) -> None:

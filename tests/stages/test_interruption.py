@@ -52,23 +52,30 @@ def test_interrupted_in_every_stage(finished, open_run, tmp_path):
 
 
 def test_interrupted_while_a_detector_is_replaced(finished, open_run, tmp_path, monkeypatch):
-    """Whatever the last file was that moved to its place."""
+    """Before each move: the new regressors beside the old ones, the description, the regressors to their place."""
     replace = os.replace
 
-    def broken_replace(name):
+    def broken_at(stop):
+        moves = []
+
         def move(source, target):
-            if Path(source).name == name:
-                raise KeyboardInterrupt
+            source, folder = Path(source), Path(target).parent.name
+            if folder == "detector" and not source.name.startswith(".tmp-"):
+                moves.append(source.name)
+                if len(moves) > stop:
+                    raise KeyboardInterrupt
             replace(source, target)
 
-        return move
+        return move, moves
 
-    for name in ("classes.txt", "svms.safetensors", "detector.yaml"):
-        run = shutil.copytree(finished, tmp_path / name)
-        monkeypatch.setattr("detection.detector.os.replace", broken_replace(name))
+    for stop, name in enumerate(("regressors.safetensors", "detector.yaml", ".new-")):
+        run = shutil.copytree(finished, tmp_path / str(stop))
+        move, moves = broken_at(stop)
+        monkeypatch.setattr("detection.detector.os.replace", move)
         with pytest.raises(KeyboardInterrupt):
             open_run(run, "--regression.ridge=10").run_all()
         monkeypatch.undo()
+        assert moves[-1].startswith(name)
         open_run(run).run_all()
         assert results(run) == results(finished)
 
