@@ -44,7 +44,8 @@ class SpatialPyramidPooling(nn.Module):
 
     levels: n stands for n x n bins. (N, C, h, w) floating maps of any h, w >= 1 -> (N, C * bins) of the same dtype, in
     the order and with the bins of ``detection.features.spp``; equal, bit for bit, to pooling the window that covers
-    the map. Runs under ``torch.export`` and as ONNX with height and width dynamic. Raises ValueError for levels < 1 and maps of another shape.
+    the map. Runs under ``torch.export`` and as ONNX with height and width dynamic. Raises ValueError for levels < 1
+    and maps of another shape.
     """
 
     def __init__(self, levels: Sequence[int]) -> None:

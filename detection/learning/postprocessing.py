@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from detection.geometry import clip, nms
+from detection.geometry import clip, iou, nms
 from detection.types import Detections, RegionScores
 
 # NMS first looks at this many boxes a detection asked for, and at twice as many while too few survive.
@@ -46,16 +47,66 @@ def postprocess(
     """
     settings = settings or PostprocessSettings()
     scores = region_scores.scores
-    boxes = clip(region_scores.boxes, size)
-    usable = np.isfinite(scores) & (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
-    if settings.min_score is not None:
-        usable &= scores >= settings.min_score
+    boxes, usable = _usable(region_scores, size, settings)
     kept = [_best_of_class(boxes[:, c], scores[:, c], usable[:, c], settings) for c in range(scores.shape[1])]
     windows = np.concatenate([*kept, np.zeros(0, np.int64)])
     labels = np.repeat(np.arange(len(kept)), [len(one) for one in kept])
     order = np.argsort(-scores[windows, labels], kind="stable")
     windows, labels = windows[order], labels[order]
     return Detections(region_scores.image_id, boxes[windows, labels], scores[windows, labels], labels)
+
+
+def _usable(
+    region_scores: RegionScores, size: tuple[int, int], settings: PostprocessSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """(boxes (R, L, 4) clipped to the image, (R, L) bool: which of them can become detections)."""
+    scores, boxes = region_scores.scores, clip(region_scores.boxes, size)
+    usable = np.isfinite(scores) & (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
+    if settings.min_score is not None:
+        usable &= scores >= settings.min_score
+    return boxes, usable
+
+
+@dataclass(frozen=True)
+class WindowFate:
+    """What `postprocess` did with one window for one class.
+
+    outcome: "kept" (a detection), "suppressed" (by a better box), "crowded out" (survived, but the image has
+    `max_per_class` better ones) or "dropped" (its score is too low or not finite, or its box empty). rank: its place
+    among the survivors from 1, or None. by: row of the box that suppressed it, or None; overlap: their IoU.
+    """
+
+    outcome: Literal["kept", "suppressed", "crowded out", "dropped"]
+    rank: int | None = None
+    by: int | None = None
+    overlap: float = 0.0
+
+
+def fate_of_window(
+    region_scores: RegionScores,
+    size: tuple[int, int],
+    row: int,
+    label: int,
+    settings: PostprocessSettings | None = None,
+) -> WindowFate:
+    """Follow window `row` of class `label` through `postprocess`, which has the same arguments."""
+    settings = settings or PostprocessSettings()
+    boxes, usable = _usable(region_scores, size, settings)
+    if not usable[row, label]:
+        return WindowFate("dropped")
+    everything = PostprocessSettings(settings.nms_iou, len(boxes), settings.min_score)
+    scores = region_scores.scores[:, label]
+    survivors = _best_of_class(boxes[:, label], scores, usable[:, label], everything).tolist()
+    if row in survivors:
+        rank = survivors.index(row) + 1
+        return WindowFate("kept" if rank <= settings.max_per_class else "crowded out", rank)
+    # Survivors are sorted by score, ties in the order of rows: those before it are the ones it was tested against.
+    before = [one for one in survivors if (-scores[one], one) < (-scores[row], row)]
+    overlaps = iou(boxes[row, label], boxes[before, label])[0]
+    # NMS compares in float32: an IoU at the threshold itself may not lie above it here.
+    above = np.flatnonzero(overlaps > settings.nms_iou)
+    first = int(above[0]) if len(above) else int(overlaps.argmax())
+    return WindowFate("suppressed", None, before[first], float(overlaps[first]))
 
 
 def _best_of_class(boxes, scores, usable, settings: PostprocessSettings) -> np.ndarray:

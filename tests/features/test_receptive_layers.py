@@ -12,12 +12,10 @@ from detection.features.receptive_layers import ReceptiveField, receptive_fields
 # Name, strides, length of the strip in px that holds the largest field of them with room to spare.
 BACKBONES = [
     ("alexnet", (16,), 320),
-    ("vgg16", (2, 4, 8, 16), 352),
-    ("resnet18", (4, 8, 16, 32), 704),
-    ("resnet50", (4, 8, 16, 32), 704),
+    ("vgg16", (4, 16), 352),
+    ("resnet18", (8, 16, 32), 704),
+    ("resnet50", (16, 32), 704),
     ("efficientnet_lite0", (8, 16, 32), 1088),
-    ("timm/tf_efficientnet_lite1", (16,), 704),
-    ("timm/resnext26ts", (8, 16), 320),
     ("timm/densenet121", (8,), 448),
 ]
 SQUEEZING = "timm/mobilenetv3_small_050"
@@ -144,7 +142,7 @@ def test_gradients_are_exactly_zero_outside_and_reach_the_edges(name, strides, l
     assert max(high for _, high in expected) < length
     for axis in (0, 1):
         # A strip: what a cell sees of rows does not depend on columns.
-        assert list(touched(backbone.network, cells, axis, length, 2 * max(strides))) == expected
+        assert list(touched(backbone.network, cells, axis, length, max(strides))) == expected
 
 
 def test_the_effective_field_of_a_known_network():
@@ -166,7 +164,7 @@ def test_the_effective_field_of_a_known_network():
 
 
 def test_the_effective_field_lies_inside():
-    backbone = Backbone.from_weights("resnet18", (16,), "random")
+    backbone = Backbone.from_weights("timm/resnet10t", (16,), "random")
     (whole,), part = backbone.receptive_fields(), backbone.effective_field(0)
     assert whole.first_centre == tuple(backbone.offsets[0])
     assert 16 < part.size[0] < whole.size[0]
