@@ -23,7 +23,7 @@ from rich.console import Console
 from detection.data import DatasetSettings, Problems
 from detection.evaluation import EvaluationSettings
 from detection.features import FeatureSettings
-from detection.learning import PostprocessSettings, RegressionSettings, SVMSettings
+from detection.learning import FinetuneSettings, PostprocessSettings, RegressionSettings, SVMSettings
 from detection.proposals import ProposalSettings
 from detection.stages.experiment import Experiment, StageSettings
 from detection.stages.work import Work, default_workers, worker_processes
@@ -43,6 +43,7 @@ class Settings:
         dataset: Data set.
         proposals: Windows.
         features: Features.
+        finetune: Fine-tuned fc6 and fc7, used where features.head is finetuned.
         svm: Linear SVMs and hard-negative mining.
         regression: Box regression.
         postprocess: From scored windows to detections.
@@ -58,6 +59,7 @@ class Settings:
     dataset: DatasetSettings = field(default_factory=DatasetSettings)
     proposals: ProposalSettings = field(default_factory=ProposalSettings)
     features: FeatureSettings = field(default_factory=FeatureSettings)
+    finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     svm: SVMSettings = field(default_factory=SVMSettings)
     regression: RegressionSettings = field(default_factory=RegressionSettings)
     postprocess: PostprocessSettings = field(default_factory=PostprocessSettings)

@@ -10,6 +10,7 @@ from importlib import import_module
 _ROOMS = {
     "assignment": ("best_objects", "max_overlaps", "negatives_of"),
     "classifier": ("LinearSVMs",),
+    "finetune.settings": ("FinetuneSettings",),
     "mining": ("MiningEntry", "MiningLog", "SVMSettings", "train_svms"),
     "postprocessing": ("PostprocessSettings", "WindowFate", "fate_of_window", "postprocess"),
     "regression": ("BoxRegressors", "RegressionSettings", "train_regressors"),
@@ -20,6 +21,7 @@ _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
     "BoxRegressors",
+    "FinetuneSettings",
     "LinearSVMs",
     "MiningEntry",
     "MiningLog",

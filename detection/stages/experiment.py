@@ -16,11 +16,13 @@ from detection.features import limit_threads
 from detection.stages.detect import detect_images
 from detection.stages.draw import draw_images
 from detection.stages.extract import extract_maps
+from detection.stages.finetune import finetune_layers, head_facts, mirrored_maps, write_head
 from detection.stages.generate import generate_proposals
 from detection.stages.inputs import ExperimentInputs, StageSettings
+from detection.stages.source import uses_finetuned
 from detection.stages.train import train_box_regressors, train_linear_svms, write_mining_log
 from detection.stages.work import peak_memory_mib
-from detection.storage import file_stem, write_json
+from detection.storage import file_stem, read_metadata, write_json
 from detection.types import AnnotatedImage, Detections
 
 __all__ = ["DRAWN_IMAGES", "DRAWN_MIN_SCORE", "Experiment", "StageSettings"]
@@ -50,8 +52,44 @@ class Experiment(ExperimentInputs):
         key = self.source.cache().key
         self._images_stage("features", key, lambda: extract_maps(self.source, self.images, self.work))
 
+    def finetune(self) -> None:
+        """Fine-tuned fc6 and fc7: ``RUN/finetuned``, with its log. Under torchrun its processes do it together."""
+        from detection.learning.finetune.distributed import process_group
+
+        path, settings = self.head_file, self.settings.finetune
+        with process_group(self.work.device) as group, limit_threads(self.work.threads):
+            images = group.first_then_all(lambda: self._finetuning_images(settings.flips))
+            key = self.finetune_key
+            if self._is_done("finetune", key, self._head_key()):
+                return
+            started = time.monotonic()
+            head, origin = finetune_layers(
+                self.source, images, len(self.classes), settings, path.parent, key, self.work, group
+            )
+            if group.rank == 0:
+                write_head(path, head, key)
+                self._finish("finetune", key, started, head_facts(head, origin, settings))
+
+    def _finetuning_images(self, mirrored: bool) -> list[AnnotatedImage]:
+        images = self._usable(self.train_images)
+        if mirrored:
+            mirrored_maps(self.source, images, self.work)
+        return images
+
+    def _head_key(self) -> str | None:
+        return read_metadata(self.head_file).get("key") if self.head_file.is_file() else None
+
+    def _check_head(self) -> None:
+        """Raise ValueError where fine-tuned layers are asked for and those of the settings in force are not there."""
+        if uses_finetuned(self.settings.features) and self._head_key() != self.finetune_key:
+            state = "there are none" if self._head_key() is None else "they are of other settings or data"
+            raise ValueError(
+                f"{self.head_file}: expected fine-tuned layers of the settings in force, {state}; run tools/finetune.py"
+            )
+
     def train_svms(self) -> None:
         """Linear SVMs: ``RUN/detector``, with its mining log. Regressors of the same data are kept."""
+        self._check_head()
         if self._is_done("svms", self.svm_key, self.trained().get("svms")):
             return
         images, started = self._usable(self.train_images), time.monotonic()
@@ -103,6 +141,7 @@ class Experiment(ExperimentInputs):
 
         Raises ValueError where the detector was trained with other settings or data.
         """
+        self._check_head()
         self._check_trained("svms", self.svm_key, "train_svm.py")
         if "regressors" in self.trained():
             self._check_trained("regressors", self.regression_key, "train_bbox.py")
@@ -163,6 +202,8 @@ class Experiment(ExperimentInputs):
         """Every stage in order, skipping what is done."""
         self.generate()
         self.extract()
+        if uses_finetuned(self.settings.features):
+            self.finetune()
         self.train_svms()
         self.train_regressors()
         self.detect()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from detection.data import DatasetSettings, classes_without_objects, dataset_cla
 from detection.detector import read_description
 from detection.evaluation import EvaluationSettings
 from detection.features import FeatureSettings
-from detection.learning import PostprocessSettings, RegressionSettings, SVMSettings
+from detection.learning import FinetuneSettings, PostprocessSettings, RegressionSettings, SVMSettings
 from detection.proposals import ProposalSettings
+from detection.stages.finetune import initial_key
 from detection.stages.keys import (
     annotations_key,
     detection_key,
@@ -40,6 +41,7 @@ class StageSettings:
     dataset: DatasetSettings
     proposals: ProposalSettings
     features: FeatureSettings
+    finetune: FinetuneSettings
     svm: SVMSettings
     regression: RegressionSettings
     postprocess: PostprocessSettings
@@ -126,6 +128,11 @@ class ExperimentInputs:
         """Where the test split's detections lie."""
         return self.run.detections / f"{self.split}.json"
 
+    @property
+    def head_file(self) -> Path:
+        """Where fine-tuned fc6 and fc7 lie."""
+        return self.run.finetuned / "head.safetensors"
+
     @cached_property
     def proposal_settings(self) -> ProposalSettings:
         """The settings of the windows; of imported ones with their fingerprint, as the run has it.
@@ -147,6 +154,7 @@ class ExperimentInputs:
             weights=shared_extractor(settings, device).backbone.weights_fingerprint,
             device=device,
             threads=self.work.threads,
+            head_file=self.head_file,
         )
         if self.record is not None and self.run.read()["settings"] is None:
             self.run.write_settings(self.record)
@@ -159,16 +167,26 @@ class ExperimentInputs:
     # What each stage makes is named by a key of all that went into it.
 
     @cached_property
+    def _pooled_key(self) -> str:
+        """Key of the pooled vectors, which do not depend on the layer that the SVMs see."""
+        settings = replace(self.settings.features, layer="pool5", head="network")
+        offsets = self.source.pooling_extractor().backbone.offsets
+        return fingerprint(self.source.store().key, self.source.cache().key, offsets, settings)
+
+    @property
     def _vectors_key(self) -> str:
-        extractor = shared_extractor(self.settings.features, self.work.device)
-        head = extractor.pooled_head
-        head_key = "none" if head is None else fingerprint(head.state())
-        return fingerprint(
-            self.source.store().key,
-            self.source.cache().key,
-            extractor.backbone.offsets,
-            self.settings.features,
-            head_key,
+        """Key of the vectors that the SVMs see."""
+        if self.settings.features.layer == "pool5":
+            return self._pooled_key
+        head = self.source.extractor().pooled_head
+        return fingerprint(self._pooled_key, self.settings.features.layer, head.state())
+
+    @property
+    def finetune_key(self) -> str:
+        """Key of the fine-tuned layers that the settings ask for; where fc6 and fc7 start is part of it."""
+        initial = initial_key(self.source, self.settings.finetune)
+        return training_key(
+            self._train_key, fingerprint(self._pooled_key, initial), self.classes, self.settings.finetune
         )
 
     @cached_property
@@ -183,7 +201,7 @@ class ExperimentInputs:
     @property
     def regression_key(self) -> str:
         """Key of the box regressors that the settings ask for."""
-        return training_key(self._train_key, self._vectors_key, self.classes, self.settings.regression)
+        return training_key(self._train_key, self._pooled_key, self.classes, self.settings.regression)
 
     @property
     def detections_key(self) -> str:

@@ -41,6 +41,7 @@ class RunFolder:
         self.proposals = self.path / "proposals"
         self.features = self.path / "features"
         self.regions = self.path / "regions"
+        self.finetuned = self.path / "finetuned"
         self.detector = self.path / "detector"
         self.detections = self.path / "detections"
         self.evaluation = self.path / "evaluation"
