@@ -21,7 +21,7 @@ from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 from rich.console import Console
 
 from detection.data import DatasetSettings, Problems
-from detection.evaluation import EvaluationSettings
+from detection.evaluation import DiagnosisSettings, EvaluationSettings, IntervalSettings
 from detection.features import FeatureSettings
 from detection.learning import FinetuneSettings, PostprocessSettings, RegressionSettings, SVMSettings
 from detection.proposals import ProposalSettings
@@ -48,6 +48,8 @@ class Settings:
         regression: Box regression.
         postprocess: From scored windows to detections.
         evaluation: Evaluation.
+        intervals: Intervals of the figures.
+        diagnosis: Kinds of errors.
         limit: Use the first so many images of each split; null: all.
         workers: Processes over images; they do not change any result. 0: one a processor, at most 4.
         threads: Threads a process for convolutions and matrix products. They change the last bits of results.
@@ -64,6 +66,8 @@ class Settings:
     regression: RegressionSettings = field(default_factory=RegressionSettings)
     postprocess: PostprocessSettings = field(default_factory=PostprocessSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    intervals: IntervalSettings = field(default_factory=IntervalSettings)
+    diagnosis: DiagnosisSettings = field(default_factory=DiagnosisSettings)
     limit: int | None = None
     workers: int = 0
     threads: int = 1

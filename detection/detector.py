@@ -14,7 +14,7 @@ from detection.features import FeatureExtractor, FeatureSettings
 from detection.learning import BoxRegressors, LinearSVMs, PostprocessSettings, postprocess
 from detection.proposals import ProposalSettings, propose
 from detection.storage import file_fingerprint, read_arrays, read_yaml, write_arrays, write_text, write_yaml
-from detection.types import Detections, FeaturePyramid, Proposals
+from detection.types import Detections, FeaturePyramid, Proposals, RegionScores
 
 FORMAT_VERSION = 1
 _DESCRIPTION = "detector.yaml"
@@ -72,12 +72,17 @@ class Detector:
 
     def detect_windows(self, windows: Proposals, pyramid: FeaturePyramid) -> Detections:
         """The same from an image's windows and maps; equal to `detect` bit for bit."""
+        scores = self.score_windows(windows, pyramid)
+        return postprocess(scores, pyramid.size, self.postprocess_settings)  # scores, boxes -> detections
+
+    def score_windows(self, windows: Proposals, pyramid: FeaturePyramid) -> RegionScores:
+        """What suppression is done on: every class's score and box for every window, row by row."""
         pool5 = self.extractor.pool(pyramid, windows.boxes)  # windows, maps -> vectors
         features = pool5 if self.svms.layer == "pool5" else self.extractor.head(pool5)  # vectors -> fc6 or fc7
         scores = self.svms.region_scores(features)  # vectors -> scores
         if self.regressors is not None:
             scores = self.regressors.refine(scores, pool5)  # scores, vectors -> better boxes
-        return postprocess(scores, pyramid.size, self.postprocess_settings)  # scores, boxes -> detections
+        return scores
 
     def save(self, folder: Path | str) -> None:
         """Write one folder that holds all that predicting needs, weights of the network too.

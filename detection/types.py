@@ -79,7 +79,8 @@ class AnnotatedImage:
 
     image_id: the split file's string. path: the image file. size: (height, width) in px of the frame the
     boxes are in. boxes: (G, 4) float32, image frame, inside the image, positive area. labels: (G,) int64,
-    index into the run's class list. difficult: (G,) bool; objects so marked are kept by readers.
+    index into the run's class list. difficult: (G,) bool; objects so marked are kept by readers. truncated:
+    (G,) bool, objects of which the box holds only a part; None where the data set's format does not tell.
     """
 
     image_id: str
@@ -88,6 +89,7 @@ class AnnotatedImage:
     boxes: np.ndarray
     labels: np.ndarray
     difficult: np.ndarray
+    truncated: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         _check_size(self.size, self.image_id)
@@ -95,6 +97,8 @@ class AnnotatedImage:
         count = len(self.boxes)
         check_array(self.labels, "int64", (count,), "labels", self.image_id)
         check_array(self.difficult, "bool", (count,), "difficult", self.image_id)
+        if self.truncated is not None:
+            check_array(self.truncated, "bool", (count,), "truncated", self.image_id)
         _check_positive_area(self.boxes, "boxes", self.image_id)
         _check_inside(self.boxes, self.size, "boxes", self.image_id)
         _check_labels(self.labels, self.image_id)

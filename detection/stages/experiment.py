@@ -11,7 +11,7 @@ from typing import Any
 
 from detection.data import read_coco_results, write_coco_results, write_comp4
 from detection.detector import Detector
-from detection.evaluation import Evaluation, evaluate, table
+from detection.evaluation import Diagnosis, Evaluation, diagnose, evaluate, intervals, table
 from detection.features import limit_threads
 from detection.stages.detect import detect_images
 from detection.stages.draw import draw_images
@@ -19,6 +19,7 @@ from detection.stages.extract import extract_maps
 from detection.stages.finetune import finetune_layers, head_facts, mirrored_maps, write_head
 from detection.stages.generate import generate_proposals
 from detection.stages.inputs import ExperimentInputs, StageSettings
+from detection.stages.misses import explain_images, read_causes, write_causes
 from detection.stages.source import uses_finetuned
 from detection.stages.train import train_box_regressors, train_linear_svms, write_mining_log
 from detection.stages.work import peak_memory_mib
@@ -173,19 +174,43 @@ class Experiment(ExperimentInputs):
             )
         return read_coco_results(self.detections_file, [one.image_id for one in self.test_images])
 
-    def evaluate(self) -> Evaluation:
-        """Average precision of the detections on file, printed and written to ``RUN/evaluation/SPLIT.json``.
+    def evaluation(self) -> Evaluation:
+        """What the detections on file are worth against the test split; nothing is printed or written.
 
         A test image that could not be read has no detections: its objects count as missed.
         """
-        started, settings = time.monotonic(), self.settings.evaluation
-        found, key, path = self.detections(), self.evaluation_key, self.run.evaluation / f"{self.split}.json"
-        result = evaluate(found, self.test_images, self.classes, **dataclasses.asdict(settings))
-        self.work.console.print(table(result))
+        return evaluate(
+            self.detections(), self.test_images, self.classes, **dataclasses.asdict(self.settings.evaluation)
+        )
+
+    def evaluate(self) -> Evaluation:
+        """Average precision with intervals, printed and written to ``RUN/evaluation/SPLIT.json``; see `evaluation`."""
+        started = time.monotonic()
+        result, key, path = self.evaluation(), self.evaluation_key, self.run.evaluation / f"{self.split}.json"
+        bounds = intervals(result, self.settings.intervals)
+        self.work.console.print(table(result, bounds))
         if not self._is_done("evaluation", key, key if path.is_file() else None):
-            write_json(path, result.to_json())
-            self._finish("evaluation", key, started, {"metric": settings.metric, "mAP": result.mean_ap})
+            write_json(path, result.to_json() | ({} if bounds is None else {"intervals": bounds.to_json(self.classes)}))
+            self._finish("evaluation", key, started, {"metric": result.settings.metric, "mAP": result.mean_ap})
         return result
+
+    def diagnose(self, evaluation: Evaluation | None = None) -> Diagnosis:
+        """Where the detections on file fail: ``RUN/evaluation/SPLIT.diagnosis.json``; nothing is printed of it.
+
+        evaluation: what `evaluation` gave, where it is at hand. Images with missed objects are scored again, once for
+        the same detections: the causes are kept in ``RUN/evaluation/SPLIT.misses.json``.
+        """
+        result, key, started = evaluation or self.evaluation(), self.misses_key, time.monotonic()
+        path = self.run.evaluation / f"{self.split}.misses.json"
+        causes = read_causes(path, key)
+        if causes is None:
+            images, folder = self.test_images, self.run.detector
+            causes = explain_images(self.source, result, images, self.detections(), folder, key, self.work)
+            write_causes(path, key, causes)
+            self._finish("misses", key, started, {"objects": len(causes)})
+        found = diagnose(result, self.test_images, self.settings.diagnosis, causes)
+        write_json(self.run.evaluation / f"{self.split}.diagnosis.json", found.to_json())
+        return found
 
     def draw(self) -> list[Path]:
         """The first test images that can be read, with their detections: ``RUN/drawings``; returns the files."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from detection.data import DatasetSettings, classes_without_objects, dataset_classes, load_annotations
+from detection.data import DatasetSettings, DatasetSource, classes_without_objects, dataset_classes, load_annotations
 from detection.detector import read_description
-from detection.evaluation import EvaluationSettings
+from detection.evaluation import DiagnosisSettings, EvaluationSettings, IntervalSettings
 from detection.features import FeatureSettings
 from detection.learning import FinetuneSettings, PostprocessSettings, RegressionSettings, SVMSettings
 from detection.proposals import ProposalSettings
@@ -21,6 +21,7 @@ from detection.stages.keys import (
     evaluation_key,
     image_key,
     images_key,
+    misses_key,
     training_key,
 )
 from detection.stages.source import ImageSource, shared_extractor
@@ -30,6 +31,8 @@ from detection.storage import fingerprint
 from detection.storage.run import RunFolder
 from detection.types import AnnotatedImage
 
+# Settings of a data set on which its training images and the names of their objects depend.
+_DECIDE_TRAINING_SET = ("root", "format", "train", "class_map", "held_out", "seed")
 # Names in a warning.
 _NAMED = 5
 
@@ -46,6 +49,8 @@ class StageSettings:
     regression: RegressionSettings
     postprocess: PostprocessSettings
     evaluation: EvaluationSettings
+    intervals: IntervalSettings
+    diagnosis: DiagnosisSettings
 
 
 class ExperimentInputs:
@@ -67,6 +72,7 @@ class ExperimentInputs:
         record: Mapping[str, Any] | None = None,
     ) -> None:
         self.run, self.settings, self.work, self.limit, self.record = run, settings, work, limit, record
+        self._told: set[str] = set()
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -82,12 +88,12 @@ class ExperimentInputs:
     def _is_same_training_set(self) -> bool:
         kept = (self.run.read()["settings"] or {}).get("dataset", {})
         now = (self.record or {}).get("dataset", {})
-        return all(kept.get(name) == now.get(name) for name in ("root", "train"))
+        return all(kept.get(name) == now.get(name) for name in _DECIDE_TRAINING_SET)
 
     @cached_property
     def train_images(self) -> list[AnnotatedImage]:
         """The training images; classes without an object among them are warned of."""
-        images = load_annotations(self.settings.dataset.train_sources, self.classes, self.work.problems)[: self.limit]
+        images = self._load(self.settings.dataset.train_sources)
         missing = classes_without_objects(images, self.classes)
         if missing:
             self.warn(f"no training object of {', '.join(missing)}: left untrained, AP 0 where the test set has it")
@@ -100,7 +106,7 @@ class ExperimentInputs:
         Raises ValueError where training and test set have one id for two different images: windows and maps
         are kept by id.
         """
-        images = load_annotations(self.settings.dataset.test_sources, self.classes, self.work.problems)[: self.limit]
+        images = self._load(self.settings.dataset.test_sources)
         training = {one.image_id: one for one in self.train_images}
         shared = [(one, training[one.image_id]) for one in images if one.image_id in training]
         for one, other in shared:
@@ -109,6 +115,15 @@ class ExperimentInputs:
         if shared:
             some = ", ".join(one.image_id for one, _ in shared[:_NAMED])
             self.warn(f"{len(shared)} test images are training images too: {some}")
+        return images
+
+    def _load(self, sources: Sequence[DatasetSource]) -> list[AnnotatedImage]:
+        """The images of splits; what was found about the sets is printed once."""
+        images = load_annotations(sources, self.classes, self.work.problems)[: self.limit]
+        for note in self.work.problems.notes:
+            if note not in self._told:
+                self._told.add(note)
+                self.work.console.print(note, highlight=False, markup=False, soft_wrap=True)
         return images
 
     @property
@@ -213,7 +228,14 @@ class ExperimentInputs:
     def evaluation_key(self) -> str:
         """Key of the figures of those detections."""
         truth = annotations_key(self.test_images, self.source.image_keys)
-        return evaluation_key(self.detections_key, truth, self.classes, self.settings.evaluation)
+        settings = (self.settings.evaluation, self.settings.intervals)
+        return evaluation_key(self.detections_key, truth, self.classes, settings)
+
+    @property
+    def misses_key(self) -> str:
+        """Key of why objects were missed by those detections."""
+        truth = annotations_key(self.test_images, self.source.image_keys)
+        return misses_key(self.detections_key, truth, self.classes, self.settings.evaluation)
 
     def trained(self) -> Mapping[str, str]:
         """Keys of the parts of the detector in the run folder; none where it is absent."""

@@ -6,6 +6,7 @@ from detection.visualization.drawing import DrawingSettings, draw_boxes, draw_de
 from detection.visualization.figures import beside, captioned, draw_arrows, stacked
 from detection.visualization.heat import heat_colours, heat_scale, overlay_heat
 from detection.visualization.sheet import contact_sheet
+from detection.visualization.tables import table_picture
 
 __all__ = [
     "Axis",
@@ -24,5 +25,6 @@ __all__ = [
     "line_chart",
     "overlay_heat",
     "stacked",
+    "table_picture",
     "text_colour",
 ]
