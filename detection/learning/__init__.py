@@ -9,6 +9,7 @@ from importlib import import_module
 
 _ROOMS = {
     "assignment": ("best_objects", "max_overlaps", "negatives_of"),
+    "checkpoint": ("MiningCheckpoint",),
     "classifier": ("LinearSVMs",),
     "finetune.settings": ("FinetuneSettings",),
     "mining": ("MiningEntry", "MiningLog", "SVMSettings", "train_svms"),
@@ -23,6 +24,7 @@ __all__ = [
     "BoxRegressors",
     "FinetuneSettings",
     "LinearSVMs",
+    "MiningCheckpoint",
     "MiningEntry",
     "MiningLog",
     "NormSettings",
