@@ -21,7 +21,7 @@ from detection.stages.generate import generate_proposals
 from detection.stages.inputs import ExperimentInputs, StageSettings
 from detection.stages.misses import explain_images, read_causes, write_causes
 from detection.stages.source import uses_finetuned
-from detection.stages.train import train_box_regressors, train_linear_svms, write_mining_log
+from detection.stages.train import train_box_regressors, train_linear_svms, write_mining_log, write_training_samples
 from detection.stages.work import peak_memory_mib
 from detection.storage import file_stem, read_metadata, write_json
 from detection.types import AnnotatedImage, Detections
@@ -111,6 +111,7 @@ class Experiment(ExperimentInputs):
         )
         detector.save(self.run.detector)
         write_mining_log(self.run.detector / "mining.csv", log, self.classes)
+        write_training_samples(self.run.detector / "samples.csv", log, self.classes)
         kept = {self.classes[entry.label]: entry.negatives - entry.evicted for entry in log.entries}
         facts = {
             "images": log.images,

@@ -84,6 +84,26 @@ def train_box_regressors(
         return train_regressors(lambda: _stream(source, images, "pool5", work, advance), num_classes, settings)
 
 
+SAMPLE_COLUMNS = ("class", "kind", "image_id", "x1", "y1", "x2", "y2", "margin", "alpha")
+POSITIVE, NEGATIVE = "positive", "negative"
+
+
+def write_training_samples(path: Path, log: MiningLog, classes: Sequence[str]) -> None:
+    """Write one CSV line for every sample that the SVMs kept: box in px of the image, half-open, margin and alpha.
+
+    kind: positive or negative. alpha: dual variable; those above 0 are the support vectors.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(SAMPLE_COLUMNS)
+    for one in log.samples:
+        for row, (image_id, box) in enumerate(zip(one.image_ids, one.boxes.tolist(), strict=True)):
+            kind = POSITIVE if row < one.positives else NEGATIVE
+            numbers = (*box, float(one.margins[row]), float(one.alphas[row]))
+            writer.writerow([classes[one.label], kind, image_id, *(f"{number:.9g}" for number in numbers)])
+    write_text(path, text.getvalue())
+
+
 def write_mining_log(path: Path, log: MiningLog, classes: Sequence[str]) -> None:
     """Write one CSV line for every time that a class was trained: columns as in ``learning.MiningEntry``."""
     names = [one.name for one in fields(MiningEntry)]

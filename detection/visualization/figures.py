@@ -81,6 +81,19 @@ def draw_arrows(
     return np.rint(result).astype(np.uint8)
 
 
+def draw_dots(
+    picture: np.ndarray, centres: np.ndarray, radii: Sequence[float], colours: Sequence[Colour]
+) -> np.ndarray:
+    """A copy of a picture (H, W, 3) uint8 with discs at `centres` (N, 2) x, y in px, each with a dark rim."""
+    size = (picture.shape[1] * _OVERSAMPLING, picture.shape[0] * _OVERSAMPLING)
+    large = Image.fromarray(picture).resize(size, Image.Resampling.NEAREST)
+    draw = ImageDraw.Draw(large)
+    for (x, y), radius, colour in zip(np.asarray(centres) * _OVERSAMPLING, radii, colours, strict=True):
+        reach = max(radius, 1.0) * _OVERSAMPLING
+        draw.ellipse((x - reach, y - reach, x + reach, y + reach), colour, BLACK, _OVERSAMPLING)
+    return np.asarray(large.resize(picture.shape[1::-1], Image.Resampling.BOX))
+
+
 def _arrow(draw: ImageDraw.ImageDraw, start: np.ndarray, end: np.ndarray, text: float, extra: float) -> None:
     """extra: how much wider everything is, in letter heights."""
     length = math.dist(start, end)

@@ -44,6 +44,11 @@ def test_interrupted_after_every_image(make_regions, tmp_path):
     assert resumed.weights.tobytes() == plain.weights.tobytes()
     assert resumed.biases.tobytes() == plain.biases.tobytes()
     assert again == log
+    assert [one.image_ids for one in again.samples] == [one.image_ids for one in log.samples]
+    assert all(
+        (a.margins == b.margins).all() and (a.alphas == b.alphas).all()
+        for a, b in zip(again.samples, log.samples, strict=True)
+    )
     checkpoint.remove()
     assert not checkpoint.folder.exists()
 
@@ -87,9 +92,7 @@ def test_a_state_of_another_key_or_with_changed_rows_is_not_used(make_regions, t
     def train(key):
         seen.clear()
         checkpoint = MiningCheckpoint(tmp_path / "mining", key)
-        return train_svms(
-            stream_of(images), 3, SETTINGS, lambda *step: seen.append(step), checkpoint=checkpoint
-        )[0]
+        return train_svms(stream_of(images), 3, SETTINGS, lambda *step: seen.append(step), checkpoint=checkpoint)[0]
 
     with pytest.raises(Interrupted):
         train_svms(
