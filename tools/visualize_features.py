@@ -42,7 +42,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--window", type=str | None, default=None, help="x1,y1,x2,y2 in px of the image, half-open.")
     add("--class", type=str | None, default=None, dest="class_name", help="The class whose score --window explains; "
         "none: that of the best score.")  # fmt: skip
-    add("--channels", type=int, default=5, help="Filters that add most to the score, shown by --window.")
+    add("--channels", type=int, default=4, help="Filters that add most to the score, shown by --window.")
     add("--samples", type=str, nargs="+", default=[], help="Classes whose support vectors are shown.")
     add("--count", type=int, default=48, help="Samples on a contact sheet.")
     add("--out", type=str | None, default=None, help="Folder written to; none: RUN/looks.")

@@ -41,7 +41,8 @@ class StagePart:
 
     stride, offset (y, x): geometry of its map in resized px. cells: x1, y1, x2, y2 that the window covers, half-open.
     map_size: (rows, columns). values: (C, bins) as pooled. contributions: (C, bins), summing up to the stage's part of
-    the score. winners: (C, bins, 2) (row, column).
+    the score. winners: (C, bins, 2) (row, column). finest:
+    the largest level.
     """
 
     stride: int
@@ -51,6 +52,7 @@ class StagePart:
     values: np.ndarray
     contributions: np.ndarray
     winners: np.ndarray
+    finest: int
 
     def channels(self) -> np.ndarray:
         """(C,) what each channel adds to the score."""
@@ -115,6 +117,7 @@ def explain_window(
                 values=_by_channel(vector[part], channels, settings.levels),
                 contributions=_by_channel(added, channels, settings.levels),
                 winners=_by_channel(winning_cells(one, cells, settings.levels), channels, settings.levels),
+                finest=max(settings.levels),
             )
         )
         start = part.stop

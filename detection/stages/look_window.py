@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from detection.detector import Detector
 from detection.features.contributions import PooledWindow, StagePart, explain_window
@@ -26,7 +27,9 @@ from detection.visualization import (
     stacked,
 )
 
-_TEXT, _SHOWN_SIDE = 15, 420
+_TEXT, _SHOWN_SIDE, _CROP_SIDE = 15, 400, 320
+# What is shown around a window, in parts of its longer side.
+_MARGIN = 0.3
 _ORANGE, _BLUE, _WHITE = (213, 94, 0), (86, 180, 233), (255, 255, 255)
 _LINES = DrawingSettings(0.006)
 # Radius of the dot of a bin that adds as much as the channel's best, in letter heights.
@@ -209,64 +212,104 @@ def story_json(story: WindowStory, classes: Sequence[str], count: int) -> dict[s
     }
 
 
+@dataclass(frozen=True)
+class _Crop:
+    """A part of the image around the window, enlarged. origin (x, y) and size in px of the image."""
+
+    rgb: np.ndarray
+    origin: np.ndarray
+    factor: float
+
+    def place(self, points: np.ndarray) -> np.ndarray:
+        """Points (..., 2) or boxes (..., 4) of the image, in px of the picture."""
+        shift = np.tile(self.origin, np.shape(points)[-1] // 2)
+        return ((np.asarray(points, np.float64) - shift) * self.factor).astype(np.float32)
+
+    def heat(self, part: StagePart, channel: int | None, scale: float) -> np.ndarray:
+        """What a stage's cells add, in px of the picture."""
+        offset = part.offset - scale * self.origin[::-1]
+        return upsample(part.heat(channel), self.rgb.shape[:2], scale / self.factor, part.stride, offset)
+
+
+def _crop(rgb: np.ndarray, box: np.ndarray) -> _Crop:
+    margin = _MARGIN * max(box[2] - box[0], box[3] - box[1])
+    x1, y1 = (max(int(one - margin), 0) for one in box[:2])
+    x2, y2 = (min(int(np.ceil(one + margin)), side) for one, side in zip(box[2:], rgb.shape[1::-1], strict=True))
+    factor = _CROP_SIDE / max(x2 - x1, y2 - y1)
+    size = (max(1, round((x2 - x1) * factor)), max(1, round((y2 - y1) * factor)))
+    part = Image.fromarray(np.ascontiguousarray(rgb[y1:y2, x1:x2])).resize(size, Image.Resampling.BICUBIC)
+    return _Crop(np.asarray(part), np.array([x1, y1]), factor)
+
+
 def draw_story(rgb: np.ndarray, story: WindowStory, classes: Sequence[str], count: int, columns: int = 3) -> np.ndarray:
     """The story as a figure, (H, W, 3) uint8.
 
-    First the image with the window (solid), the nearest object and the box that suppressed it (dashed); then what all
-    cells add, then each of the `count` channels that add most: as heat over the image, with a dot on the cell that
-    won each bin, as large as what it adds.
+    First the image with the window (solid), the nearest object and the box that suppressed it (dashed); then, around
+    the window, what all cells add, and each of the `count` channels that add most: as heat, with the bins of the
+    finest level and a dot on each cell that won bins, the larger the more it adds.
     """
-    shown, factor = shrink(rgb, _SHOWN_SIDE)
-    name = classes[story.label]
-    panels = [
-        captioned(_window_panel(shown, story, classes, factor), [f"{name} {story.scores[story.label]:.2f}"], _TEXT)
-    ]
-    whole = sum(_stage_heat(part, None, shown.shape[:2], story.pooled.scale / factor) for part in story.pooled.stages)
-    panels.append(_heat_panel(shown, whole, story, factor, None, f"all channels: {story.scores[story.label]:.2f}"))
+    crop, score = _crop(rgb, story.box), story.scores[story.label]
+    panels = [_window_panel(rgb, story, classes)]
+    whole = sum(crop.heat(part, None, story.pooled.scale) for part in story.pooled.stages)
+    panels.append(_heat_panel(crop, whole, story, f"all filters: {score - story.constant:+.2f}"))
     for stage, channel in story.pooled.strongest(count):
         part = story.pooled.stages[stage]
-        heat = _stage_heat(part, channel, shown.shape[:2], story.pooled.scale / factor)
         title = f"filter {channel}, stride {part.stride}: {part.channels()[channel]:+.3f}"
-        panels.append(_heat_panel(shown, heat, story, factor, (part, channel), title))
+        panels.append(_heat_panel(crop, crop.heat(part, channel, story.pooled.scale), story, title, (part, channel)))
+    width = max(one.shape[1] for one in panels)
+    panels = [np.pad(one, ((0, 0), (0, width - one.shape[1]), (0, 0)), constant_values=255) for one in panels]
     rows = [beside(panels[start : start + columns], _TEXT) for start in range(0, len(panels), columns)]
     return np.pad(stacked(rows, _TEXT), ((_TEXT // 2,) * 2, (_TEXT // 2,) * 2, (0, 0)), constant_values=255)
 
 
-def _stage_heat(part: StagePart, channel: int | None, size: tuple[int, int], scale: float) -> np.ndarray:
-    return upsample(part.heat(channel), size, scale, part.stride, part.offset)
-
-
-def _window_panel(shown: np.ndarray, story: WindowStory, classes: Sequence[str], factor: float) -> np.ndarray:
-    drawn = shown
+def _window_panel(rgb: np.ndarray, story: WindowStory, classes: Sequence[str]) -> np.ndarray:
+    drawn, factor = shrink(rgb, _SHOWN_SIDE)
+    texts = [f"window: {classes[story.label]} {story.scores[story.label]:.2f} (solid)"]
     if story.nearest >= 0:
-        box, label = story.image.boxes[story.nearest], classes[story.image.labels[story.nearest]]
-        drawn = draw_boxes(drawn, box[None] * np.float32(factor), [f"object: {label}"], [_BLUE], "dashed", _LINES)
+        drawn = draw_boxes(
+            drawn, story.image.boxes[[story.nearest]] * np.float32(factor), [""], [_BLUE], "dashed", _LINES
+        )
+        texts.append(f"object: {classes[story.image.labels[story.nearest]]}, IoU {story.overlap:.2f} (blue)")
     if story.rival is not None:
-        rival = story.rival[None] * np.float32(factor)
-        drawn = draw_boxes(drawn, rival, [f"better: {story.rival_score:.2f}"], [_ORANGE], "dashed", _LINES)
-    return draw_boxes(drawn, story.box[None] * np.float32(factor), ["window"], [GREEN], "solid", _LINES)
+        drawn = draw_boxes(drawn, story.rival[None] * np.float32(factor), [""], [_ORANGE], "dashed", _LINES)
+        texts.append(f"suppressed by a {story.rival_score:.2f}, IoU {story.fate.overlap:.2f} (orange)")
+    drawn = draw_boxes(drawn, story.box[None] * np.float32(factor), [""], [GREEN], "solid", _LINES)
+    return captioned(drawn, texts, _TEXT)
 
 
 def _heat_panel(
-    shown: np.ndarray,
-    heat: np.ndarray,
-    story: WindowStory,
-    factor: float,
-    channel: tuple[StagePart, int] | None,
-    title: str,
+    crop: _Crop, heat: np.ndarray, story: WindowStory, title: str, channel: tuple[StagePart, int] | None = None
 ) -> np.ndarray:
-    low, high = float(min(heat.min(), 0)), float(max(heat.max(), 0))
-    drawn = overlay_heat(shown, heat, low, high, 0.8)
-    drawn = draw_boxes(drawn, story.box[None] * np.float32(factor), [""], [GREEN], "solid", _LINES)
+    limit = float(np.abs(heat).max())
+    drawn = overlay_heat(crop.rgb, heat, limit)
     if channel is not None:
-        drawn = _with_winners(drawn, *channel, story.pooled.scale / factor)
-    return captioned(beside([drawn, heat_scale(shown.shape[0], low, high, _TEXT)], _TEXT // 2), [title], _TEXT)
+        drawn = _with_bins(drawn, crop, channel[0], story.pooled.scale)
+    drawn = draw_boxes(drawn, crop.place(story.box)[None], [""], [GREEN], "solid", _LINES)
+    if channel is not None:
+        drawn = _with_winners(drawn, crop, *channel, story.pooled.scale)
+    return captioned(beside([drawn, heat_scale(drawn.shape[0], -limit, limit, _TEXT)], _TEXT // 2), [title], _TEXT)
 
 
-def _with_winners(drawn: np.ndarray, part: StagePart, channel: int, scale: float) -> np.ndarray:
-    """Dots on the cells that won the channel's bins and add to the score; one dot a cell, sized by what it adds."""
+def _with_bins(drawn: np.ndarray, crop: _Crop, part: StagePart, scale: float) -> np.ndarray:
+    """Thin lines around the bins of the finest level; those of small windows overlap."""
+    image = Image.fromarray(drawn)
+    draw = ImageDraw.Draw(image)
+    x1, y1, x2, y2 = (int(one) for one in part.cells)
+    finest, half = part.finest, part.stride / 2
+    for i in range(finest):
+        rows = y1 + i * (y2 - y1) // finest, y1 - (-(i + 1) * (y2 - y1) // finest)
+        for j in range(finest):
+            columns = x1 + j * (x2 - x1) // finest, x1 - (-(j + 1) * (x2 - x1) // finest)
+            corners = np.array([columns[0], rows[0], columns[1], rows[1]]) * part.stride - half
+            box = crop.place((corners + np.tile(part.offset[::-1], 2)) / scale)
+            draw.rectangle(box.tolist(), outline=(200, 200, 200))
+    return np.asarray(image)
+
+
+def _with_winners(drawn: np.ndarray, crop: _Crop, part: StagePart, channel: int, scale: float) -> np.ndarray:
+    """Dots on the cells that won bins of the channel and add to the score, sized by what they add."""
     heat = part.heat(channel)
     cells = np.argwhere(heat > 0)
     radii = _DOT * _TEXT * np.sqrt(heat[cells[:, 0], cells[:, 1]] / heat.max()) if len(cells) else np.zeros(0)
     centres = ((part.offset + part.stride * cells) / scale)[:, ::-1]
-    return draw_dots(drawn, centres, radii, [_WHITE] * len(cells))
+    return draw_dots(drawn, crop.place(centres), radii, [_WHITE] * len(cells))

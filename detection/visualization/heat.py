@@ -28,17 +28,19 @@ def heat_colours(values: np.ndarray, low: float, high: float) -> np.ndarray:
     return _TABLE[np.rint(255 * shares).astype(np.uint8)]
 
 
-def overlay_heat(rgb: np.ndarray, values: np.ndarray, low: float, high: float, opacity: float = 0.6) -> np.ndarray:
+def overlay_heat(rgb: np.ndarray, values: np.ndarray, limit: float, opacity: float = 0.85) -> np.ndarray:
     """Heat over a grey copy of an image: rgb (H, W, 3) uint8, values (H, W) -> (H, W, 3) uint8.
 
-    opacity: of the heat at `high`; at `low` a third of it, so that the image shows where nothing is.
+    limit: the colours of `heat_colours` run from -limit to limit; where a value is 0 the image shows, where it is as
+    large as `limit` the heat has `opacity`.
     """
     if values.shape != rgb.shape[:2]:
         raise ValueError(f"overlay_heat: expected values of shape {rgb.shape[:2]}, got {values.shape}")
     grey = np.asarray(Image.fromarray(rgb).convert("L").convert("RGB"), np.float64)
-    share = np.clip((values - low) / (high - low), 0, 1) if low < high else np.zeros(values.shape)
-    weight = (opacity * (1 / 3 + 2 / 3 * share))[:, :, None]
-    return np.rint(grey * (1 - weight) + heat_colours(values, low, high) * weight).astype(np.uint8)
+    share = np.clip(np.abs(values) / limit, 0, 1) if limit > 0 else np.zeros(values.shape)
+    # The root lets small values show too.
+    weight = (opacity * np.sqrt(share))[:, :, None]
+    return np.rint(grey * (1 - weight) + heat_colours(values, -limit, limit) * weight).astype(np.uint8)
 
 
 def heat_scale(height: int, low: float, high: float, text: int) -> np.ndarray:
