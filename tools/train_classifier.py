@@ -2,6 +2,8 @@
 
 Trained on the classes present in a VOC devkit (--dataset.root), or on folders of images named by class:
   --folder FOLDER     FOLDER/train/CLASS/image.jpg and FOLDER/test/CLASS/image.jpg
+  --maps FOLDER       the same with dense maps of your own in place of images: name.npy, numbers of shape (C, h, w),
+                      one C for all; by --classifier.method svm
 The backbone, its weights, stages and levels are those of features; its convolutions stay as they are unless
 --classifier.frozen false. Written to RUN/classifier/: classifier.safetensors, log.csv, evaluation.json.
 
@@ -27,7 +29,8 @@ from rich.console import Console
 from rich.table import Table
 
 from detection.config import run_tool
-from detection.data.image_folders import image_folder_classes, labelled_images, read_image_folder
+from detection.data import IMAGE_EXTENSIONS
+from detection.data.image_folders import MAP_EXTENSIONS, image_folder_classes, labelled_images, read_image_folder
 from detection.evaluation import IntervalSettings, difference, intervals
 from detection.features import FeatureSettings
 from detection.learning.classifier_settings import ClassifierSettings
@@ -42,6 +45,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_class_arguments(ClassifierSettings, "classifier")
     add = parser.add_argument
     add("--folder", type=str | None, default=None, help="Folder with train/CLASS and test/CLASS, in place of a devkit.")
+    add("--maps", type=str | None, default=None, help="The same with .npy maps (C, h, w) in place of images.")
     add("--views", type=str, nargs="+", choices=VIEWS, default=["full", "crop"], help="Views that are evaluated.")
     add("--sizes", type=int, nargs="+", default=[], help="Short sides in px evaluated at; none: those of training.")
     add("--pyramids", type=str, nargs="+", default=[], help="Compare pyramids, e.g. 1 2,1 3,2,1 6,3,2,1: for each one "
@@ -54,7 +58,9 @@ def body(experiment: Experiment, options: Namespace) -> None:
     """Train, evaluate, print and write."""
     settings = ClassifierSettings(**vars(options.classifier))
     features = experiment.settings.features
-    classes, train, test = data_of(experiment, options.folder)
+    if options.maps is not None and (settings.method != "svm" or options.views != ["full"]):
+        raise ValueError("--maps: expected --classifier.method svm and --views full beside it")
+    classes, train, test = data_of(experiment, options.folder, options.maps)
     folder, work = experiment.run.path / "classifier", experiment.work
     results = []
     if options.pyramids:
@@ -95,15 +101,16 @@ def views_of(options: Namespace, settings: ClassifierSettings) -> Iterator[tuple
             yield from ((view, (size,)) for size in options.sizes or settings.sizes)
 
 
-def data_of(experiment: Experiment, folder: str | None):
+def data_of(experiment: Experiment, folder: str | None, maps: str | None):
     """(classes, training images, test images)."""
-    if folder is None:
+    if folder is None and maps is None:
         count = len(experiment.classes)
         return experiment.classes, *(
             labelled_images(one, count) for one in (experiment.train_images, experiment.test_images)
         )
-    classes = image_folder_classes(Path(folder) / "train")
-    return classes, *(read_image_folder(Path(folder) / part, classes) for part in ("train", "test"))
+    root, extensions = (Path(folder), IMAGE_EXTENSIONS) if maps is None else (Path(maps), MAP_EXTENSIONS)
+    classes = image_folder_classes(root / "train")
+    return classes, *(read_image_folder(root / part, classes, extensions) for part in ("train", "test"))
 
 
 def source_of(experiment: Experiment, features: FeatureSettings) -> ViewSource:

@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from detection.data.images import IMAGE_EXTENSIONS
+from detection.data.problems import DataError
 from detection.types import AnnotatedImage, LabelledImage
+
+MAP_EXTENSIONS = (".npy",)
 
 
 def image_folder_classes(folder: Path | str) -> tuple[str, ...]:
@@ -20,8 +23,12 @@ def image_folder_classes(folder: Path | str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def read_image_folder(folder: Path | str, classes: Sequence[str]) -> list[LabelledImage]:
+def read_image_folder(
+    folder: Path | str, classes: Sequence[str], extensions: tuple[str, ...] = IMAGE_EXTENSIONS
+) -> list[LabelledImage]:
     """The images of FOLDER/CLASS/..., subfolders too, class by class, sorted by path; ids are CLASS/....
+
+    extensions: of the files taken, any case; MAP_EXTENSIONS for arrays in place of images (`read_map`).
 
     Hidden files are passed over. Raises ValueError for a folder that is no class, a class without an image, and where
     there is no such folder.
@@ -39,12 +46,26 @@ def read_image_folder(folder: Path | str, classes: Sequence[str]) -> list[Labell
         found = [
             path
             for path in sorted((folder / name).rglob("*"))
-            if path.suffix.lower() in IMAGE_EXTENSIONS and not path.name.startswith(".") and path.is_file()
+            if path.suffix.lower() in extensions and not path.name.startswith(".") and path.is_file()
         ]
         if not found:
-            raise ValueError(f"{folder / name}: expected images ({' '.join(IMAGE_EXTENSIONS)}), found none")
+            raise ValueError(f"{folder / name}: expected files ({' '.join(extensions)}), found none")
         images += [LabelledImage(path.relative_to(folder).as_posix(), path, presence) for path in found]
     return images
+
+
+def read_map(path: Path | str) -> np.ndarray:
+    """A dense map (C, h, w) of numbers from an .npy file. Raises DataError for anything else; no code in it is run."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError("unreadable map", path, f"expected an .npy array, got {error}") from error
+    shape = getattr(loaded, "shape", ())
+    if len(shape) != 3 or min(shape) < 1 or loaded.dtype.kind not in "fiub":
+        raise DataError("malformed map", path, f"expected numbers of shape (C, h, w), got shape {shape}")
+    if not np.isfinite(loaded).all():
+        raise DataError("malformed map", path, "expected finite values, got others")
+    return loaded
 
 
 def labelled_images(images: Sequence[AnnotatedImage], num_classes: int) -> list[LabelledImage]:

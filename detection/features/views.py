@@ -10,7 +10,7 @@ import numpy as np
 from detection.features.extractor import FeatureExtractor
 from detection.features.responses import seen_part
 from detection.features.settings import FeatureSettings
-from detection.features.spp import spatial_pyramid_pool
+from detection.features.spp import pool_map, spatial_pyramid_pool
 from detection.geometry import project_to_cells
 from detection.types import FeaturePyramid
 
@@ -48,12 +48,7 @@ _NO_CAP = 100_000
 
 def full_vector(pyramid: FeaturePyramid, scale: int, levels: tuple[int, ...]) -> np.ndarray:
     """The pyramid over the whole image at one scale: (D,) float32, stage by stage."""
-    parts = []
-    for stage in range(len(pyramid.strides)):
-        one = np.ascontiguousarray(seen_part(pyramid, scale, stage), dtype=np.float32)
-        cells = np.array([[0, 0, one.shape[2], one.shape[1]]])
-        parts.append(spatial_pyramid_pool(one, cells, levels)[0])
-    return np.concatenate(parts)
+    return np.concatenate([pool_map(seen_part(pyramid, scale, t), levels) for t in range(len(pyramid.strides))])
 
 
 def window_vectors(pyramid: FeaturePyramid, scale: int, boxes: np.ndarray, levels: tuple[int, ...]) -> np.ndarray:

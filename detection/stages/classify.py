@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detection.data import DataError, read_image
+from detection.data.image_folders import MAP_EXTENSIONS, read_map
 from detection.evaluation import Evaluation
 from detection.evaluation.classification import accuracy, evaluate_classification
-from detection.features import FeatureExtractor, FeatureSettings, MapCache, limit_threads, settings_key
+from detection.features import FeatureExtractor, FeatureSettings, MapCache, limit_threads, pool_map, settings_key
 from detection.features.cache import map_settings
 from detection.features.resize import normalise, resize_image
 from detection.features.views import (
@@ -67,6 +68,8 @@ class ViewSource:
         with mirror images, each once). size: short side in px; of crops the side of what the network sees. flips: the
         mirror image too where it is not part of the view. Raises DataError for an unusable image.
         """
+        if image.path.suffix.lower() in MAP_EXTENSIONS:
+            return pool_map(read_map(image.path), self.settings.levels)[None]
         settings = view_settings(self.settings, [size])
         extractor = self._extractor(settings)
         both = flips or view in ("ten", "multi")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from detection.data import read_image
-from detection.stages.look import shrink
 from detection.stages.train import NEGATIVE, POSITIVE, SAMPLE_COLUMNS
 from detection.types import AnnotatedImage
 from detection.visualization import captioned, contact_sheet
@@ -86,7 +86,10 @@ def _cut_out(rgb: np.ndarray, box: Sequence[float]) -> np.ndarray:
     margin = _MARGIN * max(x2 - x1, y2 - y1)
     top, bottom = max(int(y1 - margin), 0), int(np.ceil(y2 + margin))
     left, right = max(int(x1 - margin), 0), int(np.ceil(x2 + margin))
-    small, _ = shrink(np.ascontiguousarray(rgb[top:bottom, left:right]), _SIDE)
+    part = np.ascontiguousarray(rgb[top:bottom, left:right])
+    factor = _SIDE / max(part.shape[:2])
+    size = (max(1, round(part.shape[1] * factor)), max(1, round(part.shape[0] * factor)))
+    small = np.asarray(Image.fromarray(part).resize(size, Image.Resampling.LANCZOS))
     # Wide enough for the margin's number.
     missing = max(_SIDE // 2 - small.shape[1], 0)
     return np.pad(small, ((0, 0), (missing // 2, missing - missing // 2), (0, 0)), constant_values=255)
