@@ -2,6 +2,7 @@
 
 --images ID_OR_PATH ...   each image beside the maps of its strongest (or chosen, --filter) filters, with arrows from
                           the strongest responses to their places and the receptive field as a rectangle
+--images ... --pyramid    one --filter's map at every image size, and what the spatial pyramid makes of it
 (no --images)             for every filter the --top photos of --split that answer it best: PNG sheets, and
                           index.html with all filters, by class of the photo
 --window x1,y1,x2,y2      with one image: why this box of the image has its score for --class, and what NMS did with it
@@ -37,6 +38,7 @@ def add_options(parser: ArgumentParser) -> None:
         "(0.95) of a cell's gradient energy.")  # fmt: skip
     add("--strongest", type=int, default=3, help="Filters shown of a single image where none is named.")
     add("--peaks", type=int, default=3, help="Strongest responses of a filter that get an arrow.")
+    add("--pyramid", action="store_true", help="Draw the spatial pyramid of one filter at every image size.")
     add("--split", type=Literal["train", "test", "all"], default="all", help="Photos that are ranked for each filter.")
     add("--top", type=int, default=8, help="Photos shown of each filter; memory is filters x classes x this.")
     add("--window", type=str | None, default=None, help="x1,y1,x2,y2 in px of the image, half-open.")
@@ -63,8 +65,9 @@ def body(experiment: Experiment, options: Namespace) -> None:
         options.peaks,
     )  # fmt: skip
     if options.images:
+        draw = look_tool.draw_pyramid if options.pyramid else look_tool.draw_image
         for name in options.images:
-            print(look_tool.draw_image(experiment, name, view, out))
+            print(draw(experiment, name, view, out))
     else:
         print(look_tool.rank_filters(experiment, view, options.split, options.top, out))
 

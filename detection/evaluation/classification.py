@@ -49,8 +49,9 @@ def accuracy(scores: np.ndarray, images: Sequence[LabelledImage]) -> float:
     Images without any class, or whose best-scored one is there with difficult objects alone, are left out. NaN where
     none is left.
     """
-    presence = np.array([one.presence for one in images]).reshape(len(images), -1)
-    counted = (presence == 1).any(axis=1) if len(images) else np.zeros(0, bool)
-    best = presence[np.arange(len(images)), np.asarray(scores).argmax(axis=1)] if len(images) else np.zeros(0)
-    counted &= best != 0
+    if not len(images):
+        return float("nan")
+    presence = np.array([one.presence for one in images])
+    best = presence[np.arange(len(images)), np.asarray(scores).argmax(axis=1)]
+    counted = (presence == 1).any(axis=1) & (best != 0)
     return float((best[counted] == 1).mean()) if counted.any() else float("nan")

@@ -90,9 +90,10 @@ def new_network(
 
 def scaling_of(vectors: np.ndarray, settings: ClassifierSettings) -> Scaling:
     """Vectors (N, D) to mean 0 and deviation 1 of each value; hardly varying ones are not blown up."""
-    deviation = vectors.std(axis=0)
-    floor = settings.layers().deviation_floor * max(float(deviation.mean()), np.finfo(np.float32).tiny)
-    return Scaling(vectors.mean(axis=0), 1 / (deviation + floor))
+    deviation = vectors.std(axis=0, dtype=np.float64)
+    spread = deviation + settings.layers().deviation_floor * deviation.mean()
+    factor = np.divide(1.0, spread, out=np.ones_like(spread), where=spread > 0)
+    return Scaling(vectors.mean(axis=0, dtype=np.float64), factor)
 
 
 def soft_targets(presence: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ from detection.stages.look import (
     ranked_boxes,
     write_small_images,
 )
+from detection.stages.look_pyramid import draw_pyramids
 from detection.stages.look_samples import draw_samples, ranked_samples, read_samples
 from detection.stages.look_window import draw_story, story_json, story_lines, tell_window
 from detection.storage import file_stem, write_json, write_text
@@ -106,6 +107,21 @@ def draw_image(experiment: Experiment, name: str, view: FilterView, out: Path) -
     rgb = read_image(image.path, image.size)
     path = out / "images" / f"{_stem(image)}-stride{experiment.settings.features.stages[view.stage]}.png"
     write_image(path, draw_filters(rgb, _pyramid(experiment, image, rgb), view))
+    return path
+
+
+def draw_pyramid(experiment: Experiment, name: str, view: FilterView, out: Path) -> Path:
+    """Draw one filter's map and pyramid at every size to OUT/pyramids/NAME-STRIDE-FILTER.png; returns the file.
+
+    Raises ValueError unless one filter is named.
+    """
+    if len(view.channels) != 1:
+        raise ValueError(f"--pyramid: expected one --filter beside it, got {len(view.channels)}")
+    image = find_image(experiment, name)
+    rgb = read_image(image.path, image.size)
+    settings = experiment.settings.features
+    path = out / "pyramids" / f"{_stem(image)}-stride{settings.stages[view.stage]}-filter{view.channels[0]}.png"
+    write_image(path, draw_pyramids(rgb, _pyramid(experiment, image, rgb), view, settings.levels))
     return path
 
 

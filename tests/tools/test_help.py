@@ -8,10 +8,12 @@ from detection.config import build_parser
 
 TOOLS = (
     "demo", "detect", "download_voc", "evaluate", "extract_features", "features", "proposals", "run_pipeline",
-    "train_bbox", "train_svm",
+    "train_bbox", "train_classifier", "train_svm", "visualize_features",
 )  # fmt: skip
 OWN = {
     "extract_features": ("--dry-run", "--export", "--of", "--boxes"),
+    "visualize_features": ("--images", "--filter", "--window", "--samples", "--effective", "--top"),
+    "train_classifier": ("--folder", "--maps", "--views", "--pyramids", "--classifier.sizes", "--classifier.frozen"),
     "download_voc": ("--root", "--address", "--keep", "--download.retries"),
 }
 
