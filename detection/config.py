@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -39,6 +40,8 @@ class Settings:
     """An experiment.
 
     Args:
+        preset: Published protocol that the settings follow, a file of configs/ that sets all of its numbers:
+            voc2007_paper or voc2007_released. Values other than its own are printed and kept with the results.
         run: Folder of the run: settings, classes, windows, maps, detector, detections, evaluation.
         dataset: Data set.
         proposals: Windows.
@@ -57,6 +60,7 @@ class Settings:
         strict: Stop at the first image or annotation with a fault, instead of listing it at the end.
     """
 
+    preset: str | None = None
     run: str = "runs/run"
     dataset: DatasetSettings = field(default_factory=DatasetSettings)
     proposals: ProposalSettings = field(default_factory=ProposalSettings)
@@ -83,6 +87,9 @@ class Settings:
 
 # Of no influence on what a run holds: not kept as its settings.
 _OF_THE_CALL = ("run", "workers", "device", "strict")
+_PRESETS = Path(__file__).resolve().parents[1] / "configs"
+# Of no protocol: where things lie.
+_PLACES = ("dataset.root", "features.weights", "finetune.initial", "proposals.imported")
 
 
 class SettingsError(ValueError):
@@ -190,6 +197,30 @@ def resolved(settings: Settings) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in _OF_THE_CALL}
 
 
+def departures(settings: Settings) -> dict[str, Any]:
+    """Dotted key -> value of every setting that is not the one of its preset; none without a preset.
+
+    Where data, weights and results lie does not count. Raises SettingsError for an unknown preset.
+    """
+    if settings.preset is None:
+        return {}
+    path = _PRESETS / f"{settings.preset}.yaml"
+    if not path.is_file():
+        known = sorted(one.stem for one in _PRESETS.glob("*.yaml") if yaml.safe_load(one.read_text()).get("preset"))
+        raise SettingsError(f"preset: expected one of {', '.join(known) or 'none'}, got {settings.preset!r}")
+    published, _ = parse(build_parser(""), ["--config", str(path)])
+    own, others = _flat(resolved(settings)), _flat(resolved(published))
+    return {key: value for key, value in own.items() if value != others[key] and key not in _PLACES}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key."""
+    found = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
+
+
 def open_experiment(settings: Settings, console: Console | None = None, executor: Executor | None = None) -> Experiment:
     """The experiment of these settings. executor: see ``stages.work.Work``."""
     work = Work(
@@ -198,11 +229,16 @@ def open_experiment(settings: Settings, console: Console | None = None, executor
         threads=settings.threads,
         device=settings.device,
         problems=Problems(settings.strict),
-        console=console or Console(),
+        # Of several processes under torchrun the first speaks.
+        console=console or Console(quiet=os.environ.get("RANK", "0") != "0"),
     )
+    differs = departures(settings)
+    if differs:
+        text = ", ".join(f"{key} {value}" for key, value in differs.items())
+        work.console.print(f"differs from preset {settings.preset}: {text}", highlight=False, markup=False)
     parts = [one.name for one in dataclasses.fields(StageSettings)]
     stages = StageSettings(**{name: getattr(settings, name) for name in parts})
-    return Experiment(RunFolder(settings.run), stages, work, settings.limit, resolved(settings))
+    return Experiment(RunFolder(settings.run), stages, work, settings.limit, resolved(settings), differs)
 
 
 def report_problems(experiment: Experiment) -> None:

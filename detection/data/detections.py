@@ -21,26 +21,32 @@ _TO_INCLUSIVE = np.array([1.0, 1.0, 0.0, 0.0])
 _CSV_HEADER = ["image_id", "x1", "y1", "x2", "y2"]
 
 
-def write_coco_results(path: Path | str, detections: Sequence[Detections]) -> None:
+def write_coco_results(
+    path: Path | str, detections: Sequence[Detections], probabilities: Sequence[np.ndarray] | None = None
+) -> None:
     """Write detections as COCO results: a JSON list with one row a detection, atomically.
 
     A row has image_id (the split's string), category_id (the class's place in the class list from 1), bbox
     [x, y, width, height] in px of the image frame, and score. The numbers are float64 with all digits, width and
     height the float64 differences of float32 corners: what is read back is bit-equal for boxes with
     0 <= x1 < x2 and 0 <= y1 < y2 (both roundings are below 2^-52 of x2, far less than half a float32 step).
+    probabilities: (K,) for each record, a further key "probability"; rows where it is NaN have none.
     Raises ValueError for a number that is not finite.
     """
-    rows = [row for one in detections for row in _coco_rows(one)]
+    chances = [None] * len(detections) if probabilities is None else probabilities
+    rows = [row for one, chance in zip(detections, chances, strict=True) for row in _coco_rows(one, chance)]
     write_text(path, "[" + ",\n".join(rows) + "]\n")
 
 
-def _coco_rows(detections: Detections) -> list[str]:
+def _coco_rows(detections: Detections, probabilities: np.ndarray | None) -> list[str]:
     _check_finite(detections)
     head = f'{{"image_id": {json.dumps(detections.image_id, ensure_ascii=False)}, "category_id": '
     boxes = detections.boxes.astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
-    rows = zip((detections.labels + 1).tolist(), boxes.tolist(), detections.scores.tolist(), strict=True)
-    return [f'{head}{category}, "bbox": {box}, "score": {score}}}' for category, box, score in rows]
+    chances = np.full(len(boxes), np.nan) if probabilities is None else probabilities
+    tails = ["" if np.isnan(one) else f', "probability": {one}' for one in chances.tolist()]
+    rows = zip((detections.labels + 1).tolist(), boxes.tolist(), detections.scores.tolist(), tails, strict=True)
+    return [f'{head}{category}, "bbox": {box}, "score": {score}{tail}}}' for category, box, score, tail in rows]
 
 
 def _check_finite(detections: Detections) -> None:

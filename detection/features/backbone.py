@@ -22,6 +22,8 @@ from detection.features.receptive import effective_field, measure_offsets
 from detection.features.receptive_layers import ReceptiveField, receptive_fields
 from detection.storage import fingerprint
 
+_FULL = ("fc6", "fc7", "fc8")
+
 
 class Backbone(nn.Module):
     """A frozen network: a batch of normalised images -> the maps of its stages in use.
@@ -52,7 +54,8 @@ class Backbone(nn.Module):
         cut = cut_network(spec, tuple(strides))
         self.name, self.strides = name, tuple(int(stride) for stride in strides)
         self.mean, self.std = spec.mean, spec.std
-        whole = set(spec.network.state_dict())
+        # Fully connected layers may lie beside ZF-5's convolutions.
+        whole = {*spec.network.state_dict(), *(f"{fc}.{part}" for fc in _FULL for part in ("weight", "bias"))}
         self._state = select_state(state, state_names(cut), whole, f"weights of {name!r}")
         cut = cut.to_empty(device="cpu")
         cut.load_state_dict({key: torch.from_numpy(value) for key, value in self._state.items()}, strict=False)

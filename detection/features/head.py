@@ -71,7 +71,7 @@ class Head:
             shapes = _own_shapes(state, pooled_length)
         if shapes["fc6.weight"][1] != self._stop - self._start:
             raise ValueError(f"head: fc6 expects {shapes['fc6.weight'][1]} values, got {self._stop - self._start}")
-        selected = select_state(state, shapes, {"fc8.weight", "fc8.bias"}, f"head weights of {settings.backbone!r}")
+        selected = select_state(state, shapes, set(state), f"head weights of {settings.backbone!r}")
         self._pooled_length = pooled_length
         self._tensors = {name: torch.from_numpy(value) for name, value in selected.items()}
 
@@ -89,7 +89,7 @@ class Head:
     def from_file(cls, settings: FeatureSettings, pooled_length: int, path: Path | str) -> Head:
         """From a .safetensors or .pth file of fc6.weight (H6, D), fc6.bias, fc7.weight (H7, H6) and fc7.bias.
 
-        Further layers (fc8) may be there. Raises FileNotFoundError or ValueError, which name the file.
+        Further layers may be there. Raises FileNotFoundError or ValueError, which name the file.
         """
         try:
             return cls(settings, pooled_length, read_state(Path(path)))

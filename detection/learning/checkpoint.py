@@ -37,6 +37,11 @@ class MiningCheckpoint:
             return None
         return arrays, json.loads(metadata["facts"])
 
+    def images_done(self) -> int:
+        """Images that were done in all passes so far, that for the positives included."""
+        found = self.read()
+        return 0 if found is None else found[1]["number"] * found[1]["images"] + found[1]["done"]
+
     def write(self, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
         """Replace what is there in one move. facts: plain data; floats keep every digit."""
         metadata = {"format_version": _FORMAT_VERSION, "key": self.key, "facts": json.dumps(facts)}

@@ -10,6 +10,7 @@ import numpy as np
 
 from detection.learning._cache import Task
 from detection.learning._trainer import Trainer
+from detection.learning.augmentation import ExtraPositives
 from detection.learning.checkpoint import MiningCheckpoint
 from detection.learning.classifier import LinearSVMs
 from detection.learning.stream import NormSettings, Stream
@@ -18,6 +19,8 @@ from detection.learning.svm import Loss
 # on_progress(phase, images done in it); phases are "positives" and "mining pass 1", "mining pass 2", ...
 OnProgress = Callable[[str, int], None]
 
+# A class with fewer positives than this is worth a warning.
+FEW_POSITIVES = 10
 # Bound of passes that go on "until one adds none": a class that never settles must end too.
 MAX_PASSES = 100
 
@@ -36,8 +39,16 @@ class SVMSettings:
         norm: scaling of the features; it is folded into the weights.
         negative_iou: windows whose IoU with every instance of a class is below this are its negatives. R-CNN
             report, section 2.3, and spp_train.m: 0.3.
+        negative_overlap: among the windows that are negatives of every class, one is left out if its IoU with an
+            earlier one is above this; null keeps all. SPP-net paper, section 4.1: 0.7; its released code: null.
+        distinct_negatives: whether windows with equal vectors, that is of one scale and the same cells, are left out
+            but for the first. Released SPP-net: true (spp_train.m, spp_features_convX_to_poolX.m); paper: not stated.
         use_difficult: whether objects marked difficult are positives. R-CNN and the released SPP-net: true
             (imdb/roidb_from_voc.m). If not, windows near them still are no negatives.
+        mirrored_positives: whether objects are positives mirrored left to right too: needs maps of the mirrored
+            photos with objects. For few photos (docs/learning.md). R-CNN, SPP-net: false.
+        jittered_positives: boxes beside each object that are positives too. For few photos. R-CNN, SPP-net: 0.
+        jitter_iou: least IoU of such a box with its object.
         hard_threshold: a negative scored above this is kept for training. SVM margin. rcnn_train.m: -1.0001.
         evict_threshold: after training, a negative scored below this is dropped. SVM margin. rcnn_train.m:
             -1.2 (Fast R-CNN: -1.1).
@@ -57,7 +68,12 @@ class SVMSettings:
     loss: Loss = "hinge"
     norm: NormSettings = field(default_factory=NormSettings)
     negative_iou: float = 0.3
+    negative_overlap: float | None = None
+    distinct_negatives: bool = False
     use_difficult: bool = True
+    mirrored_positives: bool = False
+    jittered_positives: int = 0
+    jitter_iou: float = 0.8
     hard_threshold: float = -1.0001
     evict_threshold: float = -1.2
     retrain_after: int = 2000
@@ -71,11 +87,14 @@ class SVMSettings:
         for key in ("C", "positive_weight", "tolerance", "max_iter", "memory_mib"):
             if not getattr(self, key) > 0:
                 raise ValueError(f"svm.{key}: expected > 0, got {getattr(self, key)}")
-        for key in ("bias_multiplier", "retrain_after", "seed", "passes"):
+        for key in ("bias_multiplier", "retrain_after", "seed", "passes", "jittered_positives"):
             if getattr(self, key) < 0:
                 raise ValueError(f"svm.{key}: expected >= 0, got {getattr(self, key)}")
-        if not 0 < self.negative_iou <= 1:
-            raise ValueError(f"svm.negative_iou: expected > 0 and <= 1, got {self.negative_iou}")
+        for key in ("negative_iou", "jitter_iou"):
+            if not 0 < getattr(self, key) <= 1:
+                raise ValueError(f"svm.{key}: expected > 0 and <= 1, got {getattr(self, key)}")
+        if self.negative_overlap is not None and not 0 <= self.negative_overlap <= 1:
+            raise ValueError(f"svm.negative_overlap: expected 0 .. 1 or null, got {self.negative_overlap}")
         if self.evict_threshold > self.hard_threshold:
             raise ValueError(
                 f"svm.evict_threshold: expected at most hard_threshold {self.hard_threshold}, "
@@ -83,6 +102,15 @@ class SVMSettings:
             )
         if self.loss not in ("hinge", "squared_hinge"):
             raise ValueError(f"svm.loss: expected hinge or squared_hinge, got {self.loss!r}")
+
+    @property
+    def extra_positives(self) -> ExtraPositives | None:
+        """What is to be made of each object beside itself; None: nothing."""
+        if not (self.mirrored_positives or self.jittered_positives):
+            return None
+        return ExtraPositives(
+            self.mirrored_positives, self.jittered_positives, self.jitter_iou, self.use_difficult, self.seed
+        )
 
 
 @dataclass(frozen=True)

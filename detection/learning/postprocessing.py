@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -24,11 +24,15 @@ class PostprocessSettings:
         max_per_class: detections kept an image and class, the best (R-CNN rcnn_test.m: 100).
         min_score: windows scored below this are dropped before NMS; null keeps all, as mAP wants (R-CNN; the
             released SPP-net spp_test.m: -1.5, its demo: -0.5). SVM margin.
+        nms_before_regression: whether windows are suppressed and the best max_per_class chosen before their boxes are
+            refined, and the refined ones suppressed once more. R-CNN (rcnn_test_bbox_regressor.m): false, regression
+            comes first; released SPP-net (spp_test.m, spp_test_bbox_regressor.m): true.
     """
 
     nms_iou: float = 0.3
     max_per_class: int = 100
     min_score: float | None = None
+    nms_before_regression: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.nms_iou <= 1:
@@ -45,26 +49,41 @@ def postprocess(
     size: (height, width) of the image in px. Scores that are not finite (untrained classes) are dropped.
     Equal scores keep the order of windows within a class and of classes between them.
     """
-    settings = settings or PostprocessSettings()
-    scores = region_scores.scores
-    boxes, usable = _usable(region_scores, size, settings)
-    kept = [_best_of_class(boxes[:, c], scores[:, c], usable[:, c], settings) for c in range(scores.shape[1])]
-    windows = np.concatenate([*kept, np.zeros(0, np.int64)])
-    labels = np.repeat(np.arange(len(kept)), [len(one) for one in kept])
+    scores, boxes = region_scores.scores, clip(region_scores.boxes, size)
+    windows, labels = _survivors(boxes, scores, settings or PostprocessSettings())
     order = np.argsort(-scores[windows, labels], kind="stable")
     windows, labels = windows[order], labels[order]
     return Detections(region_scores.image_id, boxes[windows, labels], scores[windows, labels], labels)
 
 
-def _usable(
-    region_scores: RegionScores, size: tuple[int, int], settings: PostprocessSettings
-) -> tuple[np.ndarray, np.ndarray]:
-    """(boxes (R, L, 4) clipped to the image, (R, L) bool: which of them can become detections)."""
-    scores, boxes = region_scores.scores, clip(region_scores.boxes, size)
+def suppressed(
+    region_scores: RegionScores, size: tuple[int, int], settings: PostprocessSettings | None = None
+) -> RegionScores:
+    """The same windows with the score -inf for the classes that `postprocess` would not keep them for.
+
+    What ``nms_before_regression`` asks for: refined afterwards, they are the only ones left to choose from.
+    """
+    scores = region_scores.scores
+    windows, labels = _survivors(clip(region_scores.boxes, size), scores, settings or PostprocessSettings())
+    kept = np.full_like(scores, -np.inf)
+    kept[windows, labels] = scores[windows, labels]
+    return RegionScores(region_scores.image_id, region_scores.boxes, kept)
+
+
+def _survivors(boxes: np.ndarray, scores: np.ndarray, settings: PostprocessSettings) -> tuple[np.ndarray, np.ndarray]:
+    """(windows (K,), labels (K,)) that are kept, class by class, of clipped boxes (R, L, 4)."""
+    usable = _usable(boxes, scores, settings)
+    kept = [_best_of_class(boxes[:, c], scores[:, c], usable[:, c], settings) for c in range(scores.shape[1])]
+    windows = np.concatenate([*kept, np.zeros(0, np.int64)])
+    return windows, np.repeat(np.arange(len(kept)), [len(one) for one in kept])
+
+
+def _usable(boxes: np.ndarray, scores: np.ndarray, settings: PostprocessSettings) -> np.ndarray:
+    """(R, L) bool: which of the clipped boxes (R, L, 4) can become detections."""
     usable = np.isfinite(scores) & (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
     if settings.min_score is not None:
         usable &= scores >= settings.min_score
-    return boxes, usable
+    return usable
 
 
 @dataclass(frozen=True)
@@ -91,10 +110,11 @@ def fate_of_window(
 ) -> WindowFate:
     """Follow window `row` of class `label` through `postprocess`, which has the same arguments."""
     settings = settings or PostprocessSettings()
-    boxes, usable = _usable(region_scores, size, settings)
+    boxes = clip(region_scores.boxes, size)
+    usable = _usable(boxes, region_scores.scores, settings)
     if not usable[row, label]:
         return WindowFate("dropped")
-    everything = PostprocessSettings(settings.nms_iou, len(boxes), settings.min_score)
+    everything = replace(settings, max_per_class=len(boxes))
     scores = region_scores.scores[:, label]
     survivors = _best_of_class(boxes[:, label], scores, usable[:, label], everything).tolist()
     if row in survivors:

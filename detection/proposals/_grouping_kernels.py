@@ -7,18 +7,24 @@ import numpy as np
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _intersection(first, second, begin, end):
+def _intersection(first, second):
     total = np.float32(0)
-    for i in range(begin, end):
+    for i in range(first.size):
         total += min(first[i], second[i])
     return total
+
+
+@numba.njit(cache=True, nogil=True)
+def _mix(first, share, second, out):
+    for i in range(out.size):
+        out[i] = share * first[i] + (np.float32(1) - share) * second[i]
 
 
 @numba.njit(cache=True, nogil=True)
 def _similarity(a, b, histograms, begin, end, sizes, boxes, area, use_size, use_fill):
     value = np.float32(0)
     if end > begin:
-        value += _intersection(histograms[a], histograms[b], begin, end)
+        value += _intersection(histograms[a, begin:end], histograms[b, begin:end])
     pixels = np.float32(sizes[a] + sizes[b])
     if use_size:
         value += np.float32(1) - pixels / area
@@ -30,49 +36,63 @@ def _similarity(a, b, histograms, begin, end, sizes, boxes, area, use_size, use_
 
 
 @numba.njit(cache=True, nogil=True)
-def _before(a, b, values, ends):
-    """Whether pair a is merged before pair b: larger similarity, then lower region numbers."""
-    if values[a] != values[b]:
-        return values[a] > values[b]
-    if ends[a, 0] != ends[b, 0]:
-        return ends[a, 0] < ends[b, 0]
-    return ends[a, 1] < ends[b, 1]
+def _rank(value, first):
+    """A number that is the smaller the larger value is, and of equal values the smaller the lower first is."""
+    bits = np.uint32(np.float32(value).view(np.uint32))
+    negative = bits >> np.uint32(31) != 0
+    falling = bits if negative else bits ^ np.uint32(0x7FFFFFFF)
+    return np.uint64(falling) << np.uint64(32) | np.uint64(first)
 
 
 @numba.njit(cache=True, nogil=True)
-def _push(heap, count, pair, values, ends):
+def _push(ranks, seconds, count, rank, second):
+    """Add a pair to a heap of `count`: ranks, and of equal ones seconds, rise from the top."""
     place = count
     while place > 0:
         above = (place - 1) >> 1
-        if not _before(pair, heap[above], values, ends):
+        if ranks[above] < rank or (ranks[above] == rank and seconds[above] < second):
             break
-        heap[place] = heap[above]
+        ranks[place] = ranks[above]
+        seconds[place] = seconds[above]
         place = above
-    heap[place] = pair
+    ranks[place] = rank
+    seconds[place] = second
 
 
 @numba.njit(cache=True, nogil=True)
-def _pop(heap, count, values, ends):
-    top = heap[0]
-    pair = heap[count - 1]
+def _pop(ranks, seconds, count):
+    """Take the top off a heap of `count`."""
+    # The hole goes down to a leaf, where the last pair most likely belongs: one comparison a level.
+    last = count - 1
     place = 0
-    while True:
-        below = 2 * place + 1
-        if below >= count - 1:
-            break
-        if below + 1 < count - 1 and _before(heap[below + 1], heap[below], values, ends):
-            below += 1
-        if not _before(heap[below], pair, values, ends):
-            break
-        heap[place] = heap[below]
+    below = 1
+    while below < last:
+        other = below + 1
+        if other < last:
+            equal = ranks[other] == ranks[below]
+            below += (ranks[other] < ranks[below]) | (equal & (seconds[other] < seconds[below]))
+        ranks[place] = ranks[below]
+        seconds[place] = seconds[below]
         place = below
-    heap[place] = pair
-    return top
+        below = 2 * place + 1
+    _push(ranks, seconds, place, ranks[last], seconds[last])
 
 
 @numba.njit(cache=True, nogil=True)
 def _doubled(array):
     return np.concatenate((array, np.empty_like(array)))
+
+
+@numba.njit(cache=True, nogil=True)
+def _link(links, head, linked, a, b):
+    """Note that a and b touch, in the lists of both; returns the new number of notes."""
+    links[linked, 0] = b
+    links[linked, 1] = head[a]
+    head[a] = linked
+    links[linked + 1, 0] = a
+    links[linked + 1, 1] = head[b]
+    head[b] = linked + 1
+    return linked + 2
 
 
 @numba.njit(cache=True, nogil=True)
@@ -83,40 +103,28 @@ def group(pairs, histograms, begin, end, sizes, boxes, area, use_size, use_fill)
     ones behind them. Returns the number of regions in all.
     """
     total = sizes.size
-    regions = (total + 1) // 2
     room = 4 * pairs.shape[0] + 16
-    values = np.empty(room, np.float32)
-    ends = np.empty((room, 2), np.int32)
-    heap = np.empty(room, np.int32)
+    ranks = np.empty(room, np.uint64)
+    seconds = np.empty(room, np.int32)
     links = np.empty((2 * room, 2), np.int32)  # other region, next link
     head = np.full(total, -1, np.int32)
     alive = np.ones(total, np.bool_)
     stamp = np.full(total, -1, np.int32)
-    made = 0
     linked = 0
     waiting = 0
     for p in range(pairs.shape[0]):
         a = pairs[p, 0]
         b = pairs[p, 1]
-        ends[made, 0] = a
-        ends[made, 1] = b
-        values[made] = _similarity(a, b, histograms, begin, end, sizes, boxes, area, use_size, use_fill)
-        _push(heap, waiting, made, values, ends)
+        value = _similarity(a, b, histograms, begin, end, sizes, boxes, area, use_size, use_fill)
+        _push(ranks, seconds, waiting, _rank(value, a), b)
         waiting += 1
-        made += 1
-        links[linked, 0] = b
-        links[linked, 1] = head[a]
-        head[a] = linked
-        links[linked + 1, 0] = a
-        links[linked + 1, 1] = head[b]
-        head[b] = linked + 1
-        linked += 2
-    new = regions
+        linked = _link(links, head, linked, a, b)
+    new = (total + 1) // 2
     while waiting > 0:
-        pair = _pop(heap, waiting, values, ends)
+        a = np.int64(ranks[0] & np.uint64(0xFFFFFFFF))
+        b = np.int64(seconds[0])
+        _pop(ranks, seconds, waiting)
         waiting -= 1
-        a = ends[pair, 0]
-        b = ends[pair, 1]
         if not (alive[a] and alive[b]):
             continue
         alive[a] = False
@@ -127,33 +135,22 @@ def group(pairs, histograms, begin, end, sizes, boxes, area, use_size, use_fill)
         boxes[new, 2] = max(boxes[a, 2], boxes[b, 2])
         boxes[new, 3] = max(boxes[a, 3], boxes[b, 3])
         share = np.float32(sizes[a]) / np.float32(sizes[new])
-        for i in range(begin, end):
-            histograms[new, i] = share * histograms[a, i] + (np.float32(1) - share) * histograms[b, i]
-        for side in range(2):
-            link = head[ends[pair, side]]
+        _mix(histograms[a, begin:end], share, histograms[b, begin:end], histograms[new, begin:end])
+        for link in (head[a], head[b]):
             while link >= 0:
                 other = links[link, 0]
                 link = links[link, 1]
                 if not alive[other] or stamp[other] == new:
                     continue
                 stamp[other] = new
-                if made == values.size:
-                    values = _doubled(values)
-                    ends = _doubled(ends)
-                    heap = _doubled(heap)
+                if waiting == seconds.size:
+                    ranks = _doubled(ranks)
+                    seconds = _doubled(seconds)
+                if linked == links.shape[0]:
                     links = _doubled(links)
-                ends[made, 0] = other
-                ends[made, 1] = new
-                values[made] = _similarity(other, new, histograms, begin, end, sizes, boxes, area, use_size, use_fill)
-                _push(heap, waiting, made, values, ends)
+                value = _similarity(other, new, histograms, begin, end, sizes, boxes, area, use_size, use_fill)
+                _push(ranks, seconds, waiting, _rank(value, other), new)
                 waiting += 1
-                made += 1
-                links[linked, 0] = new
-                links[linked, 1] = head[other]
-                head[other] = linked
-                links[linked + 1, 0] = other
-                links[linked + 1, 1] = head[new]
-                head[new] = linked + 1
-                linked += 2
+                linked = _link(links, head, linked, other, new)
         new += 1
     return new

@@ -27,7 +27,7 @@ class Textures:
     """Texture bins of the pixels of an image. See ``_region_kernels.texture_codes``."""
 
     codes: np.ndarray
-    numbers: np.ndarray
+    ends: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ def textures(image: np.ndarray) -> Textures:
     """Texture bins of every pixel of (H, W, C) uint8: half-rectified derivatives in 8 directions a channel."""
     height, width, channels = image.shape
     along_x, along_y = derivatives(image)
-    codes = np.empty(height * width * channels * DIRECTIONS // 2, np.uint8)
-    numbers = np.empty((height, width), np.uint8)
+    codes = np.empty(height * width * channels * DIRECTIONS // 2 + 1, np.uint8)
+    ends = np.empty((height, width), np.uint32)
     scale = np.float32(TEXTURE_BINS / TEXTURE_RANGE)
-    count = kernels.texture_codes(along_x, along_y, TEXTURE_BINS, scale, codes, numbers)
-    return Textures(codes[:count], numbers)
+    count = kernels.texture_codes(along_x, along_y, TEXTURE_BINS, scale, codes, ends)
+    return Textures(codes[:count], ends)
 
 
 def describe(segmentation: Segmentation, image: np.ndarray, texture: Textures) -> Regions:
@@ -75,7 +75,7 @@ def describe(segmentation: Segmentation, image: np.ndarray, texture: Textures) -
     counts = np.zeros((count, colours + channels * DIRECTIONS * TEXTURE_BINS), np.int32)
     sizes, boxes = np.zeros(count, np.int32), np.empty((count, 4), np.int32)
     colour_bins = np.arange(256) * COLOUR_BINS // 256
-    kernels.count_pixels(segmentation.labels, image, colour_bins, texture.codes, texture.numbers, counts, sizes, boxes)
+    kernels.count_pixels(segmentation.labels, image, colour_bins, texture.codes, texture.ends, counts, sizes, boxes)
     histograms = np.empty(counts.shape, np.float32)
     kernels.normalise(counts, sizes, colours, channels, TEXTURE_BINS, histograms)
     return Regions(sizes, boxes, histograms, colours)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from detection.proposals import _segmentation_kernels as kernels
+from detection.proposals._buffers import Buffers
 
 # The original code cuts the Gaussian at 4 standard deviations.
 BLUR_CUT = 4.0
@@ -50,32 +51,42 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
     return blurred.reshape(image.shape)
 
 
-def sort_edges(image: np.ndarray) -> SortedEdges:
+def sort_edges(image: np.ndarray, buffers: Buffers | None = None) -> SortedEdges:
     """Neighbour pairs of (H, W, C) float32 in 0..255, sorted by colour distance, ties in raster order.
 
     Distances are rounded down to 2^-22 of their largest possible value. Neighbours that were of equal colour weigh 0.
+    The result lies in buffers, where they are given: valid until the next image is sorted with them.
     """
+    take = (buffers or Buffers()).take
     height, width, channels = image.shape
-    entries = np.empty(kernels.DIRECTIONS * height * width, np.uint64)
-    spare = np.empty_like(entries)
     step = np.float32(VALUE_RANGE * np.sqrt(channels) / (2**kernels.KEY_BITS - 2))
-    entries = entries[: kernels.list_edges(image, np.float32(1) / step, entries)]
-    kernels.sort_entries(entries, spare)
+    keys = take("keys", (height, width, kernels.DIRECTIONS), np.uint32)
+    low, high = np.zeros((2, kernels.DIRECTIONS, 2**kernels.RADIX_BITS), np.uint32)
+    kernels.list_keys(image, np.float32(1) / step, keys, low, high)
+    edges = (int(low.sum()),)
+    entries = take("entries", edges, np.uint64)
+    kernels.sort_keys(keys.reshape(-1), low, high, take("spare", edges, np.uint64), entries)
     return SortedEdges(entries, step, (height, width))
 
 
-def segment(graph: SortedEdges, k: float, min_size: int) -> Segmentation:
-    """Regions for threshold k (grey levels x px), those under min_size px absorbed by a neighbour."""
+def segment(graph: SortedEdges, k: float, min_size: int, buffers: Buffers | None = None) -> Segmentation:
+    """Regions for threshold k (grey levels x px), those under min_size px absorbed by a neighbour.
+
+    buffers: where scratch memory is kept; the result does not lie there.
+    """
+    take = (buffers or Buffers()).take
     height, width = graph.size
     pixels = height * width
-    parent = np.arange(pixels, dtype=np.uint32)
-    size = np.ones(pixels, dtype=np.int32)
-    threshold = np.full(pixels, k, dtype=np.float32)
-    rejected = np.empty(graph.entries.size, np.uint32)
-    count = kernels.merge_edges(graph.entries, width, np.float32(k), graph.step, parent, size, threshold, rejected)
-    rejected = rejected[:count]
-    kernels.absorb_small(rejected, width, min_size, parent, size)
+    parent = take("parent", (pixels,), np.uint32)
+    sizes = take("sizes", (pixels, 2), np.int32)
+    limits = sizes.view(np.float32)
+    rejected = take("rejected", graph.entries.shape, np.uint32)
+    count = kernels.merge_edges(
+        graph.entries, width, np.float32(k), graph.step, min_size, parent, sizes, limits, rejected
+    )
     labels = np.empty(pixels, np.int32)
-    regions = kernels.label_regions(parent, labels)
-    pairs = kernels.neighbour_pairs(rejected, labels, width, regions)
-    return Segmentation(labels.reshape(height, width), regions, pairs)
+    label_sizes = take("label_sizes", (pixels,), np.int32)
+    regions = kernels.label_regions(parent, sizes, labels, label_sizes)
+    regions = kernels.absorb_small(rejected[:count], width, min_size, labels, label_sizes[:regions])
+    labels = labels.reshape(height, width)
+    return Segmentation(labels, regions, kernels.neighbour_pairs(labels, regions))

@@ -7,6 +7,8 @@ import zlib
 import cv2
 import numpy as np
 
+from detection.geometry import nms
+from detection.proposals._buffers import Buffers
 from detection.proposals._duplicate_kernels import first_of_equals
 from detection.proposals.colour import to_colour_space
 from detection.proposals.grouping import group_regions
@@ -20,6 +22,8 @@ from detection.proposals.settings import ProposalSettings
 FREE_REGIONS = 1000
 LEAST_MEAN_SIZE = 16
 MOST_REGIONS = 40_000
+
+_BUFFERS = Buffers()
 
 
 def check_image(rgb: np.ndarray, image_id: str = "") -> np.ndarray:
@@ -58,12 +62,17 @@ def to_image_frame(
 ) -> np.ndarray:
     """Boxes of the resized image in px of the original, those of min_side and more, the first max_windows: float32.
 
+    Best first. Those that overlap a better one by more than max_overlap are dropped before the first are counted.
+
     working, size: (height, width) in px of the resized and the original image.
     """
     scale = np.array([size[1] / working[1], size[0] / working[0]] * 2)
     boxes = np.minimum((boxes * scale).astype(np.float32), np.float32([size[1], size[0]] * 2))
     sides = boxes[:, 2:] - boxes[:, :2]
     kept = boxes[(sides >= settings.min_side).all(axis=1)]
+    if settings.resolved_max_overlap < 1:
+        falling = np.arange(len(kept), 0, -1, dtype=np.float32)
+        kept = kept[nms(kept, falling, settings.resolved_max_overlap)]
     return np.ascontiguousarray(kept[: settings.max_windows])
 
 
@@ -71,7 +80,7 @@ def _bounded(graph: SortedEdges, k: float, min_size: int) -> Segmentation:
     """Regions of at least min_size px, or of twice that, and so on, until there are few enough to be grouped."""
     pixels = graph.size[0] * graph.size[1]
     limit = min(MOST_REGIONS, max(FREE_REGIONS, pixels // LEAST_MEAN_SIZE))
-    while (segmentation := segment(graph, k, min_size)).count > limit:
+    while (segmentation := segment(graph, k, min_size, _BUFFERS)).count > limit:
         min_size *= 2
     return segmentation
 
@@ -87,14 +96,14 @@ def hierarchies(rgb: np.ndarray, settings: ProposalSettings) -> tuple[np.ndarray
     for space in settings.resolved_colour_spaces:
         image = to_colour_space(rgb, space)
         texture = textures(image)
-        graph = sort_edges(blur(image, settings.sigma))
+        graph = sort_edges(blur(image, settings.sigma), _BUFFERS)
         for k in settings.resolved_ks:
             segmentation = _bounded(graph, k, k if settings.min_size is None else settings.min_size)
             regions = describe(segmentation, image, texture)
             boxes.append(regions.boxes)
             levels.append(np.full(segmentation.count, segmentation.count, np.int32))
             for similarity in settings.resolved_similarities:
-                merged = group_regions(regions, segmentation.pairs, similarity, area)
+                merged = group_regions(regions, segmentation.pairs, similarity, area, _BUFFERS)
                 boxes.append(merged)
                 levels.append(np.arange(len(merged), 0, -1, dtype=np.int32))
     return np.concatenate(boxes), np.concatenate(levels)

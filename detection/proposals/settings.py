@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 ColourSpace = Literal["HSV", "Lab", "rgI", "H", "I", "RGB"]
 SimilaritySet = Literal["CTSF", "TSF", "F", "S", "C", "T", "CT", "CS", "CF", "TS", "TF", "SF", "CTS", "CTF", "CSF"]
 Method = Literal["selective_search", "edge_boxes", "imported"]
-Preset = Literal["single", "fast", "quality", "texture"]
+Preset = Literal["single", "fast", "diverse", "quality", "texture"]
 
 COLOUR_SPACES: tuple[str, ...] = get_args(ColourSpace)
 SIMILARITY_SETS: tuple[str, ...] = get_args(SimilaritySet)
@@ -16,16 +16,22 @@ METHODS: tuple[str, ...] = get_args(Method)
 
 # Values: colour spaces, thresholds k, similarity sets. single, fast, quality: Uijlings et al., IJCV 2013, table 5.
 # texture: inferred for the window files of Fast R-CNN's demo. They hold 94 to 100 % of the initial regions that RGB and
-# HSV give at these thresholds and 92 to 100 % of rgI's; of the similarity sets these two agree best.
+# HSV give at these thresholds and 92 to 100 % of rgI's; of the similarity sets these two agree best. diverse: chosen by
+# recall on photos apart from those it is measured on (docs/windows.md, What was tried).
 PRESETS: dict[str, tuple[tuple[ColourSpace, ...], tuple[int, ...], tuple[SimilaritySet, ...]]] = {
     "single": (("HSV",), (100,), ("CTSF",)),
     "fast": (("HSV", "Lab"), (50, 100), ("CTSF", "TSF")),
+    "diverse": (("RGB", "HSV", "rgI"), (50, 100, 200), ("CTSF", "TSF")),
     "texture": (("RGB", "HSV", "rgI"), (100, 200), ("T", "TS")),
     "quality": (("HSV", "Lab", "rgI", "H", "I"), (50, 100, 150, 300), ("CTSF", "TSF", "F", "S")),
 }
+# Largest IoU that a window may have with a better one; 1 where a preset is not listed.
+PRESET_OVERLAPS: dict[str, float] = {"diverse": 0.9}
 
 # Settings that edge_boxes shares with selective search, and those that selective search has no use for.
 _SHARED = ("min_side", "max_windows", "resize_width", "max_pixels")
+# Came later than the first windows on disk: no part of their identity where it is not set, so that they stay valid.
+_LATER = ("max_overlap",)
 _OF_OTHER_METHODS = ("edge_boxes_model", "imported")
 
 
@@ -45,11 +51,12 @@ class ProposalSettings:
     Args:
         method: What makes the windows: selective_search (the method of R-CNN and SPP-net), edge_boxes (ECCV 2014; needs
             opencv-contrib-python and edge_boxes_model), or imported (those that tools/proposals.py import has put
-            into the run, as they are). The keys from preset to seed are of selective search, min_side, max_windows,
-            resize_width and max_pixels also of edge_boxes.
+            into the run, as they are). The keys from preset to seed are of selective search, min_side, max_overlap,
+            max_windows, resize_width and max_pixels also of edge_boxes.
         preset: Set of runs (colour spaces x k x similarity sets), IJCV 2013 table 5: single 1 run, fast 8 runs
-            (R-CNN and SPP-net), quality 80 runs; texture: 12 runs inferred for the window files of Fast R-CNN's demo.
-            The next three keys replace parts of it.
+            (R-CNN and SPP-net), quality 80 runs; texture: 12 runs inferred for the window files of Fast R-CNN's demo;
+            diverse: 18 runs of which near duplicates go, for the largest recall with 2000 windows. The next three
+            keys and max_overlap replace parts of it.
         colour_spaces: Colour spaces of segmentation and grouping, of HSV, Lab, rgI (normalised red and green,
             intensity), H (hue alone), I (intensity alone), RGB. None: the preset's.
         ks: Thresholds k of the initial segmentation (Felzenszwalb and Huttenlocher, IJCV 2004), in grey levels of
@@ -62,6 +69,8 @@ class ProposalSettings:
             more than 40,000: grouping would take minutes. No preset on an image of up to max_pixels comes near.
         min_side: Windows with either side under this many px of the original image are dropped (R-CNN and SPP_net,
             selective_search_boxes.m: 20). 0 keeps all.
+        max_overlap: A window whose IoU with a better one is above this is dropped, before max_windows counts. 1: none
+            is. None: the preset's (diverse 0.9, the others 1).
         max_windows: At most this many windows are kept, first by priority (the papers use about 2000 an image). None:
             all.
         resize_width: The image is resized to this width in px before segmentation (rcnn_detect.m: 500). None: never.
@@ -81,6 +90,7 @@ class ProposalSettings:
     sigma: float = 0.8
     min_size: int | None = None
     min_side: int = 20
+    max_overlap: float | None = None
     max_windows: int | None = 2000
     resize_width: int | None = None
     max_pixels: int | None = 2_000_000
@@ -104,6 +114,8 @@ class ProposalSettings:
             _refuse("ks", "one or more numbers > 0", self.ks)
         if not 0 <= self.sigma < float("inf"):
             _refuse("sigma", "a finite number of px >= 0", self.sigma)
+        if self.max_overlap is not None and not 0 < self.max_overlap <= 1:
+            _refuse("max_overlap", "an IoU above 0 and up to 1, or None", self.max_overlap)
         for key, least in (("min_size", 1), ("max_windows", 1), ("resize_width", 1), ("max_pixels", 1)):
             value = getattr(self, key)
             if value is not None and value < least:
@@ -128,6 +140,13 @@ class ProposalSettings:
         return self.similarities or PRESETS[self.preset][2]
 
     @property
+    def resolved_max_overlap(self) -> float:
+        """The largest IoU in force of a window with a better one: the explicit one, else the preset's."""
+        if self.max_overlap is not None:
+            return self.max_overlap
+        return PRESET_OVERLAPS.get(self.preset, 1.0) if self.method == "selective_search" else 1.0
+
+    @property
     def source(self) -> str:
         """What ``Proposals.source`` says of these windows: the method, and the preset or that it was changed."""
         if self.method != "selective_search":
@@ -140,10 +159,10 @@ class ProposalSettings:
 
         Of edge_boxes, the model is named by its path here.
         """
-        values = asdict(self)
+        values = {key: value for key, value in asdict(self).items() if key not in _LATER or value is not None}
         if self.method == "imported":
             return {"method": self.method, "imported": self.imported}
         if self.method == "edge_boxes":
-            return {key: values[key] for key in ("method", "edge_boxes_model", *_SHARED)}
+            return {key: values[key] for key in ("method", "edge_boxes_model", *_SHARED, *_LATER) if key in values}
         # "": how fingerprint() writes a dataclass; so windows made before there were other methods stay valid.
         return {"": type(self).__name__} | {key: values[key] for key in values if key not in _OF_OTHER_METHODS}

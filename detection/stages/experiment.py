@@ -13,6 +13,7 @@ from detection.data import read_coco_results, write_coco_results, write_comp4
 from detection.detector import Detector
 from detection.evaluation import Diagnosis, Evaluation, diagnose, evaluate, intervals, table
 from detection.features import limit_threads
+from detection.learning import FEW_POSITIVES, MiningCheckpoint, MiningLog
 from detection.stages.detect import detect_images
 from detection.stages.draw import draw_images
 from detection.stages.extract import extract_maps
@@ -21,7 +22,14 @@ from detection.stages.generate import generate_proposals
 from detection.stages.inputs import ExperimentInputs, StageSettings
 from detection.stages.misses import explain_images, read_causes, write_causes
 from detection.stages.source import uses_finetuned
-from detection.stages.train import train_box_regressors, train_linear_svms, write_mining_log, write_training_samples
+from detection.stages.train import (
+    SAMPLES,
+    mining_table,
+    train_box_regressors,
+    train_linear_svms,
+    write_mining_log,
+    write_training_samples,
+)
 from detection.stages.work import peak_memory_mib
 from detection.storage import file_stem, read_metadata, write_json
 from detection.types import AnnotatedImage, Detections
@@ -93,12 +101,15 @@ class Experiment(ExperimentInputs):
         self._check_head()
         if self._is_done("svms", self.svm_key, self.trained().get("svms")):
             return
+        self._check_no_edits()
         images, started = self._usable(self.train_images), time.monotonic()
         layer = self.settings.features.layer
+        checkpoint = MiningCheckpoint(self.run.mining, self.svm_key)
         with limit_threads(self.work.threads):
-            svms, log = train_linear_svms(self.source, images, len(self.classes), self.settings.svm, layer, self.work)
-        for name in sorted({self.classes[entry.label] for entry in log.entries if not entry.converged}):
-            self.warn(f"the SVM of {name} did not converge; see mining.csv")
+            svms, log = train_linear_svms(
+                self.source, images, len(self.classes), self.settings.svm, layer, self.work, checkpoint
+            )
+        self.report_mining(log, self.classes)
         keeps_regressors = self.trained().get("regressors") == self.regression_key
         detector = Detector(
             classes=self.classes,
@@ -111,7 +122,8 @@ class Experiment(ExperimentInputs):
         )
         detector.save(self.run.detector)
         write_mining_log(self.run.detector / "mining.csv", log, self.classes)
-        write_training_samples(self.run.detector / "samples.csv", log, self.classes)
+        write_training_samples(self.run.detector / SAMPLES, log, self.classes)
+        checkpoint.remove()
         kept = {self.classes[entry.label]: entry.negatives - entry.evicted for entry in log.entries}
         facts = {
             "images": log.images,
@@ -126,6 +138,7 @@ class Experiment(ExperimentInputs):
         """Box regressors, added to the detector in ``RUN/detector``. Raises ValueError without its SVMs."""
         if self._is_done("regressors", self.regression_key, self.trained().get("regressors")):
             return
+        self._check_no_edits()
         self._check_trained("svms", self.svm_key, "train_svm.py")
         images, started = self._usable(self.train_images), time.monotonic()
         with limit_threads(self.work.threads):
@@ -134,7 +147,8 @@ class Experiment(ExperimentInputs):
             )
         detector = Detector.load(self.run.detector)
         notes = {**detector.notes, "regressors": self.regression_key}
-        dataclasses.replace(detector, regressors=regressors, notes=notes).save(self.run.detector)
+        # Other boxes, other chances of being right.
+        dataclasses.replace(detector, regressors=regressors, notes=notes, calibration=None).save(self.run.detector)
         trained = [name for name, there in zip(self.classes, regressors.trained, strict=True) if there]
         self._finish("regressors", self.regression_key, started, {"images": len(images), "trained": trained})
 
@@ -144,9 +158,7 @@ class Experiment(ExperimentInputs):
         Raises ValueError where the detector was trained with other settings or data.
         """
         self._check_head()
-        self._check_trained("svms", self.svm_key, "train_svm.py")
-        if "regressors" in self.trained():
-            self._check_trained("regressors", self.regression_key, "train_bbox.py")
+        self.check_trained()
         key = self.detections_key
         if self._is_done("detections", key, key if self.detections_file.is_file() else None):
             return self.detections()
@@ -191,7 +203,10 @@ class Experiment(ExperimentInputs):
         bounds = intervals(result, self.settings.intervals)
         self.work.console.print(table(result, bounds))
         if not self._is_done("evaluation", key, key if path.is_file() else None):
-            write_json(path, result.to_json() | ({} if bounds is None else {"intervals": bounds.to_json(self.classes)}))
+            preset = (self.record or {}).get("preset")
+            protocol = {"preset": preset, "differs_from_preset": self.departures} if preset else {}
+            bounded = {} if bounds is None else {"intervals": bounds.to_json(self.classes)}
+            write_json(path, result.to_json() | protocol | bounded)
             self._finish("evaluation", key, started, {"metric": result.settings.metric, "mAP": result.mean_ap})
         return result
 
@@ -238,6 +253,36 @@ class Experiment(ExperimentInputs):
 
     # Helpers of the stages.
 
+    def check_trained(self) -> None:
+        """Raise ValueError unless the run's detector was trained with the settings and data in force."""
+        self._check_trained("svms", self.svm_key, "train_svm.py")
+        if "regressors" in self.trained():
+            self._check_trained("regressors", self.regression_key, "train_bbox.py")
+
+    def usable_training_images(self) -> list[AnnotatedImage]:
+        """The training images whose windows and maps are there, after making those that are absent."""
+        return self._usable(self.train_images)
+
+    def _check_no_edits(self) -> None:
+        """Raise ValueError where training anew would lose what a user did to the classes."""
+        if self.edits:
+            done = ", ".join(" ".join(one[: 3 if one[0] == "rename" else 2]) for one in self.edits)
+            raise ValueError(
+                f"{self.run.detector}: its classes were changed by hand ({done}), and training with other settings or "
+                "data would lose that; use another --run, or move this folder away"
+            )
+
+    def report_mining(self, log: MiningLog, classes: Sequence[str]) -> None:
+        """Print what mining did, and warn of what a user should know of his classes."""
+        self.work.console.print(mining_table(log, classes), highlight=False, markup=False, soft_wrap=True)
+        for name in sorted({classes[entry.label] for entry in log.entries if not entry.converged}):
+            self.warn(f"the SVM of {name} did not converge; see mining.csv")
+        if any(entry.left_out for entry in log.entries):
+            self.warn("hard negatives were left out for lack of memory: svm.memory_mib; see mining.csv")
+        few = [f"{classes[i]} {count}" for i, count in enumerate(log.positives) if 0 < count < FEW_POSITIVES]
+        if few:
+            self.warn(f"fewer than {FEW_POSITIVES} positives: {', '.join(few)}; docs/learning.md tells what to expect")
+
     def _usable(self, images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
         """The images whose windows and maps are there, after making those that are absent."""
         self.generate()
@@ -263,10 +308,11 @@ class Experiment(ExperimentInputs):
             dataclasses.replace(detector, postprocess_settings=self.settings.postprocess).save(self.run.detector)
 
     def _is_done(self, stage: str, key: str, found: str | None) -> bool:
-        done = found == key and self.run.stage_key(stage) == key
+        # Changes of classes are made beside the stages: the detector itself says whether it is of this key.
+        done = found == key and (self.run.stage_key(stage) == key or (stage in ("svms", "regressors") and self.edits))
         if done:
             self.work.console.print(f"{stage}: done before", highlight=False)
-        return done
+        return bool(done)
 
     def _check_trained(self, part: str, key: str, tool: str) -> None:
         found = self.trained().get(part)
@@ -279,7 +325,7 @@ class Experiment(ExperimentInputs):
     def _finish(self, stage: str, key: str, started: float, facts: Mapping[str, Any]) -> None:
         seconds = time.monotonic() - started
         if self.record is not None:
-            self.run.write_settings(self.record)
+            self.run.write_settings(self.record, self.departures)
         self.run.record_stage(stage, key, seconds, {**facts, "peak_memory_mib": peak_memory_mib()})
         shown = ", ".join(f"{name} {value}" for name, value in facts.items())
         self.work.console.print(f"{stage}: {seconds:.1f} s; {shown}", highlight=False)

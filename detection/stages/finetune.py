@@ -37,9 +37,10 @@ def initial_head(source: ImageSource, settings: FinetuneSettings) -> tuple[dict[
     if settings.initial != "imagenet":
         state = networks.read_state(Path(settings.initial))
         names = [f"{layer}.{part}" for layer in ("fc6", "fc7") for part in ("weight", "bias")]
-        shapes = {name: np.shape(state.get(name)) for name in names}
-        given = networks.select_state(state, shapes, {"fc8.weight", "fc8.bias"}, f"finetune.initial {settings.initial}")
-        return given, 0, settings.initial
+        missing = [name for name in names if name not in state]
+        if missing:
+            raise ValueError(f"finetune.initial: {settings.initial}: expected {', '.join(missing)}, found none")
+        return {name: state[name] for name in names}, 0, settings.initial
     if not head.fits_network_head(features):
         return {}, 0, "Gaussian: the backbone and levels have no fc6"
     if features.weights == "random":

@@ -59,6 +59,7 @@ class ExperimentInputs:
     run: the folder of what they make. settings: of the stages. work: how they do it. limit: use the first so
     many images of each split. record: the settings as plain data, kept in ``run.yaml`` with every stage that
     they finish, and before the first one once data set and backbone have proved usable; None keeps nothing.
+    departures: settings that are not those of the preset that `record` names, kept with it.
     What is read of the data set is read when first asked for. Raises ValueError or DataError as the data set's
     readers do.
     """
@@ -70,9 +71,11 @@ class ExperimentInputs:
         work: Work,
         limit: int | None = None,
         record: Mapping[str, Any] | None = None,
+        departures: Mapping[str, Any] | None = None,
     ) -> None:
         self.run, self.settings, self.work, self.limit, self.record = run, settings, work, limit, record
         self._told: set[str] = set()
+        self.departures = dict(departures or {})
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -80,6 +83,11 @@ class ExperimentInputs:
 
         Raises ValueError where the run has another list already.
         """
+        if self.edits:
+            return tuple((self.run.detector / "classes.txt").read_text(encoding="utf-8").splitlines())
+        return self._listed_classes()
+
+    def _listed_classes(self) -> tuple[str, ...]:
         fixed = self.run.fixed_classes()
         if fixed is not None and self.settings.dataset.classes == "collect" and self._is_same_training_set():
             return fixed
@@ -90,11 +98,21 @@ class ExperimentInputs:
         now = (self.record or {}).get("dataset", {})
         return all(kept.get(name) == now.get(name) for name in _DECIDE_TRAINING_SET)
 
+    @property
+    def edits(self) -> list[list[str]]:
+        """Classes added to the run's detector, dropped and renamed since it was trained, in order."""
+        return self.trained().get("edits", [])
+
+    @cached_property
+    def base_classes(self) -> tuple[str, ...]:
+        """The class list before those changes, in which the labels of the training images count."""
+        return tuple(self.trained().get("base_classes", ())) or self.classes
+
     @cached_property
     def train_images(self) -> list[AnnotatedImage]:
         """The training images; classes without an object among them are warned of."""
-        images = self._load(self.settings.dataset.train_sources)
-        missing = classes_without_objects(images, self.classes)
+        images = self._load(self.settings.dataset.train_sources, self.base_classes)
+        missing = classes_without_objects(images, self.base_classes)
         if missing:
             self.warn(f"no training object of {', '.join(missing)}: left untrained, AP 0 where the test set has it")
         return images
@@ -106,7 +124,7 @@ class ExperimentInputs:
         Raises ValueError where training and test set have one id for two different images: windows and maps
         are kept by id.
         """
-        images = self._load(self.settings.dataset.test_sources)
+        images = self._load(self.settings.dataset.test_sources, self.classes)
         training = {one.image_id: one for one in self.train_images}
         shared = [(one, training[one.image_id]) for one in images if one.image_id in training]
         for one, other in shared:
@@ -117,9 +135,9 @@ class ExperimentInputs:
             self.warn(f"{len(shared)} test images are training images too: {some}")
         return images
 
-    def _load(self, sources: Sequence[DatasetSource]) -> list[AnnotatedImage]:
+    def _load(self, sources: Sequence[DatasetSource], classes: Sequence[str]) -> list[AnnotatedImage]:
         """The images of splits; what was found about the sets is printed once."""
-        images = load_annotations(sources, self.classes, self.work.problems)[: self.limit]
+        images = load_annotations(sources, classes, self.work.problems)[: self.limit]
         for note in self.work.problems.notes:
             if note not in self._told:
                 self._told.add(note)
@@ -172,7 +190,7 @@ class ExperimentInputs:
             head_file=self.head_file,
         )
         if self.record is not None and self.run.read()["settings"] is None:
-            self.run.write_settings(self.record)
+            self.run.write_settings(self.record, self.departures)
         return source
 
     def warn(self, text: str) -> None:
@@ -201,7 +219,7 @@ class ExperimentInputs:
         """Key of the fine-tuned layers that the settings ask for; where fc6 and fc7 start is part of it."""
         initial = initial_key(self.source, self.settings.finetune)
         return training_key(
-            self._train_key, fingerprint(self._pooled_key, initial), self.classes, self.settings.finetune
+            self._train_key, fingerprint(self._pooled_key, initial), self.base_classes, self.settings.finetune
         )
 
     @cached_property
@@ -210,13 +228,26 @@ class ExperimentInputs:
 
     @property
     def svm_key(self) -> str:
-        """Key of the SVMs that the settings ask for."""
-        return training_key(self._train_key, self._vectors_key, self.classes, self.settings.svm)
+        """Key of the SVMs that the settings ask for, with the changes of classes since."""
+        return self.edited_key("svms", self.edits)
 
     @property
     def regression_key(self) -> str:
-        """Key of the box regressors that the settings ask for."""
-        return training_key(self._train_key, self._pooled_key, self.classes, self.settings.regression)
+        """Key of the box regressors that the settings ask for, with the changes of classes since."""
+        return self.edited_key("regressors", self.edits)
+
+    def edited_key(self, part: str, edits: list[list[str]]) -> str:
+        """Key of a part ("svms", "regressors") that the settings ask for after these changes of classes."""
+        if part == "svms":
+            vectors, settings = self._vectors_key, self.settings.svm
+        else:
+            vectors, settings = self._pooled_key, self.settings.regression
+        key = training_key(self._train_key, vectors, self.base_classes, settings)
+        return fingerprint(key, edits) if edits else key
+
+    def extra_svm_key(self, annotations: str) -> str:
+        """Key of an SVM trained on other annotations (their key) with the settings of this run."""
+        return training_key(annotations, self._vectors_key, (), self.settings.svm)
 
     @property
     def detections_key(self) -> str:
@@ -237,8 +268,8 @@ class ExperimentInputs:
         truth = annotations_key(self.test_images, self.source.image_keys)
         return misses_key(self.detections_key, truth, self.classes, self.settings.evaluation)
 
-    def trained(self) -> Mapping[str, str]:
-        """Keys of the parts of the detector in the run folder; none where it is absent."""
+    def trained(self) -> Mapping[str, Any]:
+        """Keys of the parts of the detector in the run folder, and changes of its classes; none where it is absent."""
         try:
             return read_description(self.run.detector)["notes"]
         except FileNotFoundError:

@@ -28,6 +28,7 @@ from detection.stages.look import (
 from detection.stages.look_pyramid import draw_pyramids
 from detection.stages.look_samples import draw_samples, ranked_samples, read_samples
 from detection.stages.look_window import draw_story, story_json, story_lines, tell_window
+from detection.stages.train import SAMPLES
 from detection.storage import file_stem, write_json, write_text
 from detection.types import AnnotatedImage, FeaturePyramid, Proposals
 from detection.visualization import stacked
@@ -204,9 +205,13 @@ def sample_sheets(experiment: Experiment, names: Sequence[str], count: int, out:
         raise ValueError(f"--samples: expected classes among {', '.join(experiment.classes)}, got {unknown[0]!r}")
     if count < 1:
         raise ValueError(f"--count: expected at least 1, got {count}")
-    samples = read_samples(experiment.run.detector / "samples.csv")
+    samples = read_samples(experiment.run.detector / SAMPLES)
     images = {one.image_id: one for one in experiment.train_images}
     written = []
+    strangers = sum(one.name in names and one.image_id not in images for one in samples)
+    if strangers:
+        experiment.warn(f"{strangers} samples are of photos that the training set has not; they are left out")
+    samples = [one for one in samples if one.image_id in images]
     for name in names:
         positives, negatives = ranked_samples(samples, name)
         parts = [

@@ -13,7 +13,7 @@ from detection.detector import Detector
 from detection.features.contributions import PooledWindow, StagePart, explain_window
 from detection.features.responses import upsample
 from detection.geometry import iou
-from detection.learning import WindowFate, fate_of_window
+from detection.learning import WindowFate, fate_of_window, suppressed
 from detection.stages.look import GREEN, shrink
 from detection.types import AnnotatedImage, FeaturePyramid, Proposals, RegionScores
 from detection.visualization import (
@@ -89,6 +89,7 @@ def tell_window(
     features = pool5 if detector.svms.layer == "pool5" else detector.extractor.head(pool5, detector.svms.layer)
     scores = detector.svms.region_scores(features)
     refined = scores if detector.regressors is None else detector.regressors.refine(scores, pool5)
+    settings = detector.postprocess_settings
     mine = scores.scores[row]
     label = int(mine.argmax()) if label is None else label
     if not np.isfinite(mine[label]):
@@ -96,21 +97,27 @@ def tell_window(
     gradient = _gradient(detector, pool5.values[row], label)
     pooled = explain_window(pyramid, box, pool5.values[row], gradient, detector.extractor.settings)
     added = sum(float(stage.contributions.sum()) for stage in pooled.stages)
-    fate = fate_of_window(refined, image.size, row, label, detector.postprocess_settings)
+    judged = refined
+    if detector.regressors is not None and settings.nms_before_regression:
+        # The first of two suppressions; the second is among the windows that it leaves.
+        judged = scores
+        if fate_of_window(scores, image.size, row, label, settings).outcome == "kept":
+            judged = RegionScores(refined.image_id, refined.boxes, suppressed(scores, image.size, settings).scores)
+    fate = fate_of_window(judged, image.size, row, label, settings)
     overlaps = iou(box, image.boxes)[0] if len(image.boxes) else np.zeros(0)
     nearest = int(overlaps.argmax()) if overlaps.any() else -1
     return WindowStory(
         image, box, label, bool(len(same)), row, mine, pooled, float(mine[label]) - added,
         np.clip(refined.boxes[row, label], 0, np.array([*image.size[::-1]] * 2, np.float32)),
         nearest, float(overlaps[nearest]) if nearest >= 0 else 0.0, fate,
-        *_rival(refined, fate, label),
+        *_rival(judged, fate, label),
     )  # fmt: skip
 
 
-def _rival(refined: RegionScores, fate: WindowFate, label: int) -> tuple[np.ndarray | None, float]:
+def _rival(judged: RegionScores, fate: WindowFate, label: int) -> tuple[np.ndarray | None, float]:
     if fate.by is None:
         return None, float("nan")
-    return refined.boxes[fate.by, label], float(refined.scores[fate.by, label])
+    return judged.boxes[fate.by, label], float(judged.scores[fate.by, label])
 
 
 def _gradient(detector: Detector, vector: np.ndarray, label: int) -> np.ndarray:

@@ -90,11 +90,13 @@ def draw_detections(
     classes: Sequence[str],
     min_score: float = -math.inf,
     settings: DrawingSettings = _DEFAULT,
+    probabilities: np.ndarray | None = None,
 ) -> np.ndarray:
     """A copy of an image with its detections of at least `min_score` on it, the surest on top.
 
     rgb: (H, W, 3) uint8. classes: names in the order of the labels, shown with the score. Each class has
-    the colour of its place in the list (`class_colour`). Returns (H, W, 3) uint8. Raises ValueError for a
+    the colour of its place in the list (`class_colour`). probabilities: (K,), shown in percent behind the score;
+    NaN or None shows none. Returns (H, W, 3) uint8. Raises ValueError for a
     label outside the class list.
     """
     if len(detections.labels) and not 0 <= detections.labels.min() <= detections.labels.max() < len(classes):
@@ -104,7 +106,11 @@ def draw_detections(
         )
     shown = detections.scores >= min_score
     labels = detections.labels[shown]
-    texts = [f"{classes[label]} {score:.2f}" for label, score in zip(labels, detections.scores[shown], strict=True)]
+    chances = np.full(len(detections.scores), np.nan) if probabilities is None else probabilities
+    texts = [
+        f"{classes[label]} {score:.2f}" + ("" if math.isnan(chance) else f" ({chance:.0%})")
+        for label, score, chance in zip(labels, detections.scores[shown], chances[shown], strict=True)
+    ]
     return draw_boxes(rgb, detections.boxes[shown], texts, [class_colour(int(i)) for i in labels], "solid", settings)
 
 

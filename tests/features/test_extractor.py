@@ -221,7 +221,7 @@ def test_head_of_a_whole_window_is_the_network_itself(alexnet):
 
     network = torchvision.models.alexnet(weights=None).eval()
     settings = alexnet_settings(levels=(6,), layer="fc6")
-    head = Head.from_network(settings, 256, {k: v.numpy() for k, v in network.state_dict().items()})
+    head = Head.from_network(settings, 256 * 36, {k: v.numpy() for k, v in network.state_dict().items()})
     maps = torch.rand(1, 256, 6, 6)
     with torch.inference_mode():
         expected = network.classifier[:3](network.avgpool(maps).flatten(1))

@@ -13,7 +13,7 @@ from detection.types import RegionFeatures
 SETTINGS = SVMSettings(C=0.05, retrain_after=60, norm=NormSettings(target=10, windows=10), memory_mib=4)
 
 
-class Interrupted(Exception):
+class StoppedError(Exception):
     pass
 
 
@@ -28,7 +28,7 @@ def interrupted_at(calls):
     def on_progress(phase, done):
         left[0] -= 1
         if not left[0]:
-            raise Interrupted
+            raise StoppedError
 
     return on_progress
 
@@ -38,7 +38,7 @@ def test_interrupted_after_every_image(make_regions, tmp_path):
     plain, log = train_svms(stream_of(images), 3, settings)
     checkpoint = MiningCheckpoint(tmp_path / "mining", "key")
     for _ in range(24):
-        with pytest.raises(Interrupted):
+        with pytest.raises(StoppedError):
             train_svms(stream_of(images), 3, settings, interrupted_at(1), checkpoint=checkpoint)
     resumed, again = train_svms(stream_of(images), 3, settings, checkpoint=checkpoint)
     assert resumed.weights.tobytes() == plain.weights.tobytes()
@@ -66,7 +66,7 @@ def test_interrupted_within_an_image_with_little_memory(make_regions, tmp_path, 
     def failing(*arguments, **named):
         calls[0] += 1
         if calls[0] > 0 and calls[0] % 2 == 0:
-            raise Interrupted
+            raise StoppedError
         return solve(*arguments, **named)
 
     checkpoint, stops = MiningCheckpoint(tmp_path / "mining", "key"), 0
@@ -75,7 +75,7 @@ def test_interrupted_within_an_image_with_little_memory(make_regions, tmp_path, 
         try:
             resumed, again = train_svms(stream_of(images[:]), 3, settings, checkpoint=checkpoint)
             break
-        except Interrupted:
+        except StoppedError:
             stops += 1
             if stops % 3 == 0:
                 calls[0] = -20
@@ -94,7 +94,7 @@ def test_a_state_of_another_key_or_with_changed_rows_is_not_used(make_regions, t
         checkpoint = MiningCheckpoint(tmp_path / "mining", key)
         return train_svms(stream_of(images), 3, SETTINGS, lambda *step: seen.append(step), checkpoint=checkpoint)[0]
 
-    with pytest.raises(Interrupted):
+    with pytest.raises(StoppedError):
         train_svms(
             stream_of(images), 3, SETTINGS, interrupted_at(9), checkpoint=MiningCheckpoint(tmp_path / "mining", "a")
         )
@@ -104,7 +104,7 @@ def test_a_state_of_another_key_or_with_changed_rows_is_not_used(make_regions, t
     assert seen[0] == ("mining pass 1", 4)
     train("b")
     assert seen[0] == ("positives", 1)
-    with pytest.raises(Interrupted):
+    with pytest.raises(StoppedError):
         train_svms(
             stream_of(images), 3, SETTINGS, interrupted_at(9), checkpoint=MiningCheckpoint(tmp_path / "mining", "c")
         )
@@ -144,7 +144,7 @@ def test_enough_memory_changes_nothing(make_regions):
 
 def test_positives_that_do_not_fit(make_regions, monkeypatch):
     monkeypatch.setattr("detection.learning._trainer.MIB", 64)
-    with pytest.raises(ValueError, match="svm.memory_mib: expected room for the positives .* got 3, which holds 3 vec"):
+    with pytest.raises(ValueError, match=r"svm\.memory_mib: expected room for the positives .* 3, which holds 3 v"):
         train_svms(stream_of(make_regions()), 3, dataclasses.replace(SETTINGS, memory_mib=3))
 
 
@@ -193,8 +193,8 @@ def test_further_positives(make_regions):
         dataclasses.replace(one, extra=one.objects, extra_labels=one.labels) if len(one.labels) else one
         for one in images
     ]
-    plain, log = train_svms(stream_of(images), 3, SETTINGS)
-    svms, twice = train_svms(stream_of(more), 3, SETTINGS)
+    _, log = train_svms(stream_of(images), 3, SETTINGS)
+    _, twice = train_svms(stream_of(more), 3, SETTINGS)
     assert twice.positives == tuple(2 * count for count in log.positives)
     # A positive that is there twice counts as one of twice the weight.
     heavy, _ = train_svms(stream_of(images), 3, dataclasses.replace(SETTINGS, positive_weight=4, tolerance=1e-7))

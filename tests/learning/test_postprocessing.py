@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.geometry import iou
-from detection.learning import PostprocessSettings, WindowFate, fate_of_window, postprocess
+from detection.learning import PostprocessSettings, WindowFate, fate_of_window, postprocess, suppressed
 from detection.types import RegionScores
 
 SIZE = (100, 120)
@@ -128,3 +128,15 @@ def test_fates_agree_with_the_detections(windows, seed, most):
                 assert fate.overlap > chosen.nms_iou - 1e-6
                 assert fates[fate.by].outcome in ("kept", "crowded out")
                 assert record.scores[fate.by, label] >= record.scores[row, label]
+
+
+def test_suppressed_windows_are_those_that_postprocess_drops():
+    record, settings = make_scores(60, 3), PostprocessSettings(max_per_class=5, min_score=-0.5)
+    kept = suppressed(record, (100, 100), settings)
+    assert kept.boxes is record.boxes
+    finite = np.isfinite(kept.scores)
+    assert (kept.scores[finite] == record.scores[finite]).all()
+    found = postprocess(record, (100, 100), settings)
+    assert sorted(found.scores.tolist()) == sorted(record.scores[finite].tolist())
+    again = postprocess(kept, (100, 100), settings)
+    assert again.boxes.tolist() == found.boxes.tolist()

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 
 import numpy as np
@@ -110,6 +111,7 @@ CHANGES = {
     "sigma": 0.9,
     "min_size": 40,
     "min_side": 24,
+    "max_overlap": 0.7,
     "max_windows": 30,
     "resize_width": 100,
     "max_pixels": 9000,
@@ -129,6 +131,22 @@ def test_max_windows_keeps_the_first():
     image = textured_image()
     few = selective_search(image, ProposalSettings(max_windows=20))
     assert np.array_equal(few, selective_search(image, ProposalSettings(max_windows=None))[:20])
+
+
+@pytest.mark.parametrize("chosen", [ProposalSettings(max_overlap=0.6), ProposalSettings(preset="diverse")])
+def test_near_duplicates_of_better_windows_are_dropped_before_the_first_are_counted(chosen):
+    image = textured_image()
+    found = selective_search(image, replace(chosen, max_windows=None))
+    overlaps = iou(found, found) - np.eye(len(found))
+    assert overlaps.max() <= chosen.resolved_max_overlap
+    everything = selective_search(image, replace(chosen, max_windows=None, max_overlap=1.0))
+    places = [everything.tolist().index(box) for box in found.tolist()]
+    assert places == sorted(places)
+    gone = np.setdiff1d(np.arange(len(everything)), places)
+    assert len(gone) > 0
+    better = iou(everything[gone], found) * (np.array(places)[None, :] < gone[:, None])
+    assert (better.max(axis=1) > chosen.resolved_max_overlap).all()
+    assert np.array_equal(selective_search(image, replace(chosen, max_windows=5)), found[:5])
 
 
 def test_the_seed_orders_and_does_not_choose():

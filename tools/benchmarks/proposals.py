@@ -194,8 +194,8 @@ def benchmark(
     year: str = "VOC2007",
     split: str = "test",
     matlab: str | None = None,
-    presets: list[str] = ["fast"],  # noqa: B006 (jsonargparse reads it, nothing changes it)
-    agreement_presets: list[str] = ["fast", "texture"],  # noqa: B006
+    presets: list[str] = ["fast", "diverse"],  # noqa: B006 (jsonargparse reads it, nothing changes it)
+    agreement_presets: list[str] = ["fast", "diverse", "texture"],  # noqa: B006
     repeats: int = 5,
     limit: int | None = None,
     out: str = "runs/benchmark",

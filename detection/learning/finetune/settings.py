@@ -35,11 +35,13 @@ class FinetuneSettings:
         iterations: Batches of each step. Paper: 250000 50000; solver: 30000 each (going on with the last to 200000).
         bias_rate: Learning rate of biases, in units of the weights'. Net: 2.
         momentum: Of stochastic gradient descent. Solver: 0.9. Velocities are scaled by the learning rate in force.
-        weight_decay: Times a weight is its gradient's addition; biases have none. Solver: 0.0005.
+        weight_decay: Times a weight is added to its gradient; biases have none. Solver: 0.0005; with few photos
+            layers overfit at that (docs/protocol.md).
         dropout: Share of the outputs of fc6 and of fc7 that are dropped while training. Net: 0.5.
         batch_size: Windows a batch, over all processes. Script: 128; R-CNN report, section 2.3: 128.
         foreground_fraction: Share of a batch that is foreground. Paper and script: 0.25.
-        foreground_iou: Windows whose IoU with an object is at least this are foreground of its class. Paper, script: 0.5.
+        foreground_iou: Windows whose IoU with an object is at least this are foreground of its class. Paper and
+            script: 0.5.
         background_min_iou: Other windows are background from this IoU with the object they overlap most. Paper,
             script: 0.1.
         background_max_iou: Background ends below this IoU. Paper, script: 0.5.
@@ -74,7 +76,7 @@ class FinetuneSettings:
     iterations: tuple[int, ...] = (800, 200)
     bias_rate: float = 1.0
     momentum: float = 0.9
-    weight_decay: float = 0.0005
+    weight_decay: float = 0.01
     dropout: float = 0.5
     batch_size: int = 128
     foreground_fraction: float = 0.25
