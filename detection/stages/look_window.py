@@ -31,7 +31,7 @@ _TEXT, _SHOWN_SIDE, _CROP_SIDE = 15, 400, 320
 # What is shown around a window, in parts of its longer side.
 _MARGIN = 0.3
 _ORANGE, _BLUE, _WHITE = (213, 94, 0), (86, 180, 233), (255, 255, 255)
-_LINES = DrawingSettings(0.006)
+_LINES, _WIDE_LINES = DrawingSettings(0.006), DrawingSettings(0.012)
 # Radius of the dot of a bin that adds as much as the channel's best, in letter heights.
 _DOT = 0.5
 
@@ -274,11 +274,11 @@ def _window_panel(rgb: np.ndarray, story: WindowStory, classes: Sequence[str]) -
     texts = [f"window: {classes[story.label]} {story.scores[story.label]:.2f} (solid)"]
     if story.nearest >= 0:
         drawn = draw_boxes(
-            drawn, story.image.boxes[[story.nearest]] * np.float32(factor), [""], [_BLUE], "dashed", _LINES
+            drawn, story.image.boxes[[story.nearest]] * np.float32(factor), [""], [_BLUE], "dashed", _WIDE_LINES
         )
         texts.append(f"object: {classes[story.image.labels[story.nearest]]}, IoU {story.overlap:.2f} (blue)")
     if story.rival is not None:
-        drawn = draw_boxes(drawn, story.rival[None] * np.float32(factor), [""], [_ORANGE], "dashed", _LINES)
+        drawn = draw_boxes(drawn, story.rival[None] * np.float32(factor), [""], [_ORANGE], "dashed", _WIDE_LINES)
         texts.append(f"suppressed by a {story.rival_score:.2f}, IoU {story.fate.overlap:.2f} (orange)")
     drawn = draw_boxes(drawn, story.box[None] * np.float32(factor), [""], [GREEN], "solid", _LINES)
     return captioned(drawn, texts, _TEXT)

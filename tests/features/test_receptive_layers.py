@@ -142,7 +142,7 @@ def test_gradients_are_exactly_zero_outside_and_reach_the_edges(name, strides, l
     assert max(high for _, high in expected) < length
     for axis in (0, 1):
         # A strip: what a cell sees of rows does not depend on columns.
-        assert list(touched(backbone.network, cells, axis, length, max(strides))) == expected
+        assert list(touched(backbone.network, cells, axis, length, max(32, *strides))) == expected
 
 
 def test_the_effective_field_of_a_known_network():
@@ -164,9 +164,9 @@ def test_the_effective_field_of_a_known_network():
 
 
 def test_the_effective_field_lies_inside():
-    backbone = Backbone.from_weights("timm/resnet10t", (16,), "random")
+    backbone = Backbone.from_weights("resnet18", (8,), "random")
     (whole,), part = backbone.receptive_fields(), backbone.effective_field(0)
     assert whole.first_centre == tuple(backbone.offsets[0])
-    assert 16 < part.size[0] < whole.size[0]
+    assert 8 < part.size[0] < whole.size[0]
     assert part.first_centre == whole.first_centre
     assert backbone.effective_field(0, 0.5).size[0] < part.size[0]

@@ -41,7 +41,8 @@ def devkit(make_devkit):
 
 def test_softmax_at_several_sizes_and_views(train, devkit):
     status, printed, run = train(
-        "--dataset.root", devkit, "--classifier.sizes=[64,48]", "--classifier.epochs=12", "--classifier.widths=[16,16]",
+        "--dataset.root", devkit, "--classifier.sizes=[64,48]", "--classifier.epochs=40", "--classifier.widths=[16,16]",
+        "--classifier.batch_size=4", "--classifier.dropout=0.1",
         "--views", "full", "crop", "ten", "multi", "--multi_sizes", 64, 80,
     )  # fmt: skip
     assert status == 0, printed

@@ -30,6 +30,9 @@ def test_images_and_their_filters(look, tmp_path, shapes):
     one = read_image(tmp_path / "out" / "images" / "test2-stride32.png")
     assert one.shape[0] < two.shape[0]
     assert len(np.unique(one.reshape(-1, 3), axis=0)) > 50
+    status, printed = look("--images", "test1", "--pyramid", "--filter", 7)
+    assert status == 0, printed
+    assert read_image(tmp_path / "out" / "pyramids" / "test1-stride32-filter7.png").shape[1] > 300
 
 
 def test_a_data_set_and_its_filters(look, tmp_path, run):
@@ -90,6 +93,7 @@ def test_support_vectors(look, tmp_path, run):
         (["--window", "1,2,3,9999", "--images", "test1"], "inside (height, width)"),
         (["--window", "1,2,30,40", "--images", "test1", "--class", "cow"], "--class: expected one of box, disc"),
         (["--samples", "cow"], "--samples: expected classes among box, disc"),
+        (["--images", "test1", "--pyramid"], "--pyramid: expected one --filter"),
         (["--top", "0"], "at least 1, got 0"),
     ],
 )
