@@ -5,7 +5,8 @@ Trained on the classes present in a VOC devkit (--dataset.root), or on folders o
   --maps FOLDER       the same with dense maps of your own in place of images: name.npy, numbers of shape (C, h, w),
                       one C for all; by --classifier.method svm
 The backbone, its weights, stages and levels are those of features; its convolutions stay as they are unless
---classifier.frozen false. Written to RUN/classifier/: classifier.safetensors, log.csv, evaluation.json.
+--classifier.frozen false. Written to RUN/classifier/: classifier.safetensors (and .onnx: --onnx), log.csv,
+evaluation.json.
 
 Evaluated on the test images, by --views, at every one of --sizes:
   full   the full image with its short side at that size
@@ -46,6 +47,8 @@ def add_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("--folder", type=str | None, default=None, help="Folder with train/CLASS and test/CLASS, in place of a devkit.")
     add("--maps", type=str | None, default=None, help="The same with .npy maps (C, h, w) in place of images.")
+    add("--onnx", action="store_true", help="Write RUN/classifier/classifier.onnx too: (N, 3, H, W) images, normalised "
+        "as for the backbone, of any size from 64 px on, to logits (softmax; pip install sppnet[onnx]).")  # fmt: skip
     add("--views", type=str, nargs="+", choices=VIEWS, default=["full", "crop"], help="Views that are evaluated.")
     add("--sizes", type=int, nargs="+", default=[], help="Short sides in px evaluated at; none: those of training.")
     add("--pyramids", type=str, nargs="+", default=[], help="Compare pyramids, e.g. 1 2,1 3,2,1 6,3,2,1: for each one "
@@ -75,6 +78,8 @@ def body(experiment: Experiment, options: Namespace) -> None:
         source = source_of(experiment, features)
         classifier = train_classifier(source, train, len(classes), settings, work, folder / "log.csv")
         classifier.save(folder / "classifier.safetensors", classes, settings, features)
+        if options.onnx:
+            classifier.export_onnx(folder / "classifier.onnx")
         for view, sizes in views_of(options, settings):
             results.append(evaluate_view(classifier, source, test, classes, view, sizes, work))
         path = folder / "evaluation.json"

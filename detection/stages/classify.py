@@ -43,6 +43,8 @@ FORMAT_VERSION = "1"
 # Side in px of the windows of the full map, whatever its size (paper, section 3.1.5), and of the training image the
 # short side of the map that gives the standard ten views.
 VIEW_SIDE, VIEW_SIZE = 224, 256
+# (height, width) in px of the image that a network is traced on for ONNX; it decides nothing.
+_EXAMPLE_SIZE = (160, 224)
 VIEWS = ("full", "crop", "ten", "multi")
 
 
@@ -140,11 +142,24 @@ class Classifier:
     """A trained classifier: vectors (V, D) -> scores (V, L) of each.
 
     arrays: what `save` writes. backbone: its own convolutions, if they were trained; None: those of the features.
+    network: from images to scores, where there is one (method softmax).
     """
 
     score: Scorer
     arrays: dict[str, np.ndarray]
     backbone: Backbone | None = None
+    network: SPPNet | None = None
+
+    def export_onnx(self, path: Path) -> None:
+        """Write the network as ONNX: (N, 3, H, W) normalised images, sides from 64 px on, -> (N, L) logits.
+
+        Raises ValueError for SVMs, ImportError without the extra ``onnx``.
+        """
+        if self.network is None:
+            raise ValueError("ONNX: expected a network (classifier.method softmax), got SVMs")
+        from detection.features.spp_torch import export_onnx
+
+        export_onnx(self.network, path, *_EXAMPLE_SIZE, channels=3)
 
     def save(self, path: Path, classes: Sequence[str], settings: ClassifierSettings, features: FeatureSettings) -> None:
         """Write one file: arrays, and how they came about."""
@@ -248,7 +263,7 @@ def _train_softmax(source, images, num_classes: int, settings, work: Work, log: 
 def _softmax_classifier(network: SPPNet, arrays: dict[str, np.ndarray]) -> Classifier:
     """With convolutions that were trained, vectors are of other maps than those of the frozen ones."""
     own = network.backbone if any(name.startswith("tuned.") for name in arrays) else None
-    return Classifier(network.eval().probabilities, arrays, own)
+    return Classifier(network.eval().probabilities, arrays, own, network)
 
 
 def _network_input(

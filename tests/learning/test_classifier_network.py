@@ -4,6 +4,7 @@ import torch
 
 from detection.features import FeatureExtractor, FeatureSettings
 from detection.features.resize import normalise
+from detection.features.spp_torch import export_onnx
 from detection.features.views import full_vector, view_settings
 from detection.learning.classifier_network import (
     batches_of_images,
@@ -116,6 +117,21 @@ def test_convolutions_can_be_trained_and_kept(backbone, tmp_path):
     image = torch.randn(1, 3, 50, 66)
     with torch.inference_mode():
         assert torch.equal(again(image), network.eval()(image))
+
+
+def test_the_whole_network_as_onnx(tmp_path):
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    settings = FeatureSettings("alexnet", "random", stages=(16,), levels=(2, 1))
+    own = FeatureExtractor.from_settings(settings).backbone
+    network = new_network(own, (2, 1), 3, SETTINGS, scaling_of(np.eye(2, 5 * 256), SETTINGS)).eval()
+    export_onnx(network, tmp_path / "network.onnx", 96, 128, channels=3)
+    session = runtime.InferenceSession(tmp_path / "network.onnx")
+    for size in ((96, 128), (64, 70), (101, 333)):
+        images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
+        (logits,) = session.run(None, {"images": images.numpy()})
+        with torch.inference_mode():
+            assert logits == pytest.approx(network(images).numpy(), rel=1e-3, abs=1e-4)
 
 
 @pytest.mark.parametrize(
