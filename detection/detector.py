@@ -85,7 +85,7 @@ class Detector:
         return postprocess(scores, pyramid.size, self.postprocess_settings)  # scores, boxes -> detections
 
     def score_windows(self, windows: Proposals, pyramid: FeaturePyramid) -> RegionScores:
-        """Every class's score and refined box for every window, row by row, which `postprocess` makes detections of."""
+        """Every class's score and refined box for every window, which `postprocess` makes detections of."""
         pool5 = self.extractor.pool(pyramid, windows.boxes)  # windows, maps -> vectors
         features = pool5 if self.svms.layer == "pool5" else self.extractor.head(pool5)  # vectors -> fc6 or fc7
         scores = self.svms.region_scores(features)  # vectors -> scores

@@ -232,6 +232,8 @@ def test_detecting_changes_nothing(detector, rgb):
 def test_nms_before_regression(extractor, rgb):
     """Windows are chosen by their own boxes, then refined: the result is what those windows alone give."""
     detector = make_detector(extractor)
+    larger = dataclasses.replace(detector.regressors, weights=2000 * detector.regressors.weights)
+    detector = dataclasses.replace(detector, regressors=larger)
     early = dataclasses.replace(detector.postprocess_settings, nms_before_regression=True, max_per_class=3)
     late = dataclasses.replace(early, nms_before_regression=False)
     windows, pyramid = propose("a", rgb, detector.proposal_settings), extractor.pyramid("a", rgb)

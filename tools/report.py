@@ -5,7 +5,7 @@ precision-recall curves, kinds of errors, pictures of what was found, taken for 
 times, the mining log, settings.
 
 --compare RUN2 sets a second run on the same test images beside it, with the difference of the two, its bootstrap
-interval, and whether that shows an improvement; the file is then RUN/report-RUN2.html.
+interval, and whether RUN2 is any better; the file is then RUN/report-RUN2.html.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from detection.storage.run import RunFolder
 
 def add_options(parser: ArgumentParser) -> None:
     """The tool's own options."""
-    parser.add_argument("--compare", type=str | None, default=None, help="Folder of a second run on the same images.")
+    parser.add_argument(
+        "--compare", type=str | None, default=None, help="Folder of a second run on the same test images."
+    )
     parser.add_argument(
         "--out", type=str | None, default=None, help="HTML file to write; the tables go to a folder of its name."
     )
@@ -41,7 +43,7 @@ def body(experiment: Experiment, options: Namespace) -> None:
     out = None if options.out is None else Path(options.out)
     second = None if options.compare is None else open_second(options.compare, experiment)
     path = experiment.report(out) if second is None else experiment.compare(second, out)
-    print(f"report: {path}; tables and curves: {path.with_suffix('')}")
+    print(f"page: {path}\ntables and curves: {path.with_suffix('')}")
 
 
 def main(arguments: list[str] | None = None) -> int:

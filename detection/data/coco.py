@@ -6,6 +6,7 @@ both are objects that neither count as missed nor make a detection false.
 
 from __future__ import annotations
 
+import math
 import re
 from array import array
 from collections.abc import Mapping, Sequence
@@ -48,7 +49,8 @@ class CocoTable:
     names: class names in the file's order. categories: their ids. image_names: file names; image_numbers: ids, as
     text; sizes: (N, 2) int64 (height, width), 0 where the file has none; lines: (N,) where an image's entry begins.
     Of annotations, by image: starts (N + 1,), boxes (A, 4) float64 x1, y1, x2, y2, labels (A,) int64 place in `names`,
-    difficult (A,) bool, index (A,) place in the file from 1, annotation_lines (A,); extras: index -> what else it says.
+    difficult (A,) bool, areas (A,) float64 px^2, NaN where the file has none, index (A,) place in the file from 1,
+    annotation_lines (A,); extras: index -> what else it says.
     """
 
     names: tuple[str, ...]
@@ -61,6 +63,7 @@ class CocoTable:
     boxes: np.ndarray
     labels: np.ndarray
     difficult: np.ndarray
+    areas: np.ndarray
     index: np.ndarray
     annotation_lines: np.ndarray
     extras: Mapping[int, Mapping[str, Any]]
@@ -87,18 +90,18 @@ def _read_table(_: Path, path: Path, *state: int) -> CocoTable:
 class _Builder:
     def __init__(self, path: Path) -> None:
         self.path, self.problems = path, Problems()
-        self.seen: set[str] = set()
+        self.known_names: set[str] = set()
         self.names: dict[Any, str] = {}
         self.images: dict[Any, tuple[str, int, int, int]] = {}
         self.image_ids: list[Any] = []
         self.category_ids: list[Any] = []
         self.boxes, self.index, self.lines, self.difficult = array("d"), array("q"), array("q"), bytearray()
+        self.areas = array("d")
         self.extras: dict[int, dict[str, Any]] = {}
 
     def table(self) -> CocoTable:
         makers = {"images": self._image, "annotations": self._annotation, "categories": self._category}
         for item in read_items(self.path, _LISTS):
-            self.seen.add(item.key)
             try:
                 makers[item.key](item)
             except DataError as error:
@@ -130,9 +133,10 @@ class _Builder:
         name = checked_name(value["name"], what, self.path, item.line, self.problems)
         if value["id"] in self.names:
             raise self._error("id given again", item, f"{what}: it is {self.names[value['id']]!r} already")
-        if name in self.names.values():
+        if name in self.known_names:
             self.problems.mend("class listed again", self.path, f"{what}: {name!r}: taken as one class", item.line)
         self.names[value["id"]] = name
+        self.known_names.add(name)
 
     def _image(self, item: Item) -> None:
         value, what = self._fields(item)
@@ -163,6 +167,8 @@ class _Builder:
         self.category_ids.append(_key(value.get("category_id")))
         self.index.append(item.index)
         self.lines.append(item.line)
+        area = value.get("area")
+        self.areas.append(area if type(area) in (int, float) and 0 <= area < _LARGEST else math.nan)
         self.difficult.append(any(value.get(flag) in (1, True) for flag in _FLAGS) or _marked(value))
         if extras := _extras(value):
             self.extras[item.index] = extras
@@ -181,7 +187,9 @@ class _Builder:
     def _columns(self) -> CocoTable:
         place_of = {number: place for place, number in enumerate(self.images)}
         names = tuple(dict.fromkeys(self.names.values()))
-        label_of = {number: names.index(name) for number, name in self.names.items()}
+        place_of_name = {name: place for place, name in enumerate(names)}
+        label_of = {number: place_of_name[name] for number, name in self.names.items()}
+        number_of = {name: number for number, name in reversed(self.names.items())}
         owner = np.array([place_of.get(one, -1) for one in self.image_ids], dtype=np.int64)
         labels = np.array([label_of.get(one, -1) for one in self.category_ids], dtype=np.int64)
         index, lines = np.array(self.index, dtype=np.int64), np.array(self.lines, dtype=np.int64)
@@ -195,7 +203,7 @@ class _Builder:
         files = list(self.images.values())
         return CocoTable(
             names=names,
-            categories=tuple({name: number for number, name in reversed(self.names.items())}[one] for one in names),
+            categories=tuple(number_of[one] for one in names),
             image_names=tuple(one[0] for one in files),
             image_numbers=tuple(map(str, self.images)),
             sizes=np.array([one[1:3] for one in files], dtype=np.int64),
@@ -204,6 +212,7 @@ class _Builder:
             boxes=np.array(self.boxes, dtype=np.float64).reshape(-1, 4)[kept],
             labels=labels[kept],
             difficult=np.frombuffer(bytes(self.difficult), dtype=bool)[kept],
+            areas=np.array(self.areas, dtype=np.float64)[kept],
             index=index[kept],
             annotation_lines=lines[kept],
             extras=self.extras,
@@ -276,20 +285,22 @@ class CocoReader:
         self.path = self.list_path = path
         self.table = read_table(path)
         self.classes = self.table.names
+        self.category_ids = self.table.categories
         self._place = {one: place for place, one in enumerate(image_ids_of(_distinct(self.table.image_names)))}
         self.source_ids = dict(zip(self._place, self.table.image_numbers, strict=True))
         self.image_folder = images or self._find_images(root)
         self._finder = ImageFinder(self.image_folder)
 
     def _find_images(self, root: Path) -> Path:
-        """The folder near the file that has most of the first images; the file's own where none has any."""
+        """The folder near the file that has most of some images; the file's own where none has any."""
         own, split = self.path.parent, file_split(self.path)
         parents = [own, own.parent] if own != root and _is_below(own, root) else [own]
         parts = ["", "images", "JPEGImages", split, f"images/{split}", f"{split}/images", "data"]
         if match := re.search(r"(\w+?(?:19|20)\d\d)$", self.path.stem):
             parts += [match[1].removeprefix("instances_"), f"images/{match[1].removeprefix('instances_')}"]
         finders = [ImageFinder(parent / part) for parent in parents for part in parts]
-        names = self.table.image_names[:_PROBED]
+        names = self.table.image_names
+        names = [*names[:: max(1, len(names) // _PROBED)], names[-1]]
         return max(finders, key=lambda finder: sum(finder.find(name) is not None for name in names)).folder
 
     def image_ids(self, problems: Problems) -> list[str]:
@@ -305,16 +316,17 @@ class CocoReader:
         """The annotations of an id."""
         table, place = self.table, self._place[image_id]
         rows = slice(table.starts[place], table.starts[place + 1])
-        columns = (table.index, table.labels, table.boxes, table.difficult, table.annotation_lines)
+        columns = (table.index, table.labels, table.boxes, table.difficult, table.annotation_lines, table.areas)
         objects = []
-        for index, label, box, difficult, line in zip(*(one[rows].tolist() for one in columns), strict=True):
+        for index, label, box, difficult, line, area in zip(*(one[rows].tolist() for one in columns), strict=True):
             name = table.names[label]
             try:
                 corners = ordered_box(tuple(box), f"annotation {index} ({name})", self.path, line, problems)
             except DataError as error:
                 problems.skip_error(error)
                 continue
-            objects.append(LabelledObject(index, name, corners, difficult, line, table.extras.get(index, _NONE)))
+            own = None if math.isnan(area) else area
+            objects.append(LabelledObject(index, name, corners, difficult, line, table.extras.get(index, _NONE), own))
         height, width = table.sizes[place].tolist()
         return ImageLabels(self.path, (height, width) if height and width else None, tuple(objects), ROUNDING)
 

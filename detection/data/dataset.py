@@ -122,6 +122,7 @@ class Dataset:
 
     path: as given. format: as found. split: as asked for. classes: names in the order of the labels. images: in the
     set's order. source_ids: image id -> the id that results files made for this set use (COCO's numbers as text).
+    category_names: number -> name of the classes in such files; None where the set does not number its classes.
     """
 
     path: Path
@@ -130,6 +131,7 @@ class Dataset:
     classes: tuple[str, ...]
     images: list[AnnotatedImage]
     source_ids: Mapping[str, str]
+    category_names: Mapping[int, str] | None
 
 
 def read_dataset(
@@ -140,12 +142,14 @@ def read_dataset(
     problems: Problems | None = None,
     class_map: Mapping[str, str | None] | None = None,
     images: Path | str | None = None,
+    need_images: bool = True,
 ) -> Dataset:
     """A data set in any format without a configuration.
 
     path: what ``dataset.root`` may be. split: its name; None: the only one, or all images of a set without splits.
     classes: the class list; None: the names that the set declares (COCO, YOLO, in their order), else those of its
-    objects, sorted. problems: takes the faults; a new one if None. Otherwise as `DatasetSource`. Raises ValueError as
+    objects, sorted. problems: takes the faults; a new one if None. need_images: False takes images too that are not
+    there, with the size that VOC's and COCO's files give. Otherwise as `DatasetSource`. Raises ValueError as
     `load_annotations`, and where a set has several splits and none is named.
     """
     problems = Problems() if problems is None else problems
@@ -157,9 +161,14 @@ def read_dataset(
         declared = [name for reader in readers for name in reader.classes or ()]
         mapped = [source.class_map.get(name, name) for name in declared]
         classes = tuple(dict.fromkeys(filter(None, mapped))) or collect_classes([source], problems)
-    found = load_annotations([source], classes, problems)
+    found = load_annotations([source], classes, problems, need_images)
     ids = {one: number for reader in readers for one, number in reader.source_ids.items()}
-    return Dataset(Path(path), readers[0].format, split, tuple(classes), found, ids)
+    numbers = {
+        number: source.class_map.get(name, name)
+        for reader in readers
+        for number, name in zip(reader.category_ids or (), reader.classes or (), strict=True)
+    }
+    return Dataset(Path(path), readers[0].format, split, tuple(classes), found, ids, numbers or None)
 
 
 def _only_split(path: Path | str, format: Format) -> str:
@@ -212,7 +221,7 @@ def _resolved(source: DatasetSource) -> ResolvedSource:
 
 
 def load_annotations(
-    sources: Sequence[DatasetSource], classes: Sequence[str], problems: Problems
+    sources: Sequence[DatasetSource], classes: Sequence[str], problems: Problems, need_images: bool = True
 ) -> list[AnnotatedImage]:
     """The images of all splits in order, without decoding a pixel; labels are places in `classes`.
 
@@ -224,7 +233,7 @@ def load_annotations(
     owners: dict[str, DatasetSource] = {}
     places = {name: place for place, name in enumerate(classes)}
     for source in sources:
-        found = [_annotated(one, places) for one in _labelled(source, places, problems)]
+        found = [_annotated(one, places) for one in _labelled(source, places, problems, need_images)]
         if not found:
             reasons = "\n".join(["", *problems.summary()])
             raise ValueError(f"{source}: expected at least one usable image, got none{reasons}")
@@ -253,10 +262,12 @@ def load_labelled(sources: Sequence[DatasetSource], problems: Problems) -> list[
     return [one for source in sources for one in _labelled(source, None, problems)]
 
 
-def _labelled(source: DatasetSource, classes: Mapping[str, int] | None, problems: Problems) -> Iterator[LabelledImage]:
+def _labelled(
+    source: DatasetSource, classes: Mapping[str, int] | None, problems: Problems, need_images: bool = True
+) -> Iterator[LabelledImage]:
     source = _resolved(source)
     for reader in open_source(source, problems):
-        for image in labelled_images(reader, problems, classes, source.class_map):
+        for image in labelled_images(reader, problems, classes, source.class_map, need_images):
             yield replace(image, image_id=source_image_id(source, image.image_id)) if source.name else image
 
 
@@ -276,6 +287,7 @@ def split_ids(sources: Sequence[DatasetSource], problems: Problems) -> list[str]
 
 
 def _annotated(image: LabelledImage, places: Mapping[str, int]) -> AnnotatedImage:
+    areas = [item.area for item in image.objects]
     return AnnotatedImage(
         image_id=image.image_id,
         path=image.path,
@@ -283,7 +295,17 @@ def _annotated(image: LabelledImage, places: Mapping[str, int]) -> AnnotatedImag
         boxes=np.array([item.box for item in image.objects], dtype=np.float32).reshape(-1, 4),
         labels=np.array([places[item.name] for item in image.objects], dtype=np.int64),
         difficult=np.array([item.difficult for item in image.objects], dtype=bool),
+        truncated=_truncated(image),
+        areas=None if None in areas else np.array(areas, dtype=np.float64),
     )
+
+
+def _truncated(image: LabelledImage) -> np.ndarray | None:
+    """What the objects are marked as; None where no object of the image has such a mark."""
+    marks = [item.extras.get("truncated") for item in image.objects]
+    if marks and not any(mark is not None for mark in marks):
+        return None
+    return np.array([mark in (1, True, "1", "true") for mark in marks], dtype=bool)
 
 
 def open_source(source: DatasetSource, problems: Problems) -> list[LabelReader]:

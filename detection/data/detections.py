@@ -17,7 +17,7 @@ _COCO_KEYS = ("image_id", "category_id", "bbox", "score")
 # id, score and four corners of one comp4 line
 _COMP4_FIELDS = 6
 # From half-open corners to 1-based inclusive ones.
-_TO_INCLUSIVE = np.array([1.0, 1.0, 0.0, 0.0])
+TO_INCLUSIVE = np.array([1.0, 1.0, 0.0, 0.0])
 _CSV_HEADER = ["image_id", "x1", "y1", "x2", "y2"]
 
 
@@ -67,17 +67,19 @@ def read_coco_results(
     rows = read_json(path)
     if not isinstance(rows, list):
         raise ValueError(f"{path}: expected a JSON list of COCO results, got {type(rows).__name__}")
-    ids, categories, boxes, scores = _coco_columns(rows, path)
+    ids, categories, boxes, scores = coco_columns(rows, path)
     boxes[:, 2:] += boxes[:, :2]
-    where = _row_name(path)
-    return _group(ids, boxes, scores, categories - 1, image_ids, class_count, where)
+    where = row_name(path)
+    return group_rows(ids, boxes, scores, categories - 1, image_ids, class_count, where)
 
 
-def _row_name(path: Path | str) -> Callable[[int], str]:
+def row_name(path: Path | str) -> Callable[[int], str]:
+    """What names a row of a file in a message."""
     return lambda index: f"{path}: row {index + 1}"
 
 
-def _coco_columns(rows: list[Any], path: Path | str) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+def coco_columns(rows: list[Any], path: Path | str) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+    """(image ids, category ids, x y width height float64, scores float64) of COCO results; ValueError names a row."""
     for index, row in enumerate(rows):
         problem = _coco_row_problem(row)
         if problem:
@@ -104,7 +106,7 @@ def _coco_row_problem(row: Any) -> str | None:
     return None if type(score) in (int, float) else f"score {score!r}"
 
 
-def _group(
+def group_rows(
     ids: Sequence[str],
     boxes: np.ndarray,
     scores: np.ndarray,
@@ -113,7 +115,10 @@ def _group(
     class_count: int | None,
     where: Callable[[int], str],
 ) -> list[Detections]:
-    """Rows of a file as one record an image. where: names a row of the file in an error."""
+    """Rows of a file as one record an image. where: names a row of the file in an error.
+
+    image_ids, class_count: as in `read_coco_results`.
+    """
     places = {image_id: place for place, image_id in enumerate(dict.fromkeys(ids) if image_ids is None else image_ids)}
     with np.errstate(over="ignore"):
         boxes, scores = boxes.astype(np.float32), scores.astype(np.float32)
@@ -175,7 +180,7 @@ def write_comp4(folder: Path | str, split: str, detections: Sequence[Detections]
                 f"detections of image {one.image_id!r}: expected labels below {len(classes)}, "
                 f"got {one.labels.min()} to {one.labels.max()}"
             )
-        boxes = one.boxes.astype(np.float64) + _TO_INCLUSIVE
+        boxes = one.boxes.astype(np.float64) + TO_INCLUSIVE
         for label, score, (x1, y1, x2, y2) in zip(
             one.labels.tolist(), one.scores.tolist(), boxes.tolist(), strict=True
         ):
@@ -199,18 +204,19 @@ def read_comp4(
         path = comp4_path(folder, split, name)
         for index, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
             if line.strip():
-                image_id, values = _comp4_line(line, path, index)
+                image_id, values = comp4_line(line, path, index)
                 ids.append(image_id)
                 numbers.append(values)
                 labels.append(label)
                 lines.append(f"{path}: line {index}")
     values = np.array(numbers, dtype=np.float64).reshape(-1, _COMP4_FIELDS - 1)
-    boxes = values[:, 1:] - _TO_INCLUSIVE
+    boxes = values[:, 1:] - TO_INCLUSIVE
     found = np.array(labels, dtype=np.int64)
-    return _group(ids, boxes, values[:, 0], found, image_ids, len(classes), lines.__getitem__)
+    return group_rows(ids, boxes, values[:, 0], found, image_ids, len(classes), lines.__getitem__)
 
 
-def _comp4_line(line: str, path: Path, index: int) -> tuple[str, list[float]]:
+def comp4_line(line: str, path: Path, index: int) -> tuple[str, list[float]]:
+    """(image id, [score, xmin, ymin, xmax, ymax]) of one line of the devkit's results."""
     fields = line.strip().rsplit(maxsplit=_COMP4_FIELDS - 1)
     try:
         image_id, *numbers = fields

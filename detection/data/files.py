@@ -10,6 +10,8 @@ from detection.data.problems import DataError
 
 # Above any real label file (some 100,000 objects); larger files are refused unread.
 MAX_LABEL_BYTES = 2**25
+# What Linux takes; longer names are damage.
+_LONGEST_PATH = 4096
 _BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
@@ -18,6 +20,8 @@ def stays_inside(name: str) -> bool:
 
     Links that the user has laid in a folder are followed: no file's text can lay one.
     """
+    if len(name) > _LONGEST_PATH:
+        return False
     windows = PureWindowsPath(name)
     parts = (*PurePosixPath(name).parts, *windows.parts)
     leaves = name.startswith(("/", "\\")) or windows.anchor or ".." in parts or "\0" in name
@@ -69,7 +73,7 @@ class ImageFinder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._listings: dict[Path, list[Path]] = {}
+        self._listings: dict[Path, dict[str, list[Path]]] = {}
 
     def find(self, name: str) -> Path | None:
         """The image of a name; None where there is none.
@@ -84,12 +88,22 @@ class ImageFinder:
 
     def _look_for(self, base: Path) -> Path | None:
         if base.parent not in self._listings:
-            self._listings[base.parent] = sorted(base.parent.iterdir()) if base.parent.is_dir() else []
-        named = {base.stem, base.name} if is_image_name(base) else {base.name}
-        found = [
-            path for path in self._listings[base.parent] if path.stem in named and is_image_name(path) and is_file(path)
-        ]
+            self._listings[base.parent] = _images_by_stem(base.parent)
+        listing = self._listings[base.parent]
+        stems = {base.stem, base.name} if is_image_name(base) else {base.name}
+        found = [path for stem in stems for path in listing.get(stem, ()) if is_file(path)]
         return min(found, key=lambda path: (IMAGE_EXTENSIONS.index(path.suffix.lower()), path.name), default=None)
+
+
+def _images_by_stem(folder: Path) -> dict[str, list[Path]]:
+    try:
+        content = sorted(folder.iterdir())
+    except (OSError, ValueError):  # not there, no folder, or no name that a folder can have
+        content = []
+    found: dict[str, list[Path]] = {}
+    for path in filter(is_image_name, content):
+        found.setdefault(path.stem, []).append(path)
+    return found
 
 
 def images_below(folder: Path) -> list[str]:

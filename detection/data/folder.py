@@ -52,6 +52,7 @@ class FolderReader:
 
     format = "folder"
     classes = None
+    category_ids = None
     source_ids: Mapping[str, str] = {}
 
     def __init__(self, root: Path, folder: Path | None = None) -> None:

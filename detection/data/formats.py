@@ -148,7 +148,9 @@ def _open_coco(path: Path, also: tuple[Format, ...], images: Path | None) -> Fou
         # The usual layout has the file in a folder beside those of the images.
         root = path.parent.parent if path.parent.name.lower() in _ANNOTATION_FOLDERS else path.parent
     if not files or not all(map(looks_like_coco, files)):
-        raise ValueError(f"{path}: expected a COCO json with images, annotations and categories; {content(path)}")
+        others = [one.relative_to(root).as_posix() for one in [*root.glob("*.json"), *root.glob("*/*.json")]]
+        seen = f"; not so: {', '.join(sorted(others)[:_LISTED])}" if others else ""
+        raise ValueError(f"{path}: expected a COCO json with images, annotations and categories; {content(path)}{seen}")
     named = {file_split(one): one for one in files}
     if len(named) < len(files):
         named = {one.relative_to(root).with_suffix("").as_posix(): one for one in files}
@@ -232,6 +234,7 @@ class _Part:
         self.format, self.path, self.list_path = reader.format, reader.path, reader.list_path
         self.image_folder = reader.image_folder
         self.classes, self.source_ids = reader.classes, reader.source_ids
+        self.category_ids = reader.category_ids
 
     def image_ids(self, problems: Problems) -> list[str]:
         return [one for one in self._reader.image_ids(problems) if self._has(one)]

@@ -24,6 +24,7 @@ class LabelledObject:
 
     index: its place in the file from 1. name: its class. box: half-open x1, y1, x2, y2 in px, not clipped. line: its
     line in the file, 0 where that is not known. extras: what else the file says of it (pose, truncated, ...).
+    area: px^2 of its mask, None where the file gives none.
     """
 
     index: int
@@ -32,6 +33,7 @@ class LabelledObject:
     difficult: bool
     line: int = 0
     extras: Mapping[str, Any] = field(default_factory=dict)
+    area: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class LabelReader(Protocol):
     format: "voc", "folder", "coco" or "yolo". path: the file or folder to name in messages. list_path: the file that
     lists the images, or the folder they are listed from. image_folder: where they are looked for. classes: the names
     that the set itself declares, in its order; None where it declares none. source_ids: image id -> the id that
-    results files for this set use, where that is another (COCO's numbers).
+    results files for this set use, where that is another (COCO's numbers). category_ids: the
+    numbers that results files use for `classes`, None for their places.
     """
 
     format: str
@@ -77,6 +80,7 @@ class LabelReader(Protocol):
     image_folder: Path
     classes: tuple[str, ...] | None
     source_ids: Mapping[str, str]
+    category_ids: tuple[int, ...] | None
 
     def image_ids(self, problems: Problems) -> list[str]:
         """The ids of the split's images in order, each once."""

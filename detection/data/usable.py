@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -19,10 +18,15 @@ _LOOKED_UP = 1000
 
 
 def labelled_images(
-    reader: LabelReader, problems: Problems, classes: Collection[str] | None, class_map: Mapping[str, str | None]
+    reader: LabelReader,
+    problems: Problems,
+    classes: Collection[str] | None,
+    class_map: Mapping[str, str | None],
+    need_images: bool = True,
 ) -> Iterator[LabelledImage]:
     """The usable images of a split in order, each file once, with their usable objects under the run's class names.
 
+    need_images: False takes the size from the labels where an image is not there, if they tell.
     classes: the names that are known; None: all. Faults are counted in `problems`.
     """
     naming = _Naming(classes, class_map)
@@ -30,7 +34,7 @@ def labelled_images(
     polygons = 0
     for image_id in reader.image_ids(problems):
         try:
-            image = _load_image(reader, image_id, naming, problems)
+            image = _load_image(reader, image_id, naming, problems, need_images)
         except DataError as error:
             problems.skip_error(error)
             continue
@@ -44,9 +48,15 @@ def labelled_images(
         problems.note(f"{reader.path}: {polygons} polygons are read as their boxes")
 
 
-def _load_image(reader: LabelReader, image_id: str, naming: _Naming, problems: Problems) -> LabelledImage:
+def _load_image(
+    reader: LabelReader, image_id: str, naming: _Naming, problems: Problems, need_images: bool
+) -> LabelledImage:
     path = reader.image_path(image_id)
     if path is None:
+        found = None if need_images or reader.format == "yolo" else reader.labels(image_id, None, problems)
+        if found is not None and found.size is not None and min(found.size) > 0:
+            usable = tuple(_usable_objects(found, found.size, naming, problems))
+            return LabelledImage(image_id, reader.image_folder / image_id, found.size, usable, found.path)
         raise DataError("missing image", reader.image_folder / image_id, "no file of that name")
     upright, stored = image_sizes(path)
     labels = reader.labels(image_id, upright, problems)
@@ -75,17 +85,18 @@ def _usable_objects(
     empty = ~((boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3]))
     outside = np.abs(exact - clip(exact, size)).max(axis=1, initial=0) > labels.rounding
     outside &= (boxes != exact.astype(np.float32)).any(axis=1)
+    clipped, empty, outside = boxes.tolist(), empty.tolist(), outside.tolist()
     for row, item in enumerate(labels.objects):
         name = naming.known(item, labels.path, problems)
         if name is None:
             continue
-        what = f"object {item.index} ({item.name}): half-open box {item.box}, image (height, width) = {size}"
-        if empty[row]:
-            problems.skip("box wholly outside the image", labels.path, what, item.line)
-            continue
-        if outside[row]:
+        if empty[row] or outside[row]:
+            what = f"object {item.index} ({item.name}): half-open box {item.box}, image (height, width) = {size}"
+            if empty[row]:
+                problems.skip("box wholly outside the image", labels.path, what, item.line)
+                continue
             problems.mend("box reaching outside the image", labels.path, what, item.line)
-        yield replace(item, name=name, box=tuple(boxes[row].tolist()))
+        yield LabelledObject(item.index, name, tuple(clipped[row]), item.difficult, item.line, item.extras, item.area)
 
 
 class _Naming:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from xml.parsers import expat
 from xml.sax.saxutils import escape
@@ -89,6 +89,7 @@ class VocReader:
 
     format = "voc"
     classes = None
+    category_ids = None
 
     def __init__(self, folder: VocFolder, split: str) -> None:
         self.folder, self.split = folder, split
@@ -157,27 +158,32 @@ def read_annotation(path: Path, problems: Problems) -> ImageLabels:
 def annotation_xml(
     filename: str,
     size: tuple[int, int],
-    objects: Iterable[tuple[str, Sequence[float], bool]],
+    objects: Iterable[tuple[str, Sequence[float], bool] | tuple[str, Sequence[float], bool, Mapping[str, object]]],
     folder: str = "VOC2007",
     source: str = "",
 ) -> str:
     """The text of an annotation file for (name, half-open box in px, difficult) objects; size is (height, width).
 
     Whole coordinates are written as integers, others with all their digits, so that `read_annotation` gives the
-    same float32 boxes for coordinates that are 0 or at least 2^-29. source: where the image is from.
+    same float32 boxes for coordinates that are 0 or at least 2^-29. A fourth member of an object: what else is said of
+    it, tag -> text. source: where the image is from.
     """
     lines = ["<annotation>", f"  <folder>{escape(folder)}</folder>", f"  <filename>{escape(filename)}</filename>"]
     if source:
         lines.append(f"  <source><image>{escape(source)}</image></source>")
     lines.append(f"  <size><width>{size[1]}</width><height>{size[0]}</height><depth>3</depth></size>")
-    for name, (x1, y1, x2, y2), difficult in objects:
+    for name, (x1, y1, x2, y2), difficult, *rest in objects:
         corners = zip(_COORDINATES, (float(x1) + 1, float(y1) + 1, float(x2), float(y2)), strict=True)
         box = "".join(f"<{tag}>{_number(value)}</{tag}>" for tag, value in corners)
         lines.append(
-            f"  <object><name>{escape(name)}</name><truncated>0</truncated>"
+            f"  <object><name>{escape(name)}</name>{_tags({'truncated': 0, **(rest[0] if rest else {})})}"
             f"<difficult>{int(difficult)}</difficult><bndbox>{box}</bndbox></object>"
         )
     return "\n".join([*lines, "</annotation>", ""])
+
+
+def _tags(values: Mapping[str, object]) -> str:
+    return "".join(f"<{tag}>{escape(str(value))}</{tag}>" for tag, value in values.items())
 
 
 def _number(value: float) -> str:
@@ -262,7 +268,7 @@ def _read_object(element: _Element, index: int, path: Path, problems: Problems) 
     what = f"object {index} ({name})"
     box = _read_box(element, what, path, problems)
     difficult = _read_difficult(element, what, path, problems)
-    return LabelledObject(index, name, box, difficult, line, _extras(element))
+    return LabelledObject(index, name, box, difficult, line, extras=_extras(element))
 
 
 def _extras(element: _Element) -> dict[str, str]:

@@ -38,7 +38,10 @@ ROUNDING = 1e-5
 _GRID = 2.0**-30
 # Above this a number is no share of an image: a box in px.
 _LARGEST_SHARE = 2.0
+# YAML is read slowly, and this holds some 50,000 names.
+_MAX_YAML_BYTES = 2**20
 _BOX_FIELDS = 5
+_NO_EXTRAS: dict[str, int] = {}
 _LEAST_POLYGON = 7
 
 
@@ -46,8 +49,9 @@ class YoloSet:
     """What a set's data.yaml, or what stands in its place, says.
 
     root: the folder that holds all its files. file: the data.yaml or file of names. names: the classes by number.
-    splits: name -> places of images: folders, or text files that list them; each inside `root`. Raises ValueError
-    naming file and key for what cannot be used, and for a path that leads out of `root`.
+    splits: name -> places of images: folders, or text files that list them; each inside `root`. A split whose place is
+    not there, or leads out of `root`, is left out; ValueError naming file and key where none is left, and for names
+    that cannot be used.
     """
 
     def __init__(self, path: Path) -> None:
@@ -68,25 +72,31 @@ class YoloSet:
 
     def _splits_of(self, content: Mapping[str, Any]) -> dict[str, list[Path]]:
         base = content.get("path")
-        found = {}
+        found: dict[str, list[Path]] = {}
+        absent: list[ValueError] = []
         for key in SPLIT_KEYS:
             values = content.get(key)
             values = values if isinstance(values, list) else [] if values in (None, "") else [values]
-            if values:
-                found[key] = [self._inside(key, value, base) for value in values]
+            try:
+                places = [self._inside(key, value, base) for value in values]
+            except ValueError as error:
+                absent.append(error)  # many a data.yaml names a split that was not downloaded
+                continue
+            if places:
+                found[key] = places
+        if absent and not found:
+            raise absent[0]
         return found
 
     def _inside(self, key: str, value: Any, base: Any) -> Path:
         """The place that a key names. Raises ValueError where it is not there, or not inside the set."""
         if not isinstance(value, str):
             raise ValueError(f"{self.file}: {key}: expected a path, got {value!r}")
-        tried = []
         for name in _readings(value, base):
             place = Path(name)
             if not place.is_absolute() and not stays_inside(name):
                 continue
             place = place if place.is_absolute() else self.root / place
-            tried.append(place)
             if _is_below(place, self.root) and _exists(place):
                 return _image_folder(place)
         raise ValueError(
@@ -159,7 +169,7 @@ class _PlainLoader(yaml.SafeLoader):
 
 def read_yaml_mapping(path: Path) -> dict[str, Any]:
     """A YAML file's mapping, read without running anything in it. Raises ValueError naming the file."""
-    text = decode_text(read_small(path, MAX_LABEL_BYTES, "YAML file"), path)
+    text = decode_text(read_small(path, _MAX_YAML_BYTES, "YAML file"), path)
     try:
         content = yaml.load(text, Loader=_PlainLoader)
     except (yaml.YAMLError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
@@ -193,10 +203,10 @@ class YoloReader:
     def __init__(self, data: YoloSet, places: Sequence[Path] | None) -> None:
         self.data, self.path, self.image_folder = data, data.root, data.root
         self.classes = tuple(data.names[number] for number in sorted(data.names))
+        self.category_ids = tuple(sorted(data.names))
         self._places = [data.root] if places is None else list(places)
         self.list_path = self._places[0] if len(self._places) == 1 else data.file
         self._images: dict[str, Path] = {}
-        self.polygons = 0
 
     def image_ids(self, problems: Problems) -> list[str]:
         """The ids of the split's images; a line of a list that leaves the set, or names no image, is left out."""
@@ -278,26 +288,29 @@ class YoloReader:
             numbers = [float(field) for field in fields]
         except ValueError:
             numbers = [math.nan]
-        what = shortened(" ".join(fields))
         if not all(map(math.isfinite, numbers)) or len(numbers) < _BOX_FIELDS:
-            message = f"expected 'class x y width height', got {what!r}"
+            message = f"expected 'class x y width height', got {_shown(fields)}"
             raise DataError("box that is not four numbers", path, message, line)
-        if not numbers[0].is_integer() or int(numbers[0]) not in self.data.names:
+        name = self.data.names.get(numbers[0])
+        if name is None:
             message = f"expected one of {_span(self.data.names)} (names in {self.data.file.name}), got {fields[0]:.80}"
             raise DataError("class number without a name", path, message, line)
         polygon = len(numbers) >= _LEAST_POLYGON and len(numbers) % 2 == 1 and not self.data.keypoints
         if not polygon and len(numbers) != _BOX_FIELDS and not self.data.keypoints:
-            message = f"expected {_BOX_FIELDS} numbers, or a polygon of 7, 9, ..., got {len(numbers)}: {what!r}"
+            message = f"expected {_BOX_FIELDS} numbers, or a polygon of 7, 9, ...: {_shown(fields)}"
             raise DataError("box that is not four numbers", path, message, line)
         if max(map(abs, numbers[1:])) > _LARGEST_SHARE:
-            message = f"expected shares of the image from 0 to 1, got {what!r}; are they px?"
+            message = f"expected shares of the image from 0 to 1, got {_shown(fields)}; are they px?"
             raise DataError("box in px", path, message, line)
         corners = _polygon_box(numbers[1:]) if polygon else _corners(numbers[1:_BOX_FIELDS])
-        name = self.data.names[int(numbers[0])]
-        box = _in_px(ordered_box(corners, f"{name}: {what!r}", path, line, problems), size)
-        self.polygons += polygon
-        extras = {"segmentation": (len(numbers) - 1) // 2} if polygon else {}
-        return LabelledObject(line, name, box, False, line, extras)
+        if not (corners[0] < corners[2] and corners[1] < corners[3]):
+            corners = ordered_box(corners, f"{name}: {_shown(fields)}", path, line, problems)
+        extras = {"segmentation": (len(numbers) - 1) // 2} if polygon else _NO_EXTRAS
+        return LabelledObject(line, name, _in_px(corners, size), False, line, extras)
+
+
+def _shown(fields: Sequence[str]) -> str:
+    return repr(shortened(" ".join(fields)))
 
 
 def _corners(numbers: Sequence[float]) -> Box:
@@ -311,8 +324,9 @@ def _polygon_box(numbers: Sequence[float]) -> Box:
 
 
 def _in_px(shares: Box, size: tuple[int, int]) -> Box:
-    sides = (size[1], size[0], size[1], size[0])
-    return tuple(round(share * side / _GRID) * _GRID for share, side in zip(shares, sides, strict=True))
+    x1, y1, x2, y2 = shares
+    height, width = size[0] / _GRID, size[1] / _GRID
+    return round(x1 * width) * _GRID, round(y1 * height) * _GRID, round(x2 * width) * _GRID, round(y2 * height) * _GRID
 
 
 def _span(names: Mapping[int, str]) -> str:

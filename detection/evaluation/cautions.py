@@ -53,7 +53,7 @@ def _strangers(records: Sequence[Detections], annotations: Sequence[AnnotatedIma
         return []
     total = sum(len(one.labels) for one in strangers)
     text = (
-        f"{_images(len(strangers))} with {total} detections are not among the {len(annotations)} annotated images "
+        f"{len(strangers)} images with {total} detections are not among the {len(annotations)} annotated images "
         f"and were left out: {_some([one.image_id for one in strangers])}"
     )
     core = {_core(image_id): image_id for image_id in known}
@@ -116,19 +116,21 @@ def _limits(per_class: Sequence[ClassEvaluation], image_count: int, metric: Metr
         np.minimum.at(lowest[label], one.matches.images, one.matches.scores)
     of_image = _limited(counts.sum(axis=0), image_count)
     of_class = _limited(counts, image_count)
+    if of_image is not None and of_class is not None and of_image[0] > of_class[0] and of_image[0] % of_class[0] == 0:
+        of_image = None  # as many as so many classes at their limit make
     found = []
     if of_image is not None:
         most, there = of_image
         gain = _limit_gain(per_class, lambda label: there, lambda label: lowest.min(axis=0), metric)
-        found += _limit_caution(f"{_images(there.sum())} have exactly {most} detections", gain)
+        found += _limit_caution(f"{_images_have(there.sum())} exactly {most} detections", gain)
     if of_class is not None and (of_image is None or of_class[0] != of_image[0]):
         most, cells = of_class
         gain = _limit_gain(per_class, cells.__getitem__, lowest.__getitem__, metric)
-        found += _limit_caution(f"{_images(cells.any(axis=0).sum())} have exactly {most} detections of a class", gain)
+        found += _limit_caution(f"{_images_have(cells.any(axis=0).sum())} exactly {most} detections of a class", gain)
     beyond = int((counts > COCO_MOST).any(axis=0).sum())
     if metric == "coco" and beyond:
         found.append(
-            f"{_images(beyond)} have more than {COCO_MOST} detections of a class; COCO's AP leaves out the others"
+            f"{_images_have(beyond)} more than {COCO_MOST} detections of a class; COCO's AP leaves out the others"
         )
     return found
 
@@ -154,7 +156,7 @@ def _limit_gain(
     for label, one in enumerate(per_class):
         missed = one.found.images[one.found.counts & (one.found.found < 0)]
         missed = missed[reached(label)[missed]]
-        gains.append(_gain(one, lowest(label)[missed], metric) if one.objects else 0.0)
+        gains.append(_gain(one, lowest(label)[missed], metric) if one.objects and len(one.scores) else 0.0)
     return _over_classes(gains, per_class)
 
 
@@ -186,8 +188,8 @@ def _classes_have(names: Sequence[str]) -> str:
     return "1 class has" if len(names) == 1 else f"{len(names)} classes have"
 
 
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
+def _images_have(count: int) -> str:
+    return "1 image has" if count == 1 else f"{count} images have"
 
 
 def _some(names: Sequence[str]) -> str:

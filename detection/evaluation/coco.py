@@ -75,20 +75,19 @@ def coco_figures(
     annotations: Sequence[AnnotatedImage],
     class_count: int,
     difficult: Difficult,
-    areas: Sequence[np.ndarray] | None = None,
 ) -> CocoFigures:
     """Figures of ``pycocotools.cocoeval.COCOeval`` for boxes, with its default parameters.
 
     pairs: (position of the image in `annotations`, its detections). difficult: ignored objects are COCO's crowds: a
-    detection is ignored if at least the threshold's share of its own area is inside one. areas: one (G,) array an
-    image, px^2, of the objects' own areas (COCO takes those of the masks) instead of their boxes'.
+    detection is ignored if at least the threshold's share of its own area is inside one. Objects are sorted by size as
+    their annotations' `areas` say (COCO: of the masks), by their boxes' areas where those are None.
     """
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
-        truth.dataset = _truth(annotations, class_count, difficult, areas)
+        truth.dataset = _truth(annotations, class_count, difficult)
         truth.createIndex()
         results = _results(pairs)
         found = truth.loadRes(results) if results else _no_results(COCO, truth)
@@ -104,11 +103,11 @@ def coco_figures(
     )
 
 
-def _truth(annotations, class_count, difficult: Difficult, areas) -> dict[str, Any]:
+def _truth(annotations, class_count, difficult: Difficult) -> dict[str, Any]:
     objects: list[dict[str, Any]] = []
     for position, one in enumerate(annotations):
         sides = one.boxes[:, 2:].astype(np.float64) - one.boxes[:, :2]
-        own = sides.prod(axis=1) if areas is None else areas[position]
+        own = sides.prod(axis=1) if one.areas is None else one.areas
         for row, label in enumerate(one.labels.tolist()):
             if one.difficult[row] and difficult == "drop":
                 continue

@@ -27,11 +27,12 @@ def diagnosis_table(diagnosis: Diagnosis) -> Group:
     """Shares of the error types among the top-ranked, mAP if each were mended, and the missed objects by kind."""
     return Group(
         Text(
-            "Top-ranked detections of a class (as many as it has objects), %; and its objects that none of them finds"
+            "Top-ranked detections of a class (as many as it has objects), %; and its objects that none of them finds; "
+            f"near an object from IoU {diagnosis.settings.near_iou:g}"
         ),
         _shares(diagnosis),
         Text(),
-        Text(f"mAP {fraction(diagnosis.mean_ap)}, if all errors of a type were mended: {_mended(diagnosis)}"),
+        Text(f"{_figure(diagnosis)}, if all errors of a type were mended: {_mended(diagnosis)}"),
         Text(),
         *_misses(diagnosis),
     )
@@ -50,6 +51,11 @@ def _shares(diagnosis: Diagnosis) -> Table:
     return table
 
 
+def _figure(diagnosis: Diagnosis) -> str:
+    name = "VOC 2010 mAP" if diagnosis.evaluation.settings.metric == "coco" else "mAP"
+    return f"{name} {fraction(diagnosis.mean_ap)}"
+
+
 def _mended(diagnosis: Diagnosis) -> str:
     if diagnosis.mended is None:
         return "-"
@@ -59,7 +65,7 @@ def _mended(diagnosis: Diagnosis) -> str:
 def _misses(diagnosis: Diagnosis) -> list[Table | Text]:
     tables = {"size": diagnosis.by_size, "width / height": diagnosis.by_aspect, "truncation": diagnosis.by_truncation}
     lines: list[Table | Text] = [
-        Text(f"Missed by {name}: {_bins(one)}") for name, one in tables.items() if one is not None
+        Text(f"Missed by {name}: {_bins(one)}") for name, one in tables.items() if one is not None and _differs(one)
     ]
     if diagnosis.causes is None or not diagnosis.missed:
         return lines
@@ -74,6 +80,11 @@ def _misses(diagnosis: Diagnosis) -> list[Table | Text]:
 
 def _bins(one: MissTable) -> str:
     return ", ".join(f"{name} {one.missed[name]} of {count}" for name, count in _filled(one.objects).items())
+
+
+def _differs(one: MissTable) -> bool:
+    """Whether there is more than one bin to compare."""
+    return len(_filled(one.objects)) > 1
 
 
 def _filled(objects: Mapping[str, int]) -> dict[str, int]:

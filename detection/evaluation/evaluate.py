@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -23,7 +23,6 @@ def evaluate(
     iou_threshold: float = EvaluationSettings.iou_threshold,
     difficult: Difficult = EvaluationSettings.difficult,
     comparison: Comparison = EvaluationSettings.comparison,
-    areas: Mapping[str, np.ndarray] | None = None,
 ) -> Evaluation:
     """Average precision of every class and their mean, as the VOC devkit has it (VOCcode/VOCevaldet.m).
 
@@ -31,7 +30,7 @@ def evaluate(
     are not annotated are left out with a warning. Equal scores rank in the order of the records, then of
     their rows: the devkit's order where its file is written image by image. annotations: one record an
     image. classes: names in the order of the labels. metric, iou_threshold, difficult, comparison: see
-    `EvaluationSettings`. areas: image id -> (G,) px^2, areas that COCO sorts objects by; None: those of the boxes.
+    `EvaluationSettings`.
     Both VOC metrics, counts, curves and best overlaps come of one pass of matching; COCO's own matching, which
     takes pycocotools some 10 times as long, is done for metric coco alone.
 
@@ -54,8 +53,7 @@ def evaluate(
     pairs = [(positions[one.image_id], one) for one in records if one.image_id in positions]
     coco = None
     if metric == "coco":
-        own_areas = None if areas is None else [areas[one.image_id] for one in annotations]
-        coco = coco_figures(pairs, annotations, len(classes), difficult, own_areas)
+        coco = coco_figures(pairs, annotations, len(classes), difficult)
     marked = _count_difficult(annotations, len(classes))
     per_class = tuple(
         _summarise(name, matches, found, int(marked[label]), metric, coco.per_class[label] if coco else None)

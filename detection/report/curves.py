@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from detection.evaluation import IGNORED, TRUE_POSITIVE, ClassEvaluation
+from detection.learning import reliability
 from detection.report.figures import class_id
 from detection.report.plots import Plot, stairs, ticks
 from detection.report.records import ReportRun
@@ -18,8 +19,8 @@ _TENTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 RECALL, PRECISION = Axis("recall", 0, 1, _TENTHS), Axis("precision", 0, 1, _TENTHS)
 # A curve with more found objects than this is drawn with the best precision in each step of recall.
 _MOST_POINTS, _STEP = 150, 0.01
-# Shares of all scores that the score axis leaves out at either end.
-_TAILS = (0.001, 0.999)
+# Share of all scores that the score axis leaves out at its low end, where far away ones say nothing.
+_TAIL = 0.001
 
 
 def curve_points(one: ClassEvaluation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -89,7 +90,7 @@ def _pooled(run: ReportRun, probable: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _edges(values: np.ndarray, bins: int) -> np.ndarray:
-    low, high = np.quantile(values, _TAILS)
+    low, high = float(np.quantile(values, _TAIL)), float(values.max())
     if not low < high:
         low, high = low - 0.5, high + 0.5
     return np.linspace(low, high, bins + 1)
@@ -115,8 +116,8 @@ def score_table(run: ReportRun, settings: ReportSettings) -> Table | None:
         enough = good + bad >= settings.least_in_bin
         rows.append((low, high, good, bad, good / (good + bad) if enough else None))
     caption = (
-        "Detections of all classes by score; the first and last interval hold those beyond too. The share of right ones "
-        f"is given from {settings.least_in_bin} detections on."
+        "Detections of all classes by score; the first interval holds those below it too. The share of "
+        f"right ones is given from {settings.least_in_bin} detections on."
     )
     return Table("scores", caption, columns, tuple(rows))
 
@@ -158,19 +159,22 @@ def _median(edges: list[float], counts: np.ndarray) -> float:
 
 
 def reliability_table(run: ReportRun, bins: int) -> Table | None:
-    """A row an interval of the probability: mean probability and share right; None where there are no probabilities."""
+    """A row an interval of the probability: mean and share right; None where the detector gives none."""
     if run.probabilities is None:
         return None
     values, right = _pooled(run, probable=True)
     if not len(values):
         return None
-    edges = np.linspace(0, 1, bins + 1)
-    places = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, bins - 1)
-    rows = []
-    for place, (low, high) in enumerate(pairwise(edges.tolist())):
-        here = places == place
-        mean, share = (float(values[here].mean()), float(right[here].mean())) if here.any() else (None, None)
-        rows.append((low, high, int(here.sum()), mean, share))
+    measured = reliability(values, right, bins)
+    edges = np.linspace(0, 1, bins + 1).tolist()
+    means = [
+        (float(mean), float(share)) if count else (None, None)
+        for count, mean, share in zip(measured.counts, measured.predicted, measured.observed, strict=True)
+    ]
+    rows = [
+        (low, high, int(count), *mean)
+        for (low, high), count, mean in zip(pairwise(edges), measured.counts, means, strict=True)
+    ]
     columns = (
         Column("probability from", "share"),
         Column("to", "share"),
@@ -178,11 +182,9 @@ def reliability_table(run: ReportRun, bins: int) -> Table | None:
         Column("mean probability", "share"),
         Column("share right", "share"),
     )
-    weights = np.array([row[2] for row in rows]) / len(values)
-    gap = sum(weight * abs(row[3] - row[4]) for weight, row in zip(weights, rows, strict=True) if row[2])
     caption = (
         "Whether the detector's probabilities mean what they say: detections of all classes by probability. Expected "
-        f"calibration error (mean distance between the last two columns, by detections): {gap:.4f}."
+        f"calibration error (mean distance between the last two columns, by detections): {measured.error:.4f}."
     )
     return Table("reliability", caption, columns, tuple(rows))
 

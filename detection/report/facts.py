@@ -29,7 +29,7 @@ def stage_table(run: ReportRun) -> Table:
             float(facts["seconds"]),
             facts["seconds"] / total if total else None,
             facts.get("peak_memory_mib"),
-            str(facts.get("finished", "")),
+            str(facts.get("finished", ""))[:16].replace("T", " "),
         )
         for name, facts in stages.items()
     ]

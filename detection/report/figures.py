@@ -12,7 +12,7 @@ from detection.report.tables import Column, Table
 # What the names of the diagnosis mean, in the words of the page.
 KIND_HINTS = {
     "correct": "found an object",
-    "localisation": "on an object of its class, but IoU too small, or on one that a surer detection has",
+    "localisation": "on an object of its class: IoU too small, or found before",
     "similar": "on an object of a class that looks alike",
     "other": "on an object of another class",
     "background": "on no object",
@@ -21,13 +21,20 @@ CAUSE_HINTS = {
     "no window": "no window overlaps it enough: work on the windows",
     "moved away": "a window does, box regression moved it away: work on the regressors",
     "scored low": "a window does, but its score is below the top-ranked: work on features or training",
-    "suppressed": "a window does and scores enough, but a surer box was kept in its place: work on NMS",
+    "suppressed": "a window does and scores enough, but a surer box was kept instead: work on NMS",
 }
 _SHOWN_KINDS = tuple(kind for kind in KINDS if kind != "ignored")
 _BIN_NAMES = {
-    "XS": "extra small", "S": "small", "M": "medium", "L": "large", "XL": "extra large", "XT": "extra tall", "T": "tall",
-    "W": "wide", "XW": "extra wide",
-}  # fmt: skip
+    "XS": "extra small",
+    "S": "small",
+    "M": "medium",
+    "L": "large",
+    "XL": "extra large",
+    "XT": "extra tall",
+    "T": "tall",
+    "W": "wide",
+    "XW": "extra wide",
+}
 
 
 def class_id(label: int) -> str:
@@ -89,11 +96,11 @@ def comparison_table(run: ReportRun, comparison: Comparison) -> Table:
     """A row a class: AP of both runs, the difference, its interval, and what it says."""
     other, change = comparison.other, comparison.difference
     columns = [Column("class"), Column(f"AP, {run.name}", "share", bar=True)]
-    columns += [Column(f"AP, {other.name}", "share", bar=True), Column("difference", "signed", "first minus second")]
+    columns += [Column(f"AP, {other.name}", "share", bar=True), Column("difference", "signed", "second minus first")]
     if change is not None:
         columns += [
             Column("interval", "signed", f"{100 * change.settings.confidence:g} % bootstrap interval over images"),
-            Column("verdict", hint="of the first; undecided where the interval holds 0"),
+            Column("verdict", hint="of the second; undecided where the interval holds 0"),
         ]
     columns.append(Column("objects", "integer"))
     rows = []
@@ -111,13 +118,13 @@ def comparison_table(run: ReportRun, comparison: Comparison) -> Table:
 def _compared(
     name: str, first: float | None, second: float | None, bound: Interval | None, objects: int, intervals: bool
 ) -> tuple[Any, ...]:
-    difference = None if first is None or second is None else first - second
+    difference = None if first is None or second is None else second - first
     judged = (interval(bound), verdict(bound)) if intervals else ()
     return (name, first, second, difference, *judged, objects)
 
 
 def verdict(bound: Interval | None) -> str | None:
-    """What the interval of a difference says of the first run."""
+    """What the interval of a difference says of the second run."""
     if bound is None:
         return None
     return "better" if bound.low > 0 else "worse" if bound.high < 0 else "undecided"
@@ -131,7 +138,7 @@ def kind_table(run: ReportRun) -> Table:
         Column("share", "percent", "mean over the classes", bar=True),
         Column("mAP if mended", "share"),
         Column("gain", "signed", "over the mAP measured"),
-        Column("meaning"),
+        Column("meaning", "words"),
     )
     rows = []
     for kind in _SHOWN_KINDS:
@@ -164,7 +171,7 @@ def miss_table(run: ReportRun) -> Table:
     """A row a bin of size, aspect and truncation: objects, and the share missed."""
     diagnosis = run.diagnosis
     columns = (
-        Column("objects of which"),
+        Column("by"),
         Column("bin"),
         Column("objects", "integer"),
         Column("missed", "integer"),
@@ -202,6 +209,6 @@ def cause_table(run: ReportRun) -> Table | None:
         Column("cause"),
         Column("missed objects", "integer"),
         Column("share", "percent", bar=True),
-        Column("meaning"),
+        Column("meaning", "words"),
     )
     return Table("causes", "Why objects were missed: windows, box regression, scores or suppression.", columns, rows)

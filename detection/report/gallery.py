@@ -6,21 +6,16 @@ import base64
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from detection.data import DataError, read_image
-from detection.evaluation import ERROR_TYPES, DetectionCase, Diagnosis, MissedObject
-from detection.report.records import ReportRun
+from detection.report.picks import Box, Group, Pick, picks
+from detection.report.records import Comparison, ReportRun
 from detection.report.settings import ReportSettings
 from detection.visualization import DrawingSettings, class_colour, draw_boxes
 
-Group = Literal["found", "false", "missed"]
-GROUPS: tuple[Group, ...] = ("found", "false", "missed")
-
-Box = tuple[float, float, float, float]
 # What is shown around the boxes, in parts of the longer side of their common rectangle, and at least in px.
 _CONTEXT, _LEAST_CONTEXT = 0.3, 24
 # A crop is enlarged so many times at most.
@@ -30,27 +25,6 @@ _JPEG_QUALITY = 78
 _ESCAPED = 10
 # Pictures are shown at about two thirds of their size.
 _DRAWING = DrawingSettings(line=0.015, text=0.058)
-
-
-@dataclass(frozen=True)
-class Pick:
-    """What one picture is to show. image: position among the images.
-
-    found: the detection or window, drawn solid; truth: the object, drawn dashed; either may be None. title and text: its
-    caption. The labels stand at the boxes.
-    """
-
-    label: int
-    group: Group
-    image: int
-    image_id: str
-    found: Box | None
-    found_label: str
-    truth: Box | None
-    truth_label: str
-    truth_class: int
-    title: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -77,114 +51,12 @@ class Picture:
         return f"data:image/jpeg;base64,{base64.b64encode(self.data).decode()}"
 
 
-def _case_pick(case: DetectionCase, group: Group, classes: Sequence[str]) -> Pick:
-    near = case.nearest
-    name = classes[case.label]
-    text = _error_text(case, classes) if group == "false" else f"IoU {near.overlap:.2f}" if near else ""
-    return Pick(
-        label=case.label,
-        group=group,
-        image=case.image,
-        image_id=case.image_id,
-        found=case.box,
-        found_label=f"{name} {case.score:.2f}",
-        truth=near.box if near else None,
-        truth_label=classes[near.label] if near and near.label != case.label else "",
-        truth_class=near.label if near else case.label,
-        title=f"{name} {case.score:.2f}",
-        text=text,
-    )
-
-
-def _error_text(case: DetectionCase, classes: Sequence[str]) -> str:
-    near = case.nearest
-    if near is None:
-        return f"{case.kind}: overlaps no object"
-    object_name = f"{classes[near.label]}, IoU {near.overlap:.2f}"
-    if case.kind == "localisation" and case.duplicate:
-        return f"localisation: found before by a surer one ({object_name})"
-    if case.kind == "background":
-        return f"background: nearest object is a {object_name}"
-    kind = {"similar": "similar class", "other": "other class"}.get(case.kind, case.kind)
-    return f"{kind}: {object_name}"
-
-
-def _miss_pick(miss: MissedObject, classes: Sequence[str], cut: float | None) -> Pick:
-    name = classes[miss.label]
-    cause = miss.cause
-    if cause is not None and cause.box is not None:
-        found, score = (cause.window if cause.cause == "no window" else cause.box), cause.score
-    elif miss.best is not None:
-        found, score = miss.best.box, miss.best.score
-    else:
-        found, score = None, None
-    return Pick(
-        label=miss.label,
-        group="missed",
-        image=miss.image,
-        image_id=miss.image_id,
-        found=found,
-        found_label="" if score is None else f"{score:.2f}",
-        truth=miss.box,
-        truth_label="",
-        truth_class=miss.label,
-        title=f"{name} missed",
-        text=_miss_text(miss, cut),
-    )
-
-
-def _miss_text(miss: MissedObject, cut: float | None) -> str:
-    cause = miss.cause
-    limit = "" if cut is None else f", the last top-ranked {cut:.2f}"
-    if cause is None:
-        if miss.best is None:
-            return "no detection of its class overlaps it"
-        return f"nearest detection: IoU {miss.best.nearest.overlap if miss.best.nearest else 0:.2f}, score {miss.best.score:.2f}{limit}"
-    if cause.window is None:
-        return f"{cause.cause}: the image has none"
-    score = "" if cause.score is None else f", score {cause.score:.2f}{limit}"
-    if cause.cause == "no window":
-        return f"no window: the best has IoU {cause.overlap:.2f}"
-    if cause.cause == "moved away":
-        return f"moved away: window IoU {cause.overlap:.2f}, after regression {cause.box_overlap:.2f}"
-    return f"{cause.cause}: window IoU {cause.overlap:.2f}, box IoU {cause.box_overlap:.2f}{score}"
-
-
-def _misses(diagnosis: Diagnosis, label: int, count: int) -> list[MissedObject]:
-    """The largest missed objects of a class, the causes in turn."""
-    own = sorted((one for one in diagnosis.missed if one.label == label), key=lambda one: -_area(one.box))
-    queues: dict[str, list[MissedObject]] = {}
-    for one in own:
-        queues.setdefault(one.cause.cause if one.cause else "", []).append(one)
-    turns = [(place, order, one) for order, queue in enumerate(queues.values()) for place, one in enumerate(queue)]
-    return [one for _, _, one in sorted(turns, key=lambda turn: turn[:2])[:count]]
-
-
-def _area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
-
-
-def picks(run: ReportRun, settings: ReportSettings) -> list[Pick]:
-    """What to show, the first of each group and class before the second of any, `settings.max_pictures` at most."""
-    diagnosis, count = run.diagnosis, settings.pictures
-    columns: list[list[Pick]] = []
-    for label, errors in enumerate(diagnosis.per_class):
-        right = diagnosis.cases(label, ("correct",), count)
-        wrong = diagnosis.cases(label, ERROR_TYPES, count)
-        columns.append([_case_pick(case, "found", run.classes) for case in right])
-        columns.append([_case_pick(case, "false", run.classes) for case in wrong])
-        missed = _misses(diagnosis, label, count)
-        columns.append([_miss_pick(miss, run.classes, errors.cut) for miss in missed])
-    rounds = [column[place] for place in range(count) for column in columns if place < len(column)]
-    return rounds[: settings.max_pictures]
-
-
-def pictures(run: ReportRun, settings: ReportSettings, budget: int) -> list[Picture]:
+def pictures(run: ReportRun, comparison: Comparison | None, settings: ReportSettings, budget: int) -> list[Picture]:
     """The pictures of the picks, in their order, as long as they fit into `budget` bytes of HTML.
 
     Those of an image that cannot be read are left out.
     """
-    chosen = picks(run, settings)
+    chosen = picks(run, comparison, settings)
     made: dict[int, Picture] = {}
     for image, places in _by_image(chosen):
         annotated = run.images[image]

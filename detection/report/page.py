@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -14,18 +15,35 @@ from markupsafe import Markup
 
 from detection.evaluation import KINDS, Interval, header
 from detection.report import curves, facts, figures, plots
-from detection.report.gallery import GROUPS, Picture, pictures
+from detection.report.gallery import Picture, pictures
+from detection.report.picks import GROUPS
 from detection.report.plots import Plot
 from detection.report.records import Comparison, ReportRun
 from detection.report.settings import ReportSettings
-from detection.report.tables import Table
+from detection.report.tables import DASH, Table
 from detection.visualization import class_colour
 
 # Told in the page's head: a file with it may be replaced.
 GENERATOR = "sppnet detection report"
 # Galleries that are open at first: of a few classes all, of many the first.
 _OPEN = 5
-_GROUP_NAMES = {"found": "Found, surest first", "false": "False, surest first", "missed": "Missed, largest first"}
+_GROUP_NAMES = {
+    "found": "Found, surest first",
+    "false": "False, surest first",
+    "missed": "Missed, largest first",
+    "gained": "Found by this run alone, surest first",
+    "lost": "Found by the other run alone, surest first",
+}
+_SECTIONS = {
+    "summary": "Summary",
+    "comparison": "Comparison",
+    "classes": "Classes",
+    "curves": "Precision and recall",
+    "errors": "Where it fails",
+    "pictures": "Pictures",
+    "scores": "Scores",
+    "run": "Time, training, settings",
+}
 _KINDS = tuple(kind for kind in KINDS if kind != "ignored")
 
 
@@ -135,12 +153,14 @@ def page(
     Its text and curves are measured first; pictures fill what `settings.max_megabytes` leaves.
     """
     context = _context(run, comparison, content, files_words)
-    bare = _render({**context, **_galleries(run, [], settings)})
+    bare = _render({**context, **_galleries(run, [])})
     budget = int(settings.max_megabytes * 1e6) - len(bare.encode())
-    return _render({**context, **_galleries(run, pictures(run, settings, max(budget, 0)), settings)})
+    shown = pictures(run, comparison, settings, max(budget, 0))
+    return _render({**context, **_galleries(run, shown)})
 
 
-def _render(context: Mapping[str, Any]) -> str:
+@lru_cache(maxsize=1)
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("detection.report"),
         autoescape=True,
@@ -148,8 +168,12 @@ def _render(context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    return environment.get_template("report.html")
+
+
+def _render(context: Mapping[str, Any]) -> str:
     # Lone surrogates, as a damaged file name gives them, are no text.
-    return environment.get_template("report.html").render(context).encode("utf-8", "replace").decode()
+    return _template().render(context).encode("utf-8", "replace").decode()
 
 
 def _asset(name: str) -> str:
@@ -159,10 +183,6 @@ def _asset(name: str) -> str:
 def _context(run: ReportRun, comparison: Comparison | None, content: Content, files_words: str) -> dict[str, Any]:
     script = _asset("script.js")
     other = comparison.other if comparison else None
-    sections = {
-        "summary": "Summary", "comparison": "Comparison", "classes": "Classes", "curves": "Precision and recall",
-        "errors": "Where it fails", "pictures": "Pictures", "scores": "Scores", "run": "Time, training, settings",
-    }  # fmt: skip
     return {
         "title": f"Detection report: {run.name}" + (f" and {other.name}" if other else ""),
         "subtitle": _subtitle(run),
@@ -170,15 +190,8 @@ def _context(run: ReportRun, comparison: Comparison | None, content: Content, fi
         "style": Markup(_asset("style.css")),
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "sections": [(id, name) for id, name in sections.items() if id != "comparison" or comparison],
-        "frame": {
-            "width": plots.WIDTH,
-            "height": plots.HEIGHT,
-            "left": plots.LEFT,
-            "top": plots.TOP,
-            "right": plots.RIGHT,
-            "bottom": plots.BOTTOM,
-        },  # fmt: skip
+        "sections": [(id, name) for id, name in _SECTIONS.items() if id != "comparison" or comparison],
+        "frame": plots.FRAME,
         "cards": _cards(run, comparison),
         "header": header(run.evaluation),
         "verdict": _verdict(run, comparison),
@@ -220,7 +233,7 @@ def _cards(run: ReportRun, comparison: Comparison | None) -> list[tuple[str, str
         bound = one.intervals.mean_ap if one.intervals else None
         mean = one.evaluation.mean_ap
         name = f"mAP of {one.name}" if comparison else "mAP"
-        cards.append((name, "–" if mean is None else f"{mean:.3f}", _interval_words(bound, one)))
+        cards.append((name, DASH if mean is None else f"{mean:.3f}", _interval_words(bound, one)))
     cards.append(("images", f"{len(evaluation.image_ids):,}", f"{len(run.classes):,} classes"))
     objects = sum(one.objects for one in evaluation.per_class)
     found = sum(one.true_positives for one in evaluation.per_class)
@@ -245,7 +258,7 @@ def _verdict(run: ReportRun, comparison: Comparison | None) -> str:
     )
     if change.verdict == "undecided":
         return f"These images do not show which of the two is better: {measured}."
-    return f"{run.name} is {change.verdict} than {comparison.other.name}: {measured}."
+    return f"{comparison.other.name} is {change.verdict} than {run.name}: {measured}."
 
 
 def _score_words(run: ReportRun) -> str:
@@ -260,7 +273,7 @@ def _score_words(run: ReportRun) -> str:
     )
 
 
-def _galleries(run: ReportRun, shown: Sequence[Picture], settings: ReportSettings) -> dict[str, Any]:
+def _galleries(run: ReportRun, shown: Sequence[Picture]) -> dict[str, Any]:
     by_class: dict[int, list[Picture]] = {}
     for picture in shown:
         by_class.setdefault(picture.label, []).append(picture)

@@ -13,8 +13,9 @@ from detection.visualization import Axis, Line, line_chart
 # The SVG's user units: its size, and the plot's edges within.
 WIDTH, HEIGHT = 320, 230
 LEFT, TOP, RIGHT, BOTTOM = 46, 10, 308, 190
+FRAME = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "top": TOP, "right": RIGHT, "bottom": BOTTOM}
 # px of the same chart as a picture.
-_PICTURE_SIZE = (420, 560)
+_PICTURE_SIZE = (330, 440)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class ReportRun:
         ids = tuple(one.image_id for one in self.images)
         if ids != self.evaluation.image_ids:
             raise ValueError(
-                f"report of {self.name}: expected the {len(self.evaluation.image_ids)} evaluated images in their order, "
+                f"report of {self.name}: expected the {len(self.evaluation.image_ids)} evaluated images in order, "
                 f"got {len(ids)} images"
             )
 
@@ -52,7 +52,7 @@ class ReportRun:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A second run on the same images and classes. difference: of the first run's figures minus the second's."""
+    """A second run on the same images and classes. difference: of its figures minus the first run's."""
 
     other: ReportRun
     difference: Difference | None

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["text", "integer", "share", "signed", "percent", "seconds", "number"]
-_DASH = "–"
+Kind = Literal["text", "words", "integer", "share", "signed", "percent", "seconds", "number"]
+DASH = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column. kind: how its values are written. hint: what it means, if the title does not say it.
+    """One column. kind: how its values are written; words are sentences. hint: what it means beyond its title.
 
     bar: a bar behind the value shows it as a part of the whole (values in [0, 1]).
     """
@@ -27,13 +27,13 @@ class Column:
     def text(self, value: Any) -> str:
         """A value as it is read; a dash for None."""
         if value is None or value != value:
-            return _DASH
+            return DASH
         return _WRITERS[self.kind](value)
 
     @property
     def numeric(self) -> bool:
         """Whether values are numbers: set to the right, and sorted as such."""
-        return self.kind != "text"
+        return self.kind not in ("text", "words")
 
 
 def _pair(value: float | tuple[float, float], form: str) -> str:
@@ -42,6 +42,7 @@ def _pair(value: float | tuple[float, float], form: str) -> str:
 
 _WRITERS = {
     "text": str,
+    "words": str,
     "integer": lambda value: f"{value:,}",
     "share": lambda value: _pair(value, ".3f"),
     "signed": lambda value: _pair(value, "+.3f"),
@@ -76,6 +77,11 @@ class Table:
     links: tuple[str, ...] = ()
     sortable: bool = False
     foot: int = 0
+
+    @property
+    def hints(self) -> list[tuple[str, str]]:
+        """(title, meaning) of the columns that need words."""
+        return [(column.title, column.hint) for column in self.columns if column.hint]
 
     @property
     def body(self) -> list[tuple[str, list[Cell]]]:

@@ -25,7 +25,7 @@ from detection.features import limit_threads
 from detection.stages.work import Work, map_images
 from detection.storage import file_stem, fingerprint, write_text
 from detection.types import Detections
-from detection.visualization import draw_detections
+from detection.visualization import draw_detections, enlarge
 
 
 @lru_cache(maxsize=1)
@@ -57,9 +57,9 @@ def _detect_one(item: tuple[Path, Path], load: Callable[[], Detector], min_score
     detector, rgb = load(), read_image(path)
     with limit_threads(threads):
         found = detector.detect(rgb, image_id=path.as_posix())
-    write_image(
-        target, draw_detections(rgb, found, detector.classes, min_score, probabilities=_chances(detector, found))
-    )
+    # Margins and labels are those of the photo, whatever size it is drawn at.
+    chances = _chances(detector, found)
+    write_image(target, draw_detections(*enlarge(rgb, found), detector.classes, min_score, probabilities=chances))
     return found
 
 
@@ -88,8 +88,8 @@ def detect_files(
 ) -> list[Detections]:
     """Detect in images, folders of images and videos; one record an image or frame.
 
-    Writes to the folder `out`: a drawn copy of each image (``.jpg``) or video (``.mp4``) with the detections
-    of at least `min_score` (SVM margin), ``detections.json`` with all of them (COCO results format; image_id
+    Writes to the folder `out`: a drawn copy of each image (``.jpg``; a tiny one enlarged) or video (``.mp4``) with the
+    detections of at least `min_score` (SVM margin), ``detections.json`` with all of them (COCO results format; image_id
     is the path, for a video ``PATH#frame``, frames from 0; category_id the line of ``classes.txt`` from 1;
     probability, where the detector was calibrated), and ``classes.txt``. An image or video that cannot be read is
     listed in ``work.problems``.

@@ -11,9 +11,10 @@ from typing import Any
 
 from detection.data import read_coco_results, write_coco_results, write_comp4
 from detection.detector import Detector
-from detection.evaluation import Diagnosis, Evaluation, diagnose, evaluate, intervals, table
+from detection.evaluation import Diagnosis, Evaluation, diagnose, difference, evaluate, intervals, table
 from detection.features import limit_threads
 from detection.learning import FEW_POSITIVES, MiningCheckpoint, MiningLog
+from detection.report import Comparison, ReportRun, check_target, write_report
 from detection.stages.detect import detect_images
 from detection.stages.draw import draw_images
 from detection.stages.extract import extract_maps
@@ -21,6 +22,7 @@ from detection.stages.finetune import finetune_layers, head_facts, mirrored_maps
 from detection.stages.generate import generate_proposals
 from detection.stages.inputs import ExperimentInputs, StageSettings
 from detection.stages.misses import explain_images, read_causes, write_causes
+from detection.stages.report import gather, run_names
 from detection.stages.source import uses_finetuned
 from detection.stages.train import (
     SAMPLES,
@@ -205,16 +207,16 @@ class Experiment(ExperimentInputs):
         if not self._is_done("evaluation", key, key if path.is_file() else None):
             preset = (self.record or {}).get("preset")
             protocol = {"preset": preset, "differs_from_preset": self.departures} if preset else {}
-            bounded = {} if bounds is None else {"intervals": bounds.to_json(self.classes)}
-            write_json(path, result.to_json() | protocol | bounded)
+            extra = {} if bounds is None else {"intervals": bounds.to_json(self.classes)}
+            write_json(path, result.to_json() | extra | protocol)
             self._finish("evaluation", key, started, {"metric": result.settings.metric, "mAP": result.mean_ap})
         return result
 
-    def diagnose(self, evaluation: Evaluation | None = None) -> Diagnosis:
+    def diagnose(self, evaluation: Evaluation | None = None, keep: bool = True) -> Diagnosis:
         """Where the detections on file fail: ``RUN/evaluation/SPLIT.diagnosis.json``; nothing is printed of it.
 
         evaluation: what `evaluation` gave, where it is at hand. Images with missed objects are scored again, once for
-        the same detections: the causes are kept in ``RUN/evaluation/SPLIT.misses.json``.
+        the same detections: the causes are kept in ``RUN/evaluation/SPLIT.misses.json``. keep: False writes nothing.
         """
         result, key, started = evaluation or self.evaluation(), self.misses_key, time.monotonic()
         path = self.run.evaluation / f"{self.split}.misses.json"
@@ -222,10 +224,12 @@ class Experiment(ExperimentInputs):
         if causes is None:
             images, folder = self.test_images, self.run.detector
             causes = explain_images(self.source, result, images, self.detections(), folder, key, self.work)
-            write_causes(path, key, causes)
-            self._finish("misses", key, started, {"objects": len(causes)})
+            if keep:
+                write_causes(path, key, causes)
+                self._finish("misses", key, started, {"objects": len(causes)})
         found = diagnose(result, self.test_images, self.settings.diagnosis, causes)
-        write_json(self.run.evaluation / f"{self.split}.diagnosis.json", found.to_json())
+        if keep:
+            write_json(self.run.evaluation / f"{self.split}.diagnosis.json", found.to_json())
         return found
 
     def draw(self) -> list[Path]:
@@ -239,6 +243,44 @@ class Experiment(ExperimentInputs):
         self._finish("drawings", key, started, {"images": len(written)})
         return written
 
+    def report(self, path: Path | None = None, evaluation: Evaluation | None = None) -> Path:
+        """The HTML report and the folder of its tables: ``RUN/report.html`` and ``RUN/report``, or at `path`.
+
+        evaluation: what `evaluation` gave, where it is at hand. Returns the page's path. Raises ValueError where
+        something else stands in its place.
+        """
+        started, target = time.monotonic(), Path(path or self.run.path / "report.html")
+        own, there = path is None, target.is_file()
+        if own and self._is_done("report", self.report_key, self.report_key if there else None):
+            return target
+        check_target(target)
+        write_report(target, self._report_run(self.run.path.resolve().name, evaluation), settings=self.settings.report)
+        if own:
+            self._finish("report", self.report_key, started, {"mib": round(target.stat().st_size / 2**20, 2)})
+        return target
+
+    def compare(self, other: Experiment, path: Path | None = None) -> Path:
+        """A report of this run beside `other` on the same images: ``RUN/report-OTHER.html``, or at `path`.
+
+        `other` is evaluated as this run's settings say. Differences are the other's figures minus this run's.
+        Returns the page's path. Raises ValueError where images, objects or classes of the two are not the same, or
+        something else stands in the page's place.
+        """
+        names = run_names(self.run.path, other.run.path)
+        target = Path(path or self.run.path / f"report-{file_stem(names[1])}.html")
+        check_target(target)
+        shared = {name: getattr(self.settings, name) for name in ("evaluation", "intervals", "diagnosis")}
+        other.settings = dataclasses.replace(other.settings, **shared)
+        evaluations = self.evaluation(), other.evaluation()
+        change = difference(*evaluations, self.settings.intervals)
+        first, second = self._report_run(names[0], evaluations[0]), other._report_run(names[1], evaluations[1])
+        write_report(target, first, Comparison(second, change), self.settings.report)
+        return target
+
+    def _report_run(self, name: str, evaluation: Evaluation | None) -> ReportRun:
+        result = evaluation or self.evaluation()
+        return gather(self, name, result, intervals(result, self.settings.intervals), self.diagnose(result))
+
     def run_all(self) -> Evaluation:
         """Every stage in order, skipping what is done."""
         self.generate()
@@ -249,7 +291,10 @@ class Experiment(ExperimentInputs):
         self.train_regressors()
         self.detect()
         self.draw()
-        return self.evaluate()
+        result = self.evaluate()
+        page = self.report(evaluation=result)
+        self.work.console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+        return result
 
     # Helpers of the stages.
 

@@ -14,6 +14,7 @@ from detection.evaluation import DiagnosisSettings, EvaluationSettings, Interval
 from detection.features import FeatureSettings
 from detection.learning import FinetuneSettings, PostprocessSettings, RegressionSettings, SVMSettings
 from detection.proposals import ProposalSettings
+from detection.report import ReportSettings
 from detection.stages.finetune import initial_key
 from detection.stages.keys import (
     annotations_key,
@@ -22,6 +23,7 @@ from detection.stages.keys import (
     image_key,
     images_key,
     misses_key,
+    report_key,
     training_key,
 )
 from detection.stages.source import ImageSource, shared_extractor
@@ -51,6 +53,7 @@ class StageSettings:
     evaluation: EvaluationSettings
     intervals: IntervalSettings
     diagnosis: DiagnosisSettings
+    report: ReportSettings
 
 
 class ExperimentInputs:
@@ -111,8 +114,9 @@ class ExperimentInputs:
     @cached_property
     def train_images(self) -> list[AnnotatedImage]:
         """The training images; classes without an object among them are warned of."""
-        images = self._load(self.settings.dataset.train_sources, self.base_classes)
-        missing = classes_without_objects(images, self.base_classes)
+        classes = self.base_classes
+        images = self._load(self.settings.dataset.train_sources, classes)
+        missing = classes_without_objects(images, classes)
         if missing:
             self.warn(f"no training object of {', '.join(missing)}: left untrained, AP 0 where the test set has it")
         return images
@@ -266,7 +270,23 @@ class ExperimentInputs:
     def misses_key(self) -> str:
         """Key of why objects were missed by those detections."""
         truth = annotations_key(self.test_images, self.source.image_keys)
-        return misses_key(self.detections_key, truth, self.classes, self.settings.evaluation)
+        # What is missed does not depend on how the curve is summed up.
+        settings = replace(self.settings.evaluation, metric=EvaluationSettings.metric)
+        return misses_key(self.detections_key, truth, self.classes, settings)
+
+    @property
+    def report_key(self) -> str:
+        """Key of the report of those detections: of all that the run's record holds but the report itself."""
+        record = self.run.read()
+        stages = {name: facts for name, facts in record["stages"].items() if name != "report"}
+        shown = {**record, "stages": stages, "detector": self._detector_files()}
+        return report_key(self.evaluation_key, self.misses_key, (self.settings.diagnosis, self.settings.report), shown)
+
+    def _detector_files(self) -> Mapping[str, str]:
+        try:
+            return read_description(self.run.detector)["files"]
+        except FileNotFoundError:
+            return {}
 
     def trained(self) -> Mapping[str, Any]:
         """Keys of the parts of the detector in the run folder, and changes of its classes; none where it is absent."""

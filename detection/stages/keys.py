@@ -14,6 +14,7 @@ _TRAINING_VERSION = 1
 _DETECTION_VERSION = 1
 _EVALUATION_VERSION = 2
 _MISSES_VERSION = 1
+_REPORT_VERSION = 1
 
 
 def image_key(image: AnnotatedImage) -> str:
@@ -50,3 +51,8 @@ def evaluation_key(detections: str, annotations: str, classes: Sequence[str], se
 def misses_key(detections: str, annotations: str, classes: Sequence[str], settings: Any) -> str:
     """Key of why objects were missed by detections; arguments of `evaluation_key`, settings of matching alone."""
     return fingerprint(_MISSES_VERSION, "misses", detections, annotations, list(classes), settings)
+
+
+def report_key(evaluation: str, misses: str, settings: Any, record: Mapping[str, Any]) -> str:
+    """Key of the report of an evaluation and its misses (their keys), with the run's record as it shows it."""
+    return fingerprint(_REPORT_VERSION, "report", evaluation, misses, settings, record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -85,9 +85,11 @@ def _explain_image(
 ) -> list[MissCause]:
     detector = shared_detector(detector_folder, key, source.device)
     windows = source.windows(one.image)
-    with limit_threads(source.threads):
-        scored = detector.score_windows(windows, source.pyramid(one.image))
     after = detector.postprocess_settings
+    # Scores before any suppression: NMS that goes before regression would hide what it took away.
+    unsuppressed = replace(detector, postprocess_settings=replace(after, nms_before_regression=False))
+    with limit_threads(source.threads):
+        scored = unsuppressed.score_windows(windows, source.pyramid(one.image))
     least = cuts if after.min_score is None else np.maximum(cuts, after.min_score)
     return explain_misses(one.image, one.rows, windows, scored, one.found, least, after.max_per_class, settings)
 

@@ -3,6 +3,7 @@
 from detection.visualization.charts import Axis, Line, line_chart
 from detection.visualization.colours import Colour, class_colour, text_colour
 from detection.visualization.drawing import DrawingSettings, draw_boxes, draw_detections
+from detection.visualization.enlarging import enlarge
 from detection.visualization.figures import beside, captioned, draw_arrows, draw_dots, stacked
 from detection.visualization.heat import heat_colours, heat_scale, overlay_heat
 from detection.visualization.sheet import contact_sheet
@@ -23,6 +24,7 @@ __all__ = [
     "draw_dots",
     "heat_colours",
     "heat_scale",
+    "enlarge",
     "line_chart",
     "overlay_heat",
     "stacked",

@@ -54,7 +54,8 @@ def line_chart(
 ) -> np.ndarray:
     """A chart as (height, width, 3) uint8 RGB of `size` px. Lines have colours and dashes of their own, in order.
 
-    legend: where the legend begins at the bottom, as a share of the width; None for no legend. Points beyond the axes are left out.
+    legend: where the legend begins at the bottom, as a share of the width; None for no legend.
+    Points beyond the axes are left out.
     """
     height, width = size[0] * _OVERSAMPLING, size[1] * _OVERSAMPLING
     canvas = Image.new("RGB", (width, height), WHITE)
@@ -64,7 +65,7 @@ def line_chart(
         chart.line(line, index)
     if legend is not None:
         chart.legend([line.name for line in lines], legend)
-    return np.asarray(canvas.resize((size[1], size[0]), Image.Resampling.LANCZOS))
+    return np.asarray(canvas.reduce(_OVERSAMPLING))
 
 
 class _Chart:

@@ -21,8 +21,8 @@ CHANGES = {
 def vectors(settings):
     rgb = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     rng = np.random.default_rng(1)
-    corners = rng.uniform(0, 40, (60, 2))
-    boxes = np.concatenate([corners, corners + rng.uniform(8, 20, (60, 2))], axis=1).astype(np.float32)
+    corners = rng.uniform(0, 20, (300, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(15, 40, (300, 2))], axis=1).astype(np.float32)
     extractor = FeatureExtractor.from_settings(settings)
     return extractor.regions(extractor.pyramid("a", rgb), boxes).values
 
