@@ -27,7 +27,8 @@ from detection.stages.look import (
 )
 from detection.stages.look_pyramid import draw_pyramids
 from detection.stages.look_samples import draw_samples, ranked_samples, read_samples
-from detection.stages.look_window import draw_story, story_json, story_lines, tell_window
+from detection.stages.look_story import draw_story, story_json, story_lines
+from detection.stages.look_window import tell_window
 from detection.stages.train import SAMPLES
 from detection.storage import file_stem, write_json, write_text
 from detection.types import AnnotatedImage, FeaturePyramid, Proposals
