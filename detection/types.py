@@ -112,6 +112,22 @@ class AnnotatedImage:
 
 
 @dataclass(frozen=True)
+class LabelledImage:
+    """One image with what is on it, but not where. presence: (L,) int8, as in the devkit's CLASS_SPLIT.txt: 1 where the
+    image shows the class, -1 where it does not, 0 where it shows difficult objects of it alone.
+    """
+
+    image_id: str
+    path: Path
+    presence: np.ndarray
+
+    def __post_init__(self) -> None:
+        check_array(self.presence, "int8", (None,), "presence", self.image_id)
+        if not np.isin(self.presence, (-1, 0, 1)).all():
+            raise ValueError(f"presence of image {self.image_id!r}: expected -1, 0 or 1, got {self.presence.tolist()}")
+
+
+@dataclass(frozen=True)
 class Proposals:
     """Candidate windows of one image, best first: never ground truth.
 

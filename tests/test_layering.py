@@ -26,7 +26,7 @@ ROOMS = (
     "config",
 )
 # Library -> the modules, or packages with all in them, that may import it. "" is the package itself.
-TORCH = ("features", "learning.finetune", "learning.classifier", "detector")
+TORCH = ("features", "learning.finetune", "learning.classifier", "learning.classifier_network", "detector")
 LIBRARIES = {
     "torch": TORCH,
     "torchvision": TORCH,

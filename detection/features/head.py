@@ -120,6 +120,27 @@ class Head:
             values[start : start + len(rows)] = self._block(rows, layer)
         return values
 
+    @torch.inference_mode()
+    def gradient(self, pooled: np.ndarray, layer: str, weights: np.ndarray) -> np.ndarray:
+        """How weights . head(pooled, layer) changes with each pooled value, (D,) float64.
+
+        pooled: (D,) one vector. weights: (length,). Around the vector the head is linear, so that the sum of
+        gradient x value and what the biases add is the score itself.
+        """
+        names = ("fc6", "fc7")[: 1 if layer == "fc6" else 2]
+        hidden = [
+            torch.from_numpy(np.array(pooled[None, self._start : self._stop])).to(self._tensors["fc6.bias"].device)
+        ]
+        for name in names:
+            weight, bias = self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"]
+            hidden.append(torch.relu_(torch.nn.functional.linear(hidden[-1], weight, bias)))
+        back = torch.from_numpy(np.asarray(weights, np.float64)).to(hidden[0].device)
+        for name, values in zip(reversed(names), reversed(hidden), strict=False):
+            back = (back * (values[0] > 0)) @ self._tensors[f"{name}.weight"].double()
+        result = np.zeros(self._pooled_length)
+        result[self._start : self._stop] = back.cpu().numpy()
+        return result
+
     def _block(self, rows: np.ndarray, layer: str) -> np.ndarray:
         block = np.zeros((_BLOCK_ROWS, rows.shape[1]), np.float32)
         block[: len(rows)] = rows

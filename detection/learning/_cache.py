@@ -124,7 +124,8 @@ class Task:
 class ClassCache:
     """One SVM's samples, as places in the shared rows, and their dual variables.
 
-    keys: (negatives, 2) int64, position of the image and of the window in it. added, left_out: negatives new since
+    keys: (negatives, 2) int64, position of the image and of the window in it. origins: (positives,) int64, position of
+    the image of each. boxes: (samples, 4) float32. added, left_out: negatives new since
     the last training, and hard ones not taken since then for lack of memory.
     """
 
@@ -133,6 +134,8 @@ class ClassCache:
         self.places = np.zeros(0, np.int64)
         self.positives = 0
         self.keys = np.zeros((0, 2), np.int64)
+        self.origins = np.zeros(0, np.int64)
+        self.boxes = np.zeros((0, 4), np.float32)
         self.alphas = np.zeros(0, np.float32)
         self.added = self.left_out = 0
         self.trained = False
@@ -141,15 +144,21 @@ class ClassCache:
     def negatives(self) -> int:
         return len(self.places) - self.positives
 
-    def append(self, places: np.ndarray, keys: np.ndarray) -> None:
+    def append_positives(self, places: np.ndarray, boxes: np.ndarray, position: int) -> None:
+        self.append(places, boxes, np.zeros((0, 2), np.int64))
+        self.origins = np.concatenate([self.origins, np.full(len(places), position)])
+        self.positives += len(places)
+
+    def append(self, places: np.ndarray, boxes: np.ndarray, keys: np.ndarray) -> None:
         self.places = np.concatenate([self.places, places])
+        self.boxes = np.concatenate([self.boxes, boxes.astype(np.float32)])
         self.alphas = np.concatenate([self.alphas, np.zeros(len(places), np.float32)])
         self.keys = np.concatenate([self.keys, keys])
 
     def keep(self, wanted: np.ndarray) -> np.ndarray:
         """Keep the samples where `wanted`; returns the places of the others, all negatives."""
         dropped = self.places[~wanted]
-        self.places, self.alphas = self.places[wanted], self.alphas[wanted]
+        self.places, self.alphas, self.boxes = self.places[wanted], self.alphas[wanted], self.boxes[wanted]
         self.keys = self.keys[wanted[self.positives :]]
         return dropped
 

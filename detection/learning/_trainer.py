@@ -17,7 +17,10 @@ from detection.learning.stream import NormSample, TrainingRegions
 from detection.learning.svm import SVMSolution, solve_svm
 
 if TYPE_CHECKING:
-    from detection.learning.mining import MiningEntry, MiningLog, SVMSettings
+    from detection.learning.mining import MiningEntry, MiningLog, SVMSettings, TrainingSamples
+
+# Rows scored at a time for the log: few, as they are copied.
+_SCORED_ROWS = 256
 
 
 class Trainer:
@@ -48,6 +51,7 @@ class Trainer:
         # Where it stands: pass (0: the positives), images done in it, negatives it added, id of the last image done.
         self.number = self.done = self.added = 0
         self.last_image: str | None = None
+        self.image_ids: list[str] = []
 
     # Passes over the images.
 
@@ -57,6 +61,7 @@ class Trainer:
             self._check(regions)
             self.sample.add(regions.windows.values)
             self._add_positives(regions)
+            self.image_ids.append(regions.image_id)
             self._image_done(regions)
             report(self.done)
         if not self.done:
@@ -70,9 +75,10 @@ class Trainer:
     def _add_positives(self, regions: TrainingRegions) -> None:
         usable = np.ones(len(regions.labels), bool) if self.settings.use_difficult else ~regions.difficult
         labels = np.concatenate([regions.labels[usable], regions.extra_labels])
-        values = regions.objects.values[usable]
+        values, boxes = regions.objects.values[usable], regions.objects.boxes[usable]
         if regions.extra is not None:
             values = np.concatenate([values, regions.extra.values])
+            boxes = np.concatenate([boxes, regions.extra.boxes])
         for label in np.unique(labels):
             caches = [one for one in self.caches if one.task.label == label and self._is_used(one, regions)]
             if not caches:
@@ -86,8 +92,7 @@ class Trainer:
             places = self.store.add(rows)
             for cache in caches:
                 self.store.use(places)
-                cache.append(places, np.zeros((0, 2), np.int64))
-                cache.positives += len(places)
+                cache.append_positives(places, boxes[labels == label], self.done)
 
     def mine(self, images: Iterable[TrainingRegions], report: Callable[[int], None]) -> int:
         """One pass for negatives; `images`: those not done yet in it. Returns how many negatives it added."""
@@ -175,7 +180,8 @@ class Trainer:
         for index, cache in enumerate(self.caches):
             chosen = np.flatnonzero(wanted[:, index])
             self.store.use(places[chosen])
-            cache.append(places[chosen], np.stack([np.full(len(chosen), self.done), chosen], axis=1))
+            boxes = regions.windows.boxes[chosen]
+            cache.append(places[chosen], boxes, np.stack([np.full(len(chosen), self.done), chosen], axis=1))
             cache.added += len(chosen)
         self.added += int(wanted.sum())
 
@@ -277,6 +283,17 @@ class Trainer:
         trained = np.array([cache.trained for cache in self.caches], dtype=bool)
         return self.weights[:count].copy(), self.biases, trained
 
+    def _samples(self, index: int) -> TrainingSamples:
+        from detection.learning.mining import TrainingSamples
+
+        cache = self.caches[index]
+        margins = np.empty(len(cache.places), np.float32)
+        for start in range(0, len(margins), _SCORED_ROWS):
+            rows = self.store.values[cache.places[start : start + _SCORED_ROWS]]
+            margins[start : start + len(rows)] = block_products(rows, self.weights)[:, index] + self.biases[index]
+        ids = tuple(self.image_ids[place] for place in [*cache.origins, *cache.keys[:, 0]])
+        return TrainingSamples(cache.task.label, cache.positives, ids, cache.boxes, margins, cache.alphas)
+
     def log(self) -> MiningLog:
         """What happened."""
         from detection.learning.mining import MiningLog
@@ -289,6 +306,7 @@ class Trainer:
             images=self.images,
             peak_rows=self.store.peak_rows,
             peak_bytes=self.store.peak_bytes,
+            samples=tuple(self._samples(index) for index, cache in enumerate(self.caches) if cache.trained),
         )
 
     # Going on where an interrupted mining was.
@@ -306,12 +324,16 @@ class Trainer:
             "places": _joined([one.places for one in self.caches], np.zeros(0, np.int64)),
             "alphas": _joined([one.alphas for one in self.caches], np.zeros(0, np.float32)),
             "keys": _joined([one.keys for one in self.caches], np.zeros((0, 2), np.int64)),
+            "boxes": _joined([one.boxes for one in self.caches], np.zeros((0, 4), np.float32)),
+            "origins": _joined([one.origins for one in self.caches], np.zeros(0, np.int64)),
             "checks": self.store.used_checks(),
             "norms": norms,
         }
         if self.number:
             arrays |= {"weights": self.weights, "biases": self.biases}
-        names = ("layer", "length", "images", "mean_norm", "scale", "number", "done", "added", "last_image")
+        names = (
+            "layer", "length", "images", "mean_norm", "scale", "number", "done", "added", "last_image", "image_ids",
+        )  # fmt: skip
         facts = {name: getattr(self, name) for name in names}
         entries = [asdict(one) for one in self.entries]
         return arrays, facts | {"peak_rows": self.store.peak_rows, "norms": about_norms, "entries": entries}
@@ -330,11 +352,13 @@ class Trainer:
         self.entries = [MiningEntry(**one) for one in entries]
         self.sample.restore(arrays["norms"], norms)
         self.weights, self.biases = arrays.get("weights"), arrays.get("biases")
-        starts = np.zeros(2, np.int64)
+        starts = np.zeros(3, np.int64)
         for cache, (count, positives, added, left_out, trained) in zip(self.caches, arrays["counts"], strict=True):
-            ends = starts + np.array([count, count - positives])
-            cache.places, cache.alphas = (arrays[name][starts[0] : ends[0]] for name in ("places", "alphas"))
+            ends = starts + np.array([count, count - positives, positives])
+            for name in ("places", "alphas", "boxes"):
+                setattr(cache, name, arrays[name][starts[0] : ends[0]])
             cache.keys = arrays["keys"][starts[1] : ends[1]]
+            cache.origins = arrays["origins"][starts[2] : ends[2]]
             cache.positives, cache.added, cache.left_out = int(positives), int(added), int(left_out)
             cache.trained, starts = bool(trained), ends
         self.store.open(self.length, kept=True)

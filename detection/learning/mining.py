@@ -6,6 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from detection.learning._cache import Task
 from detection.learning._trainer import Trainer
 from detection.learning.augmentation import ExtraPositives
@@ -135,8 +137,27 @@ class MiningEntry:
 
 
 @dataclass(frozen=True)
+class TrainingSamples:
+    """What a class was trained on last and kept: its positives, then the negatives that were not dropped.
+
+    image_ids: N strings. boxes: (N, 4) float32, image frame. margins: (N,) float32, scores by the trained SVM.
+    alphas: (N,) float32, dual variables: those above 0 are the support vectors.
+    """
+
+    label: int
+    positives: int
+    image_ids: tuple[str, ...]
+    boxes: np.ndarray
+    margins: np.ndarray
+    alphas: np.ndarray
+
+
+@dataclass(frozen=True)
 class MiningLog:
-    """What happened: every training, the features' mean norm and scale, and the most memory held for rows."""
+    """What happened: every training, the features' mean norm and scale, and the most memory held for rows.
+
+    samples: of every SVM that was trained; left out when logs are compared.
+    """
 
     entries: tuple[MiningEntry, ...]
     positives: tuple[int, ...]
@@ -145,6 +166,7 @@ class MiningLog:
     images: int
     peak_rows: int
     peak_bytes: int
+    samples: tuple[TrainingSamples, ...] = field(default=(), compare=False)
 
 
 def train_svms(

@@ -17,7 +17,14 @@ from detection.stages.extract import extract_maps
 from detection.stages.generate import generate_proposals
 from detection.stages.keys import annotations_key, image_key
 from detection.stages.source import ImageSource
-from detection.stages.train import train_box_regressors, train_linear_svms, write_mining_log
+from detection.stages.train import (
+    SAMPLES,
+    rename_training_samples,
+    train_box_regressors,
+    train_linear_svms,
+    write_mining_log,
+    write_training_samples,
+)
 from detection.storage import file_stem, write_text
 from detection.types import AnnotatedImage
 
@@ -65,6 +72,7 @@ def add_class(experiment: Experiment, name: str, photos: DatasetSettings) -> Non
     )
     _save(experiment, changed, edit_key)
     write_mining_log(experiment.run.detector / f"mining-{file_stem(name)}.csv", log, [name])
+    write_training_samples(experiment.run.detector / SAMPLES, log, [name], add=True)
     checkpoint.remove()
     seconds = time.monotonic() - started
     _say(experiment, f"added {name}: {log.positives[0]} positives in {len(new)} photos, {seconds:.1f} s")
@@ -85,6 +93,7 @@ def drop_class(experiment: Experiment, name: str) -> None:
         calibration=detector.calibration and detector.calibration.select(kept),
     )
     _save(experiment, changed, ["drop", name])
+    rename_training_samples(experiment.run.detector / SAMPLES, {name: None})
     _say(experiment, f"dropped {name}; classes: {', '.join(changed.classes)}")
 
 
@@ -99,6 +108,7 @@ def rename_class(experiment: Experiment, old: str, new: str) -> None:
         raise ValueError(f"--rename {old} {new}: the detector has the class {new} already")
     classes = tuple(new if one == old else one for one in detector.classes)
     _save(experiment, dataclasses.replace(detector, classes=classes), ["rename", old, new])
+    rename_training_samples(experiment.run.detector / SAMPLES, {old: new})
     _say(experiment, f"renamed {old} to {new}")
 
 

@@ -24,7 +24,14 @@ from detection.stages.inputs import ExperimentInputs, StageSettings
 from detection.stages.misses import explain_images, read_causes, write_causes
 from detection.stages.report import gather, run_names
 from detection.stages.source import uses_finetuned
-from detection.stages.train import mining_table, train_box_regressors, train_linear_svms, write_mining_log
+from detection.stages.train import (
+    SAMPLES,
+    mining_table,
+    train_box_regressors,
+    train_linear_svms,
+    write_mining_log,
+    write_training_samples,
+)
 from detection.stages.work import peak_memory_mib
 from detection.storage import file_stem, read_metadata, write_json
 from detection.types import AnnotatedImage, Detections
@@ -117,6 +124,7 @@ class Experiment(ExperimentInputs):
         )
         detector.save(self.run.detector)
         write_mining_log(self.run.detector / "mining.csv", log, self.classes)
+        write_training_samples(self.run.detector / SAMPLES, log, self.classes)
         checkpoint.remove()
         kept = {self.classes[entry.label]: entry.negatives - entry.evicted for entry in log.entries}
         facts = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from functools import partial
@@ -111,6 +111,47 @@ def train_box_regressors(
     """Train one box regressor a class on pooled vectors (paper, section 4.1: pool5); `images` as for the SVMs."""
     with progress(work.console, "box regression", len(images)) as advance:
         return train_regressors(lambda: stream_images(source, images, "pool5", work, advance), num_classes, settings)
+
+
+# File of the samples in the folder of a detector, and what it holds.
+SAMPLES = "samples.csv"
+SAMPLE_COLUMNS = ("class", "kind", "image_id", "x1", "y1", "x2", "y2", "margin", "alpha")
+POSITIVE, NEGATIVE = "positive", "negative"
+
+
+def write_training_samples(path: Path, log: MiningLog, classes: Sequence[str], add: bool = False) -> None:
+    """Write one CSV line for every sample that the SVMs kept: box in px of the image, half-open, margin and alpha.
+
+    kind: positive or negative. alpha: dual variable; those above 0 are the support vectors. add: keep the lines of the
+    other classes that the file has.
+    """
+    rows = [row for row in _sample_rows(path) if row[0] not in classes] if add else []
+    for one in log.samples:
+        for row, (image_id, box) in enumerate(zip(one.image_ids, one.boxes.tolist(), strict=True)):
+            kind = POSITIVE if row < one.positives else NEGATIVE
+            numbers = (*box, float(one.margins[row]), float(one.alphas[row]))
+            rows.append([classes[one.label], kind, image_id, *(f"{number:.9g}" for number in numbers)])
+    _write_samples(path, rows)
+
+
+def rename_training_samples(path: Path, names: Mapping[str, str | None]) -> None:
+    """Give classes in a file of samples other names, or none: their lines go."""
+    if path.is_file():
+        rows = [[names.get(row[0], row[0]), *row[1:]] for row in _sample_rows(path)]
+        _write_samples(path, [row for row in rows if row[0] is not None])
+
+
+def _sample_rows(path: Path) -> list[list[str]]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))[1:]
+
+
+def _write_samples(path: Path, rows: Iterable[Sequence[str]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([SAMPLE_COLUMNS, *rows])
+    write_text(path, text.getvalue())
 
 
 def write_mining_log(path: Path, log: MiningLog, classes: Sequence[str]) -> None:

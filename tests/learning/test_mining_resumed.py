@@ -44,6 +44,11 @@ def test_interrupted_after_every_image(make_regions, tmp_path):
     assert resumed.weights.tobytes() == plain.weights.tobytes()
     assert resumed.biases.tobytes() == plain.biases.tobytes()
     assert again == log
+    assert [one.image_ids for one in again.samples] == [one.image_ids for one in log.samples]
+    assert all(
+        (a.margins == b.margins).all() and (a.alphas == b.alphas).all()
+        for a, b in zip(again.samples, log.samples, strict=True)
+    )
     checkpoint.remove()
     assert not checkpoint.folder.exists()
 

@@ -8,7 +8,8 @@ from detection.config import build_parser
 
 TOOLS = (
     "calibrate", "demo", "detect", "download_voc", "evaluate", "extract_features", "features", "finetune",
-    "proposals", "report", "run_pipeline", "train_bbox", "train_svm", "tune",
+    "proposals", "report", "run_pipeline", "train_bbox", "train_classifier", "train_svm", "tune",
+    "visualize_features",
 )  # fmt: skip
 OWN = {
     "calibrate": ("--folds", "--bins", "--min_margin"),
@@ -16,6 +17,8 @@ OWN = {
     "train_svm": ("--add", "--photos", "--photos_year", "--photos_split", "--drop", "--rename"),
     "tune": ("--C", "--positive_weight", "--folds"),
     "extract_features": ("--dry-run", "--export", "--of", "--boxes"),
+    "visualize_features": ("--images", "--filter", "--window", "--samples", "--effective", "--top"),
+    "train_classifier": ("--folder", "--maps", "--views", "--pyramids", "--classifier.sizes", "--classifier.frozen"),
     "evaluate": (
         "--detections",
         "--annotations",
