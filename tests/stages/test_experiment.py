@@ -58,8 +58,8 @@ class TestWholeRun:
         (maps,) = (finished / "features").iterdir()
         assert all((maps / f"{name}.safetensors").is_file() for name in names)
         assert {path.name for path in (finished / "detector").iterdir()} == {
-            "classes.txt", "detector.yaml", "mining.csv", "network.safetensors", "regressors.safetensors", "samples.csv",
-            "svms.safetensors",
+            "classes.txt", "detector.yaml", "mining.csv", "network.safetensors", "regressors.safetensors",
+            "samples.csv", "svms.safetensors",
         }  # fmt: skip
         assert len(list((finished / "drawings").glob("*.jpg"))) == 5
         assert (finished / "classes.txt").read_text() == "box\ndisc\n"
