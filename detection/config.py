@@ -6,7 +6,6 @@ the later wins. Without ``--config`` a run folder's own settings are used where 
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import os
 import sys
@@ -18,18 +17,33 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
 from detection.data import DatasetSettings, Problems
-from detection.evaluation import EvaluationSettings
+from detection.evaluation import DiagnosisSettings, EvaluationSettings, IntervalSettings
 from detection.features import FeatureSettings
 from detection.learning import FinetuneSettings, PostprocessSettings, RegressionSettings, SVMSettings
 from detection.proposals import ProposalSettings
+from detection.report import ReportSettings
+from detection.stages.command import HelpFormatter, exit_status
 from detection.stages.experiment import Experiment, StageSettings
 from detection.stages.work import Work, default_workers, worker_processes
 from detection.storage import write_text
 from detection.storage.run import RunFolder
+
+__all__ = [
+    "HelpFormatter",
+    "Settings",
+    "SettingsError",
+    "build_parser",
+    "exit_status",
+    "open_experiment",
+    "parse",
+    "report_problems",
+    "resolved",
+    "run_tool",
+]
 
 # Files named in full at the end of a run; all of them are in RUN/problems.txt.
 _LISTED_PROBLEMS = 20
@@ -51,6 +65,9 @@ class Settings:
         regression: Box regression.
         postprocess: From scored windows to detections.
         evaluation: Evaluation.
+        intervals: Intervals of the figures.
+        diagnosis: Kinds of errors.
+        report: What the HTML report shows.
         limit: Use the first so many images of each split; null: all.
         workers: Processes over images; they do not change any result. 0: one a processor, at most 4.
         threads: Threads a process for convolutions and matrix products. They change the last bits of results.
@@ -68,6 +85,9 @@ class Settings:
     regression: RegressionSettings = field(default_factory=RegressionSettings)
     postprocess: PostprocessSettings = field(default_factory=PostprocessSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    intervals: IntervalSettings = field(default_factory=IntervalSettings)
+    diagnosis: DiagnosisSettings = field(default_factory=DiagnosisSettings)
+    report: ReportSettings = field(default_factory=ReportSettings)
     limit: int | None = None
     workers: int = 0
     threads: int = 1
@@ -90,10 +110,6 @@ _PLACES = ("dataset.root", "features.weights", "finetune.initial", "proposals.im
 
 class SettingsError(ValueError):
     """Settings that cannot be used; the text names the file or option and the key."""
-
-
-class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Help that leaves the lines of a description as they are."""
 
 
 def build_parser(description: str, add_options: Callable[[ArgumentParser], None] | None = None) -> ArgumentParser:
@@ -252,24 +268,6 @@ def report_problems(experiment: Experiment) -> None:
         f"  all of them: {path}",
     ]
     experiment.work.console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
-
-
-def exit_status(body: Callable[[], object], refused: tuple[type[Exception], ...] = (ValueError, OSError)) -> int:
-    """The exit status of a tool that does `body`: what that returns if it is an int, else 0.
-
-    2: settings or data that cannot be used, which `refused` tells; the message is printed without a traceback.
-    130: interrupted.
-    """
-    console = Console(stderr=True)
-    try:
-        status = body()
-        return status if isinstance(status, int) else 0
-    except KeyboardInterrupt:
-        console.print("interrupted: the same command goes on from here")
-        return 130
-    except refused as error:
-        console.print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
-        return 2
 
 
 def run_tool(

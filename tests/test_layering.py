@@ -35,7 +35,18 @@ LIBRARIES = {
     "cv2": ("data", "visualization", "proposals", "features.resize"),
     "safetensors": ("storage.arrays",),
 }
-LIGHT = ("", ".types", ".geometry", ".storage", ".data", ".visualization", ".proposals", ".learning", ".evaluation")
+LIGHT = (
+    "",
+    ".types",
+    ".geometry",
+    ".storage",
+    ".data",
+    ".visualization",
+    ".proposals",
+    ".learning",
+    ".evaluation",
+    ".report",
+)
 HEAVY = ("torch", "torchvision", "timm")
 
 

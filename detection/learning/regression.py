@@ -114,6 +114,17 @@ class BoxRegressors:
         boxes[:, self.trained] = decode_offsets(scores.boxes[:, self.trained], offsets[:, self.trained])
         return RegionScores(scores.image_id, boxes, scores.scores)
 
+    def select(self, labels: np.ndarray) -> BoxRegressors:
+        """The same with these classes alone, in this order."""
+        return BoxRegressors(self.weights[labels], self.biases[labels], self.trained[labels], self.layer)
+
+    def joined(self, other: BoxRegressors) -> BoxRegressors:
+        """The classes of this one, then those of the other. Raises ValueError for another layer."""
+        if other.layer != self.layer:
+            raise ValueError(f"box regressors: expected layer {self.layer!r}, got {other.layer!r}")
+        pairs = ((getattr(self, name), getattr(other, name)) for name in ("weights", "biases", "trained"))
+        return BoxRegressors(*map(np.concatenate, pairs), self.layer)
+
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         """(arrays, metadata) for ``storage.write_arrays``."""
         arrays = {"weights": self.weights, "biases": self.biases, "trained": self.trained}

@@ -70,5 +70,5 @@ def _combine_one(
     for source, folder in parts:
         with limit_threads(source.threads):
             detector = _detector(folder, source.device)
-            scored.append(detector.scored_windows(source.windows(image), source.pyramid(image)))
+            scored.append(detector.score_windows(source.windows(image), source.pyramid(image)))
     return postprocess(united(scored), image.size, settings)

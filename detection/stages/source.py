@@ -12,7 +12,8 @@ import numpy as np
 from detection.data import read_image
 from detection.features import FeatureExtractor, FeatureSettings, MapCache, limit_threads, settings_key
 from detection.features.cache import map_settings
-from detection.learning import TrainingRegions
+from detection.geometry import flip
+from detection.learning import ExtraPositives, TrainingRegions, jittered_boxes
 from detection.proposals import ProposalSettings, ProposalStore, propose
 from detection.storage import file_fingerprint, fingerprint
 from detection.types import AnnotatedImage, FeaturePyramid, Proposals, RegionFeatures
@@ -107,10 +108,16 @@ class ImageSource:
             cache.write(found, key)
         return found
 
-    def training_regions(self, image: AnnotatedImage, layer: str, with_windows: bool = True) -> TrainingRegions:
+    def training_regions(
+        self,
+        image: AnnotatedImage,
+        layer: str,
+        with_windows: bool = True,
+        extra: ExtraPositives | None = None,
+    ) -> TrainingRegions:
         """Vectors of an image's windows and objects at `layer`. Raises DataError for an unusable image.
 
-        with_windows: False leaves the windows out (R = 0).
+        with_windows: False leaves the windows out (R = 0). extra: positives made of the objects.
         """
         windows = self.windows(image).boxes if with_windows else np.zeros((0, 4), np.float32)
         extractor = self.pooling_extractor() if layer == "pool5" else self.extractor()
@@ -121,4 +128,19 @@ class ImageSource:
             objects=RegionFeatures(image.image_id, regions.boxes[count:], regions.values[count:], layer),
             labels=image.labels,
             difficult=image.difficult,
+            **(self._extra_positives(image, layer, extra) if extra and len(image.boxes) else {}),
         )
+
+    def _extra_positives(self, image: AnnotatedImage, layer: str, extra: ExtraPositives) -> dict[str, object]:
+        """Further positives of an image: its objects moved a little, and all of them mirrored."""
+        usable = np.ones(len(image.labels), bool) if extra.difficult else ~image.difficult
+        boxes, labels = image.boxes[usable], image.labels[usable]
+        moved, owners = jittered_boxes(boxes, image.size, extra.jittered, extra.jitter_iou, extra.seed, image.image_id)
+        parts, extra_labels = [self.extractor().regions(self.pyramid(image), moved, layer)], [labels[owners]]
+        if extra.mirrored:
+            both = flip(np.concatenate([boxes, moved]), image.size[1])
+            parts.append(self.extractor().regions(self.pyramid(image, mirrored=True), both, layer))
+            extra_labels += [labels, labels[owners]]
+        all_boxes, values = (np.concatenate([getattr(one, name) for one in parts]) for name in ("boxes", "values"))
+        regions = RegionFeatures(image.image_id, all_boxes, values, layer)
+        return {"extra": regions, "extra_labels": np.concatenate(extra_labels)}

@@ -43,6 +43,7 @@ class RunFolder:
         self.regions = self.path / "regions"
         self.finetuned = self.path / "finetuned"
         self.detector = self.path / "detector"
+        self.mining = self.path / "mining"
         self.detections = self.path / "detections"
         self.evaluation = self.path / "evaluation"
         self.drawings = self.path / "drawings"
