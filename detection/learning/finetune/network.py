@@ -22,7 +22,7 @@ def initial_layers(
     given: Mapping[str, np.ndarray] | None = None,
     start: int = 0,
 ) -> dict[str, np.ndarray]:
-    """First weights and biases: name -> float32 array, for vectors of `length` values as they come.
+    """First weights and biases: name -> float32 array, for scaled vectors of `length` values.
 
     given: fc6.weight (fc6, n), fc6.bias, fc7.weight and fc7.bias that take the place of Gaussian ones; fc6's inputs
     from `start` to `start` + n are theirs, the others stay Gaussian. Raises ValueError where their shapes do not fit.
@@ -48,6 +48,11 @@ class Scaling:
 
     def __init__(self, shift: np.ndarray, factor: np.ndarray) -> None:
         self.shift, self.factor = shift.astype(np.float32), factor.astype(np.float32)
+
+    def part(self, start: int, layers: Mapping[str, np.ndarray]) -> Scaling:
+        """The scaling of the values from `start` on that the fc6 of `layers` reads."""
+        stop = start + layers["fc6.weight"].shape[1]
+        return Scaling(self.shift[start:stop], self.factor[start:stop])
 
     def unfolded(self, layers: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The layers for scaled vectors that do what `layers` do on vectors as they come."""

@@ -153,9 +153,10 @@ class _Training:
     def _start(self, checkpoint: Checkpoint | None) -> None:
         task, settings = self.task, self.settings
         if checkpoint is None:
-            layers = initial_layers(task.length, task.num_classes, settings, task.given, task.start)
             scaling = self._scaling()
-            layers = scaling.unfolded(layers)
+            # Gaussian weights are for scaled vectors, given ones for vectors as they come.
+            given = scaling.part(task.start, task.given).unfolded(task.given) if task.given else None
+            layers = initial_layers(task.length, task.num_classes, settings, given, task.start)
             self.generator.manual_seed(_seed(settings.seed, self.group.rank, 0))
         else:
             layers, scaling = checkpoint.weights, Scaling(checkpoint.shift, checkpoint.factor)

@@ -23,7 +23,7 @@ def content(head):
 
 
 def test_it_learns(task):
-    head = finetune(task, SETTINGS)
+    head = finetune(task, replace(SETTINGS, dropout=0.0))
     rows = read_log(task.folder / "log.csv")
     assert [int(row["iteration"]) for row in rows] == list(range(2, 33, 2))
     assert [float(row["learning_rate"]) for row in rows] == [0.05] * 12 + [0.01] * 4
@@ -210,3 +210,37 @@ def test_log_drops_what_will_be_made_again(tmp_path):
     assert (tmp_path / "log.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
     (tmp_path / "log.csv").write_text("something else\n")
     assert read_log(tmp_path / "log.csv") == []
+
+
+def first_batch_loss(task, **changes):
+    """Loss of the first batch; with a learning rate next to nothing, of the layers as they start."""
+    finetune(task, replace(SETTINGS, iterations=(1,), learning_rates=(1e-9,), log_every=1, dropout=0.0, **changes))
+    return float(read_log(task.folder / "log.csv")[0]["loss"])
+
+
+def far_from_zero(task):
+    """The task with vectors of a large common mean and a small deviation."""
+
+    def pool(requests):
+        return ((100 + 0.1 * one.astype(np.float32)).astype(np.float16) for one in task.pool(requests))
+
+    return replace(task, pool=pool)
+
+
+def test_gaussian_layers_start_on_scaled_vectors(tmp_path):
+    """A shift and factor of the vectors change next to nothing: the first layer sees them standardised."""
+    near, far = make_task(tmp_path / "a"), far_from_zero(make_task(tmp_path / "b"))
+    first, second = (first_batch_loss(one, last_sigma=1.0) for one in (near, far))
+    assert abs(first - second) < 0.1 * first
+    other = first_batch_loss(far_from_zero(make_task(tmp_path / "c")), last_sigma=1.0, standardise=False)
+    assert abs(first - other) > 0.5 * first
+
+
+def test_given_layers_do_on_vectors_as_they_come_what_they_did(tmp_path):
+    rng = np.random.default_rng(0)
+    given = {"fc6.weight": rng.normal(size=(12, LENGTH)), "fc6.bias": rng.normal(size=12)}
+    given |= {"fc7.weight": rng.normal(size=(10, 12)), "fc7.bias": rng.normal(size=10)}
+    given = {name: value.astype(np.float32) for name, value in given.items()}
+    tasks = [make_task(tmp_path / name, given=given) for name in "ab"]
+    scaled, plain = (first_batch_loss(t, standardise=s) for t, s in zip(tasks, (True, False), strict=True))
+    assert abs(scaled - plain) < 1e-4 * plain
