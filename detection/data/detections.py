@@ -64,13 +64,18 @@ def read_coco_results(
     Raises ValueError naming file and row for what is not a COCO result, an id not in `image_ids`, a category
     outside 1..class_count, and a box that is empty or not finite.
     """
+    ids, categories, boxes, scores = read_coco_columns(path)
+    return group_rows(ids, boxes, scores, categories - 1, image_ids, class_count, row_name(path))
+
+
+def read_coco_columns(path: Path | str) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+    """Columns of a COCO results file: image ids, category ids, boxes x1, y1, x2, y2, scores; see `coco_columns`."""
     rows = read_json(path)
     if not isinstance(rows, list):
         raise ValueError(f"{path}: expected a JSON list of COCO results, got {type(rows).__name__}")
     ids, categories, boxes, scores = coco_columns(rows, path)
     boxes[:, 2:] += boxes[:, :2]
-    where = row_name(path)
-    return group_rows(ids, boxes, scores, categories - 1, image_ids, class_count, where)
+    return ids, categories, boxes, scores
 
 
 def row_name(path: Path | str) -> Callable[[int], str]:

@@ -16,10 +16,9 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from detection.data.detections import TO_INCLUSIVE, coco_columns, comp4_line, group_rows, row_name
+from detection.data.detections import TO_INCLUSIVE, comp4_line, group_rows, read_coco_columns, row_name
 from detection.data.files import decode_text
 from detection.data.problems import Problems
-from detection.storage import read_json
 from detection.types import AnnotatedImage, Detections
 
 ResultFormat = Literal["coco", "devkit", "yolo"]
@@ -145,11 +144,7 @@ def _with_area(rows: _Rows, problems: Problems) -> np.ndarray:
 
 def _read_coco(found: ResultFiles, images, numbers, split, source_ids) -> _Rows:
     path = found.files[""]
-    content = read_json(path)
-    if not isinstance(content, list):
-        raise ValueError(f"{path}: expected a JSON list of COCO results, got {type(content).__name__}")
-    ids, categories, boxes, scores = coco_columns(content, path)
-    boxes[:, 2:] += boxes[:, :2]
+    ids, categories, boxes, scores = read_coco_columns(path)
     where = row_name(path)
     known = {one.image_id for one in images}
     own = {number: image_id for image_id, number in source_ids.items()}

@@ -5,34 +5,32 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from detection.data import read_coco_results, write_coco_results, write_comp4
 from detection.detector import Detector
 from detection.evaluation import Diagnosis, Evaluation, diagnose, difference, evaluate, intervals, table
 from detection.features import limit_threads
-from detection.learning import FEW_POSITIVES, MiningCheckpoint, MiningLog
+from detection.learning import MiningCheckpoint
 from detection.report import Comparison, ReportRun, check_target, write_report
+from detection.stages.bookkeeping import Bookkeeping
 from detection.stages.detect import detect_images
 from detection.stages.draw import draw_images
 from detection.stages.extract import extract_maps
 from detection.stages.finetune import finetune_layers, head_facts, mirrored_maps, write_head
 from detection.stages.generate import generate_proposals
-from detection.stages.inputs import ExperimentInputs, StageSettings
+from detection.stages.inputs import StageSettings
 from detection.stages.misses import explain_images, read_causes, write_causes
 from detection.stages.report import gather, run_names
 from detection.stages.source import uses_finetuned
 from detection.stages.train import (
     SAMPLES,
-    mining_table,
     train_box_regressors,
     train_linear_svms,
     write_mining_log,
     write_training_samples,
 )
-from detection.stages.work import peak_memory_mib
 from detection.storage import file_stem, read_metadata, write_json
 from detection.types import AnnotatedImage, Detections
 
@@ -43,13 +41,8 @@ DRAWN_IMAGES = 24
 DRAWN_MIN_SCORE = -0.5
 
 
-class Experiment(ExperimentInputs):
+class Experiment(Bookkeeping):
     """One run: a data set, the settings of its stages, and the folder of what they make."""
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        """Arguments of `ExperimentInputs`."""
-        super().__init__(*arguments, **named)
-        self._seen: set[str] = set()
 
     # The stages, in order.
 
@@ -298,35 +291,9 @@ class Experiment(ExperimentInputs):
 
     # Helpers of the stages.
 
-    def check_trained(self) -> None:
-        """Raise ValueError unless the run's detector was trained with the settings and data in force."""
-        self._check_trained("svms", self.svm_key, "train_svm.py")
-        if "regressors" in self.trained():
-            self._check_trained("regressors", self.regression_key, "train_bbox.py")
-
     def usable_training_images(self) -> list[AnnotatedImage]:
         """The training images whose windows and maps are there, after making those that are absent."""
         return self._usable(self.train_images)
-
-    def _check_no_edits(self) -> None:
-        """Raise ValueError where training anew would lose what a user did to the classes."""
-        if self.edits:
-            done = ", ".join(" ".join(one[: 3 if one[0] == "rename" else 2]) for one in self.edits)
-            raise ValueError(
-                f"{self.run.detector}: its classes were changed by hand ({done}), and training with other settings or "
-                "data would lose that; use another --run, or move this folder away"
-            )
-
-    def report_mining(self, log: MiningLog, classes: Sequence[str]) -> None:
-        """Print what mining did, and warn of what a user should know of his classes."""
-        self.work.console.print(mining_table(log, classes), highlight=False, markup=False, soft_wrap=True)
-        for name in sorted({classes[entry.label] for entry in log.entries if not entry.converged}):
-            self.warn(f"the SVM of {name} did not converge; see mining.csv")
-        if any(entry.left_out for entry in log.entries):
-            self.warn("hard negatives were left out for lack of memory: svm.memory_mib; see mining.csv")
-        few = [f"{classes[i]} {count}" for i, count in enumerate(log.positives) if 0 < count < FEW_POSITIVES]
-        if few:
-            self.warn(f"fewer than {FEW_POSITIVES} positives: {', '.join(few)}; docs/learning.md tells what to expect")
 
     def _usable(self, images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
         """The images whose windows and maps are there, after making those that are absent."""
@@ -336,41 +303,8 @@ class Experiment(ExperimentInputs):
         have = {image_id for image_id, key in keys.items() if store.has(image_id, key) and cache.has(image_id, key)}
         return [one for one in images if one.image_id in have]
 
-    def _images_stage(self, stage: str, key: str, make: Callable[[], Mapping[str, Any]]) -> None:
-        """Once for an experiment: what is lost later is made again where it is read."""
-        if stage in self._seen:
-            return
-        started = time.monotonic()
-        facts = make()
-        if facts["made"] or not self._is_done(stage, key, key):
-            self._finish(stage, key, started, facts)
-        self._seen.add(stage)
-
     def _keep_postprocessing(self) -> None:
         """Let the detector in the run folder do what the settings say after scoring: it was trained without them."""
         detector = Detector.load(self.run.detector)
         if detector.postprocess_settings != self.settings.postprocess:
             dataclasses.replace(detector, postprocess_settings=self.settings.postprocess).save(self.run.detector)
-
-    def _is_done(self, stage: str, key: str, found: str | None) -> bool:
-        # Changes of classes are made beside the stages: the detector itself says whether it is of this key.
-        done = found == key and (self.run.stage_key(stage) == key or (stage in ("svms", "regressors") and self.edits))
-        if done:
-            self.work.console.print(f"{stage}: done before", highlight=False)
-        return bool(done)
-
-    def _check_trained(self, part: str, key: str, tool: str) -> None:
-        found = self.trained().get(part)
-        if found != key:
-            state = "there are none" if found is None else "they are of other settings or data"
-            raise ValueError(
-                f"{self.run.detector}: expected {part} of the settings in force, {state}; run tools/{tool}"
-            )
-
-    def _finish(self, stage: str, key: str, started: float, facts: Mapping[str, Any]) -> None:
-        seconds = time.monotonic() - started
-        if self.record is not None:
-            self.run.write_settings(self.record, self.departures)
-        self.run.record_stage(stage, key, seconds, {**facts, "peak_memory_mib": peak_memory_mib()})
-        shown = ", ".join(f"{name} {value}" for name, value in facts.items())
-        self.work.console.print(f"{stage}: {seconds:.1f} s; {shown}", highlight=False)
