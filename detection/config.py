@@ -6,10 +6,10 @@ the later wins. Without ``--config`` a run folder's own settings are used where 
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -17,18 +17,33 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
 from detection.data import DatasetSettings, Problems
-from detection.evaluation import EvaluationSettings
+from detection.evaluation import DiagnosisSettings, EvaluationSettings, IntervalSettings
 from detection.features import FeatureSettings
-from detection.learning import PostprocessSettings, RegressionSettings, SVMSettings
+from detection.learning import FinetuneSettings, PostprocessSettings, RegressionSettings, SVMSettings
 from detection.proposals import ProposalSettings
+from detection.report import ReportSettings
+from detection.stages.command import HelpFormatter, exit_status
 from detection.stages.experiment import Experiment, StageSettings
 from detection.stages.work import Work, default_workers, worker_processes
 from detection.storage import write_text
 from detection.storage.run import RunFolder
+
+__all__ = [
+    "HelpFormatter",
+    "Settings",
+    "SettingsError",
+    "build_parser",
+    "exit_status",
+    "open_experiment",
+    "parse",
+    "report_problems",
+    "resolved",
+    "run_tool",
+]
 
 # Files named in full at the end of a run; all of them are in RUN/problems.txt.
 _LISTED_PROBLEMS = 20
@@ -39,14 +54,20 @@ class Settings:
     """An experiment.
 
     Args:
+        preset: Published protocol that the settings follow, a file of configs/ that sets all of its numbers:
+            voc2007_paper or voc2007_released. Values other than its own are printed and kept with the results.
         run: Folder of the run: settings, classes, windows, maps, detector, detections, evaluation.
         dataset: Data set.
         proposals: Windows.
         features: Features.
+        finetune: Fine-tuned fc6 and fc7, used where features.head is finetuned.
         svm: Linear SVMs and hard-negative mining.
         regression: Box regression.
         postprocess: From scored windows to detections.
         evaluation: Evaluation.
+        intervals: Intervals of the figures.
+        diagnosis: Kinds of errors.
+        report: What the HTML report shows.
         limit: Use the first so many images of each split; null: all.
         workers: Processes over images; they do not change any result. 0: one a processor, at most 4.
         threads: Threads a process for convolutions and matrix products. They change the last bits of results.
@@ -54,14 +75,19 @@ class Settings:
         strict: Stop at the first image or annotation with a fault, instead of listing it at the end.
     """
 
+    preset: str | None = None
     run: str = "runs/run"
     dataset: DatasetSettings = field(default_factory=DatasetSettings)
     proposals: ProposalSettings = field(default_factory=ProposalSettings)
     features: FeatureSettings = field(default_factory=FeatureSettings)
+    finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
     svm: SVMSettings = field(default_factory=SVMSettings)
     regression: RegressionSettings = field(default_factory=RegressionSettings)
     postprocess: PostprocessSettings = field(default_factory=PostprocessSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    intervals: IntervalSettings = field(default_factory=IntervalSettings)
+    diagnosis: DiagnosisSettings = field(default_factory=DiagnosisSettings)
+    report: ReportSettings = field(default_factory=ReportSettings)
     limit: int | None = None
     workers: int = 0
     threads: int = 1
@@ -77,14 +103,13 @@ class Settings:
 
 # Of no influence on what a run holds: not kept as its settings.
 _OF_THE_CALL = ("run", "workers", "device", "strict")
+_PRESETS = Path(__file__).resolve().parents[1] / "configs"
+# Of no protocol: where things lie.
+_PLACES = ("dataset.root", "features.weights", "finetune.initial", "proposals.imported")
 
 
 class SettingsError(ValueError):
     """Settings that cannot be used; the text names the file or option and the key."""
-
-
-class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Help that leaves the lines of a description as they are."""
 
 
 def build_parser(description: str, add_options: Callable[[ArgumentParser], None] | None = None) -> ArgumentParser:
@@ -184,6 +209,30 @@ def resolved(settings: Settings) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in _OF_THE_CALL}
 
 
+def departures(settings: Settings) -> dict[str, Any]:
+    """Dotted key -> value of every setting that is not the one of its preset; none without a preset.
+
+    Where data, weights and results lie does not count. Raises SettingsError for an unknown preset.
+    """
+    if settings.preset is None:
+        return {}
+    path = _PRESETS / f"{settings.preset}.yaml"
+    if not path.is_file():
+        known = sorted(one.stem for one in _PRESETS.glob("*.yaml") if yaml.safe_load(one.read_text()).get("preset"))
+        raise SettingsError(f"preset: expected one of {', '.join(known) or 'none'}, got {settings.preset!r}")
+    published, _ = parse(build_parser(""), ["--config", str(path)])
+    own, others = _flat(resolved(settings)), _flat(resolved(published))
+    return {key: value for key, value in own.items() if value != others[key] and key not in _PLACES}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key."""
+    found = {}
+    for key, value in values.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return found
+
+
 def open_experiment(settings: Settings, console: Console | None = None, executor: Executor | None = None) -> Experiment:
     """The experiment of these settings. executor: see ``stages.work.Work``."""
     work = Work(
@@ -192,11 +241,16 @@ def open_experiment(settings: Settings, console: Console | None = None, executor
         threads=settings.threads,
         device=settings.device,
         problems=Problems(settings.strict),
-        console=console or Console(),
+        # Of several processes under torchrun the first speaks.
+        console=console or Console(quiet=os.environ.get("RANK", "0") != "0"),
     )
+    differs = departures(settings)
+    if differs:
+        text = ", ".join(f"{key} {value}" for key, value in differs.items())
+        work.console.print(f"differs from preset {settings.preset}: {text}", highlight=False, markup=False)
     parts = [one.name for one in dataclasses.fields(StageSettings)]
     stages = StageSettings(**{name: getattr(settings, name) for name in parts})
-    return Experiment(RunFolder(settings.run), stages, work, settings.limit, resolved(settings))
+    return Experiment(RunFolder(settings.run), stages, work, settings.limit, resolved(settings), differs)
 
 
 def report_problems(experiment: Experiment) -> None:
@@ -214,24 +268,6 @@ def report_problems(experiment: Experiment) -> None:
         f"  all of them: {path}",
     ]
     experiment.work.console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
-
-
-def exit_status(body: Callable[[], object], refused: tuple[type[Exception], ...] = (ValueError, OSError)) -> int:
-    """The exit status of a tool that does `body`: what that returns if it is an int, else 0.
-
-    2: settings or data that cannot be used, which `refused` tells; the message is printed without a traceback.
-    130: interrupted.
-    """
-    console = Console(stderr=True)
-    try:
-        status = body()
-        return status if isinstance(status, int) else 0
-    except KeyboardInterrupt:
-        console.print("interrupted: the same command goes on from here")
-        return 130
-    except refused as error:
-        console.print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
-        return 2
 
 
 def run_tool(

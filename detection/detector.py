@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from detection.data import read_image
 from detection.features import FeatureExtractor, FeatureSettings
-from detection.learning import BoxRegressors, LinearSVMs, PostprocessSettings, postprocess
+from detection.learning import BoxRegressors, Calibration, LinearSVMs, PostprocessSettings, postprocess, suppressed
 from detection.proposals import ProposalSettings, propose
 from detection.storage import file_fingerprint, read_arrays, read_yaml, write_arrays, write_text, write_yaml
-from detection.types import Detections, FeaturePyramid, Proposals
+from detection.types import Detections, FeaturePyramid, Proposals, RegionScores
 
 FORMAT_VERSION = 1
 _DESCRIPTION = "detector.yaml"
@@ -22,10 +23,12 @@ _CLASSES = "classes.txt"
 _SVMS = "svms.safetensors"
 _REGRESSORS = "regressors.safetensors"
 _NETWORK = "network.safetensors"
+_CALIBRATION = "calibration.safetensors"
 _REQUIRED = {_CLASSES, _SVMS, _NETWORK}
 _KEYS = {"format_version", "proposals", "features", "postprocess", "notes", "files"}
 # Where a detector is written before its files are moved to their places.
 _STAGING = ".tmp-detector"
+_NEW = ".new-"
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Detector:
 
     classes: names in the order of the labels. extractor: image to maps to vectors. svms: vectors to scores.
     regressors: better boxes, or None. The settings say how windows are made and scores become detections.
+    calibration: margins to probabilities, or None.
     notes: plain facts kept with the detector, e.g. the keys of what it was trained on.
     """
 
@@ -44,6 +48,7 @@ class Detector:
     regressors: BoxRegressors | None = None
     postprocess_settings: PostprocessSettings = dataclasses.field(default_factory=PostprocessSettings)
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         length = self.extractor.length(self.svms.layer)
@@ -57,6 +62,10 @@ class Detector:
             raise ValueError(
                 f"detector: expected regressor weights of {expected[0]} classes x 4 x {expected[2]} values of pool5, "
                 f"got {self.regressors.weights.shape}"
+            )
+        if self.calibration is not None and len(self.calibration.slopes) != len(self.classes):
+            raise ValueError(
+                f"detector: expected a calibration of {len(self.classes)} classes, got {len(self.calibration.slopes)}"
             )
 
     def detect(self, image: Any, image_id: str = "") -> Detections:
@@ -72,28 +81,44 @@ class Detector:
 
     def detect_windows(self, windows: Proposals, pyramid: FeaturePyramid) -> Detections:
         """The same from an image's windows and maps; equal to `detect` bit for bit."""
+        scores = self.score_windows(windows, pyramid)  # windows, maps -> scores and boxes
+        return postprocess(scores, pyramid.size, self.postprocess_settings)  # scores, boxes -> detections
+
+    def score_windows(self, windows: Proposals, pyramid: FeaturePyramid) -> RegionScores:
+        """Every class's score and refined box for every window, which `postprocess` makes detections of."""
         pool5 = self.extractor.pool(pyramid, windows.boxes)  # windows, maps -> vectors
         features = pool5 if self.svms.layer == "pool5" else self.extractor.head(pool5)  # vectors -> fc6 or fc7
         scores = self.svms.region_scores(features)  # vectors -> scores
+        if self.regressors is not None and self.postprocess_settings.nms_before_regression:
+            scores = suppressed(scores, pyramid.size, self.postprocess_settings)  # scores -> those of few windows
         if self.regressors is not None:
             scores = self.regressors.refine(scores, pool5)  # scores, vectors -> better boxes
-        return postprocess(scores, pyramid.size, self.postprocess_settings)  # scores, boxes -> detections
+        return scores
 
     def save(self, folder: Path | str) -> None:
         """Write one folder that holds all that predicting needs, weights of the network too.
 
-        A detector that is there is replaced once the new one is written; other files of the folder stay. The
-        description moves last, so that a folder whose change was cut short has none and is refused on loading.
+        A detector that is there is replaced in one step, the move of its description: until then the folder holds
+        the old one, from then on the new one, whenever the process is cut short. Other files of the folder stay.
         """
         folder = Path(folder)
         staging = folder / _STAGING
         shutil.rmtree(staging, ignore_errors=True)
         self._write(staging)
-        for name in (_DESCRIPTION, _REGRESSORS):
+        fingerprints = read_yaml(staging / _DESCRIPTION)["files"]
+        # New files lie beside the old ones under names of their own, which `_found` knows.
+        for name, one in fingerprints.items():
+            if not _has(folder / name, one):
+                os.replace(staging / name, _beside(folder, name, one))
+        os.replace(staging / _DESCRIPTION, folder / _DESCRIPTION)
+        for name, one in fingerprints.items():
+            if _beside(folder, name, one).is_file():
+                os.replace(_beside(folder, name, one), folder / name)
+        for name in {_CLASSES, _SVMS, _NETWORK, _REGRESSORS, _CALIBRATION} - set(fingerprints):
             (folder / name).unlink(missing_ok=True)
-        for path in sorted(staging.iterdir(), key=lambda path: path.name == _DESCRIPTION):
-            os.replace(path, folder / path.name)
-        staging.rmdir()
+        for path in folder.glob(f"{_NEW}*"):
+            path.unlink()
+        shutil.rmtree(staging)
 
     def _write(self, folder: Path) -> None:
         write_text(folder / _CLASSES, "".join(f"{name}\n" for name in self.classes))
@@ -101,6 +126,8 @@ class Detector:
         _write_part(folder / _SVMS, self.svms)
         if self.regressors is not None:
             _write_part(folder / _REGRESSORS, self.regressors)
+        if self.calibration is not None:
+            _write_part(folder / _CALIBRATION, self.calibration)
         description = {
             "format_version": FORMAT_VERSION,
             "proposals": _plain(self.proposal_settings),
@@ -120,20 +147,18 @@ class Detector:
         """
         folder = Path(folder)
         description = read_description(folder)
-        for name, expected in description["files"].items():
-            found = file_fingerprint(folder / name) if (folder / name).is_file() else "no file"
-            if found != expected:
-                raise ValueError(f"{folder / name}: expected fingerprint {expected} as in {_DESCRIPTION}, got {found}")
+        paths = {name: _found(folder, name, one) for name, one in description["files"].items()}
         settings = _from_plain(FeatureSettings, description["features"])
-        state, _ = read_arrays(folder / _NETWORK)
+        state, _ = read_arrays(paths[_NETWORK])
         return cls(
-            classes=tuple((folder / _CLASSES).read_text(encoding="utf-8").splitlines()),
+            classes=tuple(paths[_CLASSES].read_text(encoding="utf-8").splitlines()),
             proposal_settings=_from_plain(ProposalSettings, description["proposals"]),
             extractor=FeatureExtractor.from_state(settings, state, device),
-            svms=LinearSVMs.from_arrays(*read_arrays(folder / _SVMS)),
-            regressors=_read_regressors(folder, description),
+            svms=LinearSVMs.from_arrays(*read_arrays(paths[_SVMS])),
+            regressors=_read_part(paths, _REGRESSORS, BoxRegressors),
             postprocess_settings=_from_plain(PostprocessSettings, description["postprocess"]),
             notes=description["notes"],
+            calibration=_read_part(paths, _CALIBRATION, Calibration),
         )
 
 
@@ -155,15 +180,31 @@ def read_description(folder: Path | str) -> dict[str, Any]:
     return description
 
 
-def _write_part(path: Path, part: LinearSVMs | BoxRegressors) -> None:
+def _write_part(path: Path, part: LinearSVMs | BoxRegressors | Calibration) -> None:
     arrays, metadata = part.to_arrays()
     write_arrays(path, arrays, {"format_version": str(FORMAT_VERSION), **metadata})
 
 
-def _read_regressors(folder: Path, description: dict[str, Any]) -> BoxRegressors | None:
-    if _REGRESSORS not in description["files"]:
-        return None
-    return BoxRegressors.from_arrays(*read_arrays(folder / _REGRESSORS))
+def _read_part(paths: Mapping[str, Path], name: str, kind: type) -> Any:
+    return kind.from_arrays(*read_arrays(paths[name])) if name in paths else None
+
+
+def _beside(folder: Path, name: str, content: str) -> Path:
+    """Where a file of this fingerprint lies until it takes the place of another."""
+    return folder / f"{_NEW}{content}-{name}"
+
+
+def _has(path: Path, content: str) -> bool:
+    return path.is_file() and file_fingerprint(path) == content
+
+
+def _found(folder: Path, name: str, content: str) -> Path:
+    """The file of a saved detector that has this fingerprint. Raises ValueError where there is none."""
+    for path in (folder / name, _beside(folder, name, content)):
+        if _has(path, content):
+            return path
+    found = file_fingerprint(folder / name) if (folder / name).is_file() else "no file"
+    raise ValueError(f"{folder / name}: expected fingerprint {content} as in {_DESCRIPTION}, got {found}")
 
 
 def _plain(settings: Any) -> dict[str, Any]:

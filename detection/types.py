@@ -1,4 +1,5 @@
-"""The records that stages exchange. They check themselves when built and have no other behaviour.
+"""The records that stages exchange. They check themselves when built and have no other behaviour, but for
+`Detections`, which go to another library's record and back.
 
 Letters: H, W image height and width in px; G objects; R windows; L classes; S scales; T stages of a
 backbone; C, h, w channels, rows and columns of a map; D length of a feature vector; K detections.
@@ -10,6 +11,8 @@ anywhere. Every size is (height, width). An array of shape (0, 4) is always lega
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +82,9 @@ class AnnotatedImage:
 
     image_id: the split file's string. path: the image file. size: (height, width) in px of the frame the
     boxes are in. boxes: (G, 4) float32, image frame, inside the image, positive area. labels: (G,) int64,
-    index into the run's class list. difficult: (G,) bool; objects so marked are kept by readers.
+    index into the run's class list. difficult: (G,) bool; objects so marked are kept by readers. truncated:
+    (G,) bool, objects of which the box holds only a part; areas: (G,) float64, px^2 of the objects themselves, without
+    what else their boxes hold; both None where the data set's format does not tell.
     """
 
     image_id: str
@@ -88,6 +93,8 @@ class AnnotatedImage:
     boxes: np.ndarray
     labels: np.ndarray
     difficult: np.ndarray
+    truncated: np.ndarray | None = None
+    areas: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         _check_size(self.size, self.image_id)
@@ -95,9 +102,29 @@ class AnnotatedImage:
         count = len(self.boxes)
         check_array(self.labels, "int64", (count,), "labels", self.image_id)
         check_array(self.difficult, "bool", (count,), "difficult", self.image_id)
+        if self.truncated is not None:
+            check_array(self.truncated, "bool", (count,), "truncated", self.image_id)
+        if self.areas is not None:
+            check_array(self.areas, "float64", (count,), "areas", self.image_id)
         _check_positive_area(self.boxes, "boxes", self.image_id)
         _check_inside(self.boxes, self.size, "boxes", self.image_id)
         _check_labels(self.labels, self.image_id)
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """One image with what is on it, but not where. presence: (L,) int8, as in the devkit's CLASS_SPLIT.txt: 1 where the
+    image shows the class, -1 where it does not, 0 where it shows difficult objects of it alone.
+    """
+
+    image_id: str
+    path: Path
+    presence: np.ndarray
+
+    def __post_init__(self) -> None:
+        check_array(self.presence, "int8", (None,), "presence", self.image_id)
+        if not np.isin(self.presence, (-1, 0, 1)).all():
+            raise ValueError(f"presence of image {self.image_id!r}: expected -1, 0 or 1, got {self.presence.tolist()}")
 
 
 @dataclass(frozen=True)
@@ -218,3 +245,42 @@ class Detections:
                 f"scores of image {self.image_id!r}: expected falling scores, got {self.scores[row]} "
                 f"before {self.scores[row + 1]} in row {row}"
             )
+
+    def to_supervision(self, classes: Sequence[str] | None = None) -> Any:
+        """The same as ``supervision.Detections``, for its trackers and annotators.
+
+        xyxy: the boxes; confidence: the scores, which are SVM margins, not probabilities; class_id: the labels; with
+        `classes`, data["class_name"]: their names. Raises ImportError where supervision is not installed, ValueError
+        for a label outside `classes`.
+        """
+        supervision = _supervision()
+        found = supervision.Detections(
+            xyxy=self.boxes.copy(), confidence=self.scores.copy(), class_id=self.labels.astype(int)
+        )
+        if classes is not None:
+            if len(self.labels) and self.labels.max() >= len(classes):
+                raise ValueError(
+                    f"labels of image {self.image_id!r}: expected below {len(classes)}, got {int(self.labels.max())}"
+                )
+            found.data["class_name"] = np.array([classes[label] for label in self.labels], dtype=str)
+        return found
+
+    @classmethod
+    def from_supervision(cls, found: Any, image_id: str) -> Detections:
+        """Detections from ``supervision.Detections``, surest first; what they say beyond is left out.
+
+        Raises ValueError where they have no confidence or class, or a box of no area.
+        """
+        if found.confidence is None or found.class_id is None:
+            lacking = "confidence" if found.confidence is None else "class_id"
+            raise ValueError(f"detections of image {image_id!r}: expected confidence and class_id, got no {lacking}")
+        order = np.argsort(-np.asarray(found.confidence), kind="stable")
+        columns = (found.xyxy, np.float32), (found.confidence, np.float32), (found.class_id, np.int64)
+        return cls(image_id, *(np.asarray(values)[order].astype(dtype) for values, dtype in columns))
+
+
+def _supervision() -> Any:
+    try:
+        return importlib.import_module("supervision")
+    except ImportError as error:
+        raise ImportError('to_supervision needs the package supervision: pip install "sppnet[supervision]"') from error

@@ -46,6 +46,12 @@ def make_devkit(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture(scope="session")
+def write_set() -> Callable[..., Path]:
+    """`write_devkit`."""
+    return write_devkit
+
+
 def write_devkit(
     root: Path,
     splits: Mapping[str, Mapping[str, Sequence[ObjectOf]]],

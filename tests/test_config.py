@@ -185,6 +185,55 @@ def test_there_are_configs():
     assert {"custom", "demo"} <= {path.stem for path in CONFIGS}
 
 
+PUBLISHED = ("voc2007_paper", "voc2007_released")
+# Of no published protocol: which part of the work is done how, and what the default backbone alone needs.
+UNSTATED = {
+    "preset", "run", "limit", "workers", "threads", "device", "strict", "dataset.root", "features.weights",
+    "features.seed", "features.stage_weights", "finetune.initial", "finetune.deviation_floor", "finetune.log_every",
+    "finetune.seed", "svm.tolerance", "svm.max_iter", "svm.seed", "svm.norm.seed", "svm.memory_mib", "svm.jitter_iou",
+    "regression.whitening_epsilon", "regression.max_examples", "regression.min_examples", "regression.seed",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_preset_sets_every_number_of_its_protocol(name):
+    path = next(path for path in CONFIGS if path.stem == name)
+    stated = set(config._flat(yaml.safe_load(path.read_text())))
+    stages = ("features", "finetune", "svm", "regression", "postprocess", "evaluation")
+    wanted = {key for key in config._flat(resolved(Settings())) if key.split(".")[0] in stages} - UNSTATED
+    # Norms of regression follow those of the SVMs' default; the inset is of the released projection.
+    wanted -= {key for key in wanted if key.startswith("regression.norm.")} | {"features.projection_inset"}
+    assert wanted <= stated
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_preset_differs_from_itself_in_nothing(name):
+    path = next(path for path in CONFIGS if path.stem == name)
+    assert config.departures(settings_of("--config", path)) == {}
+    assert config.departures(settings_of("--config", path, "--dataset.root=x", "--features.weights=y")) == {}
+
+
+def test_what_differs_from_a_preset_is_printed_and_kept(tmp_path):
+    path = next(path for path in CONFIGS if path.stem == "voc2007_paper")
+    options = ("--svm.C=0.5", "--features.short_sides=[688]", f"--run={tmp_path / 'run'}")
+    settings = settings_of("--config", path, *options)
+    assert config.departures(settings) == {"svm.C": 0.5, "features.short_sides": [688]}
+    console = Console(file=io.StringIO(), width=200)
+    experiment = open_experiment(settings, console)
+    expected = "differs from preset voc2007_paper: features.short_sides [688], svm.C 0.5"
+    assert console.file.getvalue().strip() == expected
+    experiment.run.write_settings(experiment.record, experiment.departures)
+    kept = yaml.safe_load((tmp_path / "run/run.yaml").read_text())
+    assert kept["differs_from_preset"] == {"svm.C": 0.5, "features.short_sides": [688]}
+    assert kept["settings"]["preset"] == "voc2007_paper"
+
+
+def test_an_unknown_preset_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match="preset: expected one of voc2007_paper, voc2007_released, got 'r-cnn'"):
+        config.departures(settings_of("--preset=r-cnn", f"--run={tmp_path / 'none'}"))
+    assert config.departures(settings_of(f"--run={tmp_path / 'none'}", "--svm.C=0.5")) == {}
+
+
 class TestExitStatus:
     """What a tool's end is told by."""
 

@@ -16,6 +16,7 @@ from detection.detector import Detector, read_description
 from detection.features import FeatureExtractor, FeatureSettings
 from detection.learning import BoxRegressors, LinearSVMs, PostprocessSettings
 from detection.proposals import ProposalSettings, propose
+from detection.storage import write_arrays
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = FeatureSettings(backbone="timm/mobilenetv3_small_050", weights="random", short_sides=(96,), levels=(2, 1))
@@ -226,3 +227,47 @@ def test_detecting_changes_nothing(detector, rgb):
     detector.detect(rgb[:50])
     assert content(detector.detect(rgb)) == first
     assert np.array_equal(rgb, before)
+
+
+def test_nms_before_regression(extractor, rgb):
+    """Windows are chosen by their own boxes, then refined: the result is what those windows alone give."""
+    detector = make_detector(extractor)
+    larger = dataclasses.replace(detector.regressors, weights=2000 * detector.regressors.weights)
+    detector = dataclasses.replace(detector, regressors=larger)
+    early = dataclasses.replace(detector.postprocess_settings, nms_before_regression=True, max_per_class=3)
+    late = dataclasses.replace(early, nms_before_regression=False)
+    windows, pyramid = propose("a", rgb, detector.proposal_settings), extractor.pyramid("a", rgb)
+    first = dataclasses.replace(detector, postprocess_settings=early).detect_windows(windows, pyramid)
+    second = dataclasses.replace(detector, postprocess_settings=late).detect_windows(windows, pyramid)
+    assert content(first) != content(second)
+    plain = dataclasses.replace(detector, regressors=None, postprocess_settings=late).detect_windows(windows, pyramid)
+    assert set(first.scores.tolist()) <= set(plain.scores.tolist())
+
+
+def test_a_finetuned_head_is_saved_and_loaded(extractor, rgb, tmp_path):
+    rng, length = np.random.default_rng(0), extractor.length("pool5")
+    shapes = {"fc6.weight": (9, length), "fc6.bias": (9,), "fc7.weight": (7, 9), "fc7.bias": (7,), "fc8.bias": (3,)}
+    head = {name: rng.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()}
+    write_arrays(tmp_path / "head.safetensors", head, {})
+    settings = dataclasses.replace(SETTINGS, layer="fc7", head="finetuned")
+    tuned = extractor.with_head_file(settings, tmp_path / "head.safetensors")
+    assert (tuned.length("fc6"), tuned.length("fc7")) == (9, 7)
+    detector = make_detector(tuned, layer="fc7")
+    detector.save(tmp_path / "saved")
+    (tmp_path / "head.safetensors").unlink()
+    assert content(Detector.load(tmp_path / "saved").detect(rgb)) == content(detector.detect(rgb))
+    regions = tuned.regions(tuned.pyramid("a", rgb), np.array([[5, 5, 60, 70]], np.float32), "pool5")
+    hidden = np.maximum(regions.values @ head["fc6.weight"].T + head["fc6.bias"], 0)
+    expected = np.maximum(hidden @ head["fc7.weight"].T + head["fc7.bias"], 0)
+    assert np.allclose(tuned.head(regions, "fc7").values, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_head_that_does_not_fit_is_refused(extractor, tmp_path):
+    settings = dataclasses.replace(SETTINGS, layer="fc6", head="finetuned")
+    write_arrays(tmp_path / "a.safetensors", {"fc6.weight": np.zeros((3, 4), np.float32)}, {})
+    with pytest.raises(ValueError, match=r"a.safetensors: head: .* missing keys fc6.bias, fc7.weight, fc7.bias"):
+        extractor.with_head_file(settings, tmp_path / "a.safetensors")
+    arrays = {"fc6.weight": (3, 4), "fc6.bias": (3,), "fc7.weight": (2, 3), "fc7.bias": (2,)}
+    write_arrays(tmp_path / "b.safetensors", {k: np.zeros(v, np.float32) for k, v in arrays.items()}, {})
+    with pytest.raises(ValueError, match=r"b.safetensors: .*'fc6.weight': expected shape \(3, \d+\), got \(3, 4\)"):
+        extractor.with_head_file(settings, tmp_path / "b.safetensors")

@@ -26,7 +26,7 @@ ROOMS = (
     "config",
 )
 # Library -> the modules, or packages with all in them, that may import it. "" is the package itself.
-TORCH = ("features", "learning.finetune", "learning.classifier", "detector")
+TORCH = ("features", "learning.finetune", "learning.classifier", "learning.classifier_network", "detector")
 LIBRARIES = {
     "torch": TORCH,
     "torchvision": TORCH,
@@ -35,7 +35,18 @@ LIBRARIES = {
     "cv2": ("data", "visualization", "proposals", "features.resize"),
     "safetensors": ("storage.arrays",),
 }
-LIGHT = ("", ".types", ".geometry", ".storage", ".data", ".visualization", ".proposals", ".learning", ".evaluation")
+LIGHT = (
+    "",
+    ".types",
+    ".geometry",
+    ".storage",
+    ".data",
+    ".visualization",
+    ".proposals",
+    ".learning",
+    ".evaluation",
+    ".report",
+)
 HEAVY = ("torch", "torchvision", "timm")
 
 

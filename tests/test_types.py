@@ -1,4 +1,5 @@
 import dataclasses
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -206,3 +207,33 @@ def test_a_tensor_is_checked_by_its_attributes():
     check_array(Tensor(), "float16", (3, None), "map", "a")
     with pytest.raises(ValueError, match=r"map of image 'a': expected float32 of shape \(3, any\), got float16"):
         check_array(Tensor(), "float32", (3, None), "map", "a")
+
+
+def test_supervision_and_back():
+    supervision = pytest.importorskip("supervision")
+    scores = np.array([0.5, -0.25], np.float32)
+    ours = Detections("a", BOXES, scores, np.array([1, 0]))
+    theirs = ours.to_supervision(["cat", "dog"])
+    assert isinstance(theirs, supervision.Detections)
+    assert np.array_equal(theirs.xyxy, BOXES)
+    assert theirs.confidence.tolist() == [0.5, -0.25]
+    assert theirs.class_id.tolist() == [1, 0]
+    assert theirs.data["class_name"].tolist() == ["dog", "cat"]
+    back = Detections.from_supervision(theirs[[1, 0]], "a")
+    assert all(np.array_equal(getattr(back, name), getattr(ours, name)) for name in ("boxes", "scores", "labels"))
+    none = Detections("a", EMPTY, np.zeros(0, np.float32), np.zeros(0, np.int64))
+    assert len(Detections.from_supervision(none.to_supervision(), "a").boxes) == 0
+    with pytest.raises(ValueError, match="expected below 1, got 1"):
+        ours.to_supervision(["cat"])
+    with pytest.raises(ValueError, match="got no confidence"):
+        Detections.from_supervision(supervision.Detections(xyxy=BOXES), "a")
+    scene = np.zeros((40, 60, 3), np.uint8)
+    assert supervision.BoxAnnotator().annotate(scene, theirs).any()
+    assert supervision.LabelAnnotator().annotate(scene.copy(), theirs).any()
+    assert len(theirs.with_nms(0.5)) == 2
+
+
+def test_without_supervision_its_name_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "supervision", None)
+    with pytest.raises(ImportError, match=r"sppnet\[supervision\]"):
+        Detections("a", EMPTY, np.zeros(0, np.float32), np.zeros(0, np.int64)).to_supervision()

@@ -1,8 +1,9 @@
-"""Measurements against other programs, in the environment that `make bench` builds (opencv-contrib, no torch).
+"""Measurements against other programs; `proposals` in the environment that `make bench` builds (opencv-contrib).
 
-usage: python tools/benchmark.py proposals [options]
+usage: python tools/benchmark.py COMMAND [options]
 
 proposals   selective search against OpenCV's: time of one thread, recall, windows of the original MATLAB code
+svm         linear SVMs against scikit-learn's LinearSVC: time of one thread, objective, memory; many classes at once
 
 COMMAND --help tells a command's options. Results: benchmark.json and benchmark.md in the folder --out.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-COMMANDS = ("proposals",)
+COMMANDS = ("proposals", "svm")
 
 
 def main(arguments: list[str] | None = None) -> int:

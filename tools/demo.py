@@ -28,6 +28,7 @@ def body(experiment: Experiment, _: Namespace) -> None:
     write_image(sheet, contact_sheet([read_image(path) for path in drawings], SHEET_COLUMNS))
     print(f"mAP on {len(experiment.test_images)} test images: {evaluation.mean_ap:.3f}")
     print(f"drawn detections: {sheet} and {experiment.run.drawings}")
+    print(f"where it fails: {experiment.run.path / 'report.html'}")
     print(f"try: python tools/detect.py --model {experiment.run.detector} PHOTO.jpg --out detections")
 
 

@@ -38,8 +38,9 @@ def check(experiment: Experiment, _: Namespace) -> int:
 
 
 def remove_others(experiment: Experiment, _: Namespace) -> None:
-    """Remove all sets of maps but the one in force."""
-    freed = prune(experiment.run.features, {experiment.source.cache().key})
+    """Remove all sets of maps but the one in force, and its mirrored images' where fine-tuning uses them."""
+    kept = {experiment.source.cache(mirrored).key for mirrored in {False, experiment.settings.finetune.flips}}
+    freed = prune(experiment.run.features, kept)
     print(f"{experiment.run.features}: {freed / 2**20:,.1f} MiB freed")
 
 

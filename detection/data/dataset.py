@@ -2,41 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
 
-from detection.data.images import image_sizes
+from detection.data.formats import Format, content, find_set, open_split, possible_formats, year_folder
+from detection.data.labels import LabelledImage, LabelReader, clean_name
 from detection.data.problems import DataError, Problems
-from detection.data.voc import VOC_CLASSES, VocAnnotation, VocFolder, clean_name, read_annotation, read_split_file
-from detection.geometry import clip
+from detection.data.usable import labelled_images
+from detection.data.voc import VOC_CLASSES, VocFolder
 from detection.types import AnnotatedImage
+
+ClassMap = dict[str, str | None]
 
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """One split of one year of a VOC devkit.
+    """One split of a data set.
 
     Args:
-        year: Name of the year folder, which holds Annotations, JPEGImages and ImageSets/Main. Any name.
-        split: Name of the list ImageSets/Main/SPLIT.txt, without extension.
-        root: Folder that holds the year folder; that of the data set if null.
+        year: Subfolder of the root that holds the set, such as a year folder of a VOC devkit. Empty: the root itself,
+            or the year folder it holds, VOC2007 of several.
+        split: Name of the split: a list in ImageSets/Main (VOC), train, val or test of a data.yaml (YOLO), a file's
+            name without "instances_" and year (COCO), a subfolder. "trainval" and "test" are found under other usual
+            names too, and in a set without splits; "all" is the whole of such a set.
+        root: Folder or file of the set; that of the data set if null.
+        format: voc, folder (images with XML beside them), coco or yolo; auto: found by looking. The data set's if null.
+        name: Put before every image id of this source as "name/", so that sets whose ids are alike can be joined.
+        images: Folder of the images of a COCO json; null: looked for near the file.
+        class_map: As the data set's, for this source alone; it comes first.
     """
 
-    year: str = "VOC2007"
+    year: str = ""
     split: str = "trainval"
     root: str | None = None
+    format: Format | None = None
+    name: str = ""
+    images: str | None = None
+    class_map: ClassMap = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for key in ("year", "split"):
-            if not getattr(self, key).strip():
-                raise ValueError(f"dataset source: {key}: expected a name, got {getattr(self, key)!r}")
+        if not self.split.strip():
+            raise ValueError(f"dataset source: split: expected a name, got {self.split!r}")
+        for key in ("year", "name"):
+            if getattr(self, key) != getattr(self, key).strip():
+                raise ValueError(f"dataset source: {key}: expected a name or nothing, got {getattr(self, key)!r}")
 
     def __str__(self) -> str:
-        return f"{self.root or ''}/{self.year} {self.split}"
+        return f"{self.root or ''}/{self.year} {self.split}" if self.year else f"{self.root or ''} {self.split}"
+
+
+@dataclass(frozen=True)
+class ResolvedSource(DatasetSource):
+    """A source with what it has from its data set. held_out, seed: how a set without splits is divided."""
+
+    held_out: float = 0.2
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,33 +67,115 @@ class DatasetSettings:
     """Where the photos, their boxes and the class list come from.
 
     Args:
-        root: Folder that holds the year folders, such as VOC2007 (usually named VOCdevkit).
+        root: The set: the folder of a VOC devkit, a folder of images with XML beside them, a COCO json or the folder
+            around it, a data.yaml or a YOLO folder.
+        format: voc, folder, coco or yolo; auto: found by looking, and printed.
         train: Splits to train on, joined in this order; VOC 07+12 is a list of two.
         test: Splits to detect and evaluate on, joined in this order.
         classes: "collect" (the names in the training annotations, sorted), "voc" (the 20 of Pascal VOC), or the
             path of a text file with one class a line.
+        class_map: Class name in the files -> name in the run, e.g. {couch: sofa}; null leaves its objects out.
+        held_out: Of a set without splits, the share of images that is kept from training, as the split "test".
+        seed: Seed of that division, which is stratified by class.
     """
 
     root: str = "data/VOCdevkit"
+    format: Format = "auto"
     train: tuple[DatasetSource, ...] = (DatasetSource(split="trainval"),)
     test: tuple[DatasetSource, ...] = (DatasetSource(split="test"),)
     classes: str = "collect"
+    class_map: ClassMap = field(default_factory=dict)
+    held_out: float = ResolvedSource.held_out
+    seed: int = ResolvedSource.seed
 
     def __post_init__(self) -> None:
         if not self.train:
             raise ValueError("dataset.train: expected at least one split, got none")
         if not self.classes.strip():
             raise ValueError('dataset.classes: expected "collect", "voc" or the path of a file, got nothing')
+        if not 0 < self.held_out < 1:
+            raise ValueError(f"dataset.held_out: expected a share between 0 and 1, got {self.held_out}")
 
     @property
-    def train_sources(self) -> tuple[DatasetSource, ...]:
-        """The training splits, each with its root."""
-        return tuple(replace(source, root=source.root or self.root) for source in self.train)
+    def train_sources(self) -> tuple[ResolvedSource, ...]:
+        """The training splits, each with its root, format and classes."""
+        return tuple(map(self._resolved, self.train))
 
     @property
-    def test_sources(self) -> tuple[DatasetSource, ...]:
-        """The test splits, each with its root."""
-        return tuple(replace(source, root=source.root or self.root) for source in self.test)
+    def test_sources(self) -> tuple[ResolvedSource, ...]:
+        """The test splits, each with its root, format and classes."""
+        return tuple(map(self._resolved, self.test))
+
+    def _resolved(self, source: DatasetSource) -> ResolvedSource:
+        given = {one.name: getattr(source, one.name) for one in fields(DatasetSource)}
+        from_set = {
+            "root": source.root or self.root,
+            "format": source.format or self.format,
+            "class_map": {**self.class_map, **source.class_map},
+        }
+        return ResolvedSource(**{**given, **from_set}, held_out=self.held_out, seed=self.seed)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One split of a set, read: what `read_dataset` gives.
+
+    path: as given. format: as found. split: as asked for. classes: names in the order of the labels. images: in the
+    set's order. source_ids: image id -> the id that results files made for this set use (COCO's numbers as text).
+    category_names: number -> name of the classes in such files; None where the set does not number its classes.
+    """
+
+    path: Path
+    format: Format
+    split: str | None
+    classes: tuple[str, ...]
+    images: list[AnnotatedImage]
+    source_ids: Mapping[str, str]
+    category_names: Mapping[int, str] | None
+
+
+def read_dataset(
+    path: Path | str,
+    split: str | None = None,
+    format: Format = "auto",
+    classes: Sequence[str] | None = None,
+    problems: Problems | None = None,
+    class_map: Mapping[str, str | None] | None = None,
+    images: Path | str | None = None,
+    need_images: bool = True,
+) -> Dataset:
+    """A data set in any format without a configuration.
+
+    path: what ``dataset.root`` may be. split: its name; None: the only one, or all images of a set without splits.
+    classes: the class list; None: the names that the set declares (COCO, YOLO, in their order), else those of its
+    objects, sorted. problems: takes the faults; a new one if None. need_images: False takes images too that are not
+    there, with the size that VOC's and COCO's files give. Otherwise as `DatasetSource`. Raises ValueError as
+    `load_annotations`, and where a set has several splits and none is named.
+    """
+    problems = Problems() if problems is None else problems
+    split = _only_split(path, format) if split is None else split
+    given = None if images is None else str(images)
+    source = ResolvedSource(split=split, root=str(path), format=format, images=given, class_map=dict(class_map or {}))
+    readers = open_source(source, problems)
+    if classes is None:
+        declared = [name for reader in readers for name in reader.classes or ()]
+        mapped = [source.class_map.get(name, name) for name in declared]
+        classes = tuple(dict.fromkeys(filter(None, mapped))) or collect_classes([source], problems)
+    found = load_annotations([source], classes, problems, need_images)
+    ids = {one: number for reader in readers for one, number in reader.source_ids.items()}
+    numbers = {
+        number: source.class_map.get(name, name)
+        for reader in readers
+        for number, name in zip(reader.category_ids or (), reader.classes or (), strict=True)
+    }
+    return Dataset(Path(path), readers[0].format, split, tuple(classes), found, ids, numbers or None)
+
+
+def _only_split(path: Path | str, format: Format) -> str:
+    found = find_set(path, format)
+    if len(found.splits) > 1:
+        raise ValueError(f"{path}: format {found.format}: expected a split ({', '.join(found.splits)}), got none")
+    return next(iter(found.splits), "all")
 
 
 def dataset_classes(settings: DatasetSettings, problems: Problems) -> tuple[str, ...]:
@@ -92,34 +197,43 @@ def read_class_names(path: Path | str) -> tuple[str, ...]:
 
 def collect_classes(sources: Sequence[DatasetSource], problems: Problems) -> tuple[str, ...]:
     """The names of all objects with a usable box in `sources`, sorted. Raises ValueError where there is none."""
-    names = set()
-    for source in sources:
-        folder = open_source(source)
-        for image_id in read_split_file(folder, source.split, problems):
-            try:
-                annotation = read_annotation(folder.annotation_path(image_id), problems)
-            except DataError as error:
-                problems.skip_error(error)
-            else:
-                names.update(item.name for item in annotation.objects)
+    names: set[str | None] = set()
+    for source in map(_resolved, sources):
+        for reader in open_source(source, problems):
+            for image_id in reader.image_ids(problems):
+                try:
+                    labels = reader.labels(image_id, None, problems)
+                except DataError as error:
+                    problems.skip_error(error)
+                else:
+                    names.update(source.class_map.get(item.name, item.name) for item in labels.objects)
+    names.discard(None)
     if not names:
         raise ValueError(f"{', '.join(map(str, sources))}: expected annotated objects, got none")
     return tuple(sorted(names))
 
 
+def _resolved(source: DatasetSource) -> ResolvedSource:
+    if isinstance(source, ResolvedSource):
+        return source
+    given = {one.name: getattr(source, one.name) for one in fields(DatasetSource)}
+    return ResolvedSource(**{**given, "format": source.format or "auto"})
+
+
 def load_annotations(
-    sources: Sequence[DatasetSource], classes: Sequence[str], problems: Problems
+    sources: Sequence[DatasetSource], classes: Sequence[str], problems: Problems, need_images: bool = True
 ) -> list[AnnotatedImage]:
     """The images of all splits in order, without decoding a pixel; labels are places in `classes`.
 
     Images and objects that cannot be used are left out and counted in `problems`, faults with an obvious remedy
     mended (data/README.md has the table). Raises ValueError for a folder or list that is not there, an empty
-    split, a split with no usable image, and an id that two sources have.
+    split, a split with no usable image, and an id that two sources have: `DatasetSource.name` tells them apart.
     """
     images: list[AnnotatedImage] = []
     owners: dict[str, DatasetSource] = {}
+    places = {name: place for place, name in enumerate(classes)}
     for source in sources:
-        found = list(_load_source(source, tuple(classes), problems))
+        found = [_annotated(one, places) for one in _labelled(source, places, problems, need_images)]
         if not found:
             reasons = "\n".join(["", *problems.summary()])
             raise ValueError(f"{source}: expected at least one usable image, got none{reasons}")
@@ -127,7 +241,8 @@ def load_annotations(
             if image.image_id in owners:
                 raise ValueError(
                     f"image {image.image_id!r}: expected an id in one source, got it in "
-                    f"{owners[image.image_id]} and in {source}"
+                    f"{owners[image.image_id]} and in {source}; a name for one of them (dataset.train or test: name) "
+                    "comes before its ids"
                 )
             owners[image.image_id] = source
         images.extend(found)
@@ -140,18 +255,83 @@ def classes_without_objects(annotations: Sequence[AnnotatedImage], classes: Sequ
     return [name for index, name in enumerate(classes) if index not in present]
 
 
-def open_source(source: DatasetSource) -> VocFolder:
-    """The folder of a source. Raises ValueError saying what was looked for, what is there, and what may be meant."""
+def load_labelled(sources: Sequence[DatasetSource], problems: Problems) -> list[LabelledImage]:
+    """The images of all splits as `load_annotations` has them, with objects of every class and all that is said of
+    them, for writing them elsewhere.
+    """
+    return [one for source in sources for one in _labelled(source, None, problems)]
+
+
+def _labelled(
+    source: DatasetSource, classes: Mapping[str, int] | None, problems: Problems, need_images: bool = True
+) -> Iterator[LabelledImage]:
+    source = _resolved(source)
+    for reader in open_source(source, problems):
+        for image in labelled_images(reader, problems, classes, source.class_map, need_images):
+            yield replace(image, image_id=source_image_id(source, image.image_id)) if source.name else image
+
+
+def source_image_id(source: DatasetSource, image_id: str) -> str:
+    """The id in a run of an image that has `image_id` in its set."""
+    return f"{source.name}/{image_id}" if source.name else image_id
+
+
+def split_ids(sources: Sequence[DatasetSource], problems: Problems) -> list[str]:
+    """The image ids of splits in their lists' order, of unusable images too."""
+    return [
+        source_image_id(source, one)
+        for source in sources
+        for reader in open_source(source, problems)
+        for one in reader.image_ids(problems)
+    ]
+
+
+def _annotated(image: LabelledImage, places: Mapping[str, int]) -> AnnotatedImage:
+    areas = [item.area for item in image.objects]
+    return AnnotatedImage(
+        image_id=image.image_id,
+        path=image.path,
+        size=image.size,
+        boxes=np.array([item.box for item in image.objects], dtype=np.float32).reshape(-1, 4),
+        labels=np.array([places[item.name] for item in image.objects], dtype=np.int64),
+        difficult=np.array([item.difficult for item in image.objects], dtype=bool),
+        truncated=_truncated(image),
+        areas=None if None in areas else np.array(areas, dtype=np.float64),
+    )
+
+
+def _truncated(image: LabelledImage) -> np.ndarray | None:
+    """What the objects are marked as; None where no object of the image has such a mark."""
+    marks = [item.extras.get("truncated") for item in image.objects]
+    if marks and not any(mark is not None for mark in marks):
+        return None
+    return np.array([mark in (1, True, "1", "true") for mark in marks], dtype=bool)
+
+
+def open_source(source: DatasetSource, problems: Problems) -> list[LabelReader]:
+    """The readers of a source's split; what was found is noted.
+
+    Raises ValueError saying what was looked for, what is there, and what may be meant.
+    """
+    source = _resolved(source)
     if source.root is None:
-        raise ValueError(f"dataset source {source.year!r}: expected a root folder, got none")
-    folder = VocFolder(source.root, source.year)
+        raise ValueError(f"dataset source {source.split!r}: expected a root folder, got none")
+    base = Path(source.root) / source.year
+    if source.format == "voc" or (source.format == "auto" and source.year):
+        _check_devkit(source, base)
+    found = find_set(base, source.format, None if source.images is None else Path(source.images))
+    readers = open_split(found, source.split, problems, source.held_out, source.seed)
+    problems.note(str(found))
+    return readers
+
+
+def _check_devkit(source: ResolvedSource, base: Path) -> None:
+    """Raise ValueError where a year folder is named, has not the split's list, and is no set in another format."""
+    folder = VocFolder(base if source.year else year_folder(base) or base, "") if base.is_dir() else VocFolder(base, "")
     wanted = folder.split_path(source.split)
-    if not wanted.is_file():
-        raise ValueError(f"{wanted}: expected the list of a split's images, found none. {_advice(source, folder)}")
-    for name in ("Annotations", "JPEGImages"):
-        if not (folder.path / name).is_dir():
-            raise ValueError(f"{folder.path / name}: expected a folder, found none; {_content(folder.path)}")
-    return folder
+    if wanted.is_file() or (source.format == "auto" and base.exists() and set(possible_formats(base)) - {"voc"}):
+        return
+    raise ValueError(f"{wanted}: expected the list of a split's images, found none. {_advice(source, folder)}")
 
 
 def _advice(source: DatasetSource, folder: VocFolder) -> str:
@@ -166,90 +346,8 @@ def _advice(source: DatasetSource, folder: VocFolder) -> str:
         return f"{root} has the years: {', '.join(years)}"
     if devkits := [child for child in sorted(root.iterdir()) if _splits(child / source.year)]:
         return f"Did you mean root {devkits[0]}?"
-    return _content(root)
+    return content(root)
 
 
-def _splits(year_folder: Path) -> list[str]:
-    return sorted(path.stem for path in (year_folder / "ImageSets" / "Main").glob("*.txt"))
-
-
-# Names of a folder's content in an error message.
-_LISTED = 10
-
-
-def _content(folder: Path) -> str:
-    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return f"{folder} holds: {', '.join(names[:_LISTED]) or 'nothing'}{more}"
-
-
-def _load_source(source: DatasetSource, classes: tuple[str, ...], problems: Problems) -> Iterator[AnnotatedImage]:
-    folder = open_source(source)
-    paths: dict[Path, str] = {}
-    for image_id in read_split_file(folder, source.split, problems):
-        try:
-            image = _load_image(folder, image_id, classes, problems)
-        except DataError as error:
-            problems.skip_error(error)
-            continue
-        if image.path in paths:
-            split_path = folder.split_path(source.split)
-            problems.skip("image id listed again", split_path, f"{image_id!r} is {paths[image.path]!r}")
-            continue
-        paths[image.path] = image_id
-        yield image
-
-
-def _load_image(folder: VocFolder, image_id: str, classes: tuple[str, ...], problems: Problems) -> AnnotatedImage:
-    path = folder.image_path(image_id)
-    if path is None:
-        raise DataError("missing image", folder.path / "JPEGImages" / image_id, "no file of that name")
-    upright, stored = image_sizes(path)
-    annotation = read_annotation(folder.annotation_path(image_id), problems)
-    size = _frame(annotation, upright, stored, problems)
-    boxes, labels, difficult = _usable_objects(annotation, size, classes, problems)
-    return AnnotatedImage(
-        image_id=image_id,
-        path=path,
-        size=size,
-        boxes=np.array(boxes, dtype=np.float32).reshape(-1, 4),
-        labels=np.array(labels, dtype=np.int64),
-        difficult=np.array(difficult, dtype=bool),
-    )
-
-
-def _frame(
-    annotation: VocAnnotation, upright: tuple[int, int], stored: tuple[int, int], problems: Problems
-) -> tuple[int, int]:
-    """The size of the frame that boxes are in: the annotation's if the image has it in one of its orientations."""
-    if annotation.size is None or annotation.size == upright:
-        return upright
-    if annotation.size == stored:
-        return stored
-    message = f"the file has (height, width) = {annotation.size}, the image {upright}, which is used"
-    problems.mend("image size that is not the image's", annotation.path, message)
-    return upright
-
-
-def _usable_objects(
-    annotation: VocAnnotation, size: tuple[int, int], classes: tuple[str, ...], problems: Problems
-) -> tuple[list[np.ndarray], list[int], list[bool]]:
-    boxes, labels, difficult = [], [], []
-    for item in annotation.objects:
-        what = f"object {item.index} ({item.name}): half-open box {item.box}, image (height, width) = {size}"
-        box = np.array(item.box)
-        clipped = clip(box, size).astype(np.float32)
-        if item.name not in classes:
-            nearest = get_close_matches(item.name, classes, n=1)
-            hint = f", nearest known {nearest[0]!r}" if nearest else ""
-            problems.skip(f"unknown class {item.name!r}{hint}", annotation.path, f"object {item.index}")
-            continue
-        if not (clipped[0] < clipped[2] and clipped[1] < clipped[3]):
-            problems.skip("box wholly outside the image", annotation.path, what)
-            continue
-        if (clipped != box.astype(np.float32)).any():
-            problems.mend("box reaching outside the image", annotation.path, what)
-        boxes.append(clipped)
-        labels.append(classes.index(item.name))
-        difficult.append(item.difficult)
-    return boxes, labels, difficult
+def _splits(folder: Path) -> list[str]:
+    return VocFolder(folder, "").splits()

@@ -17,30 +17,36 @@ _COCO_KEYS = ("image_id", "category_id", "bbox", "score")
 # id, score and four corners of one comp4 line
 _COMP4_FIELDS = 6
 # From half-open corners to 1-based inclusive ones.
-_TO_INCLUSIVE = np.array([1.0, 1.0, 0.0, 0.0])
+TO_INCLUSIVE = np.array([1.0, 1.0, 0.0, 0.0])
 _CSV_HEADER = ["image_id", "x1", "y1", "x2", "y2"]
 
 
-def write_coco_results(path: Path | str, detections: Sequence[Detections]) -> None:
+def write_coco_results(
+    path: Path | str, detections: Sequence[Detections], probabilities: Sequence[np.ndarray] | None = None
+) -> None:
     """Write detections as COCO results: a JSON list with one row a detection, atomically.
 
     A row has image_id (the split's string), category_id (the class's place in the class list from 1), bbox
     [x, y, width, height] in px of the image frame, and score. The numbers are float64 with all digits, width and
     height the float64 differences of float32 corners: what is read back is bit-equal for boxes with
     0 <= x1 < x2 and 0 <= y1 < y2 (both roundings are below 2^-52 of x2, far less than half a float32 step).
+    probabilities: (K,) for each record, a further key "probability"; rows where it is NaN have none.
     Raises ValueError for a number that is not finite.
     """
-    rows = [row for one in detections for row in _coco_rows(one)]
+    chances = [None] * len(detections) if probabilities is None else probabilities
+    rows = [row for one, chance in zip(detections, chances, strict=True) for row in _coco_rows(one, chance)]
     write_text(path, "[" + ",\n".join(rows) + "]\n")
 
 
-def _coco_rows(detections: Detections) -> list[str]:
+def _coco_rows(detections: Detections, probabilities: np.ndarray | None) -> list[str]:
     _check_finite(detections)
     head = f'{{"image_id": {json.dumps(detections.image_id, ensure_ascii=False)}, "category_id": '
     boxes = detections.boxes.astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
-    rows = zip((detections.labels + 1).tolist(), boxes.tolist(), detections.scores.tolist(), strict=True)
-    return [f'{head}{category}, "bbox": {box}, "score": {score}}}' for category, box, score in rows]
+    chances = np.full(len(boxes), np.nan) if probabilities is None else probabilities
+    tails = ["" if np.isnan(one) else f', "probability": {one}' for one in chances.tolist()]
+    rows = zip((detections.labels + 1).tolist(), boxes.tolist(), detections.scores.tolist(), tails, strict=True)
+    return [f'{head}{category}, "bbox": {box}, "score": {score}{tail}}}' for category, box, score, tail in rows]
 
 
 def _check_finite(detections: Detections) -> None:
@@ -61,17 +67,19 @@ def read_coco_results(
     rows = read_json(path)
     if not isinstance(rows, list):
         raise ValueError(f"{path}: expected a JSON list of COCO results, got {type(rows).__name__}")
-    ids, categories, boxes, scores = _coco_columns(rows, path)
+    ids, categories, boxes, scores = coco_columns(rows, path)
     boxes[:, 2:] += boxes[:, :2]
-    where = _row_name(path)
-    return _group(ids, boxes, scores, categories - 1, image_ids, class_count, where)
+    where = row_name(path)
+    return group_rows(ids, boxes, scores, categories - 1, image_ids, class_count, where)
 
 
-def _row_name(path: Path | str) -> Callable[[int], str]:
+def row_name(path: Path | str) -> Callable[[int], str]:
+    """What names a row of a file in a message."""
     return lambda index: f"{path}: row {index + 1}"
 
 
-def _coco_columns(rows: list[Any], path: Path | str) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+def coco_columns(rows: list[Any], path: Path | str) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
+    """(image ids, category ids, x y width height float64, scores float64) of COCO results; ValueError names a row."""
     for index, row in enumerate(rows):
         problem = _coco_row_problem(row)
         if problem:
@@ -98,7 +106,7 @@ def _coco_row_problem(row: Any) -> str | None:
     return None if type(score) in (int, float) else f"score {score!r}"
 
 
-def _group(
+def group_rows(
     ids: Sequence[str],
     boxes: np.ndarray,
     scores: np.ndarray,
@@ -107,7 +115,10 @@ def _group(
     class_count: int | None,
     where: Callable[[int], str],
 ) -> list[Detections]:
-    """Rows of a file as one record an image. where: names a row of the file in an error."""
+    """Rows of a file as one record an image. where: names a row of the file in an error.
+
+    image_ids, class_count: as in `read_coco_results`.
+    """
     places = {image_id: place for place, image_id in enumerate(dict.fromkeys(ids) if image_ids is None else image_ids)}
     with np.errstate(over="ignore"):
         boxes, scores = boxes.astype(np.float32), scores.astype(np.float32)
@@ -169,7 +180,7 @@ def write_comp4(folder: Path | str, split: str, detections: Sequence[Detections]
                 f"detections of image {one.image_id!r}: expected labels below {len(classes)}, "
                 f"got {one.labels.min()} to {one.labels.max()}"
             )
-        boxes = one.boxes.astype(np.float64) + _TO_INCLUSIVE
+        boxes = one.boxes.astype(np.float64) + TO_INCLUSIVE
         for label, score, (x1, y1, x2, y2) in zip(
             one.labels.tolist(), one.scores.tolist(), boxes.tolist(), strict=True
         ):
@@ -193,18 +204,19 @@ def read_comp4(
         path = comp4_path(folder, split, name)
         for index, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
             if line.strip():
-                image_id, values = _comp4_line(line, path, index)
+                image_id, values = comp4_line(line, path, index)
                 ids.append(image_id)
                 numbers.append(values)
                 labels.append(label)
                 lines.append(f"{path}: line {index}")
     values = np.array(numbers, dtype=np.float64).reshape(-1, _COMP4_FIELDS - 1)
-    boxes = values[:, 1:] - _TO_INCLUSIVE
+    boxes = values[:, 1:] - TO_INCLUSIVE
     found = np.array(labels, dtype=np.int64)
-    return _group(ids, boxes, values[:, 0], found, image_ids, len(classes), lines.__getitem__)
+    return group_rows(ids, boxes, values[:, 0], found, image_ids, len(classes), lines.__getitem__)
 
 
-def _comp4_line(line: str, path: Path, index: int) -> tuple[str, list[float]]:
+def comp4_line(line: str, path: Path, index: int) -> tuple[str, list[float]]:
+    """(image id, [score, xmin, ymin, xmax, ymax]) of one line of the devkit's results."""
     fields = line.strip().rsplit(maxsplit=_COMP4_FIELDS - 1)
     try:
         image_id, *numbers = fields

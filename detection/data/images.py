@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -95,6 +95,23 @@ def image_sizes(path: str | os.PathLike) -> tuple[tuple[int, int], tuple[int, in
 def image_size(path: str | os.PathLike) -> tuple[int, int]:
     """(height, width) in px of an image file turned upright, from its header. Raises as `image_sizes`."""
     return image_sizes(path)[0]
+
+
+def to_upright(
+    path: str | os.PathLike, size: tuple[int, int], box: Sequence[float]
+) -> tuple[Sequence[float], tuple[int, int]]:
+    """(box, size) in the upright image's frame of a half-open box in the frame of `size`, one of `image_sizes`.
+
+    Raises DataError as `image_sizes`.
+    """
+    with _opened(path) as image:
+        orientation, stored = _orientation(image), (image.height, image.width)
+    if orientation not in _SIDES_SWAPPED or tuple(size) != stored or stored == stored[::-1]:
+        return box, tuple(size)
+    (x1, y1, x2, y2), (height, width) = box, stored
+    left, right = (y1, y2) if orientation in (5, 8) else (height - y2, height - y1)
+    top, bottom = (x1, x2) if orientation in (5, 6) else (width - x2, width - x1)
+    return (left, top, right, bottom), stored[::-1]
 
 
 def list_images(paths: Iterable[str | os.PathLike], extensions: tuple[str, ...] = IMAGE_EXTENSIONS) -> list[Path]:

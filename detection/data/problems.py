@@ -21,17 +21,23 @@ class DataError(ValueError):
     """One item (an image, an annotation) cannot be used.
 
     kind: the fault in a few words, the same for all its cases. file: the file or image it is in. message: the
-    case at hand, what was expected and what came.
+    case at hand, what was expected and what came. line: where in the file, from 1; 0 where there is no line.
     """
 
-    def __init__(self, kind: str, file: object, message: str) -> None:
-        super().__init__(kind, str(file), message)
+    def __init__(self, kind: str, file: object, message: str, line: int = 0) -> None:
+        super().__init__(kind, str(file), message, line)
         self.kind = kind
         self.file = str(file)
         self.message = message
+        self.line = line
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.kind}: {self.message}"
+        return f"{place(self.file, self.line)}: {self.kind}: {self.message}"
+
+
+def place(file: str, line: int) -> str:
+    """``file``, or ``file:line`` where there is a line."""
+    return f"{file}:{line}" if line else file
 
 
 @dataclass(frozen=True, order=True)
@@ -42,6 +48,12 @@ class Problem:
     kind: str
     file: str
     message: str
+    line: int = 0
+
+    @property
+    def place(self) -> str:
+        """The file, and the line where there is one, as ``file:line``."""
+        return place(self.file, self.line)
 
 
 class Problems:
@@ -53,18 +65,28 @@ class Problems:
     def __init__(self, strict: bool = False) -> None:
         self.strict = strict
         self._records: dict[Problem, None] = {}
+        self._notes: dict[str, None] = {}
 
-    def skip(self, kind: str, file: object, message: str) -> None:
+    def note(self, text: str) -> None:
+        """Something that a user should know and that is no fault, strict or not."""
+        self._notes[text] = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Every note once, in the order of the first."""
+        return tuple(self._notes)
+
+    def skip(self, kind: str, file: object, message: str, line: int = 0) -> None:
         """An item is left out. Raises DataError if strict."""
-        self._add(Problem("left out", kind, str(file), message))
+        self._add(Problem("left out", kind, str(file), message, line))
 
-    def mend(self, kind: str, file: object, message: str) -> None:
+    def mend(self, kind: str, file: object, message: str, line: int = 0) -> None:
         """An item was mended and is kept. Raises DataError if strict."""
-        self._add(Problem("mended", kind, str(file), message))
+        self._add(Problem("mended", kind, str(file), message, line))
 
     def skip_error(self, error: DataError) -> None:
         """The item that raised `error` is left out. Raises DataError if strict."""
-        self.skip(error.kind, error.file, error.message)
+        self.skip(error.kind, error.file, error.message, error.line)
 
     def extend(self, records: Iterable[Problem]) -> None:
         """Take over others' records; one that is known counts once. Raises DataError if strict and there is one."""
@@ -73,7 +95,7 @@ class Problems:
 
     def _add(self, record: Problem) -> None:
         if self.strict:
-            raise DataError(record.kind, record.file, record.message)
+            raise DataError(record.kind, record.file, record.message, record.line)
         self._records[record] = None
 
     @property

@@ -9,12 +9,21 @@ from __future__ import annotations
 import math
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from xml.parsers import expat
 from xml.sax.saxutils import escape
 
-from detection.data.images import IMAGE_EXTENSIONS
+from detection.data.files import (
+    MAX_LABEL_BYTES,
+    ImageFinder,
+    decode_text,
+    is_file,
+    is_image_name,
+    read_small,
+    stays_inside,
+)
+from detection.data.labels import Box, ImageLabels, LabelledObject, checked_name, fits_float32, shortened
 from detection.data.problems import DataError, Problems
 
 # The 20 classes in the devkit's order (VOCcode/VOCinit.m).
@@ -41,31 +50,10 @@ VOC_CLASSES = (
     "tvmonitor",
 )
 
-# Above any real annotation (some 100,000 objects); larger files are refused unread.
-MAX_ANNOTATION_BYTES = 2**25
 _COORDINATES = ("xmin", "ymin", "xmax", "ymax")
 # ImageSets/Main/CLASS_SPLIT.txt: id, blanks, and 1 (has the class), -1 (has not) or 0 (difficult ones only).
 _LABELLED_LINE = re.compile(r"(.*\S)\s+(?:-1|0|1)")
-_BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-
-
-@dataclass(frozen=True)
-class VocObject:
-    """One object as its file has it. index: its place in the file from 1. box: half-open, float, not clipped."""
-
-    index: int
-    name: str
-    box: tuple[float, float, float, float]
-    difficult: bool
-
-
-@dataclass(frozen=True)
-class VocAnnotation:
-    """What one annotation file says. size: its (height, width), or None where it gives none."""
-
-    path: Path
-    size: tuple[int, int] | None
-    objects: tuple[VocObject, ...]
+_LIST_EXTENSION = ".txt"
 
 
 class VocFolder:
@@ -73,41 +61,53 @@ class VocFolder:
 
     def __init__(self, root: Path | str, year: str) -> None:
         self.path = Path(root) / year
-        self._listings: dict[Path, list[Path]] = {}
+        self._images = ImageFinder(self.path / "JPEGImages")
 
     def split_path(self, split: str) -> Path:
         """Where the list of a split's images lies."""
         return self.path / "ImageSets" / "Main" / f"{split}.txt"
 
-    def image_path(self, image_id: str) -> Path | None:
-        """The image of an id that may hold folders and its extension; None where there is none.
+    def splits(self) -> list[str]:
+        """The names of the lists in ImageSets/Main, sorted."""
+        return sorted(path.stem for path in self.split_path("x").parent.glob(f"*{_LIST_EXTENSION}"))
 
-        Extensions are tried in the order of IMAGE_EXTENSIONS, first in small letters, then in any case.
-        """
-        base = self.path / "JPEGImages" / image_id
-        if base.suffix.lower() in IMAGE_EXTENSIONS and _is_file(base):
-            return base
-        usual = base.with_name(base.name + IMAGE_EXTENSIONS[0])
-        return usual if _is_file(usual) else self._look_for(base)
+    def image_path(self, image_id: str) -> Path | None:
+        """The image of an id that may hold folders and its extension; see `ImageFinder`."""
+        return self._images.find(image_id)
 
     def annotation_path(self, image_id: str) -> Path:
         """The annotation file of an id, whether or not it exists."""
         base = self.path / "Annotations" / image_id
         path = base.with_name(base.name + ".xml")
-        if base.suffix.lower() in IMAGE_EXTENSIONS and not _is_file(path):
+        if is_image_name(base) and not is_file(path):
             return base.with_suffix(".xml")
         return path
 
-    def _look_for(self, base: Path) -> Path | None:
-        if base.parent not in self._listings:
-            self._listings[base.parent] = sorted(base.parent.iterdir()) if base.parent.is_dir() else []
-        named = {base.stem, base.name} if base.suffix.lower() in IMAGE_EXTENSIONS else {base.name}
-        found = [
-            path
-            for path in self._listings[base.parent]
-            if path.stem in named and path.suffix.lower() in IMAGE_EXTENSIONS and _is_file(path)
-        ]
-        return min(found, key=lambda path: (IMAGE_EXTENSIONS.index(path.suffix.lower()), path.name), default=None)
+
+class VocReader:
+    """A split of a year folder as a `LabelReader`."""
+
+    format = "voc"
+    classes = None
+    category_ids = None
+
+    def __init__(self, folder: VocFolder, split: str) -> None:
+        self.folder, self.split = folder, split
+        self.path, self.list_path = folder.path, folder.split_path(split)
+        self.image_folder = folder.path / "JPEGImages"
+        self.source_ids: dict[str, str] = {}
+
+    def image_ids(self, problems: Problems) -> list[str]:
+        """The ids of the list in order, each once."""
+        return read_split_file(self.folder, self.split, problems)
+
+    def image_path(self, image_id: str) -> Path | None:
+        """The image of an id, None where there is none."""
+        return self.folder.image_path(image_id)
+
+    def labels(self, image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
+        """The annotation file of an id. Raises DataError."""
+        return read_annotation(self.folder.annotation_path(image_id), problems)
 
 
 def read_split_file(folder: VocFolder, split: str, problems: Problems) -> list[str]:
@@ -119,15 +119,15 @@ def read_split_file(folder: VocFolder, split: str, problems: Problems) -> list[s
     Raises ValueError for an empty split or a file that is not text.
     """
     path = folder.split_path(split)
-    lines = [line for line in map(str.strip, _read_text(path).split("\n")) if line]
+    lines = [line for line in map(str.strip, decode_text(path.read_bytes(), path).split("\n")) if line]
     if not lines:
         raise ValueError(f"{path}: expected one image id a line, got an empty split")
     labelled = [_LABELLED_LINE.fullmatch(line) for line in lines]
-    if all(labelled) and not any(_stays_inside(line) and folder.image_path(line) for line in lines):
+    if all(labelled) and not any(stays_inside(line) and folder.image_path(line) for line in lines):
         lines = [match[1] for match in labelled]
     ids: dict[str, None] = {}
     for line in lines:
-        if not _stays_inside(line):
+        if not stays_inside(line):
             problems.skip("image id that leaves the folder", path, f"expected a relative path without .., got {line!r}")
         elif line in ids:
             problems.skip("image id listed again", path, repr(line))
@@ -136,7 +136,7 @@ def read_split_file(folder: VocFolder, split: str, problems: Problems) -> list[s
     return list(ids)
 
 
-def read_annotation(path: Path, problems: Problems) -> VocAnnotation:
+def read_annotation(path: Path, problems: Problems) -> ImageLabels:
     """Read one annotation file; objects that cannot be used are left out, swapped corners mended, all counted.
 
     A document type declaration is refused, and with it every XML entity, internal or external: they have no use
@@ -152,84 +152,103 @@ def read_annotation(path: Path, problems: Problems) -> VocAnnotation:
             objects.append(_read_object(element, index, path, problems))
         except DataError as error:
             problems.skip_error(error)
-    return VocAnnotation(path, _read_size(root), tuple(objects))
-
-
-def clean_name(name: str) -> str:
-    """A class name without blanks around it and with single ones inside."""
-    return " ".join(name.split())
+    return ImageLabels(path, _read_size(root), tuple(objects))
 
 
 def annotation_xml(
     filename: str,
     size: tuple[int, int],
-    objects: Iterable[tuple[str, Sequence[float], bool]],
+    objects: Iterable[tuple[str, Sequence[float], bool] | tuple[str, Sequence[float], bool, Mapping[str, object]]],
     folder: str = "VOC2007",
     source: str = "",
 ) -> str:
     """The text of an annotation file for (name, half-open box in px, difficult) objects; size is (height, width).
 
     Whole coordinates are written as integers, others with all their digits, so that `read_annotation` gives the
-    same float32 boxes for coordinates that are 0 or at least 2^-29. source: where the image is from.
+    same float32 boxes for coordinates that are 0 or at least 2^-29. A fourth member of an object: what else is said of
+    it, tag -> text. source: where the image is from.
     """
     lines = ["<annotation>", f"  <folder>{escape(folder)}</folder>", f"  <filename>{escape(filename)}</filename>"]
     if source:
         lines.append(f"  <source><image>{escape(source)}</image></source>")
     lines.append(f"  <size><width>{size[1]}</width><height>{size[0]}</height><depth>3</depth></size>")
-    for name, (x1, y1, x2, y2), difficult in objects:
+    for name, (x1, y1, x2, y2), difficult, *rest in objects:
         corners = zip(_COORDINATES, (float(x1) + 1, float(y1) + 1, float(x2), float(y2)), strict=True)
         box = "".join(f"<{tag}>{_number(value)}</{tag}>" for tag, value in corners)
         lines.append(
-            f"  <object><name>{escape(name)}</name><truncated>0</truncated>"
+            f"  <object><name>{escape(name)}</name>{_tags({'truncated': 0, **(rest[0] if rest else {})})}"
             f"<difficult>{int(difficult)}</difficult><bndbox>{box}</bndbox></object>"
         )
     return "\n".join([*lines, "</annotation>", ""])
+
+
+def _tags(values: Mapping[str, object]) -> str:
+    return "".join(f"<{tag}>{escape(str(value))}</{tag}>" for tag, value in values.items())
 
 
 def _number(value: float) -> str:
     return str(int(value)) if value.is_integer() else repr(value)
 
 
-def _is_file(path: Path) -> bool:
+class _Element(ElementTree.Element):
+    """An element that knows its line."""
+
+    line = 0
+
+
+class _Builder:
+    """Makes a tree from expat's events. A document type declaration raises DataError."""
+
+    def __init__(self, first_line: int) -> None:
+        self.root: _Element | None = None
+        self._first = first_line
+        self._open: list[_Element] = []
+        self._texts: list[list[str]] = []
+        self._parser = expat.ParserCreate()
+        self._parser.buffer_text = True
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._text
+        self._parser.StartDoctypeDeclHandler = self._doctype
+
+    def parse(self, content: bytes) -> _Element:
+        self._parser.Parse(content, True)
+        return self.root
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        element = _Element(tag, attributes)
+        element.line = self._parser.CurrentLineNumber + self._first
+        if self._open:
+            self._open[-1].append(element)
+        else:
+            self.root = element
+        self._open.append(element)
+        self._texts.append([])
+
+    def _end(self, _: str) -> None:
+        self._open.pop().text = "".join(self._texts.pop())
+
+    def _text(self, text: str) -> None:
+        if self._texts:
+            self._texts[-1].append(text)
+
+    def _doctype(self, name: str, *_: object) -> None:
+        line = self._parser.CurrentLineNumber + self._first
+        message = f"expected no document type declaration, got <!DOCTYPE {shortened(name)}>"
+        raise DataError("malformed annotation", "", message, line)
+
+
+def _parse(path: Path) -> _Element:
+    stored = read_small(path, MAX_LABEL_BYTES, "annotation")
+    content = stored.lstrip()
     try:
-        return path.is_file()
-    except OSError:  # a name too long for the file system
-        return False
-
-
-def _stays_inside(image_id: str) -> bool:
-    windows = PureWindowsPath(image_id)
-    parts = (*PurePosixPath(image_id).parts, *windows.parts)
-    return not (image_id.startswith(("/", "\\")) or windows.anchor or ".." in parts or "\0" in image_id)
-
-
-def _read_text(path: Path) -> str:
-    content = path.read_bytes()
-    try:
-        return content.decode(_BYTE_ORDER_MARKS.get(content[:2], "utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected UTF-8 text, got {error}") from error
-
-
-class _BuilderWithoutDoctype(ElementTree.TreeBuilder):
-    def doctype(self, name: str, *_: object) -> None:
-        raise DataError("malformed annotation", "", f"expected no document type declaration, got <!DOCTYPE {name}>")
-
-
-def _parse(path: Path) -> ElementTree.Element:
-    try:
-        if path.stat().st_size > MAX_ANNOTATION_BYTES:
-            raise DataError("annotation too large", path, f"expected at most {MAX_ANNOTATION_BYTES} bytes")
-        content = path.read_bytes().lstrip()
-    except FileNotFoundError as error:
-        raise DataError("missing annotation", path, "no such file") from error
-    except OSError as error:
-        raise DataError("unreadable annotation", path, str(error)) from error
-    try:
-        return ElementTree.fromstring(content, ElementTree.XMLParser(target=_BuilderWithoutDoctype()))
+        return _Builder(stored[: len(stored) - len(content)].count(b"\n")).parse(content)
     except DataError as error:
-        raise DataError(error.kind, path, error.message) from None
-    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        raise DataError(error.kind, path, error.message, error.line) from None
+    except expat.ExpatError as error:
+        message = f"expected XML, got {expat.ErrorString(error.code)}, column {error.offset}"
+        raise DataError("malformed annotation", path, message, error.lineno) from error
+    except (LookupError, ValueError) as error:
         raise DataError("malformed annotation", path, f"expected XML, got {error}") from error
 
 
@@ -243,35 +262,42 @@ def _read_size(root: ElementTree.Element) -> tuple[int, int] | None:
         return 0, 0
 
 
-def _read_object(element: ElementTree.Element, index: int, path: Path, problems: Problems) -> VocObject:
-    raw_name = element.findtext("name") or ""
-    name = clean_name(raw_name)
-    if not name:
-        raise DataError("object without a name", path, f"object {index}")
-    if name != raw_name:
-        problems.mend("blanks in a class name", path, f"object {index}: {raw_name!r}, read as {name!r}")
-    box = _read_box(element, f"object {index} ({name})", path, problems)
-    return VocObject(index, name, box, _read_difficult(element, f"object {index} ({name})", path, problems))
+def _read_object(element: _Element, index: int, path: Path, problems: Problems) -> LabelledObject:
+    raw_name, line = element.findtext("name") or "", element.line
+    name = checked_name(raw_name, f"object {index}", path, line, problems)
+    what = f"object {index} ({name})"
+    box = _read_box(element, what, path, problems)
+    difficult = _read_difficult(element, what, path, problems)
+    return LabelledObject(index, name, box, difficult, line, extras=_extras(element))
 
 
-def _read_box(
-    element: ElementTree.Element, what: str, path: Path, problems: Problems
-) -> tuple[float, float, float, float]:
-    if element.find("bndbox") is None:
-        raise DataError("object without a box", path, what)
+def _extras(element: _Element) -> dict[str, str]:
+    """What an object says beyond name, box and difficult; of a part, which has a box of its own, just that it is."""
+    return {
+        child.tag: (child.text or "").strip() if len(child) == 0 else "..."
+        for child in element
+        if child.tag not in ("name", "bndbox", "difficult") and (len(child) or (child.text or "").strip())
+    }
+
+
+def _read_box(element: _Element, what: str, path: Path, problems: Problems) -> Box:
+    found = element.find("bndbox")
+    if found is None:
+        raise DataError("object without a box", path, what, element.line)
     texts = [element.findtext(f"bndbox/{side}") for side in _COORDINATES]
     try:
         corners = [float(text) for text in texts]
     except (TypeError, ValueError):
         corners = [math.nan]
-    if not all(map(math.isfinite, corners)):
-        raise DataError("box that is not four numbers", path, f"{what}: {dict(zip(_COORDINATES, texts, strict=True))}")
+    if not fits_float32(corners):
+        shown = {side: text and shortened(text) for side, text in zip(_COORDINATES, texts, strict=True)}
+        raise DataError("box that is not four numbers", path, f"{what}: {shown}", found.line)
     (x1, x2), x_swapped = _half_open(corners[0], corners[2])
     (y1, y2), y_swapped = _half_open(corners[1], corners[3])
     if x_swapped or y_swapped:
-        problems.mend("box with swapped corners", path, f"{what}: {corners}")
+        problems.mend("box with swapped corners", path, f"{what}: {corners}", found.line)
     if not (x1 < x2 and y1 < y2):
-        raise DataError("empty box", path, f"{what}: {corners}")
+        raise DataError("empty box", path, f"{what}: {corners}", found.line)
     return x1, y1, x2, y2
 
 
@@ -282,8 +308,9 @@ def _half_open(low: float, high: float) -> tuple[tuple[float, float], bool]:
     return (low - 1, high), swapped
 
 
-def _read_difficult(element: ElementTree.Element, what: str, path: Path, problems: Problems) -> bool:
+def _read_difficult(element: _Element, what: str, path: Path, problems: Problems) -> bool:
     text = (element.findtext("difficult") or "0").strip()
     if text not in ("0", "1"):
-        problems.mend("difficult neither 0 nor 1", path, f"{what}: {text!r}, read as 0")
+        message = f"{what}: {shortened(text)!r}, read as 0"
+        problems.mend("difficult neither 0 nor 1", path, message, element.find("difficult").line)
     return text == "1"

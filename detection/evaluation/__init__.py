@@ -1,26 +1,87 @@
-"""Average precision: detections and annotations in, numbers out."""
+"""From detections and annotations to figures: average precision, intervals, and where a detector fails.
+
+Functions of values: detections and annotations (to explain misses, windows and their scores too) in, numbers out.
+"""
 
 from detection.evaluation.average_precision import ELEVEN_POINTS, area_ap, eleven_point_ap, precision_recall
+from detection.evaluation.coco import CocoFigures, coco_figures
+from detection.evaluation.diagnosis import Diagnosis, diagnose, missed_rows, score_cuts
+from detection.evaluation.diagnosis_table import diagnosis_table
+from detection.evaluation.errors import ERROR_TYPES, KINDS, ClassErrors, DetectionCase, Kind, NearestObject
 from detection.evaluation.evaluate import evaluate
-from detection.evaluation.matching import DUPLICATE, FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, Matches
+from detection.evaluation.intervals import Difference, Interval, Intervals, difference, intervals
+from detection.evaluation.matching import (
+    DUPLICATE,
+    FALSE_POSITIVE,
+    IGNORED,
+    TRUE_POSITIVE,
+    ClassObjects,
+    Matches,
+)
+from detection.evaluation.misses import (
+    ASPECTS,
+    CAUSES,
+    SIZES,
+    Cause,
+    MissCause,
+    MissedObject,
+    MissTable,
+    cause_from_json,
+    cause_to_json,
+    explain_misses,
+)
 from detection.evaluation.results import ClassEvaluation, Evaluation
-from detection.evaluation.settings import EvaluationSettings
-from detection.evaluation.table import header, table
+from detection.evaluation.settings import VOC_SIMILAR, DiagnosisSettings, EvaluationSettings, IntervalSettings
+from detection.evaluation.table import comparison_table, header, table, verdict
 
 __all__ = [
+    "ASPECTS",
+    "CAUSES",
     "DUPLICATE",
     "ELEVEN_POINTS",
+    "ERROR_TYPES",
     "FALSE_POSITIVE",
     "IGNORED",
+    "KINDS",
+    "SIZES",
     "TRUE_POSITIVE",
+    "VOC_SIMILAR",
+    "Cause",
+    "ClassErrors",
     "ClassEvaluation",
+    "ClassObjects",
+    "CocoFigures",
+    "DetectionCase",
+    "Diagnosis",
+    "DiagnosisSettings",
+    "Difference",
     "Evaluation",
     "EvaluationSettings",
+    "Interval",
+    "IntervalSettings",
+    "Intervals",
+    "Kind",
     "Matches",
+    "MissCause",
+    "MissTable",
+    "MissedObject",
+    "NearestObject",
     "area_ap",
+    "cause_from_json",
+    "cause_to_json",
+    "coco_figures",
+    "comparison_table",
+    "diagnose",
+    "diagnosis_table",
+    "difference",
     "eleven_point_ap",
     "evaluate",
+    "explain_misses",
     "header",
+    "intervals",
+    "missed_rows",
     "precision_recall",
+    "score_cuts",
     "table",
+    "verdict",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,14 +26,15 @@ class Matches:
     """The detections of one class over all images, surest first, and what became of each. N detections.
 
     images: (N,) int64, position among the annotations. rows: (N,) int64, row in that image's detections.
-    scores: (N,) float32 falling. objects: (N,) int64, row of the matched object in that image's
-    annotation, -1 for none. overlaps: (N,) float64, the greatest IoU with an object of the class, matched or
-    not. outcomes: (N,) int8, TRUE_POSITIVE, DUPLICATE (of an object that a surer detection has: a false
+    boxes: (N, 4) float32, image frame. scores: (N,) float32 falling. objects: (N,) int64, row of the matched object
+    in that image's annotation, -1 for none. overlaps: (N,) float64, the greatest IoU with an object of the class,
+    matched or not. outcomes: (N,) int8, TRUE_POSITIVE, DUPLICATE (of an object that a surer detection has: a false
     positive), FALSE_POSITIVE or IGNORED (on a difficult object).
     """
 
     images: np.ndarray
     rows: np.ndarray
+    boxes: np.ndarray
     scores: np.ndarray
     objects: np.ndarray
     overlaps: np.ndarray
@@ -43,28 +45,28 @@ class Matches:
             array.flags.writeable = False
 
 
-def _best_objects(found: Detections, truth: AnnotatedImage, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The object of the same class with the greatest IoU, the first of equal ones, and that IoU; -1 and 0."""
-    objects = np.flatnonzero(present)
-    if not len(objects):
-        return np.full(len(found.boxes), -1), np.zeros(len(found.boxes))
-    same_class = found.labels[:, None] == truth.labels[None, objects]
-    overlaps = np.where(same_class, iou(found.boxes, truth.boxes[objects]), 0)
-    best = overlaps.argmax(axis=1)
-    overlaps = overlaps[np.arange(len(best)), best]
-    return np.where(overlaps > 0, objects[best], -1), overlaps
+@dataclass(frozen=True)
+class ClassObjects:
+    """The objects of one class over all images, in the order of the annotations. G objects.
 
+    images: (G,) int64, position among the annotations. rows: (G,) int64, row in that image's annotation.
+    boxes: (G, 4) float32, image frame. counts: (G,) bool, whether it is to be found: False for a difficult one
+    unless the settings count it; dropped ones are not in the list. found: (G,) int64, rank from 0 of its true
+    positive in the class's `Matches`, -1 for none. overlaps: (G,) float64, the greatest IoU with a detection of
+    the class in its image, whatever that was matched to; nearest: (G,) int64, that detection's rank, -1 for none.
+    """
 
-def _outcomes(images, objects, difficult, annotations_offset) -> np.ndarray:
-    """What each ranked detection of a class is; `objects` -1 where the IoU does not suffice."""
-    matched = objects >= 0
-    outcomes = np.full(len(objects), FALSE_POSITIVE, dtype=np.int8)
-    outcomes[matched] = DUPLICATE
-    identities = annotations_offset[images] + objects
-    _, surest = np.unique(identities[matched], return_index=True)
-    outcomes[np.flatnonzero(matched)[surest]] = TRUE_POSITIVE
-    outcomes[matched & difficult[np.where(matched, identities, 0)]] = IGNORED
-    return outcomes
+    images: np.ndarray
+    rows: np.ndarray
+    boxes: np.ndarray
+    counts: np.ndarray
+    found: np.ndarray
+    overlaps: np.ndarray
+    nearest: np.ndarray
+
+    def __post_init__(self) -> None:
+        for array in vars(self).values():
+            array.flags.writeable = False
 
 
 def match(
@@ -72,39 +74,118 @@ def match(
     annotations: Sequence[AnnotatedImage],
     class_count: int,
     settings: EvaluationSettings,
-) -> list[Matches]:
+) -> list[tuple[Matches, ClassObjects]]:
     """Match every detection to an object and rank them class by class.
 
     pairs: (position of the image in `annotations`, its detections), every image at most once. Detections
     of equal score keep the order of `pairs` and of their rows, as lines of equal confidence keep theirs in
-    the devkit. Returns one `Matches` a class.
+    the devkit. Returns one pair a class.
     """
-    parts = []
-    for image, found in pairs:
-        truth = annotations[image]
-        present = ~truth.difficult if settings.difficult == "drop" else np.ones(len(truth.labels), dtype=bool)
-        parts.append((np.full(len(found.labels), image), *_best_objects(found, truth, present)))
-    images, objects, overlaps = (_joined([part[i] for part in parts], t) for i, t in enumerate("qqd"))
-    rows = _joined([np.arange(len(found.labels)) for _, found in pairs], "q")
-    scores = _joined([found.scores for _, found in pairs], "f")
-    labels = _joined([found.labels for _, found in pairs], "q")
-
+    objects = _list_objects(annotations, settings)
+    found = _list_detections(pairs)
+    to_object, overlaps, to_detection, object_overlaps = _best_pairs(pairs, objects, len(annotations))
     enough = overlaps >= settings.iou_threshold if settings.comparison == ">=" else overlaps > settings.iou_threshold
-    objects = np.where(enough, objects, -1)
-    offset = np.cumsum([0, *(len(truth.labels) for truth in annotations)])
-    difficult = _joined([truth.difficult for truth in annotations], "?")
-    # A row to look up where nothing is matched, in a set without objects too.
-    difficult = np.append(difficult & (settings.difficult == "ignore"), False)
+    to_object = np.where(enough, to_object, -1)
 
-    ranked = np.lexsort((-scores, labels))
-    bounds = np.searchsorted(labels[ranked], np.arange(class_count + 1))
+    ranked = np.lexsort((-found.scores, found.labels))
+    bounds = np.searchsorted(found.labels[ranked], np.arange(class_count + 1))
+    ranks = np.empty(len(ranked), dtype=np.int64)
+    ranks[ranked] = np.arange(len(ranked)) - np.repeat(bounds[:-1], np.diff(bounds))
+    # The last place is looked up where nothing is matched.
+    nearest = np.append(ranks, -1)[to_detection]
+    counts = ~objects.difficult if settings.difficult == "ignore" else np.ones(len(objects.labels), dtype=bool)
+    first_found = np.full(len(objects.labels) + 1, -1, dtype=np.int64)
+    rows = np.append(objects.rows, -1)
+
     result = []
-    for start, stop in pairwise(bounds):
+    for label, (start, stop) in enumerate(pairwise(bounds)):
         of_class = ranked[start:stop]
-        outcomes = _outcomes(images[of_class], objects[of_class], difficult, offset)
-        arrays = (values[of_class] for values in (images, rows, scores, objects, overlaps))
-        result.append(Matches(*arrays, outcomes))
+        outcomes = _outcomes(to_object[of_class], np.append(counts, True))
+        surest = outcomes == TRUE_POSITIVE
+        first_found[to_object[of_class][surest]] = np.flatnonzero(surest)
+        arrays = (found.images, found.rows, found.boxes, found.scores, rows[to_object], overlaps)
+        matches = Matches(*(one[of_class] for one in arrays), outcomes)
+        own = np.flatnonzero(objects.labels == label)
+        arrays = (objects.images, objects.rows, objects.boxes, counts, first_found, object_overlaps, nearest)
+        result.append((matches, ClassObjects(*(one[own] for one in arrays))))
     return result
+
+
+class _Rows(NamedTuple):
+    """The boxes of all images one after the other: detections, or objects with what they are marked as."""
+
+    images: np.ndarray
+    rows: np.ndarray
+    boxes: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+    difficult: np.ndarray
+
+
+def _list_detections(pairs: Sequence[tuple[int, Detections]]) -> _Rows:
+    counts = [len(found.labels) for _, found in pairs]
+    return _Rows(
+        images=np.repeat(np.array([image for image, _ in pairs], dtype=np.int64), counts),
+        rows=_joined([np.arange(count) for count in counts], "q"),
+        boxes=_joined([found.boxes.reshape(-1) for _, found in pairs], "f").reshape(-1, 4),
+        labels=_joined([found.labels for _, found in pairs], "q"),
+        scores=_joined([found.scores for _, found in pairs], "f"),
+        difficult=np.zeros(sum(counts), dtype=bool),
+    )
+
+
+def _list_objects(annotations: Sequence[AnnotatedImage], settings: EvaluationSettings) -> _Rows:
+    """All objects but those the settings drop."""
+    counts = [len(truth.labels) for truth in annotations]
+    every = _Rows(
+        images=np.repeat(np.arange(len(annotations)), counts),
+        rows=_joined([np.arange(count) for count in counts], "q"),
+        boxes=_joined([truth.boxes.reshape(-1) for truth in annotations], "f").reshape(-1, 4),
+        labels=_joined([truth.labels for truth in annotations], "q"),
+        scores=np.zeros(sum(counts), dtype=np.float32),
+        difficult=_joined([truth.difficult for truth in annotations], "?"),
+    )
+    present = ~every.difficult if settings.difficult == "drop" else slice(None)
+    return _Rows(*(one[present] for one in every))
+
+
+def _best_pairs(
+    pairs: Sequence[tuple[int, Detections]], objects: _Rows, image_count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """For each detection its best object of the same class and the IoU, and for each object its best detection.
+
+    Both as places in the lists of all detections and all objects, the first of equal ones; -1 and IoU 0 for none.
+    """
+    detections = sum(len(found.labels) for _, found in pairs)
+    to_object, overlaps = np.full(detections, -1), np.zeros(detections)
+    to_detection, object_overlaps = np.full(len(objects.labels), -1), np.zeros(len(objects.labels))
+    limits = np.searchsorted(objects.images, np.arange(image_count + 1))
+    stop = 0
+    for image, found in pairs:
+        start, stop = stop, stop + len(found.labels)
+        first, last = limits[image], limits[image + 1]
+        if start == stop or first == last:
+            continue
+        same_class = found.labels[:, None] == objects.labels[None, first:last]
+        shared = np.where(same_class, iou(found.boxes, objects.boxes[first:last]), 0)
+        for axis, places, values, offset, own in (
+            (1, to_object, overlaps, first, slice(start, stop)),
+            (0, to_detection, object_overlaps, start, slice(first, last)),
+        ):
+            values[own] = shared.max(axis)
+            places[own] = np.where(values[own] > 0, offset + shared.argmax(axis), -1)
+    return to_object, overlaps, to_detection, object_overlaps
+
+
+def _outcomes(objects: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """What each ranked detection of a class is; objects: places among all, -1 where the IoU does not suffice."""
+    matched = np.flatnonzero(objects >= 0)
+    outcomes = np.full(len(objects), FALSE_POSITIVE, dtype=np.int8)
+    outcomes[matched] = DUPLICATE
+    _, surest = np.unique(objects[matched], return_index=True)
+    outcomes[matched[surest]] = TRUE_POSITIVE
+    outcomes[~counts[objects]] = IGNORED
+    return outcomes
 
 
 def _joined(arrays: list[np.ndarray], typecode: str) -> np.ndarray:

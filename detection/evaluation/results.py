@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from math import fsum
 from typing import Any
 
 import numpy as np
 
-from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, Matches
+from detection.evaluation.coco import CocoFigures
+from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, ClassObjects, Matches
 from detection.evaluation.settings import EvaluationSettings
 
 FORMAT_VERSION = 1
@@ -17,20 +20,24 @@ FORMAT_VERSION = 1
 class ClassEvaluation:
     """One class.
 
-    ap: average precision in [0, 1], None where the class has no object that counts. objects: how many
+    ap: average precision in [0, 1] by the metric of the settings, None where the class has no object that counts;
+    ap07 and ap10 the same by the two VOC metrics, at the settings' IoU threshold. objects: how many
     count. difficult: how many are marked difficult, whatever the settings make of them. scores, precision,
     recall: (M,) float32, float64, float64, after each detection that is not ignored, surest first; the
-    recall is NaN without objects. matches: what became of every detection.
+    recall is NaN without objects. matches: what became of every detection. found: what became of every object.
     """
 
     name: str
     ap: float | None
+    ap07: float | None
+    ap10: float | None
     objects: int
     difficult: int
     scores: np.ndarray
     precision: np.ndarray
     recall: np.ndarray
     matches: Matches
+    found: ClassObjects
 
     def __post_init__(self) -> None:
         for array in (self.scores, self.precision, self.recall):
@@ -45,6 +52,18 @@ class ClassEvaluation:
     def true_positives(self) -> int:
         """Objects found."""
         return int((self.matches.outcomes == TRUE_POSITIVE).sum())
+
+    @property
+    def greatest_recall(self) -> float | None:
+        """Share of the objects found at any score; None without objects."""
+        return self.true_positives / self.objects if self.objects else None
+
+    @property
+    def average_best_overlap(self) -> float | None:
+        """Mean over the objects that count of the greatest IoU with a detection of the class; None without objects."""
+        overlaps = self.found.overlaps[self.found.counts]
+        # Summed exactly, so that the order of the images does not matter.
+        return fsum(overlaps) / len(overlaps) if len(overlaps) else None
 
     @property
     def ignored(self) -> int:
@@ -66,15 +85,22 @@ class ClassEvaluation:
 class Evaluation:
     """Everything that one pass of matching tells.
 
-    per_class: in the order of the class list. images: how many were annotated. images_without_detections:
-    how many of them have none. warnings: what a reader of the figure should know, one sentence each.
+    per_class: in the order of the class list. image_ids: of the annotated images, in order. images_without_detections:
+    how many of them have none. warnings: what a reader of the figure should know, one sentence each. coco: COCO's
+    figures, where the metric is coco.
     """
 
     settings: EvaluationSettings
     per_class: tuple[ClassEvaluation, ...]
-    images: int
+    image_ids: tuple[str, ...]
     images_without_detections: int
     warnings: tuple[str, ...]
+    coco: CocoFigures | None = None
+
+    @property
+    def images(self) -> int:
+        """How many were annotated."""
+        return len(self.image_ids)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -84,8 +110,17 @@ class Evaluation:
     @property
     def mean_ap(self) -> float | None:
         """Mean of the AP over the classes with objects, in [0, 1]; None where no class has one."""
-        known = [one.ap for one in self.per_class if one.ap is not None]
-        return float(np.mean(known)) if known else None
+        return _mean(one.ap for one in self.per_class)
+
+    @property
+    def mean_recall(self) -> float | None:
+        """Mean of the greatest recall over the classes with objects."""
+        return _mean(one.greatest_recall for one in self.per_class)
+
+    @property
+    def mean_average_best_overlap(self) -> float | None:
+        """Mean of the average best overlap over the classes with objects."""
+        return _mean(one.average_best_overlap for one in self.per_class)
 
     @property
     def detections(self) -> int:
@@ -100,6 +135,11 @@ class Evaluation:
             "mAP": self.mean_ap,
             "per_class": {one.name: one.ap for one in self.per_class},
             "settings": asdict(self.settings),
+            "voc07": {one.name: one.ap07 for one in self.per_class},
+            "voc10": {one.name: one.ap10 for one in self.per_class},
+            "recall": {one.name: one.greatest_recall for one in self.per_class},
+            "average_best_overlap": {one.name: one.average_best_overlap for one in self.per_class},
+            **({} if self.coco is None else {"coco": self.coco.to_json()}),
             "counts": {
                 "images": self.images,
                 "images_without_detections": self.images_without_detections,
@@ -113,3 +153,8 @@ class Evaluation:
 def _counts(one: ClassEvaluation) -> dict[str, int]:
     keys = ("objects", "difficult", "detections", "true_positives", "false_positives", "duplicates", "ignored")
     return {key: getattr(one, key) for key in keys}
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

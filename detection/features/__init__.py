@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from detection.features.extractor import FeatureExtractor
     from detection.features.head import Head
     from detection.features.settings import FeatureSettings
-    from detection.features.spp import spatial_pyramid_pool
+    from detection.features.spp import pool_map, spatial_pyramid_pool
     from detection.features.threads import limit_threads
 
 _HOMES = {
@@ -27,6 +27,7 @@ _HOMES = {
     "estimate_bytes": "cache",
     "extract_region_features": "api",
     "limit_threads": "threads",
+    "pool_map": "spp",
     "settings_key": "cache",
     "spatial_pyramid_pool": "spp",
 }
@@ -40,6 +41,7 @@ __all__ = [
     "estimate_bytes",
     "extract_region_features",
     "limit_threads",
+    "pool_map",
     "settings_key",
     "spatial_pyramid_pool",
 ]

@@ -18,8 +18,11 @@ from detection.features.networks import (
     select_state,
     state_names,
 )
-from detection.features.receptive import measure_offsets
+from detection.features.receptive import effective_field, measure_offsets
+from detection.features.receptive_layers import ReceptiveField, receptive_fields
 from detection.storage import fingerprint
+
+_FULL = ("fc6", "fc7", "fc8")
 
 
 class Backbone(nn.Module):
@@ -51,7 +54,8 @@ class Backbone(nn.Module):
         cut = cut_network(spec, tuple(strides))
         self.name, self.strides = name, tuple(int(stride) for stride in strides)
         self.mean, self.std = spec.mean, spec.std
-        whole = set(spec.network.state_dict())
+        # Fully connected layers may lie beside ZF-5's convolutions.
+        whole = {*spec.network.state_dict(), *(f"{fc}.{part}" for fc in _FULL for part in ("weight", "bias"))}
         self._state = select_state(state, state_names(cut), whole, f"weights of {name!r}")
         cut = cut.to_empty(device="cpu")
         cut.load_state_dict({key: torch.from_numpy(value) for key, value in self._state.items()}, strict=False)
@@ -85,6 +89,15 @@ class Backbone(nn.Module):
     def state(self) -> dict[str, np.ndarray]:
         """All that `Backbone` needs to be built again, as float32 arrays: the weights before folding."""
         return dict(self._state)
+
+    def receptive_fields(self) -> tuple[ReceptiveField, ...]:
+        """What a cell of every stage sees, by the network's layers. Raises ValueError for layers of unknown reach."""
+        # Of the network before fusion, which makes some kernels larger by zeros.
+        return receptive_fields(cut_network(network_spec(self.name), self.strides), self.strides)
+
+    def effective_field(self, stage: int, share: float = 0.95) -> ReceptiveField:
+        """The square around a cell's centre that holds `share` of its gradient's energy: see `effective_field`."""
+        return effective_field(self.network, self.receptive_fields(), stage, self.offsets[stage], share)
 
     @property
     def weights_fingerprint(self) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +15,8 @@ from detection.features.networks import load_weights
 from detection.features.resize import network_input, normalise
 from detection.features.settings import FeatureSettings
 from detection.features.spp import pool_into, pooled_length
-from detection.geometry import choose_scale, project_to_cells, resize_scale
+from detection.features.windows import cells_of, scales_of
+from detection.geometry import resize_scale
 from detection.types import FeaturePyramid, RegionFeatures
 
 _BACKBONE, _HEAD, _OFFSETS = "backbone.", "head.", "backbone_offsets"
@@ -40,16 +43,28 @@ class FeatureExtractor:
 
     @classmethod
     def from_settings(cls, settings: FeatureSettings, device: str = "cpu") -> FeatureExtractor:
-        """Build with the weights the settings name; what this raises see ``networks.load_weights``."""
+        """Build with the weights the settings name; what this raises see ``networks.load_weights``.
+
+        The head "finetuned" is a run's own: ``with_head_file`` adds it to an extractor of pool5.
+        """
         check_head_settings(settings)
         if settings.weights == "random":
             backbone = Backbone.from_weights(settings.backbone, settings.stages, "random", settings.seed, device=device)
-            head = None if settings.layer == "pool5" else Head.random(settings, backbone.channels[-1])
-            return cls(settings, backbone, head, device)
-        state = load_weights(settings.backbone, settings.weights)
-        backbone = Backbone(settings.backbone, settings.stages, state, device)
-        head = None if settings.layer == "pool5" else Head.from_network(settings, backbone.channels[-1], state)
-        return cls(settings, backbone, head, device)
+            make_head = partial(Head.random, settings)
+        else:
+            state = load_weights(settings.backbone, settings.weights)
+            backbone = Backbone(settings.backbone, settings.stages, state, device)
+            make_head = partial(Head.from_network, settings, state=state)
+        if settings.layer == "pool5":
+            return cls(settings, backbone, None, device)
+        if settings.head != "network":
+            make_head = partial(Head.from_file, settings, path=settings.head)
+        return cls(settings, backbone, make_head(pooled_length=_pooled_length(backbone, settings)), device)
+
+    def with_head_file(self, settings: FeatureSettings, path: Path | str) -> FeatureExtractor:
+        """The same backbone with fc6 and fc7 of a file (see ``Head.from_file``), under `settings`."""
+        head = Head.from_file(settings, _pooled_length(self.backbone, settings), path)
+        return FeatureExtractor(settings, self.backbone, head, self.device)
 
     @classmethod
     def from_state(
@@ -59,7 +74,9 @@ class FeatureExtractor:
         backbone = Backbone(
             settings.backbone, settings.stages, _part(state, _BACKBONE), device, offsets=state[_OFFSETS]
         )
-        head = None if settings.layer == "pool5" else Head(settings, backbone.channels[-1], _part(state, _HEAD))
+        head = None
+        if settings.layer != "pool5":
+            head = Head(settings, _pooled_length(backbone, settings), _part(state, _HEAD))
         return cls(settings, backbone, head, device)
 
     def state(self) -> dict[str, np.ndarray]:
@@ -74,7 +91,7 @@ class FeatureExtractor:
         """Length D of a vector of `layer` (default: the settings')."""
         layer = layer or self.settings.layer
         if layer == "pool5":
-            return sum(pooled_length(channels, self.settings.levels) for channels in self.backbone.channels)
+            return _pooled_length(self.backbone, self.settings)
         return self._head_for(layer).length(layer)
 
     def scales(self, size: tuple[int, int]) -> np.ndarray:
@@ -111,24 +128,33 @@ class FeatureExtractor:
             raise ValueError(f"maps of image {image_id!r}: expected finite float16, got values beyond its range")
         return tuple(one.cpu().numpy() for one in maps)
 
-    def pool(self, pyramid: FeaturePyramid, boxes: np.ndarray, out: np.ndarray | None = None) -> RegionFeatures:
+    def pool(
+        self,
+        pyramid: FeaturePyramid,
+        boxes: np.ndarray,
+        out: np.ndarray | None = None,
+        scales: np.ndarray | None = None,
+    ) -> RegionFeatures:
         """Pooled vectors of windows: boxes (R, 4) float32, image frame -> values (R, D) float32, layer "pool5".
 
-        Each window is pooled from the scale that ``geometry.choose_scale`` gives it; order of a vector: see
+        Each window is pooled from the scale that the settings' rule gives it; order of a vector: see
         ``detection.features.spp``. out: (>= R, D) float32 array to write to, to be spared fresh memory; the
-        values are then a view of it. Raises ValueError where the pyramid is not of this backbone.
+        values are then a view of it. scales: (R,) int, the scale of each window where it is not -1. Raises ValueError
+        where the pyramid is not of this backbone.
         """
         settings = self.settings
         self._check(pyramid)
         boxes = np.asarray(boxes)
         values = np.empty((len(boxes), self.length("pool5")), np.float32) if out is None else out[: len(boxes)]
-        chosen = choose_scale(boxes, pyramid.scales, settings.target_area)
+        chosen = scales_of(boxes, pyramid, settings)
+        if scales is not None:
+            chosen = np.where(scales >= 0, scales, chosen)
         for index, (scale, maps) in enumerate(zip(pyramid.scales, pyramid.maps, strict=True)):
             rows = np.flatnonzero(chosen == index)
             start = 0
             for stride, offset, one in zip(pyramid.strides, pyramid.offsets, maps, strict=True):
                 map_size = (one.shape[1], one.shape[2])
-                cells = project_to_cells(boxes[rows], float(scale), int(stride), offset, pyramid.size, map_size)
+                cells = cells_of(boxes[rows], float(scale), int(stride), offset, pyramid.size, map_size, settings)
                 pool_into(np.asarray(one), cells, settings.levels, rows, values, start)
                 start += pooled_length(one.shape[0], settings.levels)
         self._finish(values)
@@ -174,6 +200,10 @@ class FeatureExtractor:
 def image_scales(size: tuple[int, int], settings: FeatureSettings) -> np.ndarray:
     """(S,) float64 resized px per image px for an image of `size` (height, width) in px."""
     return np.array([resize_scale(size, side, settings.max_long_side) for side in settings.short_sides], np.float64)
+
+
+def _pooled_length(backbone: Backbone, settings: FeatureSettings) -> int:
+    return sum(pooled_length(channels, settings.levels) for channels in backbone.channels)
 
 
 def _part(state: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

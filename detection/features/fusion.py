@@ -1,4 +1,4 @@
-"""The same function with less work: batch norms folded into convolutions, paddings made static."""
+"""The same function with less work: batch norms and activations folded into convolutions, paddings made static."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def fuse(cut: fx.GraphModule) -> fx.GraphModule:
-    """A network in eval mode with every batch norm that follows a convolution folded into it.
+    """A network in eval mode with every batch norm and common activation that follows a convolution joined to it.
 
     TensorFlow's SAME paddings become static, for inputs whose sides are multiples of the network's largest
     stride. Outputs agree with the given network's within rounding (1e-4 relative is tested). The argument is
@@ -28,8 +28,9 @@ def fuse(cut: fx.GraphModule) -> fx.GraphModule:
     for name, module in list(fused.named_modules()):
         if type(module).__name__ == "Conv2dSame":
             _replace(fused, name, _static_same(module))
-        elif isinstance(module, (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.SiLU)) and _input_is_free(fused, name):
-            module.inplace = True
+    for node in list(fused.graph.nodes):
+        if node.op == "call_module" and _follows_its_own_convolution(fused, node):
+            _join(fused, node)
     fused.delete_all_unused_submodules()
     fused.graph.lint()
     fused.recompile()
@@ -63,14 +64,68 @@ def _replace(root: nn.Module, path: str, module: nn.Module) -> None:
     setattr(root.get_submodule(parent), name, module)
 
 
-def _input_is_free(fused: fx.GraphModule, name: str) -> bool:
-    """Whether an activation is the only reader of what a convolution just made."""
-    nodes = [node for node in fused.graph.nodes if node.op == "call_module" and node.target == name]
-    sources = [node.args[0] for node in nodes]
-    return bool(sources) and all(
-        source.op == "call_module" and _is_conv(fused.get_submodule(source.target)) and len(source.users) == 1
-        for source in sources
+class ConvolutionWithActivation(nn.Module):
+    """activation(convolution(x)), on a CPU with oneDNN in one pass over memory.
+
+    oneDNN's operator is the one that PyTorch's own compiler emits. Without it, on other devices and where gradients
+    are asked for (it has none), the two run one after the other.
+    """
+
+    def __init__(self, convolution: nn.Conv2d, activation: nn.Module) -> None:
+        super().__init__()
+        # A network may use one activation module in several places; here nothing else reads the convolution's output.
+        self.convolution, self.activation = convolution, copy.copy(activation)
+        self.activation.inplace = True
+        self._name, self._scalars = _ONEDNN_ACTIVATIONS[type(activation)]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) -> what the convolution's output becomes under the activation."""
+        conv = self.convolution
+        if x.requires_grad or x.device.type != "cpu" or not _one_pass_is_on_offer():
+            return self.activation(conv(x))
+        return torch.ops.mkldnn._convolution_pointwise(
+            x, conv.weight, conv.bias, conv.padding, conv.stride, conv.dilation, conv.groups,
+            self._name, self._scalars, "",
+        )  # fmt: skip
+
+
+# As oneDNN names them, with their bounds.
+_ONEDNN_ACTIVATIONS = {
+    nn.ReLU: ("relu", []),
+    nn.ReLU6: ("hardtanh", [0.0, 6.0]),
+    nn.Hardswish: ("hardswish", []),
+    nn.SiLU: ("swish", []),
+}
+
+
+def _one_pass_is_on_offer() -> bool:
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+
+
+def _follows_its_own_convolution(fused: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether the node is an activation that oneDNN has and the only reader of a plain convolution."""
+    source = node.args[0]
+    return (
+        type(fused.get_submodule(node.target)) in _ONEDNN_ACTIVATIONS
+        and isinstance(source, fx.Node)
+        and source.op == "call_module"
+        and len(source.users) == 1
+        and _is_plain(fused.get_submodule(source.target))
+        # A module that is called twice cannot be changed for one of the calls.
+        and sum(other.op == "call_module" and other.target == source.target for other in fused.graph.nodes) == 1
     )
+
+
+def _is_plain(module: nn.Module) -> bool:
+    return type(module) is nn.Conv2d and module.padding_mode == "zeros" and not isinstance(module.padding, str)
+
+
+def _join(fused: fx.GraphModule, node: fx.Node) -> None:
+    source = node.args[0]
+    joined = ConvolutionWithActivation(fused.get_submodule(source.target), fused.get_submodule(node.target))
+    _replace(fused, source.target, joined)
+    node.replace_all_uses_with(source)
+    fused.graph.erase_node(node)
 
 
 def _static_same(conv: nn.Conv2d) -> nn.Module:

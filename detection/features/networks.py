@@ -18,6 +18,7 @@ import torch
 from torch import fx, nn
 
 from detection.features.settings import BUILT_IN_BACKBONES, TIMM_PREFIX
+from detection.features.zf5 import ZF5, ZF5_MEAN, ZF5_STD, WithinChannelResponseNorm
 from detection.storage import read_arrays
 
 _IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -25,6 +26,8 @@ _IMAGENET_STD = (58.395, 57.12, 57.375)
 
 # Stride in px -> module whose output is the stage. The ReLU that ends a stage belongs to it.
 _RESNET_STAGES = {4: "layer1", 8: "layer2", 16: "layer3", 32: "layer4"}
+# The released ZF-5 differs in its padding and normalisation (see features/zf5.py).
+_ZF5_STAGES = {"zf5": {16: "relu5"}, "zf5_released": {16: "relu5"}}
 _TORCHVISION_STAGES = {
     "alexnet": {16: "features.11"},
     "vgg16": {2: "features.8", 4: "features.15", 8: "features.22", 16: "features.29"},
@@ -61,6 +64,8 @@ def network_spec(name: str) -> NetworkSpec:
         return _timm_spec(name, "tf_efficientnet_lite0")
     if name.startswith(TIMM_PREFIX):
         return _timm_spec(name, name.removeprefix(TIMM_PREFIX))
+    if name in _ZF5_STAGES:
+        return _zf5_spec(name)
     if name not in _TORCHVISION_STAGES:
         raise ValueError(f"backbone: expected one of {', '.join(BUILT_IN_BACKBONES)} or timm/NAME, got {name!r}")
     import torchvision
@@ -68,6 +73,12 @@ def network_spec(name: str) -> NetworkSpec:
     with torch.device("meta"):
         network = torchvision.models.get_model(name, weights=None)
     return NetworkSpec(name, network.eval(), _TORCHVISION_STAGES[name], _IMAGENET_MEAN, _IMAGENET_STD)
+
+
+def _zf5_spec(name: str) -> NetworkSpec:
+    with torch.device("meta"):
+        network = ZF5(released=name == "zf5_released")
+    return NetworkSpec(name, network.eval(), _ZF5_STAGES[name], ZF5_MEAN, ZF5_STD)
 
 
 def _timm_spec(name: str, timm_name: str) -> NetworkSpec:
@@ -92,7 +103,9 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
         from_timm = type(module).__module__.startswith("timm.layers") and not type(module).__name__.startswith("ConvN")
-        return from_timm or super().is_leaf_module(module, qualified_name)
+        return (
+            from_timm or isinstance(module, WithinChannelResponseNorm) or super().is_leaf_module(module, qualified_name)
+        )
 
     def call_module(self, module, forward, args, kwargs):
         output = super().call_module(module, forward, args, kwargs)
@@ -195,9 +208,15 @@ def load_weights(name: str, weights: str) -> dict[str, np.ndarray]:
     fetched.
     """
     if weights != "default":
-        return _read_state(Path(weights))
+        return read_state(Path(weights))
     if name == "efficientnet_lite0":
         return _packaged_lite0()
+    if name in _ZF5_STAGES:
+        layers = ", ".join(f"{key} {shape}" for key, shape in state_names(network_spec(name).network).items())
+        raise ValueError(
+            f"weights: nobody publishes {name}'s; give the path of a state dict (.safetensors or .pth) with the names "
+            f"and shapes {layers}, for RGB input in grey levels minus 128, or random"
+        )
     try:
         tensors = _fetch(name)
     except (URLError, OSError, RuntimeError) as error:
@@ -232,7 +251,8 @@ def _packaged_lite0() -> dict[str, np.ndarray]:
     return _as_arrays(dict(zip(expected, packaged, strict=True)))
 
 
-def _read_state(path: Path) -> dict[str, np.ndarray]:
+def read_state(path: Path) -> dict[str, np.ndarray]:
+    """A state dict in a .safetensors or .pth file as float32 arrays. Raises FileNotFoundError or ValueError."""
     if not path.is_file():
         raise FileNotFoundError(
             f"weights: expected default, random or the path of a state dict, got {os.fspath(path)!r}"

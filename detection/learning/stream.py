@@ -16,18 +16,24 @@ class TrainingRegions:
     """One training image: what is needed of it to learn.
 
     windows: features of its proposals, never of ground truth (R, D). objects: features of its ground-truth
-    boxes (G, D). labels: (G,) int64. difficult: (G,) bool. No window and no object are ordinary.
+    boxes (G, D). labels: (G,) int64. difficult: (G,) bool. No window and no object are ordinary. extra: features
+    of further positives (E, D), such as mirrored objects, with extra_labels (E,) int64; their boxes count for
+    nothing. None: there are none.
     """
 
     windows: RegionFeatures
     objects: RegionFeatures
     labels: np.ndarray
     difficult: np.ndarray
+    extra: RegionFeatures | None = None
+    extra_labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __post_init__(self) -> None:
         image_id, count = self.objects.image_id, len(self.objects.boxes)
         check_array(self.labels, "int64", (count,), "labels", image_id)
         check_array(self.difficult, "bool", (count,), "difficult", image_id)
+        extra_count = 0 if self.extra is None else len(self.extra.boxes)
+        check_array(self.extra_labels, "int64", (extra_count,), "labels of further positives", image_id)
         found = (self.windows.image_id, self.windows.layer, self.windows.values.shape[1])
         expected = (image_id, self.objects.layer, self.objects.values.shape[1])
         if found != expected:
@@ -42,8 +48,9 @@ class TrainingRegions:
         return self.objects.image_id
 
 
-# Called once a pass; yields the images in the same order each time.
-Stream = Callable[[], Iterable[TrainingRegions]]
+# Called once a pass; yields the images in the same order each time. Called with an image's id where an interrupted
+# training goes on: then it yields those behind that image.
+Stream = Callable[..., Iterable[TrainingRegions]]
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,23 @@ class NormSample:
         sample = values[np.sort(chosen[: self.settings.windows])].astype(np.float64)
         item = (-priority, position, np.sqrt((sample**2).sum(axis=1)))
         (heapq.heapreplace if full else heapq.heappush)(self._kept, item)
+
+    def state(self) -> tuple[np.ndarray, dict]:
+        """What `restore` takes: (norms kept, joined; plain facts)."""
+        parts = [norms for _, _, norms in self._kept]
+        facts = {"seen": self._seen, "kept": [[one[0], one[1], len(one[2])] for one in self._kept]}
+        return np.concatenate([np.zeros(0), *parts]), facts
+
+    def restore(self, norms: np.ndarray, facts: dict) -> None:
+        """Go on where the sample that `state` tells of was."""
+        self._seen = facts["seen"]
+        self._priorities = np.random.default_rng(self.settings.seed)
+        self._priorities.random(self._seen)
+        ends = np.cumsum([length for _, _, length in facts["kept"]])
+        self._kept = [
+            (key, place, norms[end - length : end])
+            for (key, place, length), end in zip(facts["kept"], ends, strict=True)
+        ]
 
     def mean(self) -> float:
         """The mean norm; 0 where no window came."""

@@ -115,7 +115,7 @@ def solve_svm(
     labels = np.asarray(labels)
     _check_problem(values, labels, rows, sample_weights, alphas)
     _check_numbers(C, bias_multiplier, positive_weight, negative_weight, tolerance, max_iter, loss)
-    costs = C * np.where(labels > 0, positive_weight, negative_weight)
+    costs = sample_costs(labels, C, positive_weight, negative_weight)
     if sample_weights is not None:
         costs = costs * np.asarray(sample_weights, dtype=np.float64)
     problem = _Problem(
@@ -128,6 +128,11 @@ def solve_svm(
     )
     start = np.zeros(len(labels), np.float32) if alphas is None else np.asarray(alphas, np.float32)
     return _solve(problem, np.clip(start, 0, problem.upper), tolerance, max_iter, seed)
+
+
+def sample_costs(labels: np.ndarray, C: float, positive_weight: float, negative_weight: float) -> np.ndarray:
+    """(N,) float64: what the loss of each sample is multiplied by; labels (N,)."""
+    return C * np.where(labels > 0, positive_weight, negative_weight)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ PARTS_FORMAT_VERSION = "1"
 
 
 @lru_cache(maxsize=1)
-def _detector(folder: Path, key: str, device: str) -> Detector:
+def shared_detector(folder: Path, key: str, device: str) -> Detector:
+    """The detector in a folder, loaded once a process; `key` tells it from others that the folder has held."""
     return Detector.load(folder, device=device)
 
 
@@ -31,7 +32,7 @@ def _detect_one(
     path = parts / f"{file_stem(image.image_id)}.safetensors"
     found = _read_part(path, image.image_id, key)
     if found is None:
-        detector = _detector(detector_folder, key, source.device)
+        detector = shared_detector(detector_folder, key, source.device)
         with limit_threads(source.threads):
             found = detector.detect_windows(source.windows(image), source.pyramid(image))
         arrays = {"boxes": found.boxes, "scores": found.scores, "labels": found.labels}

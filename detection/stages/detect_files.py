@@ -25,7 +25,7 @@ from detection.features import limit_threads
 from detection.stages.work import Work, map_images
 from detection.storage import file_stem, fingerprint, write_text
 from detection.types import Detections
-from detection.visualization import draw_detections
+from detection.visualization import draw_detections, enlarge
 
 
 @lru_cache(maxsize=1)
@@ -48,12 +48,18 @@ def _targets(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
     return targets
 
 
+def _chances(detector: Detector, found: Detections) -> np.ndarray | None:
+    return None if detector.calibration is None else detector.calibration.of(found)
+
+
 def _detect_one(item: tuple[Path, Path], load: Callable[[], Detector], min_score: float, threads: int) -> Detections:
     path, target = item
     detector, rgb = load(), read_image(path)
     with limit_threads(threads):
         found = detector.detect(rgb, image_id=path.as_posix())
-    write_image(target, draw_detections(rgb, found, detector.classes, min_score))
+    # Margins and labels are those of the photo, whatever size it is drawn at.
+    chances = _chances(detector, found)
+    write_image(target, draw_detections(*enlarge(rgb, found), detector.classes, min_score, probabilities=chances))
     return found
 
 
@@ -72,7 +78,9 @@ def _detect_frames(path: Path, detector: Detector, min_score: float, found: list
     """Yield the drawn frames of a video; the detections of frame i get the id ``PATH#i`` and go to `found`."""
     for number, frame in enumerate(read_video(path)):
         found.append(detector.detect(frame, image_id=f"{path.as_posix()}#{number}"))
-        yield draw_detections(frame, found[-1], detector.classes, min_score)
+        yield draw_detections(
+            frame, found[-1], detector.classes, min_score, probabilities=_chances(detector, found[-1])
+        )
 
 
 def detect_files(
@@ -80,10 +88,11 @@ def detect_files(
 ) -> list[Detections]:
     """Detect in images, folders of images and videos; one record an image or frame.
 
-    Writes to the folder `out`: a drawn copy of each image (``.jpg``) or video (``.mp4``) with the detections
-    of at least `min_score` (SVM margin), ``detections.json`` with all of them (COCO results format; image_id
-    is the path, for a video ``PATH#frame``, frames from 0; category_id the line of ``classes.txt`` from 1), and
-    ``classes.txt``. An image or video that cannot be read is listed in ``work.problems``.
+    Writes to the folder `out`: a drawn copy of each image (``.jpg``; a tiny one enlarged) or video (``.mp4``) with the
+    detections of at least `min_score` (SVM margin), ``detections.json`` with all of them (COCO results format; image_id
+    is the path, for a video ``PATH#frame``, frames from 0; category_id the line of ``classes.txt`` from 1;
+    probability, where the detector was calibrated), and ``classes.txt``. An image or video that cannot be read is
+    listed in ``work.problems``.
 
     Raises DataError for a path that is not there or a folder without images, ValueError where a drawn copy would
     replace its original, and as ``Detector.load``.
@@ -97,6 +106,7 @@ def detect_files(
     found = [one for _, one in map_images(task, [(path, targets[path]) for path in images], work, "detections")]
     for path in videos:
         found += _detect_video(path, detector, targets[path], min_score, work)
-    write_coco_results(out / "detections.json", found)
+    chances = None if detector.calibration is None else [detector.calibration.of(one) for one in found]
+    write_coco_results(out / "detections.json", found, chances)
     write_text(out / "classes.txt", "".join(f"{name}\n" for name in detector.classes))
     return found

@@ -9,7 +9,7 @@ from detection.data import DataError, read_image, write_image
 from detection.stages.work import Work
 from detection.storage import file_stem
 from detection.types import AnnotatedImage, Detections
-from detection.visualization import draw_detections
+from detection.visualization import draw_detections, enlarge
 
 
 def draw_images(
@@ -20,7 +20,8 @@ def draw_images(
     folder: Path,
     work: Work,
 ) -> list[Path]:
-    """Write a JPEG with the detections of at least `min_score` (SVM margin) for each image that can be read.
+    """Write a JPEG with the detections of at least `min_score` (SVM margin) for each image that can be read,
+    enlarged if it is small.
 
     Returns the files, in order; an image without a record in `detections` is drawn without boxes.
     """
@@ -33,7 +34,7 @@ def draw_images(
             work.problems.skip_error(error)
             continue
         if image.image_id in found:
-            drawn = draw_detections(drawn, found[image.image_id], classes, min_score)
+            drawn = draw_detections(*enlarge(drawn, found[image.image_id]), classes, min_score)
         path = Path(folder) / f"{file_stem(image.image_id)}.jpg"
         write_image(path, drawn)
         written.append(path)

@@ -11,16 +11,29 @@ from typing import Any
 
 from detection.data import read_coco_results, write_coco_results, write_comp4
 from detection.detector import Detector
-from detection.evaluation import Evaluation, evaluate, table
+from detection.evaluation import Diagnosis, Evaluation, diagnose, difference, evaluate, intervals, table
 from detection.features import limit_threads
+from detection.learning import FEW_POSITIVES, MiningCheckpoint, MiningLog
+from detection.report import Comparison, ReportRun, check_target, write_report
 from detection.stages.detect import detect_images
 from detection.stages.draw import draw_images
 from detection.stages.extract import extract_maps
+from detection.stages.finetune import finetune_layers, head_facts, mirrored_maps, write_head
 from detection.stages.generate import generate_proposals
 from detection.stages.inputs import ExperimentInputs, StageSettings
-from detection.stages.train import train_box_regressors, train_linear_svms, write_mining_log
+from detection.stages.misses import explain_images, read_causes, write_causes
+from detection.stages.report import gather, run_names
+from detection.stages.source import uses_finetuned
+from detection.stages.train import (
+    SAMPLES,
+    mining_table,
+    train_box_regressors,
+    train_linear_svms,
+    write_mining_log,
+    write_training_samples,
+)
 from detection.stages.work import peak_memory_mib
-from detection.storage import file_stem, write_json
+from detection.storage import file_stem, read_metadata, write_json
 from detection.types import AnnotatedImage, Detections
 
 __all__ = ["DRAWN_IMAGES", "DRAWN_MIN_SCORE", "Experiment", "StageSettings"]
@@ -50,16 +63,55 @@ class Experiment(ExperimentInputs):
         key = self.source.cache().key
         self._images_stage("features", key, lambda: extract_maps(self.source, self.images, self.work))
 
+    def finetune(self) -> None:
+        """Fine-tuned fc6 and fc7: ``RUN/finetuned``, with its log. Under torchrun its processes do it together."""
+        from detection.learning.finetune.distributed import process_group
+
+        path, settings = self.head_file, self.settings.finetune
+        with process_group(self.work.device) as group, limit_threads(self.work.threads):
+            images = group.first_then_all(lambda: self._finetuning_images(settings.flips))
+            key = self.finetune_key
+            if self._is_done("finetune", key, self._head_key()):
+                return
+            started = time.monotonic()
+            head, origin = finetune_layers(
+                self.source, images, len(self.classes), settings, path.parent, key, self.work, group
+            )
+            if group.rank == 0:
+                write_head(path, head, key)
+                self._finish("finetune", key, started, head_facts(head, origin, settings))
+
+    def _finetuning_images(self, mirrored: bool) -> list[AnnotatedImage]:
+        images = self._usable(self.train_images)
+        if mirrored:
+            mirrored_maps(self.source, images, self.work)
+        return images
+
+    def _head_key(self) -> str | None:
+        return read_metadata(self.head_file).get("key") if self.head_file.is_file() else None
+
+    def _check_head(self) -> None:
+        """Raise ValueError where fine-tuned layers are asked for and those of the settings in force are not there."""
+        if uses_finetuned(self.settings.features) and self._head_key() != self.finetune_key:
+            state = "there are none" if self._head_key() is None else "they are of other settings or data"
+            raise ValueError(
+                f"{self.head_file}: expected fine-tuned layers of the settings in force, {state}; run tools/finetune.py"
+            )
+
     def train_svms(self) -> None:
         """Linear SVMs: ``RUN/detector``, with its mining log. Regressors of the same data are kept."""
+        self._check_head()
         if self._is_done("svms", self.svm_key, self.trained().get("svms")):
             return
+        self._check_no_edits()
         images, started = self._usable(self.train_images), time.monotonic()
         layer = self.settings.features.layer
+        checkpoint = MiningCheckpoint(self.run.mining, self.svm_key)
         with limit_threads(self.work.threads):
-            svms, log = train_linear_svms(self.source, images, len(self.classes), self.settings.svm, layer, self.work)
-        for name in sorted({self.classes[entry.label] for entry in log.entries if not entry.converged}):
-            self.warn(f"the SVM of {name} did not converge; see mining.csv")
+            svms, log = train_linear_svms(
+                self.source, images, len(self.classes), self.settings.svm, layer, self.work, checkpoint
+            )
+        self.report_mining(log, self.classes)
         keeps_regressors = self.trained().get("regressors") == self.regression_key
         detector = Detector(
             classes=self.classes,
@@ -72,6 +124,8 @@ class Experiment(ExperimentInputs):
         )
         detector.save(self.run.detector)
         write_mining_log(self.run.detector / "mining.csv", log, self.classes)
+        write_training_samples(self.run.detector / SAMPLES, log, self.classes)
+        checkpoint.remove()
         kept = {self.classes[entry.label]: entry.negatives - entry.evicted for entry in log.entries}
         facts = {
             "images": log.images,
@@ -86,6 +140,7 @@ class Experiment(ExperimentInputs):
         """Box regressors, added to the detector in ``RUN/detector``. Raises ValueError without its SVMs."""
         if self._is_done("regressors", self.regression_key, self.trained().get("regressors")):
             return
+        self._check_no_edits()
         self._check_trained("svms", self.svm_key, "train_svm.py")
         images, started = self._usable(self.train_images), time.monotonic()
         with limit_threads(self.work.threads):
@@ -94,7 +149,8 @@ class Experiment(ExperimentInputs):
             )
         detector = Detector.load(self.run.detector)
         notes = {**detector.notes, "regressors": self.regression_key}
-        dataclasses.replace(detector, regressors=regressors, notes=notes).save(self.run.detector)
+        # Other boxes, other chances of being right.
+        dataclasses.replace(detector, regressors=regressors, notes=notes, calibration=None).save(self.run.detector)
         trained = [name for name, there in zip(self.classes, regressors.trained, strict=True) if there]
         self._finish("regressors", self.regression_key, started, {"images": len(images), "trained": trained})
 
@@ -103,9 +159,8 @@ class Experiment(ExperimentInputs):
 
         Raises ValueError where the detector was trained with other settings or data.
         """
-        self._check_trained("svms", self.svm_key, "train_svm.py")
-        if "regressors" in self.trained():
-            self._check_trained("regressors", self.regression_key, "train_bbox.py")
+        self._check_head()
+        self.check_trained()
         key = self.detections_key
         if self._is_done("detections", key, key if self.detections_file.is_file() else None):
             return self.detections()
@@ -134,19 +189,48 @@ class Experiment(ExperimentInputs):
             )
         return read_coco_results(self.detections_file, [one.image_id for one in self.test_images])
 
-    def evaluate(self) -> Evaluation:
-        """Average precision of the detections on file, printed and written to ``RUN/evaluation/SPLIT.json``.
+    def evaluation(self) -> Evaluation:
+        """What the detections on file are worth against the test split; nothing is printed or written.
 
         A test image that could not be read has no detections: its objects count as missed.
         """
-        started, settings = time.monotonic(), self.settings.evaluation
-        found, key, path = self.detections(), self.evaluation_key, self.run.evaluation / f"{self.split}.json"
-        result = evaluate(found, self.test_images, self.classes, **dataclasses.asdict(settings))
-        self.work.console.print(table(result))
+        return evaluate(
+            self.detections(), self.test_images, self.classes, **dataclasses.asdict(self.settings.evaluation)
+        )
+
+    def evaluate(self) -> Evaluation:
+        """Average precision with intervals, printed and written to ``RUN/evaluation/SPLIT.json``; see `evaluation`."""
+        started = time.monotonic()
+        result, key, path = self.evaluation(), self.evaluation_key, self.run.evaluation / f"{self.split}.json"
+        bounds = intervals(result, self.settings.intervals)
+        self.work.console.print(table(result, bounds))
         if not self._is_done("evaluation", key, key if path.is_file() else None):
-            write_json(path, result.to_json())
-            self._finish("evaluation", key, started, {"metric": settings.metric, "mAP": result.mean_ap})
+            preset = (self.record or {}).get("preset")
+            protocol = {"preset": preset, "differs_from_preset": self.departures} if preset else {}
+            extra = {} if bounds is None else {"intervals": bounds.to_json(self.classes)}
+            write_json(path, result.to_json() | extra | protocol)
+            self._finish("evaluation", key, started, {"metric": result.settings.metric, "mAP": result.mean_ap})
         return result
+
+    def diagnose(self, evaluation: Evaluation | None = None, keep: bool = True) -> Diagnosis:
+        """Where the detections on file fail: ``RUN/evaluation/SPLIT.diagnosis.json``; nothing is printed of it.
+
+        evaluation: what `evaluation` gave, where it is at hand. Images with missed objects are scored again, once for
+        the same detections: the causes are kept in ``RUN/evaluation/SPLIT.misses.json``. keep: False writes nothing.
+        """
+        result, key, started = evaluation or self.evaluation(), self.misses_key, time.monotonic()
+        path = self.run.evaluation / f"{self.split}.misses.json"
+        causes = read_causes(path, key)
+        if causes is None:
+            images, folder = self.test_images, self.run.detector
+            causes = explain_images(self.source, result, images, self.detections(), folder, key, self.work)
+            if keep:
+                write_causes(path, key, causes)
+                self._finish("misses", key, started, {"objects": len(causes)})
+        found = diagnose(result, self.test_images, self.settings.diagnosis, causes)
+        if keep:
+            write_json(self.run.evaluation / f"{self.split}.diagnosis.json", found.to_json())
+        return found
 
     def draw(self) -> list[Path]:
         """The first test images that can be read, with their detections: ``RUN/drawings``; returns the files."""
@@ -159,17 +243,90 @@ class Experiment(ExperimentInputs):
         self._finish("drawings", key, started, {"images": len(written)})
         return written
 
+    def report(self, path: Path | None = None, evaluation: Evaluation | None = None) -> Path:
+        """The HTML report and the folder of its tables: ``RUN/report.html`` and ``RUN/report``, or at `path`.
+
+        evaluation: what `evaluation` gave, where it is at hand. Returns the page's path. Raises ValueError where
+        something else stands in its place.
+        """
+        started, target = time.monotonic(), Path(path or self.run.path / "report.html")
+        own, there = path is None, target.is_file()
+        if own and self._is_done("report", self.report_key, self.report_key if there else None):
+            return target
+        check_target(target)
+        write_report(target, self._report_run(self.run.path.resolve().name, evaluation), settings=self.settings.report)
+        if own:
+            self._finish("report", self.report_key, started, {"mib": round(target.stat().st_size / 2**20, 2)})
+        return target
+
+    def compare(self, other: Experiment, path: Path | None = None) -> Path:
+        """A report of this run beside `other` on the same images: ``RUN/report-OTHER.html``, or at `path`.
+
+        `other` is evaluated as this run's settings say. Differences are the other's figures minus this run's.
+        Returns the page's path. Raises ValueError where images, objects or classes of the two are not the same, or
+        something else stands in the page's place.
+        """
+        names = run_names(self.run.path, other.run.path)
+        target = Path(path or self.run.path / f"report-{file_stem(names[1])}.html")
+        check_target(target)
+        shared = {name: getattr(self.settings, name) for name in ("evaluation", "intervals", "diagnosis")}
+        other.settings = dataclasses.replace(other.settings, **shared)
+        evaluations = self.evaluation(), other.evaluation()
+        change = difference(*evaluations, self.settings.intervals)
+        first, second = self._report_run(names[0], evaluations[0]), other._report_run(names[1], evaluations[1])
+        write_report(target, first, Comparison(second, change), self.settings.report)
+        return target
+
+    def _report_run(self, name: str, evaluation: Evaluation | None) -> ReportRun:
+        result = evaluation or self.evaluation()
+        return gather(self, name, result, intervals(result, self.settings.intervals), self.diagnose(result))
+
     def run_all(self) -> Evaluation:
         """Every stage in order, skipping what is done."""
         self.generate()
         self.extract()
+        if uses_finetuned(self.settings.features):
+            self.finetune()
         self.train_svms()
         self.train_regressors()
         self.detect()
         self.draw()
-        return self.evaluate()
+        result = self.evaluate()
+        page = self.report(evaluation=result)
+        self.work.console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+        return result
 
     # Helpers of the stages.
+
+    def check_trained(self) -> None:
+        """Raise ValueError unless the run's detector was trained with the settings and data in force."""
+        self._check_trained("svms", self.svm_key, "train_svm.py")
+        if "regressors" in self.trained():
+            self._check_trained("regressors", self.regression_key, "train_bbox.py")
+
+    def usable_training_images(self) -> list[AnnotatedImage]:
+        """The training images whose windows and maps are there, after making those that are absent."""
+        return self._usable(self.train_images)
+
+    def _check_no_edits(self) -> None:
+        """Raise ValueError where training anew would lose what a user did to the classes."""
+        if self.edits:
+            done = ", ".join(" ".join(one[: 3 if one[0] == "rename" else 2]) for one in self.edits)
+            raise ValueError(
+                f"{self.run.detector}: its classes were changed by hand ({done}), and training with other settings or "
+                "data would lose that; use another --run, or move this folder away"
+            )
+
+    def report_mining(self, log: MiningLog, classes: Sequence[str]) -> None:
+        """Print what mining did, and warn of what a user should know of his classes."""
+        self.work.console.print(mining_table(log, classes), highlight=False, markup=False, soft_wrap=True)
+        for name in sorted({classes[entry.label] for entry in log.entries if not entry.converged}):
+            self.warn(f"the SVM of {name} did not converge; see mining.csv")
+        if any(entry.left_out for entry in log.entries):
+            self.warn("hard negatives were left out for lack of memory: svm.memory_mib; see mining.csv")
+        few = [f"{classes[i]} {count}" for i, count in enumerate(log.positives) if 0 < count < FEW_POSITIVES]
+        if few:
+            self.warn(f"fewer than {FEW_POSITIVES} positives: {', '.join(few)}; docs/learning.md tells what to expect")
 
     def _usable(self, images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
         """The images whose windows and maps are there, after making those that are absent."""
@@ -196,10 +353,11 @@ class Experiment(ExperimentInputs):
             dataclasses.replace(detector, postprocess_settings=self.settings.postprocess).save(self.run.detector)
 
     def _is_done(self, stage: str, key: str, found: str | None) -> bool:
-        done = found == key and self.run.stage_key(stage) == key
+        # Changes of classes are made beside the stages: the detector itself says whether it is of this key.
+        done = found == key and (self.run.stage_key(stage) == key or (stage in ("svms", "regressors") and self.edits))
         if done:
             self.work.console.print(f"{stage}: done before", highlight=False)
-        return done
+        return bool(done)
 
     def _check_trained(self, part: str, key: str, tool: str) -> None:
         found = self.trained().get(part)
@@ -212,7 +370,7 @@ class Experiment(ExperimentInputs):
     def _finish(self, stage: str, key: str, started: float, facts: Mapping[str, Any]) -> None:
         seconds = time.monotonic() - started
         if self.record is not None:
-            self.run.write_settings(self.record)
+            self.run.write_settings(self.record, self.departures)
         self.run.record_stage(stage, key, seconds, {**facts, "peak_memory_mib": peak_memory_mib()})
         shown = ", ".join(f"{name} {value}" for name, value in facts.items())
         self.work.console.print(f"{stage}: {seconds:.1f} s; {shown}", highlight=False)

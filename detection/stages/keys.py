@@ -8,10 +8,13 @@ from typing import Any
 from detection.storage import file_fingerprint, fingerprint
 from detection.types import AnnotatedImage
 
-# To be raised when a change of the code changes what training, detection or evaluation give for the same input.
+# To be raised when a change of the code changes what training, detection, evaluation or the explaining of misses give
+# for the same input.
 _TRAINING_VERSION = 1
 _DETECTION_VERSION = 1
-_EVALUATION_VERSION = 1
+_EVALUATION_VERSION = 2
+_MISSES_VERSION = 1
+_REPORT_VERSION = 1
 
 
 def image_key(image: AnnotatedImage) -> str:
@@ -43,3 +46,13 @@ def detection_key(images: str, vectors: str, trained: Mapping[str, str], setting
 def evaluation_key(detections: str, annotations: str, classes: Sequence[str], settings: Any) -> str:
     """Key of the figures of detections against annotations (their keys) under `settings`."""
     return fingerprint(_EVALUATION_VERSION, detections, annotations, list(classes), settings)
+
+
+def misses_key(detections: str, annotations: str, classes: Sequence[str], settings: Any) -> str:
+    """Key of why objects were missed by detections; arguments of `evaluation_key`, settings of matching alone."""
+    return fingerprint(_MISSES_VERSION, "misses", detections, annotations, list(classes), settings)
+
+
+def report_key(evaluation: str, misses: str, settings: Any, record: Mapping[str, Any]) -> str:
+    """Key of the report of an evaluation and its misses (their keys), with the run's record as it shows it."""
+    return fingerprint(_REPORT_VERSION, "report", evaluation, misses, settings, record)

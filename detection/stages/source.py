@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,15 +12,31 @@ import numpy as np
 from detection.data import read_image
 from detection.features import FeatureExtractor, FeatureSettings, MapCache, limit_threads, settings_key
 from detection.features.cache import map_settings
-from detection.learning import TrainingRegions
+from detection.geometry import flip
+from detection.learning import ExtraPositives, TrainingRegions, jittered_boxes
 from detection.proposals import ProposalSettings, ProposalStore, propose
+from detection.storage import file_fingerprint, fingerprint
 from detection.types import AnnotatedImage, FeaturePyramid, Proposals, RegionFeatures
 
 
 @lru_cache(maxsize=1)
 def shared_extractor(settings: FeatureSettings, device: str) -> FeatureExtractor:
-    """The feature extractor of these settings, built once a process."""
-    return FeatureExtractor.from_settings(settings, device)
+    """The feature extractor of these settings, built once a process; without the head where that is fine-tuned."""
+    return FeatureExtractor.from_settings(_without_finetuned(settings), device)
+
+
+@lru_cache(maxsize=1)
+def _finetuned_extractor(settings: FeatureSettings, device: str, path: Path, content: str) -> FeatureExtractor:
+    return shared_extractor(settings, device).with_head_file(settings, path)
+
+
+def _without_finetuned(settings: FeatureSettings) -> FeatureSettings:
+    return replace(settings, layer="pool5", head="network") if uses_finetuned(settings) else settings
+
+
+def uses_finetuned(settings: FeatureSettings) -> bool:
+    """Whether the classifiers see layers that ``tools/finetune.py`` trains."""
+    return settings.layer != "pool5" and settings.head == "finetuned"
 
 
 @dataclass(frozen=True)
@@ -28,7 +44,8 @@ class ImageSource:
     """Windows and maps of a data set's images; picklable, so that worker processes get their own.
 
     proposals_folder, features_folder: where the stores lie. image_keys: image id -> fingerprint of the image
-    file and frame. weights: fingerprint of the backbone's weights.
+    file and frame. weights: fingerprint of the backbone's weights. head_file: fine-tuned fc6 and fc7, where the
+    settings ask for them.
     """
 
     proposals_folder: Path
@@ -39,19 +56,31 @@ class ImageSource:
     weights: str
     device: str = "cpu"
     threads: int = 1
+    head_file: Path | None = None
 
     def extractor(self) -> FeatureExtractor:
-        """The extractor of the process this runs in."""
+        """The extractor of the process this runs in. Raises ValueError where the fine-tuned head is not there."""
+        if not uses_finetuned(self.feature_settings):
+            return self.pooling_extractor()
+        if self.head_file is None or not self.head_file.is_file():
+            raise ValueError(f"{self.head_file}: expected fine-tuned fc6 and fc7, found none; run tools/finetune.py")
+        content = file_fingerprint(self.head_file)
+        return _finetuned_extractor(self.feature_settings, self.device, self.head_file, content)
+
+    def pooling_extractor(self) -> FeatureExtractor:
+        """The same where maps and pooled vectors alone are asked for: fine-tuning is made of them."""
         return shared_extractor(self.feature_settings, self.device)
 
     def store(self) -> ProposalStore:
         """Where windows are kept."""
         return ProposalStore(self.proposals_folder, self.proposal_settings)
 
-    def cache(self) -> MapCache:
-        """Where maps are kept."""
-        key = settings_key(self.feature_settings, self.weights)
-        return MapCache(self.features_folder, key, map_settings(self.feature_settings))
+    def cache(self, mirrored: bool = False) -> MapCache:
+        """Where maps are kept, those of mirrored images under a key of their own."""
+        key, about = settings_key(self.feature_settings, self.weights), map_settings(self.feature_settings)
+        if mirrored:
+            key, about = fingerprint(key, "mirrored"), {**about, "mirrored": True}
+        return MapCache(self.features_folder, key, about)
 
     def windows(self, image: AnnotatedImage, rgb: np.ndarray | None = None) -> Proposals:
         """Windows of an image, generated and kept if absent. Raises DataError for an unusable image."""
@@ -63,28 +92,55 @@ class ImageSource:
             store.write(found, key)
         return found
 
-    def pyramid(self, image: AnnotatedImage) -> FeaturePyramid:
-        """Maps of an image, computed and kept if absent. Raises DataError for an unusable image."""
-        cache, key = self.cache(), self.image_keys[image.image_id]
+    def pyramid(self, image: AnnotatedImage, mirrored: bool = False) -> FeaturePyramid:
+        """Maps of an image, computed and kept if absent. Raises DataError for an unusable image.
+
+        mirrored: of the image with left and right exchanged; they are kept in a folder of their own.
+        """
+        cache, key = self.cache(mirrored), self.image_keys[image.image_id]
         found = cache.read(image.image_id, key)
         if found is None:
             rgb = read_image(image.path, image.size)
+            if mirrored:
+                rgb = np.ascontiguousarray(rgb[:, ::-1])
             with limit_threads(self.threads):
-                found = self.extractor().pyramid(image.image_id, rgb)
+                found = self.pooling_extractor().pyramid(image.image_id, rgb)
             cache.write(found, key)
         return found
 
-    def training_regions(self, image: AnnotatedImage, layer: str, with_windows: bool = True) -> TrainingRegions:
+    def training_regions(
+        self,
+        image: AnnotatedImage,
+        layer: str,
+        with_windows: bool = True,
+        extra: ExtraPositives | None = None,
+    ) -> TrainingRegions:
         """Vectors of an image's windows and objects at `layer`. Raises DataError for an unusable image.
 
-        with_windows: False leaves the windows out (R = 0).
+        with_windows: False leaves the windows out (R = 0). extra: positives made of the objects.
         """
         windows = self.windows(image).boxes if with_windows else np.zeros((0, 4), np.float32)
-        regions = self.extractor().regions(self.pyramid(image), np.concatenate([windows, image.boxes]), layer)
+        extractor = self.pooling_extractor() if layer == "pool5" else self.extractor()
+        regions = extractor.regions(self.pyramid(image), np.concatenate([windows, image.boxes]), layer)
         count = len(windows)
         return TrainingRegions(
             windows=RegionFeatures(image.image_id, regions.boxes[:count], regions.values[:count], layer),
             objects=RegionFeatures(image.image_id, regions.boxes[count:], regions.values[count:], layer),
             labels=image.labels,
             difficult=image.difficult,
+            **(self._extra_positives(image, layer, extra) if extra and len(image.boxes) else {}),
         )
+
+    def _extra_positives(self, image: AnnotatedImage, layer: str, extra: ExtraPositives) -> dict[str, object]:
+        """Further positives of an image: its objects moved a little, and all of them mirrored."""
+        usable = np.ones(len(image.labels), bool) if extra.difficult else ~image.difficult
+        boxes, labels = image.boxes[usable], image.labels[usable]
+        moved, owners = jittered_boxes(boxes, image.size, extra.jittered, extra.jitter_iou, extra.seed, image.image_id)
+        parts, extra_labels = [self.extractor().regions(self.pyramid(image), moved, layer)], [labels[owners]]
+        if extra.mirrored:
+            both = flip(np.concatenate([boxes, moved]), image.size[1])
+            parts.append(self.extractor().regions(self.pyramid(image, mirrored=True), both, layer))
+            extra_labels += [labels, labels[owners]]
+        all_boxes, values = (np.concatenate([getattr(one, name) for one in parts]) for name in ("boxes", "values"))
+        regions = RegionFeatures(image.image_id, all_boxes, values, layer)
+        return {"extra": regions, "extra_labels": np.concatenate(extra_labels)}

@@ -9,15 +9,12 @@ import numpy as np
 
 from detection.data import (
     BoxConvention,
-    Problems,
     WindowFile,
     WindowFormat,
     check_convention,
     match_windows,
     read_windows,
 )
-from detection.data.dataset import DatasetSource, open_source
-from detection.data.voc import read_split_file
 from detection.data.windows import Base, End, Order
 from detection.proposals import ProposalSettings, ProposalStore
 from detection.stages.keys import image_key
@@ -62,11 +59,6 @@ class FileWindows:
     missing: tuple[str, ...]
     doubt: str | None
     identity: str
-
-
-def split_ids(sources: Sequence[DatasetSource], problems: Problems) -> list[str]:
-    """The image ids of splits in their lists' order, of unusable images too."""
-    return [one for source in sources for one in read_split_file(open_source(source), source.split, problems)]
 
 
 def read_file(

@@ -9,14 +9,14 @@ from typing import Literal
 
 import numpy as np
 
-from detection.data import WrittenFormat, write_windows
+from detection.data import WrittenFormat, split_ids, write_windows
 from detection.data.window_formats import written_convention
 from detection.data.windows import Base, End, Order
 from detection.proposals import ProposalSettings, ProposalStore
 from detection.stages.inputs import ExperimentInputs
 from detection.stages.keys import image_key
 from detection.stages.windows_check import check_windows, fault_counts, mended_windows, write_faults
-from detection.stages.windows_files import FileWindows, ReadingOptions, read_file, run_windows, split_ids
+from detection.stages.windows_files import FileWindows, ReadingOptions, read_file, run_windows
 from detection.stages.windows_import import import_windows, windows_in_force
 from detection.stages.windows_report import quality_of, report_table, write_report
 from detection.storage.run import RunFolder

@@ -175,10 +175,10 @@ def prefetch(task: Callable[[Item], Result], items: Iterable[Item], ahead: int) 
 
 
 @contextmanager
-def progress(console: Console, title: str, total: int) -> Iterator[Callable[[], None]]:
+def progress(console: Console, title: str, total: int, done: int = 0) -> Iterator[Callable[[], None]]:
     """Show a bar with a count and the time left on a terminal, a line now and then elsewhere.
 
-    Yields the function to call once for each finished item.
+    done: items finished by an earlier call. Yields the function to call once for each item finished now.
     """
     if console.is_terminal:
         columns = (
@@ -190,23 +190,23 @@ def progress(console: Console, title: str, total: int) -> Iterator[Callable[[], 
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=console) as bar:
-            row = bar.add_task(title, total=total)
+            row = bar.add_task(title, total=total, completed=done)
             yield lambda: bar.advance(row)
         return
-    yield _line_reporter(console, title, total)
+    yield _line_reporter(console, title, total, done)
 
 
-def _line_reporter(console: Console, title: str, total: int) -> Callable[[], None]:
+def _line_reporter(console: Console, title: str, total: int, before: int) -> Callable[[], None]:
     started = time.monotonic()
     step = max(1, round(total * _REPORT_SHARE))
-    state: dict[str, Any] = {"done": 0}
+    state: dict[str, Any] = {"done": before}
 
     def advance() -> None:
         state["done"] += 1
         done = state["done"]
         if done % step == 0 or done == total:
             elapsed = time.monotonic() - started
-            left = elapsed / done * (total - done)
+            left = elapsed / (done - before) * (total - done)
             console.print(f"{title}: {done}/{total}, {elapsed:.0f} s, {left:.0f} s left", highlight=False)
 
     return advance

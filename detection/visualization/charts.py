@@ -50,11 +50,12 @@ class Axis:
 
 
 def line_chart(
-    title: str, x: Axis, y: Axis, lines: Sequence[Line], size: tuple[int, int] = (420, 560), legend: float = 0.0
+    title: str, x: Axis, y: Axis, lines: Sequence[Line], size: tuple[int, int] = (420, 560), legend: float | None = 0.0
 ) -> np.ndarray:
     """A chart as (height, width, 3) uint8 RGB of `size` px. Lines have colours and dashes of their own, in order.
 
-    legend: where the legend begins at the bottom, as a share of the width. Points beyond the axes are left out.
+    legend: where the legend begins at the bottom, as a share of the width; None for no legend.
+    Points beyond the axes are left out.
     """
     height, width = size[0] * _OVERSAMPLING, size[1] * _OVERSAMPLING
     canvas = Image.new("RGB", (width, height), WHITE)
@@ -62,8 +63,9 @@ def line_chart(
     chart.frame(title)
     for index, line in enumerate(lines):
         chart.line(line, index)
-    chart.legend([line.name for line in lines], legend)
-    return np.asarray(canvas.resize((size[1], size[0]), Image.Resampling.LANCZOS))
+    if legend is not None:
+        chart.legend([line.name for line in lines], legend)
+    return np.asarray(canvas.reduce(_OVERSAMPLING))
 
 
 class _Chart:

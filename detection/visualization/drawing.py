@@ -47,7 +47,7 @@ def draw_boxes(
     boxes: np.ndarray,
     texts: Sequence[str],
     colours: Sequence[Colour],
-    style: Style = "solid",
+    style: Style | Sequence[Style] = "solid",
     settings: DrawingSettings = _DEFAULT,
 ) -> np.ndarray:
     """A copy of an image with boxes and labels on it; the first box lies on top.
@@ -55,25 +55,26 @@ def draw_boxes(
     rgb: (H, W, 3) uint8. boxes: (N, 4) float32, image frame, clipped here; a box that is then empty is not
     drawn. texts: N labels, "" for none; each is kept inside the image, and left out where not even a
     shortened one fits. colours: N RGB triples. style: "solid", or "dashed" and thinner, e.g. for ground
-    truth. Returns (H, W, 3) uint8. Raises ValueError where shapes or lengths do not fit.
+    truth; of all boxes, or one each. Returns (H, W, 3) uint8. Raises ValueError where shapes or lengths do not
+    fit.
     """
     _check_image(rgb)
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes) == len(texts) == len(colours):
+    styles = [style] * len(boxes) if isinstance(style, str) else style
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes) == len(texts) == len(colours) == len(styles):
         raise ValueError(
-            f"draw_boxes: expected (N, 4) boxes with N texts and colours, "
-            f"got boxes of shape {boxes.shape}, {len(texts)} texts, {len(colours)} colours"
+            f"draw_boxes: expected (N, 4) boxes with N texts, colours and styles, "
+            f"got boxes of shape {boxes.shape}, {len(texts)} texts, {len(colours)} colours, {len(styles)} styles"
         )
     size = rgb.shape[0], rgb.shape[1]
     side = math.sqrt(size[0] * size[1])
-    width = max(1, round(settings.line * side / (1 if style == "solid" else 2)))
-    dash = 0 if style == "solid" else 4 * width
     clipped = clip(boxes, size)
     drawn = [i for i in range(len(boxes)) if (clipped[i, 2:] > clipped[i, :2]).all()]
     outlines = {i: _whole_pixels(clipped[i]) for i in drawn}
 
     result = rgb.copy()
     for i in reversed(drawn):
-        _frame(result, outlines[i], colours[i], width, dash)
+        width = max(1, round(settings.line * side / (1 if styles[i] == "solid" else 2)))
+        _frame(result, outlines[i], colours[i], width, 0 if styles[i] == "solid" else 4 * width)
     labels: list[tuple[str, int, Rectangle, Colour]] = []
     for i in drawn:
         fitting = fit(printable(texts[i]), max(settings.min_text, round(settings.text * side)), settings.min_text, size)
@@ -89,11 +90,13 @@ def draw_detections(
     classes: Sequence[str],
     min_score: float = -math.inf,
     settings: DrawingSettings = _DEFAULT,
+    probabilities: np.ndarray | None = None,
 ) -> np.ndarray:
     """A copy of an image with its detections of at least `min_score` on it, the surest on top.
 
     rgb: (H, W, 3) uint8. classes: names in the order of the labels, shown with the score. Each class has
-    the colour of its place in the list (`class_colour`). Returns (H, W, 3) uint8. Raises ValueError for a
+    the colour of its place in the list (`class_colour`). probabilities: (K,), shown in percent behind the score;
+    NaN or None shows none. Returns (H, W, 3) uint8. Raises ValueError for a
     label outside the class list.
     """
     if len(detections.labels) and not 0 <= detections.labels.min() <= detections.labels.max() < len(classes):
@@ -103,7 +106,11 @@ def draw_detections(
         )
     shown = detections.scores >= min_score
     labels = detections.labels[shown]
-    texts = [f"{classes[label]} {score:.2f}" for label, score in zip(labels, detections.scores[shown], strict=True)]
+    chances = np.full(len(detections.scores), np.nan) if probabilities is None else probabilities
+    texts = [
+        f"{classes[label]} {score:.2f}" + ("" if math.isnan(chance) else f" ({chance:.0%})")
+        for label, score, chance in zip(labels, detections.scores[shown], chances[shown], strict=True)
+    ]
     return draw_boxes(rgb, detections.boxes[shown], texts, [class_colour(int(i)) for i in labels], "solid", settings)
 
 

@@ -72,7 +72,7 @@ def place(box: Rectangle, label: tuple[int, int], image_size: tuple[int, int], t
     """Where a label of (height, width) goes: inside the image, and off the labels `taken` if there is room.
 
     Tried in turn, first at the box's left edge and then at its right: above it, inside at the top, inside at
-    the bottom, below.
+    the bottom, below. Where all are taken, the one that hides least of other labels.
     """
     x1, y1, x2, y2 = box
     height, width = label
@@ -84,8 +84,10 @@ def place(box: Rectangle, label: tuple[int, int], image_size: tuple[int, int], t
                 candidates.append((left, top, left + width, top + height))
     left, top = min(max(x1, 0), image_size[1] - width), min(max(y1, 0), image_size[0] - height)
     candidates.append((left, top, left + width, top + height))
-    return next((one for one in candidates if not any(_overlap(one, other) for other in taken)), candidates[0])
+    return min(candidates, key=lambda one: sum(_shared_area(one, other) for other in taken))
 
 
-def _overlap(first: Rectangle, second: Rectangle) -> bool:
-    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
+def _shared_area(first: Rectangle, second: Rectangle) -> int:
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    return max(width, 0) * max(height, 0)

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from detection.data import VOC_CLASSES, DataError, Problems
 from detection.data import voc as module
-from detection.data.voc import VocFolder, annotation_xml, clean_name, read_annotation, read_split_file
+from detection.data.labels import clean_name
+from detection.data.voc import VocFolder, annotation_xml, read_annotation, read_split_file
 
 
 def write(path, content):
@@ -183,7 +184,7 @@ def test_missing_and_huge_annotations(tmp_path, monkeypatch):
         read_annotation(tmp_path / "absent.xml", Problems())
     with pytest.raises(DataError, match="unreadable annotation"):
         read_annotation(tmp_path, Problems())
-    monkeypatch.setattr(module, "MAX_ANNOTATION_BYTES", 10)
+    monkeypatch.setattr(module, "MAX_LABEL_BYTES", 10)
     with pytest.raises(DataError, match="annotation too large"):
         read_annotation(write(tmp_path / "a.xml", "<annotation/>"), Problems())
 

@@ -19,6 +19,9 @@ def lite0():
     ("name", "strides", "offsets", "shapes"),
     [
         ("alexnet", (16,), [15.5], [(256, 1)]),
+        ("zf5", (16,), [0.5], [(256, 0)]),
+        # Pixel 21, counted from 1: offset0 of the released pooling.
+        ("zf5_released", (16,), [20.5], [(256, 1)]),
         ("vgg16", (8, 16), [4.0, 8.0], [(512, 0), (512, 0)]),
         ("resnet18", (8, 16, 32), [0.5, 0.5, 0.5], [(128, 0), (256, 0), (512, 0)]),
         ("resnet50", (16,), [0.5], [(1024, 0)]),
@@ -93,7 +96,14 @@ def support_centre(backbone, stage, cell, size, axis):
 
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize(
-    ("name", "strides", "length"), [("alexnet", (16,), 288), ("vgg16", (16,), 288), (LITE0, (8, 16, 32), 1152)]
+    ("name", "strides", "length"),
+    [
+        ("alexnet", (16,), 288),
+        ("vgg16", (16,), 288),
+        ("zf5", (16,), 288),
+        ("zf5_released", (16,), 288),
+        (LITE0, (8, 16, 32), 1152),
+    ],
 )
 def test_gradients_are_centred_on_the_offsets(name, strides, length, axis):
     backbone = Backbone.from_weights(name, strides, "default" if name == LITE0 else "random")

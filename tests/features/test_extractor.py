@@ -215,13 +215,27 @@ def test_rows_of_a_head_do_not_depend_on_how_many_there_are(alexnet):
     assert alexnet.pooled_head(pooled[:0], "fc7").shape == (0, 4096)
 
 
+@pytest.mark.parametrize("layer", ["fc6", "fc7"])
+def test_the_gradient_of_a_head_takes_a_score_apart(alexnet, layer):
+    head = alexnet.pooled_head
+    pooled = np.random.default_rng(4).random((1, alexnet.length("pool5")), np.float32)
+    weights = np.random.default_rng(5).standard_normal(4096)
+    gradient = head.gradient(pooled[0], layer, weights)
+    score = head(pooled, layer)[0] @ weights
+    step = 1e-3 * np.random.default_rng(6).standard_normal(pooled.shape).astype(np.float32)
+    moved = head(pooled + step, layer)[0] @ weights
+    assert moved - score == pytest.approx(float(gradient @ step[0].astype(np.float64)), rel=0.05)
+    # Values that fc6 does not read add nothing.
+    assert (gradient != 0).sum() <= 256 * 36
+
+
 def test_head_of_a_whole_window_is_the_network_itself(alexnet):
     """Fully connected layers on a map that is pooled to 6 x 6 as torchvision pools it."""
     import torchvision
 
     network = torchvision.models.alexnet(weights=None).eval()
     settings = alexnet_settings(levels=(6,), layer="fc6")
-    head = Head.from_network(settings, 256, {k: v.numpy() for k, v in network.state_dict().items()})
+    head = Head.from_network(settings, 256 * 36, {k: v.numpy() for k, v in network.state_dict().items()})
     maps = torch.rand(1, 256, 6, 6)
     with torch.inference_mode():
         expected = network.classifier[:3](network.avgpool(maps).flatten(1))

@@ -13,13 +13,16 @@ SETTINGS = FeatureSettings(
 )  # fmt: skip
 CHANGES = {
     "backbone": "timm/mobilenetv3_small_075", "stages": (16,), "stage_weights": (1.0, 0.5), "short_sides": (96, 128),
+    "scale_rule": "side", "projection": "released",
     "max_long_side": 150, "target_area": 90.0**2, "levels": (1, 2), "pool_floor": 0.0, "seed": 1,
 }  # fmt: skip
 
 
 def vectors(settings):
     rgb = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-    boxes = np.array([[0, 0, 40, 40], [10, 5, 70, 50], [20, 20, 50, 45]], np.float32)
+    rng = np.random.default_rng(1)
+    corners = rng.uniform(0, 20, (300, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(15, 40, (300, 2))], axis=1).astype(np.float32)
     extractor = FeatureExtractor.from_settings(settings)
     return extractor.regions(extractor.pyramid("a", rgb), boxes).values
 
@@ -31,7 +34,8 @@ def plain():
 
 def test_no_field_is_forgotten():
     # Weights by name or path: test_backbone.py; layers: test_extractor.py.
-    others = {"weights", "layer"}
+    # The released projection has two numbers of its own: below.
+    others = {"weights", "layer", "head", "projection_inset", "box_scaling"}
     assert {one.name for one in dataclasses.fields(FeatureSettings)} == set(CHANGES) | others
 
 
@@ -42,3 +46,9 @@ def test_vectors(plain, key, value):
 
 def test_equal_settings_give_equal_vectors(plain):
     assert vectors(SETTINGS).tobytes() == plain.tobytes()
+
+
+@pytest.mark.parametrize(("key", "value"), [("projection_inset", 0.0), ("box_scaling", "pixels")])
+def test_numbers_of_the_released_projection(key, value):
+    released = dataclasses.replace(SETTINGS, projection="released")
+    assert not np.array_equal(vectors(dataclasses.replace(released, **{key: value})), vectors(released))

@@ -1,9 +1,12 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.geometry import choose_scale, project_to_cells, resize_scale, valid_cells
+from detection.geometry.projection import choose_side, project_as_released
 
 
 def boxes(*rows):
@@ -122,3 +125,56 @@ def test_against_an_enumeration_of_the_centres(seed, scale, stride, offset_y, of
     assert (result[:, :2] >= 0).all()
     assert (result[:, 2:] <= [map_size[1], map_size[0]]).all()
     assert (result[:, 2:] > result[:, :2]).all()
+
+
+def released_cells(box, scale, size, map_size, offset0=21.0, inset=6.5, stride=16.0):
+    """The arithmetic of SPP_net's spp_features_convX_to_poolX.m and spm_pool_caffe_mex.cpp, counting from 1."""
+    short = min(size)
+    x1, y1, x2, y2 = box[0] + 1, box[1] + 1, box[2], box[3]
+    scaled = [(value - 1) * (short * scale - 1) / (short - 1) + 1 for value in (x1, y1, x2, y2)]
+    cells = []
+    for axis in (0, 1):
+        low = int(math.floor((scaled[axis] - offset0 + inset) / stride + 0.5) + 1)
+        high = int(math.ceil((scaled[axis + 2] - offset0 - inset) / stride - 0.5) + 1)
+        if low > high:
+            low = high = int((low + high) / 2)
+        last = map_size[1 - axis]
+        cells.append((min(last, max(1, low)) - 1, min(last, max(1, high))))
+    return [cells[0][0], cells[1][0], cells[0][1], cells[1][1]]
+
+
+def test_the_released_projection():
+    rng = np.random.default_rng(0)
+    size, map_size = (375, 500), (42, 57)
+    corners = rng.integers(0, 300, (300, 2))
+    boxes = np.concatenate([corners, corners + rng.integers(3, 75, (300, 2))], axis=1).astype(np.float32)
+    for scale in (480 / 375, 688 / 375):
+        got = project_as_released(boxes, scale, 16, (20.5, 20.5), size, map_size, 6.5, True)
+        assert got.dtype == np.int32
+        assert got.tolist() == [released_cells(box, scale, size, map_size) for box in boxes.tolist()]
+        assert (got[:, :2] < got[:, 2:]).all()
+
+
+def test_the_released_projection_of_edges():
+    """A window of exactly one cell around centre 36.5, without inset and with one."""
+    box = np.array([[28.5, 28.5, 44.5, 44.5]], np.float32)
+    for inset in (0.0, 6.5):
+        got = project_as_released(box, 1.0, 16, (20.5, 20.5), (200, 200), (10, 10), inset, False)
+        assert got.tolist() == [[1, 1, 2, 2]]
+    assert project_as_released(box[:0], 1.0, 16, (0.5, 0.5), (9, 9), (1, 1), 0.0, True).shape == (0, 4)
+
+
+def test_scale_by_side_is_the_released_rule():
+    rng = np.random.default_rng(0)
+    sides = np.array([480, 576, 688, 874, 1200])
+    corners = rng.integers(0, 200, (200, 2))
+    boxes = np.concatenate([corners, corners + rng.integers(20, 175, (200, 2))], axis=1).astype(np.float32)
+    # spm_expected_scale.m on boxes that count from 1, ends included
+    areas = (boxes[:, 2] - boxes[:, 0]).astype(float) * (boxes[:, 3] - boxes[:, 1])
+    expected = np.floor(13 * 16 * 375 / np.sqrt(areas) + 0.5)
+    best = np.abs(sides[None] - expected[:, None]).argmin(axis=1)
+    got = choose_side(boxes, sides / 375, (375, 500), 208.0**2)
+    assert got.tolist() == best.tolist()
+    assert got.dtype == np.int64
+    # 600 px wanted: by side 576 (24 px away), by area 688 would be compared with 600^2
+    assert (choose_scale(boxes, sides / 375, 208.0**2) != got).any()

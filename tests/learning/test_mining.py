@@ -259,10 +259,30 @@ def test_what_is_refused(make_regions):
     "change",
     [
         {"C": 0}, {"bias_multiplier": -1}, {"positive_weight": 0}, {"loss": "l2"}, {"negative_iou": 0},
-        {"evict_threshold": -1.0}, {"retrain_after": -1}, {"passes": 0}, {"tolerance": 0}, {"max_iter": 0},
-        {"seed": -1},
+        {"evict_threshold": -1.0}, {"retrain_after": -1}, {"passes": -1}, {"memory_mib": 0}, {"tolerance": 0},
+        {"max_iter": 0}, {"seed": -1},
     ],
 )  # fmt: skip
 def test_settings_out_of_range(change):
     with pytest.raises(ValueError, match=f"svm.{next(iter(change))}: expected"):
         SVMSettings(**change)
+
+
+def test_the_samples_that_are_kept(make_regions):
+    images = make_regions(images=12, windows=60, noise=0.8)
+    svms, log = train_svms(lambda: images, 3, SETTINGS)
+    by_id = {one.image_id: one for one in images}
+    assert [one.label for one in log.samples] == [0, 1, 2]
+    for kept in log.samples:
+        assert kept.positives == log.positives[kept.label] < len(kept.boxes)
+        for row, (image_id, box) in enumerate(zip(kept.image_ids, kept.boxes, strict=True)):
+            regions = by_id[image_id]
+            source = regions.objects if row < kept.positives else regions.windows
+            (place,) = np.flatnonzero((source.boxes == box).all(axis=1))
+            if row < kept.positives:
+                assert regions.labels[place] == kept.label
+            assert kept.margins[row] == svms.score(source)[place, kept.label]
+        # Away from the margin nothing supports the machine, within it everything does.
+        signs = np.where(np.arange(len(kept.boxes)) < kept.positives, 1, -1)
+        assert not kept.alphas[signs * kept.margins > 1.01].any()
+        assert (kept.alphas[signs * kept.margins < 0.99] > 0).all()

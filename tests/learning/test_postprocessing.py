@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.geometry import iou
-from detection.learning import PostprocessSettings, postprocess
+from detection.learning import PostprocessSettings, WindowFate, fate_of_window, postprocess, suppressed
 from detection.types import RegionScores
 
 SIZE = (100, 120)
@@ -97,3 +97,46 @@ def test_nothing(windows, classes):
 def test_settings_out_of_range(change):
     with pytest.raises(ValueError, match=f"postprocess.{next(iter(change))}: expected"):
         PostprocessSettings(**change)
+
+
+def test_the_fate_of_each_window_by_hand():
+    boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 10], [130, 0, 140, 10], [50, 50, 60, 60]], np.float32)
+    scores = np.array([[2], [1], [3], [9], [-4]], np.float32)
+    record = RegionScores("img", boxes[:, None], scores)
+    strict = PostprocessSettings(max_per_class=1, min_score=-2)
+    fates = [fate_of_window(record, SIZE, row, 0, strict) for row in range(5)]
+    assert [one.outcome for one in fates] == ["crowded out", "suppressed", "kept", "dropped", "dropped"]
+    assert fates[1] == WindowFate("suppressed", None, 0, 0.9)
+    assert fates[2] == WindowFate("kept", 1)
+    assert fates[0].rank == 2
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 40), st.integers(0, 99), st.integers(1, 5))
+def test_fates_agree_with_the_detections(windows, seed, most):
+    record = make_scores(windows, 2, seed, spread=60)
+    chosen = PostprocessSettings(max_per_class=most, min_score=-3.0)
+    found = postprocess(record, SIZE, chosen)
+    for label in (0, 1):
+        fates = [fate_of_window(record, SIZE, row, label, chosen) for row in range(windows)]
+        kept = sorted((fate.rank, row) for row, fate in enumerate(fates) if fate.outcome == "kept")
+        mine = found.labels == label
+        assert [rank for rank, _ in kept] == list(range(1, mine.sum() + 1))
+        assert [float(record.scores[row, label]) for _, row in kept] == found.scores[mine].tolist()
+        for row, fate in enumerate(fates):
+            if fate.outcome == "suppressed":
+                assert fate.overlap > chosen.nms_iou - 1e-6
+                assert fates[fate.by].outcome in ("kept", "crowded out")
+                assert record.scores[fate.by, label] >= record.scores[row, label]
+
+
+def test_suppressed_windows_are_those_that_postprocess_drops():
+    record, settings = make_scores(60, 3), PostprocessSettings(max_per_class=5, min_score=-0.5)
+    kept = suppressed(record, (100, 100), settings)
+    assert kept.boxes is record.boxes
+    finite = np.isfinite(kept.scores)
+    assert (kept.scores[finite] == record.scores[finite]).all()
+    found = postprocess(record, (100, 100), settings)
+    assert sorted(found.scores.tolist()) == sorted(record.scores[finite].tolist())
+    again = postprocess(kept, (100, 100), settings)
+    assert again.boxes.tolist() == found.boxes.tolist()

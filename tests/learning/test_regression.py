@@ -291,3 +291,20 @@ def test_regions_fixture_is_what_it_says(make_regions):
     assert isinstance(images[0], TrainingRegions)
     assert {len(r.windows.boxes) for r in images} == {0, 60}
     assert 0 in {len(r.labels) for r in images}
+
+
+@pytest.mark.parametrize(("comparison", "trained"), [(">", False), (">=", True)])
+def test_examples_at_the_least_iou(comparison, trained):
+    """All windows have IoU 0.5 exactly: examples by >=, none by >."""
+    boxes = np.repeat(np.array([[0, 0, 10, 5]], np.float32), 12, axis=0)
+    values = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
+    regions = TrainingRegions(
+        RegionFeatures("a", boxes, values, "pool5"),
+        RegionFeatures("a", np.array([[0, 0, 10, 10]], np.float32), values[:1], "pool5"),
+        np.array([0]),
+        np.array([False]),
+    )
+    settings = RegressionSettings(min_iou=0.5, comparison=comparison)
+    assert train_regressors(lambda: [regions], 1, settings).trained.tolist() == [trained]
+    with pytest.raises(ValueError, match=r"regression.comparison: expected > or >=, got '<'"):
+        RegressionSettings(comparison="<")

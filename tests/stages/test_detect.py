@@ -25,7 +25,7 @@ def test_parts_are_used_again(experiment, tmp_path, monkeypatch):
     def fail(*_):
         raise AssertionError("detected again")
 
-    monkeypatch.setattr(detect, "_detector", fail)
+    monkeypatch.setattr(detect, "shared_detector", fail)
     assert content(detect_images(experiment.source, experiment.test_images, *arguments)) == content(found)
     with pytest.raises(AssertionError, match="detected again"):
         detect_images(

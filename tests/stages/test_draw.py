@@ -33,6 +33,8 @@ def test_scores_decide_what_is_drawn(tmp_path, work):
         spread = int(np.ptp(read_image(drawn).astype(int)))
         assert (spread > 100) == is_drawn
         assert np.ptp(read_image(plain)) < 10
+        # Small images are enlarged, so that labels have room.
+        assert read_image(drawn).shape == (160, 200, 3)
     assert [one.file for one in work.problems] == [str(tmp_path / "none.png")]
 
 

@@ -13,7 +13,7 @@ from detection.detector import Detector
 from detection.features import limit_threads
 from detection.stages.work import worker_processes
 
-STAGES = ("proposals", "features", "svms", "regressors", "detections", "drawings", "evaluation")
+STAGES = ("proposals", "features", "svms", "regressors", "detections", "drawings", "evaluation", "misses", "report")
 
 
 def record(run):
@@ -59,7 +59,7 @@ class TestWholeRun:
         assert all((maps / f"{name}.safetensors").is_file() for name in names)
         assert {path.name for path in (finished / "detector").iterdir()} == {
             "classes.txt", "detector.yaml", "mining.csv", "network.safetensors", "regressors.safetensors",
-            "svms.safetensors",
+            "samples.csv", "svms.safetensors",
         }  # fmt: skip
         assert len(list((finished / "drawings").glob("*.jpg"))) == 5
         assert (finished / "classes.txt").read_text() == "box\ndisc\n"
@@ -119,18 +119,24 @@ class TestSecondRun:
         experiment.run_all()
         assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
         assert [line for line in printed(experiment).splitlines() if "done before" in line] == [
-            f"{stage}: done before" for stage in STAGES
+            # Misses are explained for the report alone.
+            f"{stage}: done before"
+            for stage in STAGES
+            if stage != "misses"
         ]
 
     @pytest.mark.parametrize(
         ("option", "stages"),
         [
-            ("--svm.C=0.5", ["svms", "detections", "drawings", "evaluation"]),
-            ("--regression.ridge=10", ["regressors", "detections", "drawings", "evaluation"]),
-            ("--postprocess.nms_iou=0.5", ["detections", "drawings", "evaluation"]),
-            ("--evaluation.metric=voc10", ["evaluation"]),
+            ("--svm.C=0.5", ["svms", "detections", "drawings", "evaluation", "misses", "report"]),
+            ("--regression.ridge=10", ["regressors", "detections", "drawings", "evaluation", "misses", "report"]),
+            ("--postprocess.nms_iou=0.5", ["detections", "drawings", "evaluation", "misses", "report"]),
+            ("--evaluation.metric=voc10", ["evaluation", "report"]),
             ("--features.short_sides=[64]", [stage for stage in STAGES if stage != "proposals"]),
-            ("--features.levels=[2]", ["svms", "regressors", "detections", "drawings", "evaluation"]),
+            (
+                "--features.levels=[2]",
+                ["svms", "regressors", "detections", "drawings", "evaluation", "misses", "report"],
+            ),
             ("--proposals.max_windows=20", [stage for stage in STAGES if stage != "features"]),
         ],
     )
@@ -160,11 +166,22 @@ class TestSecondRun:
         shutil.copyfile(data / "VOC2007/Annotations/test1.xml", data / "VOC2007/Annotations/test3.xml")
         before = mark(run)
         open_run(run, f"--dataset.root={data}").run_all()
-        assert redone(run, before) == ["proposals", "features", "detections", "drawings", "evaluation"]
+        assert redone(run, before) == [
+            "proposals",
+            "features",
+            "detections",
+            "drawings",
+            "evaluation",
+            "misses",
+            "report",
+        ]
 
     @pytest.mark.parametrize(
         ("image", "stages"),
-        [("train3", ["svms", "regressors", "detections", "drawings", "evaluation"]), ("test3", ["evaluation"])],
+        [
+            ("train3", ["svms", "regressors", "detections", "drawings", "evaluation", "misses", "report"]),
+            ("test3", ["evaluation", "misses", "report"]),
+        ],
     )
     def test_changed_boxes(self, run, open_run, data, image, stages):
         xml = data / "VOC2007" / "Annotations" / f"{image}.xml"
@@ -181,7 +198,7 @@ class TestSecondRun:
         before = mark(run)
         open_run(run).run_all()
         assert detections_of(run) == expected
-        assert redone(run, before) == ["proposals", "features", "detections"]
+        assert redone(run, before) == ["proposals", "features", "detections", "report"]
 
     def test_another_class_list_is_refused(self, run, open_run, tmp_path):
         names = tmp_path / "names.txt"

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,10 +14,12 @@ import pytest
 from rich.console import Console
 
 ROOT = Path(__file__).resolve().parents[2]
-# What the stages print, in order, off a terminal: when the second or third of their items is done, and at their end.
+# How the lines begin that the stages print, in order, off a terminal: when the second or third of their items is done,
+# and at their end. Expressions: an end tells the seconds.
 LINES = (
     "windows: 3/", "proposals: ", "maps: 3/", "features: ", "SVMs: 4/16", "SVMs: 14/16", "svms: ",
-    "box regression: 3/8", "regressors: ", "detections: 2/5", "detections: 0", "drawings: ", "evaluation: ",
+    "box regression: 3/8", "regressors: ", "detections: 2/5", r"detections: \d+\.", "drawings: ", "evaluation: ",
+    "misses: ", "report: ",
 )  # fmt: skip
 
 
@@ -25,14 +28,14 @@ def results(run):
 
 
 class InterruptedConsole(Console):
-    """Raises KeyboardInterrupt instead of printing a line that starts with `text`."""
+    """Raises KeyboardInterrupt instead of printing a line that begins as `text` (an expression) says."""
 
     def __init__(self, text):
         super().__init__(file=io.StringIO(), width=200, force_terminal=False)
         self.text = text
 
     def print(self, *objects, **options):
-        if str(objects[0]).startswith(self.text):
+        if re.match(self.text, str(objects[0])):
             raise KeyboardInterrupt
         super().print(*objects, **options)
 
@@ -49,23 +52,30 @@ def test_interrupted_in_every_stage(finished, open_run, tmp_path):
 
 
 def test_interrupted_while_a_detector_is_replaced(finished, open_run, tmp_path, monkeypatch):
-    """Whatever the last file was that moved to its place."""
+    """Before each move: the new regressors beside the old ones, the description, the regressors to their place."""
     replace = os.replace
 
-    def broken_replace(name):
+    def broken_at(stop):
+        moves = []
+
         def move(source, target):
-            if Path(source).name == name:
-                raise KeyboardInterrupt
+            source, folder = Path(source), Path(target).parent.name
+            if folder == "detector" and not source.name.startswith(".tmp-"):
+                moves.append(source.name)
+                if len(moves) > stop:
+                    raise KeyboardInterrupt
             replace(source, target)
 
-        return move
+        return move, moves
 
-    for name in ("classes.txt", "svms.safetensors", "detector.yaml"):
-        run = shutil.copytree(finished, tmp_path / name)
-        monkeypatch.setattr("detection.detector.os.replace", broken_replace(name))
+    for stop, name in enumerate(("regressors.safetensors", "detector.yaml", ".new-")):
+        run = shutil.copytree(finished, tmp_path / str(stop))
+        move, moves = broken_at(stop)
+        monkeypatch.setattr("detection.detector.os.replace", move)
         with pytest.raises(KeyboardInterrupt):
             open_run(run, "--regression.ridge=10").run_all()
         monkeypatch.undo()
+        assert moves[-1].startswith(name)
         open_run(run).run_all()
         assert results(run) == results(finished)
 

@@ -3,8 +3,15 @@ import csv
 import numpy as np
 import pytest
 
-from detection.learning import MiningEntry, MiningLog
-from detection.stages.train import train_box_regressors, train_linear_svms, write_mining_log
+from detection.learning import MiningEntry, MiningLog, TrainingSamples
+from detection.stages.look_samples import ranked_samples, read_samples
+from detection.stages.train import (
+    rename_training_samples,
+    train_box_regressors,
+    train_linear_svms,
+    write_mining_log,
+    write_training_samples,
+)
 from detection.stages.work import Work
 
 
@@ -64,3 +71,49 @@ def test_no_training(tmp_path):
     write_mining_log(tmp_path / "mining.csv", MiningLog((), (0,), 0.0, 1.0, 0, 0, 0), ["cat"])
     assert (tmp_path / "mining.csv").read_text().startswith("class,mining_pass,images")
     assert len((tmp_path / "mining.csv").read_text().splitlines()) == 1
+
+
+def log_with(*samples):
+    return MiningLog((), (1,), 0.0, 1.0, 0, 0, 0, tuple(samples))
+
+
+def samples_of(label, margins, alphas, positives=1):
+    boxes = np.arange(4 * len(margins), dtype=np.float32).reshape(-1, 4) + 0.1
+    ids = tuple(f"image, {n}" for n in range(len(margins)))
+    return TrainingSamples(label, positives, ids, boxes, np.array(margins, np.float32), np.array(alphas, np.float32))
+
+
+def test_samples_go_out_and_come_back(tmp_path):
+    path = tmp_path / "samples.csv"
+    kept = samples_of(1, [0.5, -1.5, -0.9, -0.2], [2, 0, 1, 0.5])
+    write_training_samples(path, log_with(kept), ["cat", "dog"])
+    found = read_samples(path)
+    assert [(one.name, one.is_positive, one.image_id) for one in found] == [
+        ("dog", n == 0, f"image, {n}") for n in range(4)
+    ]  # fmt: skip
+    assert np.array_equal(np.array([one.box for one in found], np.float32), kept.boxes)
+    assert np.array_equal(np.array([one.margin for one in found], np.float32), kept.margins)
+    positives, negatives = ranked_samples(found, "dog")
+    assert [one.margin for one in positives] == [0.5]
+    assert [round(one.margin, 6) for one in negatives] == [-0.2, -0.9]
+    assert ranked_samples(found, "cat") == ([], [])
+
+
+def test_samples_follow_changes_of_the_classes(tmp_path):
+    path = tmp_path / "samples.csv"
+    write_training_samples(path, log_with(samples_of(0, [1], [1]), samples_of(1, [2], [1])), ["cat", "dog"])
+    write_training_samples(path, log_with(samples_of(0, [3], [1])), ["cow"], add=True)
+    assert [(one.name, one.margin) for one in read_samples(path)] == [("cat", 1), ("dog", 2), ("cow", 3)]
+    write_training_samples(path, log_with(samples_of(0, [4], [1])), ["dog"], add=True)
+    rename_training_samples(path, {"cat": None, "cow": "ox"})
+    assert [(one.name, one.margin) for one in read_samples(path)] == [("ox", 3), ("dog", 4)]
+    rename_training_samples(tmp_path / "none.csv", {"cat": None})
+    assert not (tmp_path / "none.csv").exists()
+
+
+@pytest.mark.parametrize("text", ["class,kind\n", "{head}\ncat,positive,a,1,2,3\n", "{head}\ncat,both,a,1,2,3,4,5,6\n"])
+def test_faulty_samples_are_named(tmp_path, text):
+    path = tmp_path / "samples.csv"
+    path.write_text(text.replace("{head}", "class,kind,image_id,x1,y1,x2,y2,margin,alpha"))
+    with pytest.raises(ValueError, match=r"samples\.csv"):
+        read_samples(path)

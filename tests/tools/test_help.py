@@ -7,11 +7,32 @@ import pytest
 from detection.config import build_parser
 
 TOOLS = (
-    "demo", "detect", "download_voc", "evaluate", "extract_features", "features", "proposals", "run_pipeline",
-    "train_bbox", "train_svm",
+    "calibrate", "demo", "detect", "download_voc", "evaluate", "extract_features", "features", "finetune",
+    "proposals", "report", "run_pipeline", "train_bbox", "train_classifier", "train_svm", "tune",
+    "visualize_features",
 )  # fmt: skip
 OWN = {
+    "calibrate": ("--folds", "--bins", "--min_margin"),
+    "report": ("--compare", "--out"),
+    "train_svm": ("--add", "--photos", "--photos_year", "--photos_split", "--drop", "--rename"),
+    "tune": ("--C", "--positive_weight", "--folds"),
     "extract_features": ("--dry-run", "--export", "--of", "--boxes"),
+    "visualize_features": ("--images", "--filter", "--window", "--samples", "--effective", "--top"),
+    "train_classifier": ("--folder", "--maps", "--views", "--pyramids", "--classifier.sizes", "--classifier.frozen"),
+    "evaluate": (
+        "--detections",
+        "--annotations",
+        "--split",
+        "--metric",
+        "--iou",
+        "--json",
+        "--classes",
+        "--compare",
+        "--diagnose",
+        "--intervals.resamples",
+        "--intervals.seed",
+        "--diagnosis.similar",
+    ),
     "download_voc": ("--root", "--address", "--keep", "--download.retries"),
 }
 

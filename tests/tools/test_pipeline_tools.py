@@ -51,7 +51,7 @@ def test_too_early(call, tmp_path, capsys, name):
 def test_wrong_root(call, tmp_path, capsys):
     assert call("run_pipeline", f"--run={tmp_path / 'run'}", "--dataset.root=nowhere") == 2
     errors = capsys.readouterr().err
-    assert errors.startswith("error: nowhere/VOC2007/ImageSets/Main/trainval.txt: expected")
+    assert errors.startswith("error: nowhere: expected a data set")
     assert "Traceback" not in errors
     assert not (tmp_path / "run").exists()
 

@@ -82,6 +82,24 @@ def test_dashed_boxes_are_thinner_and_have_gaps():
     assert len(changed(rgb, dashed)[0]) < len(changed(rgb, solid)[0])
 
 
+def test_each_box_may_have_a_style_of_its_own():
+    rgb, boxes = grey(400, 400), np.array([[20, 20, 180, 180], [220, 220, 380, 380]], np.float32)
+    both = draw_boxes(rgb, boxes, ["", ""], [RED, RED], ["solid", "dashed"])
+    assert (both[:200] == one(rgb, boxes[0])[:200]).all()
+    assert (both[200:] == one(rgb, boxes[1], style="dashed")[200:]).all()
+    with pytest.raises(ValueError, match="2 colours, 1 styles"):
+        draw_boxes(rgb, boxes, ["", ""], [RED, RED], ["solid"])
+
+
+def test_two_hundred_classes_each_with_its_label():
+    """Every label that is drawn alone is there, whole and in the colour of its class."""
+    names = [f"class {i}" for i in range(200)]
+    for label in (0, 20, 21, 199):
+        drawn = draw_detections(grey(200, 300), detections([[50, 60, 250, 180]], [0.5], [label]), names)
+        assert (drawn[40:60] == class_colour(label)).all(axis=2).sum() > 300
+    assert class_colour(3) == class_colour(3 + 21)
+
+
 def test_the_surest_lies_on_top():
     boxes = [[10, 10, 60, 60], [10, 10, 60, 60]]
     result = draw_boxes(grey(80, 80), np.array(boxes, np.float32), ["", ""], [RED, (0, 0, 255)])

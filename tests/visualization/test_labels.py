@@ -32,6 +32,13 @@ def test_where_everything_is_taken_the_first_place():
     assert place((20, 30, 60, 80), (10, 25), (100, 100), [(0, 0, 100, 100)]) == (20, 20, 45, 30)
 
 
+def test_where_everything_is_taken_the_place_that_hides_least():
+    box, label, size = (20, 30, 60, 80), (10, 25), (100, 100)
+    every = [(0, 0, 100, 45), (0, 45, 100, 79), (0, 84, 100, 100)]
+    # Below the box only 6 of 10 rows are taken.
+    assert place(box, label, size, every) == (20, 80, 45, 90)
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_always_inside_the_image(data):

@@ -1,0 +1,293 @@
+"""Every fault of a data set with its file and line, and the set as it would be trained on, for `write_dataset`."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal
+
+from detection.data.files import is_image_name
+from detection.data.folder import SPLIT_FOLDERS
+from detection.data.formats import FoundSet
+from detection.data.images import image_sizes
+from detection.data.labels import ImageLabels, LabelledImage, LabelledObject, LabelReader
+from detection.data.problems import Problem, Problems, place
+from detection.data.usable import labelled_images
+
+Severity = Literal["error", "warning"]
+
+# What the reader mends without changing what is learned; all else that it mends or leaves out does.
+_HARMLESS = frozenset(["blanks in a class name", "difficult neither 0 nor 1", "image id listed again"])
+# The largest coordinate that programs which keep boxes in 16 bits can hold (R-CNN's family).
+_LARGEST_UINT16 = 65535
+# A name as near as this to another, and this much rarer, is taken for a slip of it.
+_NEAR = 0.8
+_RARE = 0.05
+# Lists of a devkit and splits of other sets that hold each image once.
+_USUAL_SPLITS = (
+    ("trainval", "test"),
+    ("train", "val", "test"),
+    ("train", "valid", "test"),
+    ("train", "validation", "test"),
+)
+_LABEL_EXTENSIONS = {"voc": ".xml", "folder": ".xml", "yolo": ".txt"}
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """One fault. severity: "error" where training would be wrong. remedy: what `check --fix` does, "" for nothing."""
+
+    severity: Severity
+    kind: str
+    file: str
+    line: int
+    message: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{place(self.file, self.line)}: {self.severity}: {self.kind}: {self.message}"
+
+
+@dataclass
+class CheckedSet:
+    """A set as read. splits: name -> usable images, mended. labels: what each image's file says, by split."""
+
+    found: FoundSet
+    splits: dict[str, list[LabelledImage]] = field(default_factory=dict)
+    labels: dict[str, list[ImageLabels]] = field(default_factory=dict)
+    readers: dict[str, LabelReader] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that the set declares, in its order, and those of other objects, sorted."""
+        declared = dict.fromkeys(name for one in self.readers.values() for name in one.classes or ())
+        objects = {item.name for images in self.splits.values() for image in images for item in image.objects}
+        return (*declared, *sorted(objects - set(declared)))
+
+
+def usual_splits(found: FoundSet) -> list[str]:
+    """The splits that hold each image once: trainval and test, or train, val and test, or all there are."""
+    for names in _USUAL_SPLITS:
+        if names[0] in found.splits:
+            return [one for one in names if one in found.splits]
+    return list(found.splits) or ["all"]
+
+
+class _Watched:
+    """A reader that remembers what it has read, faults and all."""
+
+    def __init__(self, reader: LabelReader) -> None:
+        self._reader, self.seen = reader, []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._reader, name)
+
+    def labels(self, image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
+        found = self._reader.labels(image_id, size, problems)
+        self.seen.append(found)
+        return found
+
+
+def read_for_checking(
+    found: FoundSet, splits: Sequence[str], classes: Sequence[str] | None, class_map: Mapping[str, str | None]
+) -> CheckedSet:
+    """Read splits and list what the readers say, and what is wrong with single objects, classes and files.
+
+    classes: the list that names must be in; None: any. Raises ValueError as the readers do.
+    """
+    checked = CheckedSet(found)
+    problems = Problems()
+    for split in splits:
+        opener = found.splits.get(split) or found.whole
+        if opener is None:
+            raise ValueError(f"{found.path}: expected one of the splits {', '.join(found.splits)}, got {split!r}")
+        reader = opener()
+        watched = _Watched(reader)
+        checked.readers[split] = reader
+        checked.splits[split] = list(labelled_images(watched, problems, classes, class_map))
+        checked.labels[split] = watched.seen
+    checked.faults += [_fault(one) for one in problems]
+    for seen in checked.labels.values():
+        for labels in seen:
+            checked.faults += _object_faults(labels)
+    checked.faults += _turned(checked) + _slips(checked, classes) + _lacking(checked) + _orphans(checked)
+    for split, images in checked.splits.items():
+        checked.splits[split] = [replace(one, objects=_each_once(one.objects)) for one in images]
+    return checked
+
+
+def _fault(problem: Problem) -> Fault:
+    severity: Severity = "warning" if problem.kind in _HARMLESS else "error"
+    return Fault(severity, problem.kind, problem.file, problem.line, problem.message, problem.action)
+
+
+def _object_faults(labels: ImageLabels) -> list[Fault]:
+    """Boxes that come twice, and those that 16 bits cannot hold."""
+    faults = []
+    seen: dict[tuple[float, ...], LabelledObject] = {}
+    for item in labels.objects:
+        first = seen.setdefault(item.box, item)
+        if first is not item:
+            message = f"object {item.index} ({item.name}) is object {first.index} ({first.name}) again: {item.box}"
+            same = first.name == item.name
+            kind = "object given twice" if same else "one box of two classes"
+            severity: Severity = "error" if same else "warning"
+            faults.append(Fault(severity, kind, str(labels.path), item.line, message, "left out" if same else ""))
+        if min(item.box) < -labels.rounding or max(item.box) > _LARGEST_UINT16:
+            message = f"object {item.index} ({item.name}): {item.box}: expected 0 to {_LARGEST_UINT16}"
+            kind = "box out of uint16 range"
+            faults.append(Fault("error", kind, str(labels.path), item.line, message, "mended or left out"))
+    return faults
+
+
+def _each_once(objects: Iterable[LabelledObject]) -> tuple[LabelledObject, ...]:
+    kept: dict[tuple[object, str], LabelledObject] = {}
+    for item in objects:
+        kept.setdefault((item.box, item.name), item)
+    return tuple(kept.values())
+
+
+def _turned(checked: CheckedSet) -> list[Fault]:
+    """Photos with an EXIF rotation: which frame their boxes are in differs from program to program."""
+    faults = []
+    for image in _each_image(checked):
+        upright, stored = image_sizes(image.path)
+        if upright != stored:
+            frame = "upright" if image.size == upright else "as stored"
+            message = f"EXIF says to turn it; its boxes are read in the frame of the image {frame}, {image.size}"
+            faults.append(Fault("warning", "rotated image", str(image.path), 0, message))
+    return faults
+
+
+def _each_image(checked: CheckedSet) -> list[LabelledImage]:
+    return list({one.path: one for images in checked.splits.values() for one in images}.values())
+
+
+def _slips(checked: CheckedSet, classes: Sequence[str] | None) -> list[Fault]:
+    """Names that look like slips of others: the same but for case and signs, or near and rare."""
+    counts: Counter[str] = Counter()
+    first: dict[str, tuple[str, int]] = {}
+    for seen in checked.labels.values():
+        for labels in seen:
+            for item in labels.objects:
+                counts[item.name] += 1
+                first.setdefault(item.name, (str(labels.path), item.line))
+    if classes is not None:
+        return []  # a name that is not in the list is a fault of its own, with its nearest
+    faults = []
+    for name, count in counts.items():
+        commoner = [one for one in counts if (counts[one], one) > (count, name)]
+        same = [one for one in commoner if _plain(one) == _plain(name)]
+        near = get_close_matches(name, [one for one in commoner if count <= _RARE * counts[one]], 1, _NEAR)
+        for other in (same or near)[:1]:
+            message = (
+                f"{name!r} ({count} objects) looks like {other!r} ({counts[other]}); class_map: {{{name}: {other}}}"
+            )
+            faults.append(Fault("error", "misspelt class", *first[name], message))
+    return faults
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w]|_", "", name).casefold()
+
+
+def _lacking(checked: CheckedSet) -> list[Fault]:
+    """Classes that are declared and have no object, and those that are measured and not trained."""
+    counts = {
+        split: Counter(item.name for image in images for item in image.objects)
+        for split, images in checked.splits.items()
+    }
+    total = sum(counts.values(), Counter())
+    path = str(checked.found.path)
+    faults = [
+        Fault("warning", "class without objects", path, 0, repr(name)) for name in checked.classes if not total[name]
+    ]
+    trained = [one for one in counts if one.lower().startswith("train") or one == "all"]
+    known = sum((counts[one] for one in trained), Counter())
+    for name in sorted(total if trained else ()):
+        if not known[name]:
+            where = " and ".join(one for one in counts if counts[one][name])
+            message = f"{name!r}: no object in {' and '.join(trained)}, {total[name]} in {where}"
+            faults.append(Fault("error", "class without training objects", path, 0, message))
+    return faults
+
+
+def _orphans(checked: CheckedSet) -> list[Fault]:
+    """Label files without an image, and images in no split."""
+    found = checked.found
+    root = found.path if found.path.is_dir() else found.path.parent
+    roots = {reader.image_folder for reader in checked.readers.values()} if found.format == "coco" else {root}
+    images = _listed(checked)
+    stems = {path.stem for path in images}
+    stems |= {Path(one.file).stem for one in checked.faults if one.kind == "missing image"}
+    known = images | {Path(one.file).resolve() for one in checked.faults}
+    known |= {one.path.resolve() for seen in checked.labels.values() for one in seen}
+    faults = []
+    for path in sorted({path for one in roots for path in one.rglob("*") if path.is_file()}):
+        if path.name.startswith(".") or path.resolve() in known:
+            continue
+        if is_image_name(path):
+            kind, message = "image in no split", "no list or label file names it"
+        elif path.suffix == _LABEL_EXTENSIONS.get(found.format) and _is_label(path) and path.stem not in stems:
+            kind, message = "labels without an image", "no image has its name"
+        else:
+            continue
+        faults.append(Fault("warning", kind, str(path), 0, message, "left out"))
+    return faults
+
+
+def _listed(checked: CheckedSet) -> set[Path]:
+    """The images of all splits, of those too that are not checked."""
+    readers = [*checked.readers.values()]
+    readers += [opener() for split, opener in checked.found.splits.items() if split not in checked.splits]
+    paths = [reader.image_path(one) for reader in readers for one in reader.image_ids(Problems())]
+    return {path.resolve() for path in paths if path is not None}
+
+
+def _is_label(path: Path) -> bool:
+    """Not a list of images or names, which are text files too."""
+    return path.suffix == ".xml" or (
+        path.stem not in (*SPLIT_FOLDERS, "classes", "README") and path.parent.name != "Main"
+    )
+
+
+def duplicate_faults(checked: CheckedSet, contents: Mapping[Path, str]) -> list[Fault]:
+    """Images of equal content. contents: path -> key of the pixels.
+
+    Across splits what is measured has been trained on: an error; the image is then left out of all splits but the last.
+    Within a split: a warning.
+    """
+    owners: dict[str, list[tuple[str, LabelledImage]]] = {}
+    for split, images in checked.splits.items():
+        for image in images:
+            if image.path in contents:
+                owners.setdefault(contents[image.path], []).append((split, image))
+    faults = []
+    for group in owners.values():
+        last_split, last = group[-1]
+        for split, image in group[:-1]:
+            if split != last_split:
+                message = f"{split} has the picture of {last.path} in {last_split}"
+                faults.append(
+                    Fault("error", "image in two splits", str(image.path), 0, message, f"left out of {split}")
+                )
+            else:
+                message = f"the picture of {last.path}, both in {split}"
+                faults.append(Fault("warning", "image given twice", str(image.path), 0, message))
+    return faults
+
+
+def mended_splits(checked: CheckedSet, contents: Mapping[Path, str]) -> dict[str, list[LabelledImage]]:
+    """The splits without images that cannot be decoded, and without those that a later split has too."""
+    last = {
+        contents[one.path]: name for name, images in checked.splits.items() for one in images if one.path in contents
+    }
+    return {
+        name: [one for one in images if one.path in contents and last[contents[one.path]] == name]
+        for name, images in checked.splits.items()
+    }

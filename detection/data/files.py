@@ -1,0 +1,119 @@
+"""Names and text in files of data sets: which paths are followed, how a file is found, how text is decoded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from detection.data.images import IMAGE_EXTENSIONS
+from detection.data.problems import DataError
+
+# Above any real label file (some 100,000 objects); larger files are refused unread.
+MAX_LABEL_BYTES = 2**25
+# What Linux takes; longer names are damage.
+_LONGEST_PATH = 4096
+_BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+
+def stays_inside(name: str) -> bool:
+    """Whether a name in a file is a path that cannot lead out of its folder: relative, without ``..``, on any system.
+
+    Links that the user has laid in a folder are followed: no file's text can lay one.
+    """
+    if len(name) > _LONGEST_PATH:
+        return False
+    windows = PureWindowsPath(name)
+    parts = (*PurePosixPath(name).parts, *windows.parts)
+    leaves = name.startswith(("/", "\\")) or windows.anchor or ".." in parts or "\0" in name
+    return bool(parts) and not leaves
+
+
+def is_file(path: Path) -> bool:
+    """Whether `path` is a file; False too for a name that the file system cannot have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, or with a zero byte
+        return False
+
+
+def is_image_name(name: str | Path) -> bool:
+    """Whether a name ends as images do, in small or capital letters."""
+    return Path(name).suffix.lower() in IMAGE_EXTENSIONS
+
+
+def without_extension(name: str) -> str:
+    """A posix path without its last extension where that is an image's."""
+    return name[: -len(Path(name).suffix)] if is_image_name(name) else name
+
+
+def decode_text(content: bytes, path: Path | str) -> str:
+    """UTF-8, or UTF-16 by its byte order mark. Raises ValueError naming the file."""
+    try:
+        return content.decode(_BYTE_ORDER_MARKS.get(content[:2], "utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected UTF-8 text, got {error}") from error
+
+
+def read_small(path: Path, limit: int, what: str) -> bytes:
+    """The bytes of a file of at most `limit`. what: its kind, as in "annotation". Raises DataError."""
+    try:
+        if path.stat().st_size > limit:
+            raise DataError(f"{what} too large", path, f"expected at most {limit} bytes")
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"missing {what}", path, "no such file") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"unreadable {what}", path, str(error)) from error
+
+
+class ImageFinder:
+    """Finds images in a folder by names that may hold folders, and an extension or none."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._listings: dict[Path, dict[str, list[Path]]] = {}
+
+    def find(self, name: str) -> Path | None:
+        """The image of a name; None where there is none.
+
+        Extensions are tried in the order of IMAGE_EXTENSIONS, first in small letters, then in any case.
+        """
+        base = self.folder / name
+        if is_image_name(base) and is_file(base):
+            return base
+        usual = base.with_name(base.name + IMAGE_EXTENSIONS[0])
+        return usual if is_file(usual) else self._look_for(base)
+
+    def _look_for(self, base: Path) -> Path | None:
+        if base.parent not in self._listings:
+            self._listings[base.parent] = _images_by_stem(base.parent)
+        listing = self._listings[base.parent]
+        stems = {base.stem, base.name} if is_image_name(base) else {base.name}
+        found = [path for stem in stems for path in listing.get(stem, ()) if is_file(path)]
+        return min(found, key=lambda path: (IMAGE_EXTENSIONS.index(path.suffix.lower()), path.name), default=None)
+
+
+def _images_by_stem(folder: Path) -> dict[str, list[Path]]:
+    try:
+        content = sorted(folder.iterdir())
+    except (OSError, ValueError):  # not there, no folder, or no name that a folder can have
+        content = []
+    found: dict[str, list[Path]] = {}
+    for path in filter(is_image_name, content):
+        found.setdefault(path.stem, []).append(path)
+    return found
+
+
+def images_below(folder: Path) -> list[str]:
+    """The images of a folder and its subfolders as posix paths relative to it, sorted.
+
+    Hidden files and folders are passed over, and so are links to folders, which may go round in a circle.
+    """
+    found = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        inside = Path(parent).relative_to(folder)
+        found += [(inside / name).as_posix() for name in files if is_image_name(name) and not name.startswith(".")]
+    return sorted(found)

@@ -1,0 +1,138 @@
+"""What label files say, whatever their format: boxes already half-open, names as they stand, nothing filtered yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from detection.data.problems import DataError, Problems
+
+# Letters of a class name; longer ones are damage, and would fill messages and file names.
+MAX_NAME = 200
+_SHOWN = 80
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledObject:
+    """One object as its file has it.
+
+    index: its place in the file from 1. name: its class. box: half-open x1, y1, x2, y2 in px, not clipped. line: its
+    line in the file, 0 where that is not known. extras: what else the file says of it (pose, truncated, ...).
+    area: px^2 of its mask, None where the file gives none.
+    """
+
+    index: int
+    name: str
+    box: Box
+    difficult: bool
+    line: int = 0
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    area: float | None = None
+
+
+@dataclass(frozen=True)
+class ImageLabels:
+    """What a label file says of one image.
+
+    size: (height, width) as the file has it, None where it gives none. rounding: px by which boxes may reach outside
+    the image because the format rounds its numbers.
+    """
+
+    path: Path
+    size: tuple[int, int] | None
+    objects: tuple[LabelledObject, ...]
+    rounding: float = 0.0
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """An image and its objects after the policy for faulty data: boxes inside the image and of positive area.
+
+    size: (height, width) in px of the frame the boxes are in. labels: the file that they are from.
+    """
+
+    image_id: str
+    path: Path
+    size: tuple[int, int]
+    objects: tuple[LabelledObject, ...]
+    labels: Path
+
+
+class LabelReader(Protocol):
+    """One split of a data set in one format.
+
+    format: "voc", "folder", "coco" or "yolo". path: the file or folder to name in messages. list_path: the file that
+    lists the images, or the folder they are listed from. image_folder: where they are looked for. classes: the names
+    that the set itself declares, in its order; None where it declares none. source_ids: image id -> the id that
+    results files for this set use, where that is another (COCO's numbers). category_ids: the
+    numbers that results files use for `classes`, None for their places.
+    """
+
+    format: str
+    path: Path
+    list_path: Path
+    image_folder: Path
+    classes: tuple[str, ...] | None
+    source_ids: Mapping[str, str]
+    category_ids: tuple[int, ...] | None
+
+    def image_ids(self, problems: Problems) -> list[str]:
+        """The ids of the split's images in order, each once."""
+        ...
+
+    def image_path(self, image_id: str) -> Path | None:
+        """The image of an id, None where there is none."""
+        ...
+
+    def labels(self, image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
+        """What is said of an image whose upright size is (height, width). Raises DataError.
+
+        size: None where only names are wanted: boxes may then be in any unit.
+        """
+        ...
+
+
+def ordered_box(corners: Box, what: str, path: Path, line: int, problems: Problems) -> Box:
+    """A half-open box with its corners in order; swapped ones are mended. Raises DataError for an empty box."""
+    x1, y1, x2, y2 = corners
+    if x2 < x1 or y2 < y1:
+        problems.mend("box with swapped corners", path, f"{what}: {corners}", line)
+        x1, y1, x2, y2 = min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
+    if not (x1 < x2 and y1 < y2):
+        raise DataError("empty box", path, f"{what}: {corners}", line)
+    return x1, y1, x2, y2
+
+
+def fits_float32(corners: Box) -> bool:
+    """Whether all are finite in float32."""
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(np.array(corners, dtype=np.float64).astype(np.float32)).all())
+
+
+def clean_name(name: str) -> str:
+    """A class name without blanks around it and with single ones inside."""
+    return " ".join(name.split())
+
+
+def checked_name(raw: str, what: str, path: Path, line: int, problems: Problems) -> str:
+    """A clean class name; blanks are mended. Raises DataError for none and for one of more than MAX_NAME letters."""
+    name = clean_name(raw)
+    if not name:
+        raise DataError("object without a name", path, what, line)
+    if len(name) > MAX_NAME:
+        message = f"{what}: expected at most {MAX_NAME} letters, got {len(name)}: {shortened(name)!r}"
+        raise DataError("class name too long", path, message, line)
+    if name != raw:
+        problems.mend("blanks in a class name", path, f"{what}: {shortened(raw)!r}, read as {name!r}", line)
+    return name
+
+
+def shortened(text: str) -> str:
+    """A text for a message: its beginning where it is long."""
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

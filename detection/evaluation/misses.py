@@ -1,0 +1,178 @@
+"""Which objects were missed, and why: windows, box regression, scores or suppression."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from detection.evaluation.errors import Box, DetectionCase
+from detection.evaluation.settings import EvaluationSettings
+from detection.geometry import clip, iou
+from detection.types import AnnotatedImage, Detections, Proposals, RegionScores
+
+Cause = Literal["no window", "moved away", "scored low", "suppressed"]
+CAUSES: tuple[Cause, ...] = ("no window", "moved away", "scored low", "suppressed")
+
+# Where the bins of size and aspect end, as shares of a class's objects (Hoiem et al., section 2.2).
+_BIN_ENDS = (0.1, 0.3, 0.7, 0.9)
+# Extra small to extra large, extra tall to extra wide: names of the bins of area and of width / height.
+SIZES = ("XS", "S", "M", "L", "XL")
+ASPECTS = ("XT", "T", "M", "W", "XW")
+
+
+@dataclass(frozen=True)
+class MissCause:
+    """Why no detection among the top-ranked found an object, and the window that came nearest to doing so.
+
+    window: its box before regression, image frame; box: the box that was scored, after regression and clipping; both
+    None where the image has no window at all. overlap: IoU of `window` with the object. box_overlap: of `box`. score:
+    of `box` for the object's class, None where it has none (an untrained class). Which window is shown: under
+    "no window" and "moved away" the one with the greatest IoU, else the surest of those whose `box` would match.
+    """
+
+    cause: Cause
+    window: Box | None
+    overlap: float
+    box: Box | None
+    box_overlap: float
+    score: float | None
+
+
+@dataclass(frozen=True)
+class MissedObject:
+    """An object that counts and that no detection among the top-ranked of its class found.
+
+    image: position among the annotations; row: in that image's annotation. size, aspect: its bins among the objects
+    of its class (SIZES, ASPECTS). truncated: as annotated, None where the format does not tell. found_score: score of
+    its true positive further down the ranking, None where there is none. best: the detection of its class with the
+    greatest IoU, at any rank; None where none overlaps it. cause: None where windows were not looked at.
+    """
+
+    image: int
+    image_id: str
+    row: int
+    label: int
+    box: Box
+    size: str
+    aspect: str
+    truncated: bool | None
+    found_score: float | None
+    best: DetectionCase | None
+    cause: MissCause | None
+
+
+@dataclass(frozen=True)
+class MissTable:
+    """How many objects that count there are and were missed in each bin, all classes together, by bin name."""
+
+    objects: Mapping[str, int]
+    missed: Mapping[str, int]
+
+
+def bin_places(values: np.ndarray) -> np.ndarray:
+    """(G,) places 0 .. 4 of values among each other: the lowest 10 %, the next 20, 40 and 20 %, the highest 10 %.
+
+    Equal values are in one bin, by the middle of their ranks; a single value is in the middle one.
+    """
+    ordered = np.sort(values)
+    less, most = np.searchsorted(ordered, values, "left"), np.searchsorted(ordered, values, "right")
+    return np.searchsorted(_BIN_ENDS, (less + most) / (2 * max(len(values), 1)), "right")
+
+
+def explain_misses(
+    truth: AnnotatedImage,
+    rows: Sequence[int],
+    windows: Proposals,
+    scored: RegionScores,
+    found: Detections,
+    cuts: np.ndarray,
+    max_per_class: int,
+    settings: EvaluationSettings,
+) -> list[MissCause]:
+    """Why the objects `rows` of one image were missed; one cause each.
+
+    windows: the image's R. scored: their scores and boxes after regression, row by row, before suppression. found:
+    what became of them. cuts: (L,) float64, the least score of a class's top-ranked detections, or the least that is
+    kept at all. max_per_class: most detections that an image keeps of a class. In this order:
+
+    no window: neither a window nor its box after regression reaches the IoU that a match needs. moved away: a window
+    does, its box after regression does not. scored low: the surest box that does scores below the cut, or is not
+    among the `max_per_class`, or the class is untrained. suppressed: it scores enough, but a surer box that overlaps
+    it was kept in its place, or it counts for another object of the class that it overlaps more.
+
+    Raises ValueError where windows and scores are not of the same image or number.
+    """
+    if (
+        windows.image_id != truth.image_id
+        or scored.image_id != truth.image_id
+        or len(scored.boxes) != len(windows.boxes)
+    ):
+        raise ValueError(
+            f"misses of image {truth.image_id!r}: expected its windows and one row of scores a window, got "
+            f"{len(windows.boxes)} of {windows.image_id!r} and {len(scored.boxes)} of {scored.image_id!r}"
+        )
+    return [_explain_miss(truth, row, windows, scored, found, cuts, max_per_class, settings) for row in rows]
+
+
+def _explain_miss(truth, row, windows, scored, found, cuts, max_per_class, settings: EvaluationSettings) -> MissCause:
+    label = int(truth.labels[row])
+    if not len(windows.boxes):
+        return MissCause("no window", None, 0.0, None, 0.0, None)
+    boxes = clip(scored.boxes[:, label], truth.size)
+    scores = scored.scores[:, label].astype(np.float64)
+    usable = np.isfinite(scores) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    overlaps = iou(windows.boxes, truth.boxes[[row]])[:, 0]
+    box_overlaps = np.where(usable, iou(boxes, truth.boxes[[row]])[:, 0], 0)
+    fitting = _candidates(truth, row, boxes, _enough(box_overlaps, settings), settings)
+    if len(fitting):
+        best = int(fitting[scores[fitting].argmax()])
+        of_class = found.scores[found.labels == label]
+        limited = len(of_class) >= max_per_class and scores[best] < of_class.min()
+        cause = "scored low" if scores[best] < cuts[label] or limited else "suppressed"
+    else:
+        best = int(overlaps.argmax())
+        cause = "no window"
+        if _enough(overlaps, settings).any():
+            cause = "moved away" if usable.any() else "scored low"
+    return MissCause(
+        cause=cause,
+        window=_plain_box(windows.boxes[best]),
+        overlap=float(overlaps[best]),
+        box=_plain_box(boxes[best]),
+        box_overlap=float(box_overlaps[best]),
+        score=float(scores[best]) if np.isfinite(scores[best]) else None,
+    )
+
+
+def _candidates(truth: AnnotatedImage, row: int, boxes: np.ndarray, enough: np.ndarray, settings) -> np.ndarray:
+    """Of the boxes that overlap the object enough, those that would be matched to it; all, where none would."""
+    fitting = np.flatnonzero(enough)
+    same = truth.labels == truth.labels[row]
+    if settings.difficult == "drop":
+        same &= ~truth.difficult
+    rivals = np.flatnonzero(same)
+    own = fitting[rivals[iou(boxes[fitting], truth.boxes[rivals]).argmax(axis=1)] == row] if len(fitting) else fitting
+    return own if len(own) else fitting
+
+
+def _enough(overlaps: np.ndarray, settings: EvaluationSettings) -> np.ndarray:
+    threshold = settings.iou_threshold
+    return overlaps >= threshold if settings.comparison == ">=" else overlaps > threshold
+
+
+def _plain_box(box: np.ndarray) -> Box:
+    return tuple(box.tolist())
+
+
+def cause_to_json(cause: MissCause) -> dict[str, Any]:
+    """Plain data that `cause_from_json` reads back."""
+    return asdict(cause)
+
+
+def cause_from_json(value: Mapping[str, Any]) -> MissCause:
+    """What `cause_to_json` wrote. Raises TypeError for other keys."""
+    boxes = {name: None if value[name] is None else tuple(value[name]) for name in ("window", "box")}
+    return MissCause(**{**value, **boxes})

@@ -1,0 +1,52 @@
+"""Where an interrupted mining goes on: all that it knows after an image, beside the rows in their file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from detection.storage import read_arrays, write_arrays
+
+_FORMAT_VERSION = "2"
+_STATE, _ROWS = "state.safetensors", "rows.float32"
+
+
+class MiningCheckpoint:
+    """A folder that holds the state of one mining, written anew after every image.
+
+    key: of all that decides the result; a folder of another key counts as empty.
+    """
+
+    def __init__(self, folder: Path | str, key: str) -> None:
+        self.folder, self.key = Path(folder), key
+        self.rows_file = self.folder / _ROWS
+
+    def read(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        """(arrays, facts) as they were written; None where there is nothing to go on from."""
+        if not self.rows_file.is_file():
+            return None
+        try:
+            arrays, metadata = read_arrays(self.folder / _STATE)
+        except (FileNotFoundError, ValueError):
+            return None
+        if (metadata.get("format_version"), metadata.get("key")) != (_FORMAT_VERSION, self.key):
+            return None
+        return arrays, json.loads(metadata["facts"])
+
+    def images_done(self) -> int:
+        """Images that were done in all passes so far, that for the positives included."""
+        found = self.read()
+        return 0 if found is None else found[1]["number"] * found[1]["images"] + found[1]["done"]
+
+    def write(self, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
+        """Replace what is there in one move. facts: plain data; floats keep every digit."""
+        metadata = {"format_version": _FORMAT_VERSION, "key": self.key, "facts": json.dumps(facts)}
+        write_arrays(self.folder / _STATE, arrays, metadata)
+
+    def remove(self) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)

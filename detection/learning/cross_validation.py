@@ -1,0 +1,61 @@
+"""SVMs for cross-validation over images: several settings and folds trained in one go over the images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from detection.learning._cache import Task
+from detection.learning._trainer import Trainer
+from detection.learning.classifier import LinearSVMs
+from detection.learning.mining import MiningLog, OnProgress, SVMSettings, run_passes
+from detection.learning.stream import Stream
+
+
+def image_folds(image_ids: Sequence[str], folds: int, seed: int) -> dict[str, int]:
+    """Image id -> fold in 0 .. folds - 1: a seeded random division into parts whose sizes differ by one at most.
+
+    Raises ValueError for fewer than two folds or fewer images than folds.
+    """
+    if not 2 <= folds <= len(image_ids):
+        raise ValueError(f"folds: expected 2 .. {len(image_ids)} (the images), got {folds}")
+    order = np.random.default_rng(seed).permutation(len(image_ids))
+    return {image_ids[image]: place % folds for place, image in enumerate(order)}
+
+
+def train_fold_svms(
+    stream: Stream,
+    num_classes: int,
+    settings: Sequence[SVMSettings],
+    fold_of: Mapping[str, int],
+    on_progress: OnProgress | None = None,
+    *,
+    first_pass: Stream | None = None,
+) -> tuple[list[list[LinearSVMs]], MiningLog]:
+    """[setting][fold]: the SVMs trained as by `train_svms` on the images of all other folds, and the log of all.
+
+    settings: may differ in C and positive_weight alone, else ValueError; the memory of the first counts for all of
+    them together. stream, first_pass: as for `train_svms`; the images are read once for all settings and folds. The
+    features' scale, which no label enters, is that of all images.
+    """
+    first = settings[0]
+    same = {replace(one, C=first.C, positive_weight=first.positive_weight) for one in settings}
+    if len(same) > 1:
+        raise ValueError("cross-validation: expected settings that differ in C and positive_weight alone")
+    folds = sorted(set(fold_of.values()))
+    tasks = [
+        Task(label, one.C, one.positive_weight, fold)
+        for one in settings
+        for fold in folds
+        for label in range(num_classes)
+    ]
+    trainer = Trainer(num_classes, tasks, first, folds=fold_of)
+    run_passes(trainer, stream, first_pass or stream, on_progress)
+    weights, biases, trained = trainer.machines()
+    machines = [
+        LinearSVMs(*(part[start : start + num_classes] for part in (weights, biases, trained)), trainer.layer)
+        for start in range(0, len(tasks), num_classes)
+    ]
+    return [machines[i : i + len(folds)] for i in range(0, len(machines), len(folds))], trainer.log()

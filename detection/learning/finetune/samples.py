@@ -1,0 +1,167 @@
+"""Which windows fine-tuning sees, and in which order: decided by settings and seed alone, whoever computes what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from detection.learning.assignment import best_objects
+from detection.learning.finetune.settings import FinetuneSettings
+
+# Kinds of window that are no class.
+BACKGROUND, LEFT_OUT = -1, -2
+# Numbers that tell the seeds of several generators apart; a round has _ROUNDS + its number.
+_SPLIT, _HELD_OUT, _ROUNDS = 0, 1, 2
+_BYTES_OF_A_VALUE = 2
+
+
+@dataclass(frozen=True)
+class LabelledWindows:
+    """The windows of one image. boxes: (R, 4) float32. kinds: (R,) int64, a class's label, BACKGROUND or LEFT_OUT."""
+
+    image_id: str
+    boxes: np.ndarray
+    kinds: np.ndarray
+
+
+def label_windows(
+    image_id: str,
+    windows: np.ndarray,
+    objects: np.ndarray,
+    labels: np.ndarray,
+    difficult: np.ndarray,
+    settings: FinetuneSettings,
+) -> LabelledWindows:
+    """Foreground and background among an image's windows (R, 4), and its objects (G, 4) where they are samples too.
+
+    A window is judged by the object it overlaps most; what is neither, or belongs to a difficult object that is not
+    to be used, is left out.
+    """
+    boxes = np.concatenate([windows, objects]) if settings.include_objects else windows
+    best, overlap = best_objects(boxes, objects)
+    kinds = np.full(len(boxes), LEFT_OUT, np.int64)
+    kinds[(overlap >= settings.background_min_iou) & (overlap < settings.background_max_iou)] = BACKGROUND
+    near = overlap >= settings.foreground_iou
+    kinds[near] = labels[best[near]]
+    if not settings.use_difficult and len(objects):
+        kinds[difficult[best] & (overlap > 0)] = LEFT_OUT
+    return LabelledWindows(image_id, boxes, kinds)
+
+
+def split_images(count: int, settings: FinetuneSettings) -> tuple[np.ndarray, np.ndarray]:
+    """(positions trained on, positions held out), each rising, of `count` images."""
+    order = np.random.default_rng([settings.seed, _SPLIT]).permutation(count)
+    held = round(settings.held_out * count)
+    return np.sort(order[held:]), np.sort(order[:held])
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Windows drawn for a round, and the batches they make.
+
+    images, rows: (N,) int64, position of the image and row of its windows. mirrored: (N,) bool. scales: (N,) int64,
+    the scale to pool from, or -1 for the best one. targets: (N,) int64, the class, or L for background. batches:
+    (B, batch_size) int64 into the former.
+    """
+
+    images: np.ndarray
+    rows: np.ndarray
+    mirrored: np.ndarray
+    scales: np.ndarray
+    targets: np.ndarray
+    batches: np.ndarray
+
+
+class Sampler:
+    """Draws windows of the images at `positions`, in the composition of a batch.
+
+    images: of all images. Raises ValueError where there is no foreground or no background.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[LabelledWindows],
+        positions: np.ndarray,
+        num_classes: int,
+        num_scales: int,
+        settings: FinetuneSettings,
+    ) -> None:
+        self._settings, self._scales = settings, num_scales
+        self._classes = num_classes
+        chosen = [(position, images[position].kinds) for position in positions.tolist()]
+        self._foreground = _index(chosen, lambda kinds: kinds >= 0)
+        self._background = _index(chosen, lambda kinds: kinds == BACKGROUND)
+        for name, table in (("foreground", self._foreground), ("background", self._background)):
+            if not len(table):
+                raise ValueError(
+                    f"finetune: expected {name} windows in {len(positions)} images "
+                    f"(IoU >= {settings.foreground_iou} is foreground, {settings.background_min_iou} to "
+                    f"{settings.background_max_iou} background), found none"
+                )
+
+    def round(self, number: int, batches: int) -> Draw:
+        """Windows of `batches` batches for training, gone through `round_passes` times."""
+        generator = np.random.default_rng([self._settings.seed, _ROUNDS + number])
+        settings = self._settings
+        return self._draw(generator, batches, settings.round_passes, settings.flips, settings.random_scale)
+
+    def held_out(self) -> Draw:
+        """Windows to measure on: neither mirrored nor of random scale."""
+        generator = np.random.default_rng([self._settings.seed, _HELD_OUT])
+        return self._draw(generator, self._settings.snapshot_batches, 1, False, False)
+
+    def _draw(self, generator, batches: int, passes: int, flips: bool, random_scale: bool) -> Draw:
+        settings = self._settings
+        counts = batches * settings.foregrounds, batches * (settings.batch_size - settings.foregrounds)
+        tables = [
+            table[_take(generator, len(table), count)]
+            for table, count in zip((self._foreground, self._background), counts, strict=True)
+        ]
+        images, rows, kinds = np.concatenate(tables).T
+        total = len(images)
+        order = [
+            np.concatenate(
+                [
+                    generator.permutation(counts[0]).reshape(batches, -1),
+                    counts[0] + generator.permutation(counts[1]).reshape(batches, -1),
+                ],
+                axis=1,
+            )
+            for _ in range(passes)
+        ]
+        mirrored = generator.random(total) < 0.5 if flips else np.zeros(total, bool)
+        scales = generator.integers(0, self._scales, total) if random_scale else np.full(total, -1)
+        targets = np.where(kinds >= 0, kinds, self._classes)
+        return Draw(images, rows, mirrored, scales, targets, np.concatenate(order))
+
+
+def _index(images, wanted) -> np.ndarray:
+    """(N, 3) int64: image, row and kind of every window that is `wanted`."""
+    rows = [(position, np.flatnonzero(wanted(kinds)), kinds) for position, kinds in images]
+    parts = [np.stack([np.full(len(some), position), some, kinds[some]], axis=1) for position, some, kinds in rows]
+    return np.concatenate([np.zeros((0, 3), np.int64), *parts])
+
+
+def _take(generator: np.random.Generator, available: int, wanted: int) -> np.ndarray:
+    """`wanted` of `available` positions at random, none twice before all were taken once."""
+    times = -(-wanted // available)
+    return np.concatenate([generator.permutation(available) for _ in range(times)])[:wanted]
+
+
+def batches_of_a_round(length: int, settings: FinetuneSettings) -> int:
+    """Batches whose windows, vectors of `length` values, a round holds in the memory there is.
+
+    Raises ValueError where not even one batch fits beside the held-out windows.
+    """
+    held = settings.snapshot_batches if settings.held_out > 0 else 0
+    batch = settings.batch_size * length * _BYTES_OF_A_VALUE
+    fitting = settings.memory_mib * 2**20 // batch - held
+    if fitting < 1:
+        needed = -(-(held + 1) * batch // 2**20)
+        raise ValueError(
+            f"finetune.memory_mib: expected at least {needed} for {held} held-out batches and one more, got "
+            f"{settings.memory_mib}; fewer snapshot_batches need less"
+        )
+    return min(fitting, settings.round_iterations, -(-settings.total_iterations // settings.round_passes))

@@ -1,0 +1,58 @@
+"""What a report is made of: values only, so that any detector's figures can be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from detection.evaluation import Diagnosis, Difference, Evaluation, Intervals
+from detection.types import AnnotatedImage
+
+
+@dataclass(frozen=True)
+class ReportRun:
+    """One run as a report shows it.
+
+    name: how it is called. images: the evaluated images with their objects, in the order of the evaluation's
+    ``image_ids``. evaluation, intervals, diagnosis: its figures; intervals None where none were asked for. settings:
+    nested, as kept in ``run.yaml``; versions: package -> version; stages: name -> seconds, finished and figures.
+    mining: header and rows of the mining log, () where there is none. probabilities: per class the probability of each
+    detection in the order of its ``Matches``, (N,) float in [0, 1], None for a class without; None where the detector
+    gives margins alone. notes: what a reader should know of the data, one sentence each.
+    """
+
+    name: str
+    images: Sequence[AnnotatedImage]
+    evaluation: Evaluation
+    intervals: Intervals | None
+    diagnosis: Diagnosis
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    stages: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    mining: tuple[tuple[str, ...], ...] = ()
+    probabilities: tuple[np.ndarray | None, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        ids = tuple(one.image_id for one in self.images)
+        if ids != self.evaluation.image_ids:
+            raise ValueError(
+                f"report of {self.name}: expected the {len(self.evaluation.image_ids)} evaluated images in order, "
+                f"got {len(ids)} images"
+            )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class list."""
+        return self.evaluation.classes
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A second run on the same images and classes. difference: of its figures minus the first run's."""
+
+    other: ReportRun
+    difference: Difference | None

@@ -1,0 +1,151 @@
+"""Every fault of a set is found with its file and line, and a mended copy has none."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from detection.data import DatasetSource, Problems, load_labelled, read_image
+from detection.data.checking import duplicate_faults, mended_splits, read_for_checking, usual_splits
+from detection.data.formats import find_set
+from detection.data.writing import write_dataset
+from detection.storage import fingerprint
+
+BOX = "<bndbox><xmin>11</xmin><ymin>11</ymin><xmax>40</xmax><ymax>50</ymax></bndbox>"
+GOOD = f"<object>\n<name>cat</name>\n{BOX}\n</object>"
+
+
+def check(root, classes=None):
+    found = find_set(root)
+    checked = read_for_checking(found, usual_splits(found), classes, {})
+    contents = {}
+    for image in {one.path: one for images in checked.splits.values() for one in images}.values():
+        try:
+            contents[image.path] = fingerprint(read_image(image.path, image.size))
+        except ValueError:
+            continue
+    return checked, contents, [*checked.faults, *duplicate_faults(checked, contents)]
+
+
+def found_by(faults):
+    return {(one.kind, Path(one.file).name, one.line, one.severity) for one in faults}
+
+
+@pytest.fixture
+def devkit(make_devkit):
+    box = (10, 10, 40, 50)
+    train = {f"t{number}": [("cat", box), ("dog", (50, 10, 90, 60))] for number in range(25)}
+    return make_devkit({"trainval": train, "test": {"e0": [("cat", box)], "e1": []}}) / "VOC2007"
+
+
+def test_a_sound_set_has_no_fault(devkit):
+    checked, _, faults = check(devkit)
+    assert faults == []
+    assert {split: len(images) for split, images in checked.splits.items()} == {"trainval": 25, "test": 2}
+    assert checked.classes == ("cat", "dog")
+
+
+def objects(**more):
+    """An object with one fault; `more` are corners or a name."""
+    corners = {"xmin": 11, "ymin": 11, "xmax": 40, "ymax": 50} | more
+    name = corners.pop("name", "cat")
+    box = "".join(f"<{side}>{value}</{side}>" for side, value in corners.items())
+    return f"<object>\n<name>{name}</name>\n<bndbox>{box}</bndbox>\n</object>"
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        (objects(xmin=0), {"box reaching outside the image", "box out of uint16 range"}),
+        (objects(xmax=500), {"box reaching outside the image"}),
+        (objects(xmin=500, xmax=600), {"box wholly outside the image"}),
+        (objects(xmin=40, xmax=11), {"box with swapped corners"}),
+        (objects(xmin=41, xmax=40), {"empty box"}),
+        (objects(xmax=70000), {"box reaching outside the image", "box out of uint16 range"}),
+        (objects(xmax="1e39"), {"box that is not four numbers"}),
+        (objects(ymax="x"), {"box that is not four numbers"}),
+        (GOOD + "\n" + GOOD, {"object given twice"}),
+        (GOOD + "\n" + objects(name="dog"), {"one box of two classes"}),
+        (objects(name="Cat"), {"misspelt class"}),
+        (objects(name="catt"), {"misspelt class"}),
+        (objects(name=" "), {"object without a name"}),
+        ("<object><name>cat</name></object>", {"object without a box"}),
+    ],
+)
+def test_faults_of_objects_name_file_and_line(devkit, text, kinds):
+    (devkit / "Annotations" / "t1.xml").write_text(
+        "<annotation>\n<size><width>120</width><height>90</height></size>\n" + text + "\n</annotation>"
+    )
+    _, _, faults = check(devkit)
+    assert {one.kind for one in faults} == kinds
+    assert {Path(one.file).name for one in faults} == {"t1.xml"}
+    lines = {one.line for one in faults}
+    assert lines <= {3, 5, 7}
+    assert {one.severity for one in faults} == {"warning" if kinds == {"one box of two classes"} else "error"}
+
+
+def test_faults_of_files(devkit):
+    images, annotations = devkit / "JPEGImages", devkit / "Annotations"
+    (images / "t2.jpg").unlink()
+    (annotations / "t3.xml").unlink()
+    (images / "t4.jpg").write_bytes(b"\xff\xd8 no picture")
+    (annotations / "t5.xml").write_text("<annotation>\n<object>")
+    (annotations / "t6.xml").write_text(
+        f"<annotation><size><width>60</width><height>90</height></size>{GOOD}</annotation>"
+    )
+    shutil.copy(images / "t7.jpg", images / "t8.jpg")
+    shutil.copy(images / "e0.jpg", images / "t9.jpg")
+    shutil.copy(annotations / "t7.xml", annotations / "orphan.xml")
+    Image.fromarray(np.full((9, 9, 3), 7, np.uint8)).save(images / "unlisted.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(images / "t10.jpg").save(images / "t10.jpg", exif=exif)
+    checked, contents, faults = check(devkit)
+    assert found_by(faults) == {
+        ("missing image", "t2", 0, "error"),
+        ("missing annotation", "t3.xml", 0, "error"),
+        ("unreadable image", "t4.jpg", 0, "error"),
+        ("malformed annotation", "t5.xml", 2, "error"),
+        ("image size that is not the image's", "t6.xml", 0, "error"),
+        ("image given twice", "t7.jpg", 0, "warning"),
+        ("image in two splits", "t9.jpg", 0, "error"),
+        ("labels without an image", "orphan.xml", 0, "warning"),
+        ("image in no split", "unlisted.png", 0, "warning"),
+        ("rotated image", "t10.jpg", 0, "warning"),
+    }
+    assert "t9" not in {one.image_id for one in mended_splits(checked, contents)["trainval"]}
+
+
+def test_classes(devkit, tmp_path):
+    (devkit / "Annotations" / "e1.xml").write_text(f"<annotation>{objects(name='cow')}</annotation>")
+    assert found_by(check(devkit)[2]) == {("class without training objects", "VOC2007", 0, "error")}
+    faults = check(devkit, ["dgo", "cow", "cat"])[2]
+    assert {one.kind for one in faults if one.line} == {"unknown class 'dog', nearest known 'dgo'"}
+    root = tmp_path / "y"
+    (root / "images").mkdir(parents=True)
+    shutil.copy(devkit / "JPEGImages" / "t0.jpg", root / "images")
+    (root / "labels").mkdir()
+    (root / "labels" / "t0.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    (root / "labels" / "gone.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    (root / "data.yaml").write_text("names: [cat, dog]\ntrain: images\n")
+    assert found_by(check(root)[2]) == {
+        ("class without objects", "y", 0, "warning"),
+        ("labels without an image", "gone.txt", 0, "warning"),
+    }
+
+
+def test_a_mended_copy_has_no_error_left(devkit, tmp_path):
+    wrong = objects(xmin=40, xmax=11) + objects(xmax=500) + GOOD + GOOD + objects(xmin=500, xmax=600)
+    (devkit / "Annotations" / "t1.xml").write_text(f"<annotation>{wrong}</annotation>")
+    shutil.copy(devkit / "JPEGImages" / "e0.jpg", devkit / "JPEGImages" / "t9.jpg")
+    before = {path: path.read_bytes() for path in devkit.rglob("*") if path.is_file()}
+    checked, contents, faults = check(devkit)
+    assert any(one.severity == "error" for one in faults)
+    write_dataset(tmp_path / "fixed", "voc", mended_splits(checked, contents), checked.classes)
+    assert [one for one in check(tmp_path / "fixed")[2] if one.severity == "error"] == []
+    images = load_labelled([DatasetSource(root=str(tmp_path / "fixed"), split="trainval")], Problems(strict=True))
+    boxes = [item.box for one in images if one.image_id == "t1" for item in one.objects]
+    assert boxes == [(10, 10, 40, 50), (10, 10, 120, 50)]
+    assert {path: path.read_bytes() for path in devkit.rglob("*") if path.is_file()} == before

@@ -1,0 +1,134 @@
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from detection.evaluation import IntervalSettings, difference
+from detection.report import Comparison, ReportSettings
+from detection.report.gallery import crop_window, pictures
+from detection.report.picks import picks
+
+AMPLE = 10**8
+
+
+def grouped(chosen):
+    found = {}
+    for pick in chosen:
+        found.setdefault((pick.label, pick.group), []).append(pick)
+    return found
+
+
+def test_the_surest_of_each_kind_come_first(make_run):
+    run = make_run(["cat", "dog"])
+    groups = grouped(picks(run, None, ReportSettings(pictures=4)))
+    assert {group for _, group in groups} == {"found", "false", "missed"}
+    for (label, group), own in groups.items():
+        assert len(own) <= 4
+        if group != "missed":
+            kinds = ("correct",) if group == "found" else ("localisation", "similar", "other", "background")
+            cases = run.diagnosis.cases(label, kinds, 4)
+            assert [pick.found for pick in own] == [case.box for case in cases]
+            assert own[0].title.startswith(run.classes[label])
+
+
+def test_words_say_type_object_and_cause(make_run):
+    run = make_run(["cat", "dog", "cow"])
+    chosen = picks(run, None, ReportSettings(pictures=20))
+    false = [pick.text for pick in chosen if pick.group == "false"]
+    starts = {"localisation: ", "similar class: ", "other class: ", "background: "}
+    assert all(any(text.startswith(start) for start in starts) for text in false)
+    assert any("IoU 0." in text for text in false)
+    missed = [pick.text for pick in chosen if pick.group == "missed"]
+    assert missed
+    assert set(missed) == {"no window: the image has none"}
+
+
+def test_first_ones_of_all_classes_before_second_ones_of_any(make_run):
+    run = make_run(["cat", "dog", "cow"])
+    chosen = picks(run, None, ReportSettings(pictures=3, max_pictures=9))
+    assert len(chosen) == 9
+    assert len({(pick.label, pick.group) for pick in chosen}) == 9
+
+
+def test_what_one_of_two_runs_found_alone(make_run):
+    first, second = make_run(["cat", "dog"], seed=0), make_run(["cat", "dog"], seed=1)
+    change = difference(first.evaluation, second.evaluation, IntervalSettings(0))
+    chosen = picks(first, Comparison(second, change), ReportSettings(pictures=50))
+    for group, finder, misser in (("gained", first, second), ("lost", second, first)):
+        found = {(pick.image, pick.truth) for pick in chosen if pick.group == group}
+        missed = {(one.image, one.box) for one in misser.diagnosis.missed}
+        also = {(one.image, one.box) for one in finder.diagnosis.missed}
+        assert found == missed - also
+        assert found
+
+
+def test_pictures_are_jpegs_of_the_size_told(make_run):
+    made = pictures(make_run(["cat", "dog", "cow"]), None, ReportSettings(pictures=2, picture_side=100), AMPLE)
+    assert len(made) > 10
+    for one in made:
+        image = Image.open(io.BytesIO(one.data))
+        assert image.format == "JPEG"
+        assert image.size == (one.width, one.height)
+        assert max(image.size) <= 100
+        assert one.source.startswith("data:image/jpeg;base64,")
+        assert one.alt.endswith(f"image {one.image_id}")
+
+
+def test_the_budget_is_kept(make_run):
+    run, settings = make_run(["cat", "dog"]), ReportSettings(pictures=6)
+    everything = pictures(run, None, settings, AMPLE)
+    sizes = [len(one.source) for one in everything]
+    budget = sum(sizes) // 2
+    kept = pictures(run, None, settings, budget)
+    assert 0 < len(kept) < len(everything)
+    assert sum(len(one.source) for one in kept) <= budget
+    assert [one.data for one in kept] == [one.data for one in everything[: len(kept)]]
+    assert pictures(run, None, settings, 0) == []
+
+
+def test_an_image_that_cannot_be_read_is_left_out(make_run, tmp_path):
+    run = make_run(["cat"])
+    gone = [replace(one, path=tmp_path / "gone.jpg") if i == 0 else one for i, one in enumerate(run.images)]
+    settings = ReportSettings(pictures=50)
+    shown = pictures(replace(run, images=gone), None, settings, AMPLE)
+    everything = pictures(run, None, settings, AMPLE)
+    assert {one.image_id for one in shown} == {one.image_id for one in everything} - {"image 0"}
+
+
+def test_boxes_are_drawn_where_they_are(make_run):
+    """The detection's colour lies around the object in the crop."""
+    run = make_run(["cat"])
+    one = next(one for one in pictures(run, None, ReportSettings(pictures=1), AMPLE) if one.group == "found")
+    pixels = np.array(Image.open(io.BytesIO(one.data)).convert("RGB")).astype(int)
+    near = np.abs(pixels - [230, 159, 0]).max(axis=2) < 60
+    rows, columns = np.nonzero(near)
+    assert np.ptp(rows) > 0.4 * one.height
+    assert np.ptp(columns) > 0.4 * one.width
+
+
+def test_crop_by_hand():
+    # 40 wide, 20 high, in the middle: 24 px around, and 10 more above and below to make it square.
+    assert crop_window([(100, 100, 140, 120)], (500, 500)) == (76, 66, 164, 154)
+    assert crop_window([(0, 0, 10, 10), (90, 90, 100, 100)], (100, 100)) == (0, 0, 100, 100)
+
+
+@given(st.data())
+def test_a_crop_is_inside_and_holds_the_boxes(data):
+    height, width = data.draw(st.integers(1, 3000)), data.draw(st.integers(1, 3000))
+    x1, y1 = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    box = (x1, y1, data.draw(st.integers(x1 + 1, width)), data.draw(st.integers(y1 + 1, height)))
+    left, top, right, bottom = crop_window([box], (height, width))
+    assert 0 <= left <= box[0]
+    assert 0 <= top <= box[1]
+    assert box[2] <= right <= width
+    assert box[3] <= bottom <= height
+
+
+@pytest.mark.parametrize(("key", "value"), [("pictures", -1), ("picture_side", 10), ("max_megabytes", 0), ("bins", 1)])
+def test_settings_are_checked(key, value):
+    with pytest.raises(ValueError, match=f"report {key}: expected a number >= "):
+        ReportSettings(**{key: value})

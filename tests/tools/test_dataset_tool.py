@@ -1,0 +1,138 @@
+"""tools/dataset.py from the command line."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from detection.data import read_dataset, read_image
+from detection.data.checking import read_for_checking
+from detection.data.formats import find_set
+from detection.stages.dataset_stats import object_table, size_bins
+
+
+@pytest.fixture
+def tool(load_tool, capsys, monkeypatch):
+    """``tool(*arguments)``: (exit status, what was printed)."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments):
+        status = load_tool("dataset").main([str(one) for one in arguments])
+        said = capsys.readouterr()
+        return status, said.out + said.err
+
+    return call
+
+
+@pytest.fixture
+def photos(make_devkit, tmp_path):
+    """A plain folder of 10 photos with XML beside them."""
+    objects = [("cat", (10, 20, 60, 80)), ("dog", (0, 0, 100, 70), True)]
+    devkit = make_devkit({"trainval": {f"p{number}": objects[: 1 + number % 2] for number in range(10)}}) / "VOC2007"
+    folder = tmp_path / "photos"
+    shutil.copytree(devkit / "JPEGImages", folder)
+    shutil.copytree(devkit / "Annotations", folder, dirs_exist_ok=True)
+    shutil.rmtree(devkit.parent)
+    return folder
+
+
+def test_check(tool, photos, tmp_path):
+    status, said = tool("check", photos)
+    assert status == 0
+    assert f"{photos}: format folder" in said
+    assert "no fault that makes training wrong" in said
+    path = photos / "p1.xml"
+    path.write_text(path.read_text().replace("<xmax>60", "<xmax>600"))
+    Image.open(photos / "p2.jpg").save(photos / "p2.jpg")
+    cut = (photos / "p2.jpg").read_bytes()
+    (photos / "p2.jpg").write_bytes(cut[: len(cut) // 2])
+    status, said = tool("check", photos, "--fix", tmp_path / "fixed")
+    assert status == 1
+    assert "p1.xml:5: error: box reaching outside the image" in said
+    assert "p2.jpg: error: unreadable image" in said
+    assert "training would be wrong" in said
+    listed = (tmp_path / "fixed" / "faults.txt").read_text()
+    assert "-> mended" in listed
+    assert "-> left out" in listed
+    assert len(read_dataset(tmp_path / "fixed").images) == 9
+    assert tool("check", tmp_path / "fixed")[0] == 0
+    assert tool("check", photos, "--fix", tmp_path / "fixed")[0] == 2
+
+
+def test_convert_and_split(tool, photos, tmp_path):
+    original = {one.image_id: one.boxes.tolist() for one in read_dataset(photos).images}
+    status, said = tool("convert", photos, "--to", "yolo", "--out", tmp_path / "y")
+    assert status == 0
+    assert "lost, because the format cannot hold it: difficult: 5" in said
+    status, said = tool("convert", tmp_path / "y", "--to", "coco", "--out", tmp_path / "c")
+    assert {one.image_id: one.boxes.tolist() for one in read_dataset(tmp_path / "c").images} == original
+    assert "lost, because the format cannot hold it: nothing" in said
+    assert tool("convert", photos, "--to", "auto", "--out", tmp_path / "a")[0] == 2
+    status, said = tool("split", tmp_path / "c", "--out", tmp_path / "s", "--share", "0.4", "--seed", "3")
+    assert status == 0
+    assert "dog: 3 objects in trainval, 2 in test" in said
+    parts = [read_dataset(tmp_path / "s", split) for split in ("trainval", "test")]
+    assert [len(one.images) for one in parts] == [6, 4]
+    assert sorted(image.image_id for one in parts for image in one.images) == sorted(original)
+    assert tool("split", tmp_path / "c", "--out", tmp_path / "s")[0] == 2
+
+
+def test_class_map(tool, photos, tmp_path):
+    status, _ = tool(
+        "convert", photos, "--to", "coco", "--out", tmp_path / "c", '--class_map={"cat": "puss", "dog": null}'
+    )
+    assert status == 0
+    assert read_dataset(tmp_path / "c").classes == ("puss",)
+
+
+def test_show_and_stats(tool, photos, tmp_path):
+    status, said = tool("show", photos, "--count", "4", "--columns", "2", "--out", tmp_path / "sheet.png")
+    assert (status, "4 of 10 images" in said) == (0, True)
+    sheet = read_image(tmp_path / "sheet.png")
+    assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 100
+    options = ["--sample", "2", "--proposals.preset", "single", "--out", tmp_path / "stats.png"]
+    status, said = tool("stats", photos, *options)
+    assert status == 0
+    assert "objects an image: mean 1.5, most 2, none in 0" in said
+    rows = [line.split() for line in said.splitlines()]
+    assert next(row for row in rows if row[:1] == ["dog"])[1:4] == ["5", "5", "5"]
+    assert next(row for row in rows if row[:3] == ["48", "to", "64"])[3:5] == ["10", "66.7%"]
+    assert read_image(tmp_path / "stats.png").shape == (840, 1120, 3)
+
+
+def test_sizes_are_counted_once(photos):
+    found = find_set(photos)
+    images = read_for_checking(found, ["all"], None, {}).splits["all"]
+    table = object_table(images, {images[1].path: np.array([0.25, 0.75])})
+    assert table.side[:2].tolist() == [np.sqrt(50 * 60), np.sqrt(50 * 60)]
+    assert np.isnan(table.overlap[0])
+    assert table.overlap[1:3].tolist() == [0.25, 0.75]
+    assert sum(rows.sum() for _, _, rows in size_bins(table.side)) == len(table.side) == 15
+    assert object_table([], {}).side.shape == (0,)
+
+
+def test_wrong_calls(tool, tmp_path):
+    assert tool("nothing")[0] == 2
+    status, said = tool("check", tmp_path / "absent")
+    assert (status, "found nothing there" in said) == (2, True)
+    status, said = tool("stats", tmp_path)
+    assert (status, "expected a data set" in said) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["check", "stats", "convert", "split", "show"])
+def test_help(load_tool, capsys, command):
+    with pytest.raises(SystemExit) as end:
+        load_tool("dataset").main([command, "--help"])
+    assert end.value.code == 0
+    assert "--class_map" in capsys.readouterr().out
+
+
+def test_the_tool_starts_without_torch():
+    path = Path(__file__).resolve().parents[2] / "tools" / "dataset.py"
+    code = f"import runpy, sys; runpy.run_path({str(path)!r}); print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert found.stdout.strip() == "False"

@@ -1,0 +1,287 @@
+"""Linear SVMs against scikit-learn's LinearSVC (liblinear), in one process and one thread: CPU time, objective, memory.
+
+Problems: vectors of a run's training images, of the class with most objects: its objects, and windows near them where
+they are too few, against windows far from it, drawn at random; features at a mean norm of 20, as in training. The same
+vectors through a random layer with ReLU stand in for those of a head, and are labelled so. The solvers take turns; what
+counts is the median of the process's CPU time. Then many classes at once on made-up rows against one class of them.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sklearn
+from benchmarks.proposals import markdown
+from jsonargparse import auto_cli
+from sklearn.svm import LinearSVC
+
+from detection.learning import max_overlaps, solve_svm, solve_svms
+from detection.storage import write_json, write_text
+
+BIAS, POSITIVE_WEIGHT, NORM = 10.0, 2.0, 20.0
+# IoU below which windows are negatives and from which they stand in for objects.
+FAR, NEAR = 0.3, 0.8
+STAND_IN = 4096
+# Made-up rows: positives of each class, how far they are off, and the share of negatives that look like one.
+MADE_POSITIVES, MADE_SHIFT, MADE_HARD = 100, 0.35, 0.05
+EXACT = 1e-6
+
+
+@dataclass(frozen=True)
+class Problem:
+    """values (N, D) float32, labels (N,) of -1 and +1."""
+
+    name: str
+    values: np.ndarray
+    labels: np.ndarray
+
+
+def problem_of_run(run: str, positives: int, negatives: int, seed: int) -> Problem:
+    """Vectors of a run's training images, see the head of this file."""
+    from detection import config
+
+    settings, _ = config.parse(config.build_parser("benchmark"), [f"--run={run}", "--workers=1"])
+    experiment = config.open_experiment(settings)
+    images, layer = experiment.usable_training_images(), settings.features.layer
+    label = int(np.bincount(np.concatenate([one.labels for one in images])).argmax())
+    rng = np.random.default_rng(seed)
+    share = -(-negatives // len(images))
+    objects, near, far = [], [], []
+    for place, image in enumerate(images):
+        regions = experiment.source.training_regions(image, layer)
+        overlap = max_overlaps(regions.windows.boxes, image.boxes, image.labels, len(experiment.base_classes))[:, label]
+        objects.append(regions.objects.values[image.labels == label])
+        near.append(regions.windows.values[np.flatnonzero(overlap >= NEAR)[:1]])
+        there = np.flatnonzero(overlap < FAR)
+        far.append(regions.windows.values[np.sort(rng.permutation(there)[:share])])
+        print(f"\rvectors of {place + 1}/{len(images)} photos", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    own = np.concatenate(objects + near)[:positives]
+    others = np.concatenate(far)
+    others = others[np.sort(rng.permutation(len(others))[:negatives])]
+    values = np.concatenate([own, others])
+    values *= np.float32(NORM / np.linalg.norm(others, axis=1).mean())
+    return Problem(f"{layer} of {experiment.base_classes[label]}", values, _labels(len(own), len(others)))
+
+
+def stand_in(problem: Problem, seed: int) -> Problem:
+    """The problem's vectors through a random layer with ReLU."""
+    length = problem.values.shape[1]
+    layer = np.random.default_rng(seed).standard_normal((length, STAND_IN), dtype=np.float32) / np.sqrt(length)
+    values = np.maximum(problem.values @ layer.astype(np.float32), 0)
+    values *= np.float32(NORM / np.linalg.norm(values, axis=1).mean())
+    return Problem("stand-in for fc7: random layer, ReLU", np.ascontiguousarray(values), problem.labels)
+
+
+def _labels(positives: int, negatives: int) -> np.ndarray:
+    return np.repeat([1, -1], [positives, negatives])
+
+
+def objective_of(problem: Problem, weights: np.ndarray, bias: float, C: float, squared: bool) -> float:
+    """1/2 |w|^2 + 1/2 (b / BIAS)^2 + C sum of weighted losses, in float64."""
+    losses = np.maximum(0, 1 - problem.labels * (problem.values.astype(np.float64) @ weights + bias))
+    losses = losses**2 if squared else losses
+    costs = np.where(problem.labels > 0, POSITIVE_WEIGHT, 1.0)
+    return float(0.5 * weights @ weights + 0.5 * (bias / BIAS) ** 2 + C * (costs * losses).sum())
+
+
+def liblinear(problem: Problem, C: float, loss: str) -> tuple[np.ndarray, float, int]:
+    """(weights, bias, iterations) of scikit-learn at its default tolerance and limit of iterations."""
+    model = LinearSVC(
+        loss=loss, dual=True, C=C, intercept_scaling=BIAS, class_weight={1: POSITIVE_WEIGHT, -1: 1.0}, random_state=0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(problem.values, problem.labels)
+    return model.coef_[0].astype(np.float64), float(model.intercept_[0]), int(np.max(model.n_iter_))
+
+
+def own(problem: Problem, C: float, loss: str, tolerance: float = 5e-5) -> tuple[np.ndarray, float, int]:
+    """The same of this package's solver at its default tolerance."""
+    found = solve_svm(problem.values, problem.labels, C=C, loss=loss, tolerance=tolerance)
+    return found.weights.astype(np.float64), found.bias, found.iterations
+
+
+def compare(problem: Problem, C: float, loss: str, repeats: int) -> list[dict[str, Any]]:
+    """One row a solver: median CPU seconds, iterations, part by which the objective is above the optimum, memory."""
+    methods: dict[str, Callable] = {"LinearSVC": liblinear, "this package": own}
+    own(Problem("", problem.values[::50].copy(), problem.labels[::50]), C, loss)  # compiles
+    best = solve_svm(problem.values, problem.labels, C=C, loss=loss, tolerance=EXACT)
+    taken: dict[str, list[float]] = {name: [] for name in methods}
+    found: dict[str, tuple] = {}
+    for _ in range(repeats):
+        for name, method in methods.items():
+            started = time.process_time()
+            found[name] = method(problem, C, loss)
+            taken[name].append(time.process_time() - started)
+            print(f"\r{problem.name}: {loss}, C {C:g}: {name} {taken[name][-1]:.2f} s   ", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    rows = []
+    for name, (weights, bias, iterations) in found.items():
+        # Where the optimum is known to lie: between the dual and the primal objective of the exact solution.
+        above = objective_of(problem, weights, bias, C, loss == "squared_hinge") / best.dual_objective - 1
+        row = {"vectors": problem.name, "loss": loss, "C": f"{C:g}", "solver": name}
+        row |= {"cpu_s": statistics.median(taken[name]), "iterations": iterations, "above_optimum": f"{above:.1e}"}
+        row |= {"more_memory_MiB": peak_mib(lambda m=methods[name]: m(problem, C, loss))}
+        row["times_faster"] = statistics.median(taken["LinearSVC"]) / statistics.median(taken[name])
+        rows.append(row)
+    return rows
+
+
+def peak_mib(body: Callable[[], object]) -> int | str:
+    """MiB that a process takes for `body` beyond what it has already; "" where processes cannot be forked."""
+    if not hasattr(os, "fork"):
+        return ""
+    import resource
+
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        before = _resident_kib()
+        body()
+        more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        os.write(writing, str(max(more, 0) // 1024).encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        text = answer.read()
+    os.waitpid(child, 0)
+    return int(text) if text else ""
+
+
+def _resident_kib() -> int:
+    path = Path("/proc/self/statm")
+    if not path.is_file():
+        return 0
+    return int(path.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def made_up(classes: int, negatives: int, length: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(values (M, length), labels (M, classes)): ReLU noise; positives and some negatives lie near a class's mode."""
+    rng = np.random.default_rng(seed)
+    values = np.empty((negatives + classes * MADE_POSITIVES, length), np.float32)
+    for start in range(0, len(values), STAND_IN):
+        part = values[start : start + STAND_IN]
+        np.maximum(rng.standard_normal(part.shape, dtype=np.float32) - np.float32(0.3), 0, out=part)
+    modes = np.maximum(rng.standard_normal((classes, length), dtype=np.float32), 0) * np.float32(MADE_SHIFT)
+    labels = np.full((len(values), classes), -1, np.int8)
+    for label in range(classes):
+        rows = slice(negatives + label * MADE_POSITIVES, negatives + (label + 1) * MADE_POSITIVES)
+        values[rows] += modes[label]
+        labels[rows, label] = 1
+    hard = rng.choice(negatives, int(MADE_HARD * negatives), replace=False)
+    values[hard] += modes[rng.integers(0, classes, len(hard))] * np.float32(0.6)
+    values *= np.float32(NORM / np.linalg.norm(values[:2000], axis=1).mean())
+    return values, labels
+
+
+def many_rows(classes: int, negatives: int, length: int, C: float, repeats: int) -> list[dict[str, Any]]:
+    """CPU time of one class, by itself and as one of many, and of all."""
+    values, labels = made_up(classes, negatives, length, 0)
+    solve_svms(values[-400:], np.where(np.arange(400)[:, None] < 100, 1, -1).astype(np.int8), C=C)  # compiles
+    methods: Mapping[str, Callable] = {
+        "one class, solve_svm": lambda: [solve_svm(values, labels[:, 0].astype(np.int64), C=C)],
+        "one class, solve_svms": lambda: solve_svms(values, labels[:, :1], C=C),
+        f"{classes} classes, solve_svms": lambda: solve_svms(values, labels, C=C),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in methods}
+    gaps = {}
+    for _ in range(repeats):
+        for name, method in methods.items():
+            started = time.process_time()
+            found = method()
+            taken[name].append(time.process_time() - started)
+            gaps[name] = max(one.gap / one.objective for one in found)
+            print(f"\r{name}: {taken[name][-1]:.2f} s   ", end="", file=sys.stderr)
+    print(file=sys.stderr)
+    everything = statistics.median(taken[f"{classes} classes, solve_svms"])
+    rows = []
+    for name, seconds in taken.items():
+        row = {"rows": len(values), "values": length, "problem": name, "cpu_s": statistics.median(seconds)}
+        rows.append(
+            row | {"largest_gap": f"{gaps[name]:.1e}", "all_in_its_times": everything / statistics.median(seconds)}
+        )
+    return rows
+
+
+def benchmark(
+    run: str | None = None,
+    positives: int = 300,
+    negatives: int = 5000,
+    C: list[float] = [0.001, 0.01],  # noqa: B006 (jsonargparse reads it, nothing changes it)
+    losses: list[str] = ["hinge", "squared_hinge"],  # noqa: B006
+    repeats: int = 5,
+    many_classes: int = 20,
+    many_negatives: int = 0,
+    many_length: int = 4096,
+    many_repeats: int = 1,
+    out: str = "runs/benchmark",
+) -> None:
+    """Measure the SVM solver against scikit-learn's LinearSVC, one thread; see the head of this file.
+
+    Args:
+        run: Folder of a run whose training images' vectors are used; the stand-in is made of them. None: neither.
+        positives: Samples of the class.
+        negatives: Samples beside it.
+        C: Costs of a negative's loss.
+        losses: hinge, squared_hinge.
+        repeats: Runs of each solver on each problem.
+        many_classes: Classes of the made-up rows.
+        many_negatives: Negatives of them, e.g. 100000; 0: leave this measurement out. They take 4 bytes x many_length
+            each.
+        many_length: Length of the made-up rows.
+        many_repeats: Runs of each method on them.
+        out: Folder of svm.json and svm.md.
+    """
+    if min(repeats, many_repeats, positives, negatives) < 1:
+        raise ValueError("repeats, many_repeats, positives, negatives: expected numbers >= 1")
+    tables: dict[str, list[dict[str, Any]]] = {}
+    if run is not None:
+        real = problem_of_run(run, positives, negatives, 0)
+        tables[f"{(real.labels > 0).sum()} positives, {(real.labels < 0).sum()} negatives, one thread"] = [
+            row
+            for problem in (real, stand_in(real, 0))
+            for loss in losses
+            for cost in C
+            for row in compare(problem, cost, loss, repeats)
+        ]
+    if many_negatives:
+        tables["Many classes at once, made-up rows, one thread"] = many_rows(
+            many_classes, many_negatives, many_length, C[0], many_repeats
+        )
+    machine = {
+        "python": platform.python_version(),
+        "scikit-learn": sklearn.__version__,
+        "numpy": np.__version__,
+        "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+    }
+    write_json(Path(out) / "svm.json", {"format_version": 1, "machine": machine, "tables": tables})
+    text = "".join(markdown(title, rows) for title, rows in tables.items())
+    write_text(Path(out) / "svm.md", text)
+    print(text or "nothing was measured: give --run or --many_negatives")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line; returns the exit status."""
+    # Threads of BLAS are set when it is loaded: the environment has to say it, as in `make bench`.
+    if os.environ.get("OMP_NUM_THREADS") != "1":
+        print(
+            "warning: expected OMP_NUM_THREADS=1 in the environment, the figures are of several threads",
+            file=sys.stderr,
+        )
+    try:
+        auto_cli(benchmark, args=arguments, as_positional=False, prog="benchmark.py svm")
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
