@@ -16,8 +16,9 @@ METHODS: tuple[str, ...] = get_args(Method)
 
 # Values: colour spaces, thresholds k, similarity sets. single, fast, quality: Uijlings et al., IJCV 2013, table 5.
 # texture: inferred for the window files of Fast R-CNN's demo. They hold 94 to 100 % of the initial regions that RGB and
-# HSV give at these thresholds and 92 to 100 % of rgI's; of the similarity sets these two agree best. diverse: chosen by
-# recall on photos apart from those it is measured on (docs/windows.md, What was tried).
+# HSV give at these thresholds and 92 to 100 % of rgI's; of the similarity sets these two agree best. diverse: of a
+# hundred sets of runs scored by recall on COCO photos, the one that also did well on other COCO photos, photos of
+# animals and VOC photos (docs/windows.md, What was tried: its figures on those VOC photos took part in the choice).
 PRESETS: dict[str, tuple[tuple[ColourSpace, ...], tuple[int, ...], tuple[SimilaritySet, ...]]] = {
     "single": (("HSV",), (100,), ("CTSF",)),
     "fast": (("HSV", "Lab"), (50, 100), ("CTSF", "TSF")),

@@ -1,9 +1,11 @@
 import subprocess
 import sys
+import zlib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,11 @@ from scipy.io import loadmat
 
 from detection.geometry import iou
 from detection.proposals import ProposalSettings, propose, selective_search
+from detection.proposals import selective_search as function
+
+# The package's name of the module is the function.
+MODULE = sys.modules[function.__module__]
+hierarchies, working_size = MODULE.hierarchies, MODULE.working_size
 
 ALL = ProposalSettings(min_side=0, max_windows=None)
 
@@ -161,6 +168,46 @@ def test_levels_come_first_on_average():
     image = textured_image()
     places = [selective_search(image, ALL, seed).tolist().index([0, 0, 120, 90]) for seed in range(8)]
     assert np.median(places) < 3
+
+
+def test_priority_is_level_times_a_random_number():
+    """The rule by a dictionary: a box's priority is its least one over all runs."""
+    image = textured_image(60, 70)
+    boxes, levels = hierarchies(image, ALL)
+    stream = np.random.Generator(np.random.PCG64([ALL.seed, zlib.crc32(image.tobytes())]))
+    least: dict[tuple[int, ...], float] = {}
+    for box, priority in zip(map(tuple, boxes.tolist()), (levels * stream.random(len(levels))).tolist(), strict=True):
+        least[box] = min(priority, least.get(box, np.inf))
+    assert len(least) < len(boxes)
+    assert selective_search(image, ALL).tolist() == [list(box) for box in sorted(least, key=least.__getitem__)]
+
+
+def test_regions_have_k_px_and_the_blur_is_the_originals():
+    image = textured_image()
+    chosen = ProposalSettings(preset="single")
+    assert np.array_equal(selective_search(image, chosen), selective_search(image, replace(chosen, min_size=100)))
+    assert np.array_equal(selective_search(image, chosen), selective_search(image, replace(chosen, sigma=0.8)))
+
+
+def test_the_resize_rule_is_a_parameter():
+    width_500 = ProposalSettings(resize_width=500)
+    assert working_size((400, 1000), width_500) == (200, 500)
+    assert working_size((75, 100), width_500) == (375, 500)
+    assert working_size((1, 3000), width_500) == (1, 500)
+    assert working_size((400, 1000), ProposalSettings()) == (400, 1000)
+    image = textured_image()
+    half = cv2.resize(image, (60, 45), interpolation=cv2.INTER_AREA)
+    chosen = replace(ALL, resize_width=60)
+    found, small = selective_search(image, chosen), selective_search(half, chosen)
+    assert sorted(found.tolist()) == sorted((2 * small).tolist())
+
+
+def test_an_image_of_4000_by_3000():
+    image = np.asarray(Image.fromarray(textured_image()).resize((4000, 3000)))
+    found = selective_search(image, preset="single")
+    check(found, (3000, 4000), 20)
+    assert len(found) > 20
+    assert working_size((3000, 4000), ProposalSettings()) == (1224, 1632)
 
 
 def test_presets_by_name():
