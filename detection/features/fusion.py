@@ -81,7 +81,7 @@ class ConvolutionWithActivation(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) -> what the convolution's output becomes under the activation."""
         conv = self.convolution
-        if x.requires_grad or x.device.type != "cpu" or not _one_pass_is_on_offer():
+        if _wants_gradients(x, conv) or x.device.type != "cpu" or not _one_pass_is_on_offer():
             return self.activation(conv(x))
         return torch.ops.mkldnn._convolution_pointwise(
             x, conv.weight, conv.bias, conv.padding, conv.stride, conv.dilation, conv.groups,
@@ -96,6 +96,10 @@ _ONEDNN_ACTIVATIONS = {
     nn.Hardswish: ("hardswish", []),
     nn.SiLU: ("swish", []),
 }
+
+
+def _wants_gradients(x: torch.Tensor, conv: nn.Conv2d) -> bool:
+    return torch.is_grad_enabled() and (x.requires_grad or any(one.requires_grad for one in conv.parameters()))
 
 
 def _one_pass_is_on_offer() -> bool:

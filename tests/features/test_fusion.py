@@ -89,3 +89,14 @@ def test_gradients_are_those_of_the_network_given():
         one(leaf).square().sum().backward()
         gradients.append(leaf.grad)
     torch.testing.assert_close(gradients[1], gradients[0])
+
+
+def test_joined_convolutions_can_be_trained():
+    convolution, images = nn.Conv2d(3, 4, 3), torch.randn(2, 3, 9, 9)
+    gradients = []
+    for one in (ConvolutionWithActivation(convolution, nn.ReLU6()), nn.Sequential(convolution, nn.ReLU6())):
+        convolution.zero_grad()
+        one(images).square().sum().backward()
+        gradients.append([parameter.grad.clone() for parameter in convolution.parameters()])
+    assert all(gradient.abs().sum() > 0 for gradient in gradients[0])
+    torch.testing.assert_close(gradients[0], gradients[1])
