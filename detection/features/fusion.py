@@ -81,7 +81,9 @@ class ConvolutionWithActivation(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) -> what the convolution's output becomes under the activation."""
         conv = self.convolution
-        if _wants_gradients(x, conv) or x.device.type != "cpu" or not _one_pass_is_on_offer():
+        # A network that is exported is to run elsewhere, where the operator is not known.
+        exported = torch.compiler.is_compiling()
+        if exported or _wants_gradients(x, conv) or x.device.type != "cpu" or not _one_pass_is_on_offer():
             return self.activation(conv(x))
         return torch.ops.mkldnn._convolution_pointwise(
             x, conv.weight, conv.bias, conv.padding, conv.stride, conv.dilation, conv.groups,

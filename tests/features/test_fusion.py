@@ -100,3 +100,11 @@ def test_joined_convolutions_can_be_trained():
         gradients.append([parameter.grad.clone() for parameter in convolution.parameters()])
     assert all(gradient.abs().sum() > 0 for gradient in gradients[0])
     torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_exported_networks_hold_no_operator_of_this_machine():
+    fused = fuse(_block(nn.ReLU6()))
+    program = torch.export.export(fused, (torch.randn(1, 3, 16, 16),))
+    targets = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
+    assert any("conv2d" in target for target in targets)
+    assert not any("mkldnn" in target for target in targets)
