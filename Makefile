@@ -7,10 +7,6 @@ BIN := .venv/bin
 # One thread a process for BLAS and OpenMP: the work is spread over processes.
 export OMP_NUM_THREADS ?= 1
 
-# What the rooms without torch import; the ranges are those of pyproject.toml.
-BENCH_NEEDS := "jsonargparse[signatures]>=4.38" "numba>=0.60" "numpy>=1.26" "Pillow>=10.3" "PyYAML>=6.0" "rich>=13.7" \
-	"safetensors>=0.4.5" "scikit-learn>=1.5" "scipy>=1.12" "threadpoolctl>=3.4"
-
 .PHONY: demo test lint bench clean
 .DEFAULT_GOAL := demo
 
@@ -32,17 +28,21 @@ lint: .venv/installed
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
-# An environment of its own: opencv-contrib in place of opencv-python (they overwrite each other), and no torch.
+# An environment of its own: opencv-contrib-python in place of opencv-python, since they overwrite each other.
+NEEDS_BUT_OPENCV := 'import tomllib; print("\n".join(one for one in \
+	tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if not one.startswith("opencv")))'
 .venv-bench/installed: pyproject.toml
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --upgrade pip
-	.venv-bench/bin/python -m pip install "opencv-contrib-python>=4.9" $(BENCH_NEEDS)
+	.venv-bench/bin/python -c $(NEEDS_BUT_OPENCV) > .venv-bench/needs.txt
+	.venv-bench/bin/python -m pip install -r .venv-bench/needs.txt "opencv-contrib-python>=4.9"
 	.venv-bench/bin/python -m pip install --no-deps --editable .
 	touch $@
 
-# BENCH: options, e.g. make bench BENCH="--voc FOLDER/VOCdevkit". Without any, two sample photos are timed.
+# BENCH: a command and its options, e.g. make bench BENCH="proposals --voc FOLDER/VOCdevkit".
+BENCH ?= all
 bench: .venv-bench/installed
-	.venv-bench/bin/python tools/benchmark.py proposals $(BENCH)
+	.venv-bench/bin/python tools/benchmark.py $(BENCH)
 
 clean:
 	rm -rf .venv .venv-bench runs data/digits

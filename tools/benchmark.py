@@ -1,30 +1,72 @@
-"""Measurements against other programs; `proposals` in the environment that `make bench` builds (opencv-contrib).
+"""Measurements against other programs and against what the machine can do at most.
 
 usage: python tools/benchmark.py COMMAND [options]
 
-proposals   selective search against OpenCV's: time of one thread, recall, windows of the original MATLAB code
-svm         linear SVMs against scikit-learn's LinearSVC: time of one thread, objective, memory; many classes at once
+COMMANDS
+all         every command that can run on the given data, each in a process of its own
 
-COMMAND --help tells a command's options. Results: benchmark.json and benchmark.md in the folder --out.
+COMMAND --help tells a command's options. Results of all commands: benchmark.json and benchmark.md in the folder --out.
+`make bench` runs it in an environment of its own, with opencv-contrib-python in place of opencv-python. A peer that is
+not installed is left out and named.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
+import os
+import subprocess
 import sys
 
-COMMANDS = ("proposals", "svm")
+COMMANDS = {
+    "proposals": "selective search against OpenCV's: time of one thread, recall, windows of the original MATLAB code",
+    "svm": "linear SVMs against scikit-learn's LinearSVC: time, objective, memory; many classes at once",
+}
+USAGE = (__doc__ or "").replace("COMMANDS\n", "".join(f"{name:<12}{text}\n" for name, text in COMMANDS.items()))
+
+
+def _module(command: str):
+    # Each brings what it measures, and not what the others need.
+    return importlib.import_module(f"benchmarks.{command}")
+
+
+def run_all(arguments: list[str]) -> int:
+    """Every command with those of the options --NAME=VALUE that it has; 0 where all succeeded.
+
+    An option that no command has is refused with 2.
+    """
+    options = {one.partition("=")[0].removeprefix("--"): one for one in arguments}
+    known = {name: set(inspect.signature(_module(name).benchmark).parameters) for name in COMMANDS}
+    foreign = [one for name, one in options.items() if not any(name in own for own in known.values()) or "=" not in one]
+    if foreign:
+        print(f"error: all: expected options of the commands as --NAME=VALUE, got {foreign[0]}", file=sys.stderr)
+        return 2
+    failed = []
+    for command, own in known.items():
+        print(f"## {command}", flush=True)
+        call = [
+            sys.executable,
+            os.path.abspath(__file__),
+            command,
+            *(one for name, one in options.items() if name in own),
+        ]
+        if subprocess.run(call, check=False).returncode:
+            failed.append(command)
+    if failed:
+        print(f"error: {', '.join(failed)} failed, see above", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     command, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
+    if command == "all":
+        return run_all(rest)
     if command not in COMMANDS:
         asked = command in ("-h", "--help")
-        print(__doc__ if asked else f"error: expected one of {', '.join(COMMANDS)}, got {command!r}\n\n{__doc__}")
+        print(USAGE if asked else f"error: expected all or one of {', '.join(COMMANDS)}, got {command!r}\n\n{USAGE}")
         return 0 if asked else 2
-    # Each brings what it measures, and not what the others need.
-    return importlib.import_module(f"benchmarks.{command}").main(rest)
+    return _module(command).main(rest)
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def test_benchmark(run, tmp_path, monkeypatch, capsys):
     options = ["--run", str(run), "--positives", "12", "--negatives", "60", "--C", "[0.01]", "--repeats", "1"]
     many = ["--many_classes", "3", "--many_negatives", "600", "--many_length", "24", "--out", str(tmp_path)]
     assert benchmark.main(["svm", *options, *many]) == 0
-    tables = json.loads((tmp_path / "svm.json").read_text())["tables"]
+    tables = json.loads((tmp_path / "benchmark.json").read_text())["commands"]["svm"]["tables"]
     compared, together = tables.values()
     assert [row["solver"] for row in compared[:2]] == ["LinearSVC", "this package"]
     assert {row["loss"] for row in compared} == {"hinge", "squared_hinge"}

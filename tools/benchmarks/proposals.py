@@ -7,18 +7,15 @@ by resampling images. Agreement: of photos NAME.jpg with windows NAME_boxes.mat 
 
 from __future__ import annotations
 
-import os
-import platform
-import statistics
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from jsonargparse import auto_cli
+from benchmarks.inputs import sample_photos
+from benchmarks.measure import keep, progress, run, take_turns
 
 from detection.data import (
     VOC_CLASSES,
@@ -33,7 +30,6 @@ from detection.data import (
 from detection.geometry import iou
 from detection.proposals import PRESETS, ProposalSettings, selective_search
 from detection.proposals.quality import overlaps_by_count
-from detection.storage import write_json, write_text
 
 Method = Callable[[np.ndarray], np.ndarray]
 
@@ -75,24 +71,15 @@ def methods_of(presets: Sequence[str]) -> dict[str, Method]:
 
 def cpu_times(methods: Mapping[str, Method], photos: Mapping[str, np.ndarray], repeats: int) -> list[dict[str, Any]]:
     """CPU seconds of each method on each photo: median and least of `repeats` runs, the methods taking turns."""
-    for method in methods.values():
-        method(next(iter(photos.values())))  # compiles
     rows = []
     for photo, rgb in photos.items():
-        taken: dict[str, list[float]] = {name: [] for name in methods}
-        for _ in range(repeats):
-            for name, method in methods.items():
-                started = time.process_time()
-                count = len(method(rgb))
-                taken[name].append(time.process_time() - started)
-                print(f"\r{photo}: {name}: {count} windows, {taken[name][-1]:.3f} s    ", end="", file=sys.stderr)
-        for name, seconds in taken.items():
+        timings = take_turns({name: partial(method, rgb) for name, method in methods.items()}, repeats, photo)
+        for name, timing in timings.items():
             row = {"photo": photo, "size": list(rgb.shape[:2]), "method": name, "windows": len(methods[name](rgb))}
-            row |= {"median_s": statistics.median(seconds), "least_s": min(seconds)}
-            if OPENCV in taken:
-                row["times_faster"] = statistics.median(taken[OPENCV]) / row["median_s"]
+            row |= {"median_s": timing.cpu_s, "least_s": min(timing.cpu)}
+            if OPENCV in timings:
+                row["times_faster"] = timings[OPENCV].cpu_s / timing.cpu_s
             rows.append(row)
-    print(file=sys.stderr)
     return rows
 
 
@@ -113,12 +100,12 @@ def recall_rows(methods: Mapping[str, Method], root: str, year: str, split: str,
             tables.append(overlaps_by_count(boxes, image.boxes[keep], BUDGETS))
             labels.append(image.labels[keep])
             counts.append(len(boxes))
-            print(f"\r{name}: {place + 1}/{len(images)} photos", end="", file=sys.stderr)
+            progress(f"{name}: {place + 1}/{len(images)} photos")
         for column, budget in enumerate(BUDGETS):
             windows = float(np.mean(np.minimum(counts, budget)))
             row = {"method": name, "at_most": budget, "photos": len(images), "windows": windows}
             rows.append(row | coverage([table[:, column] for table in tables], labels))
-    print(file=sys.stderr)
+    progress("")
     return rows
 
 
@@ -155,38 +142,6 @@ def agreement_rows(methods: Mapping[str, Method], folder: str) -> list[dict]:
             row |= {f"confirmed_{one:g}": float((overlaps.max(axis=0) >= one).mean()) for one in AGREEMENT_IOUS}
             rows.append(row)
     return rows
-
-
-def sample_photos() -> dict[str, np.ndarray]:
-    """scikit-learn's two photos."""
-    from sklearn.datasets import load_sample_images
-
-    images = load_sample_images()
-    return {Path(name).name: np.array(rgb) for name, rgb in zip(images.filenames, images.images, strict=True)}
-
-
-def markdown(title: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """A table, a column a key; errors stand behind their value."""
-    if not rows:
-        return ""
-    keys = [key for key in rows[0] if not key.endswith("_error")]
-    lines = [f"### {title}", "", f"| {' | '.join(key.replace('_', ' ') for key in keys)} |", "|---" * len(keys) + "|"]
-    lines += [f"| {' | '.join(_cell(row, key) for key in keys)} |" for row in rows]
-    return "\n".join(lines) + "\n\n"
-
-
-def _cell(row: Mapping[str, Any], key: str) -> str:
-    value, error = row.get(key, ""), row.get(f"{key}_error")
-    if isinstance(value, list):
-        return "x".join(map(str, value))
-    shown = (
-        f"{value:.3f}"
-        if isinstance(value, float) and value < 10
-        else f"{value:.1f}"
-        if isinstance(value, float)
-        else str(value)
-    )
-    return shown if error is None else f"{shown} ± {error:.3f}"
 
 
 def benchmark(
@@ -232,24 +187,9 @@ def benchmark(
         if matlab is None
         else agreement_rows(methods_of(agreement_presets), matlab),
     }
-    machine = {
-        "python": platform.python_version(),
-        "opencv": cv2.__version__,
-        "numpy": np.__version__,
-        "processors": os.cpu_count(),
-        "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
-    }
-    write_json(Path(out) / "benchmark.json", {"format_version": 1, "machine": machine, "tables": tables})
-    text = "".join(markdown(title, rows) for title, rows in tables.items())
-    write_text(Path(out) / "benchmark.md", text)
-    print(text)
+    keep(out, "proposals", tables)
 
 
 def main(arguments: list[str]) -> int:
     """Run the command line; returns the exit status."""
-    try:
-        auto_cli(benchmark, args=arguments, as_positional=False, prog="benchmark.py proposals")
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run(benchmark, "proposals", arguments)

@@ -8,25 +8,17 @@ counts is the median of the process's CPU time. Then many classes at once on mad
 
 from __future__ import annotations
 
-import os
-import platform
-import statistics
-import sys
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
-import sklearn
-from benchmarks.proposals import markdown
-from jsonargparse import auto_cli
+from benchmarks.measure import keep, peak_mib, progress, run, take_turns
 from sklearn.svm import LinearSVC
 
 from detection.learning import max_overlaps, solve_svm, solve_svms
-from detection.storage import write_json, write_text
 
 BIAS, POSITIVE_WEIGHT, NORM = 10.0, 2.0, 20.0
 # IoU below which windows are negatives and from which they stand in for objects.
@@ -64,8 +56,8 @@ def problem_of_run(run: str, positives: int, negatives: int, seed: int) -> Probl
         near.append(regions.windows.values[np.flatnonzero(overlap >= NEAR)[:1]])
         there = np.flatnonzero(overlap < FAR)
         far.append(regions.windows.values[np.sort(rng.permutation(there)[:share])])
-        print(f"\rvectors of {place + 1}/{len(images)} photos", end="", file=sys.stderr)
-    print(file=sys.stderr)
+        progress(f"vectors of {place + 1}/{len(images)} photos")
+    progress("")
     own = np.concatenate(objects + near)[:positives]
     others = np.concatenate(far)
     others = others[np.sort(rng.permutation(len(others))[:negatives])]
@@ -117,53 +109,19 @@ def compare(problem: Problem, C: float, loss: str, repeats: int) -> list[dict[st
     methods: dict[str, Callable] = {"LinearSVC": liblinear, "this package": own}
     own(Problem("", problem.values[::50].copy(), problem.labels[::50]), C, loss)  # compiles
     best = solve_svm(problem.values, problem.labels, C=C, loss=loss, tolerance=EXACT)
-    taken: dict[str, list[float]] = {name: [] for name in methods}
-    found: dict[str, tuple] = {}
-    for _ in range(repeats):
-        for name, method in methods.items():
-            started = time.process_time()
-            found[name] = method(problem, C, loss)
-            taken[name].append(time.process_time() - started)
-            print(f"\r{problem.name}: {loss}, C {C:g}: {name} {taken[name][-1]:.2f} s   ", end="", file=sys.stderr)
-    print(file=sys.stderr)
+    runs = {name: partial(method, problem, C, loss) for name, method in methods.items()}
+    timings = take_turns(runs, repeats, f"{problem.name}, {loss}, C {C:g}", warm=False)
     rows = []
-    for name, (weights, bias, iterations) in found.items():
+    for name, timing in timings.items():
+        weights, bias, iterations = timing.result
         # Where the optimum is known to lie: between the dual and the primal objective of the exact solution.
         above = objective_of(problem, weights, bias, C, loss == "squared_hinge") / best.dual_objective - 1
         row = {"vectors": problem.name, "loss": loss, "C": f"{C:g}", "solver": name}
-        row |= {"cpu_s": statistics.median(taken[name]), "iterations": iterations, "above_optimum": f"{above:.1e}"}
-        row |= {"more_memory_MiB": peak_mib(lambda m=methods[name]: m(problem, C, loss))}
-        row["times_faster"] = statistics.median(taken["LinearSVC"]) / statistics.median(taken[name])
+        row |= {"cpu_s": timing.cpu_s, "iterations": iterations, "above_optimum": f"{above:.1e}"}
+        row |= {"more_memory_MiB": peak_mib(runs[name])}
+        row["times_faster"] = timings["LinearSVC"].cpu_s / timing.cpu_s
         rows.append(row)
     return rows
-
-
-def peak_mib(body: Callable[[], object]) -> int | str:
-    """MiB that a process takes for `body` beyond what it has already; "" where processes cannot be forked."""
-    if not hasattr(os, "fork"):
-        return ""
-    import resource
-
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        before = _resident_kib()
-        body()
-        more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        os.write(writing, str(max(more, 0) // 1024).encode())
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as answer:
-        text = answer.read()
-    os.waitpid(child, 0)
-    return int(text) if text else ""
-
-
-def _resident_kib() -> int:
-    path = Path("/proc/self/statm")
-    if not path.is_file():
-        return 0
-    return int(path.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 def made_up(classes: int, negatives: int, length: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -194,23 +152,13 @@ def many_rows(classes: int, negatives: int, length: int, C: float, repeats: int)
         "one class, solve_svms": lambda: solve_svms(values, labels[:, :1], C=C),
         f"{classes} classes, solve_svms": lambda: solve_svms(values, labels, C=C),
     }
-    taken: dict[str, list[float]] = {name: [] for name in methods}
-    gaps = {}
-    for _ in range(repeats):
-        for name, method in methods.items():
-            started = time.process_time()
-            found = method()
-            taken[name].append(time.process_time() - started)
-            gaps[name] = max(one.gap / one.objective for one in found)
-            print(f"\r{name}: {taken[name][-1]:.2f} s   ", end="", file=sys.stderr)
-    print(file=sys.stderr)
-    everything = statistics.median(taken[f"{classes} classes, solve_svms"])
+    timings = take_turns(methods, repeats, "made-up rows", warm=False)
+    everything = timings[f"{classes} classes, solve_svms"].cpu_s
     rows = []
-    for name, seconds in taken.items():
-        row = {"rows": len(values), "values": length, "problem": name, "cpu_s": statistics.median(seconds)}
-        rows.append(
-            row | {"largest_gap": f"{gaps[name]:.1e}", "all_in_its_times": everything / statistics.median(seconds)}
-        )
+    for name, timing in timings.items():
+        row = {"rows": len(values), "values": length, "problem": name, "cpu_s": timing.cpu_s}
+        gap = max(one.gap / one.objective for one in timing.result)
+        rows.append(row | {"largest_gap": f"{gap:.1e}", "all_in_its_times": everything / timing.cpu_s})
     return rows
 
 
@@ -241,7 +189,7 @@ def benchmark(
             each.
         many_length: Length of the made-up rows.
         many_repeats: Runs of each method on them.
-        out: Folder of svm.json and svm.md.
+        out: Folder of benchmark.json and benchmark.md.
     """
     if min(repeats, many_repeats, positives, negatives) < 1:
         raise ValueError("repeats, many_repeats, positives, negatives: expected numbers >= 1")
@@ -259,29 +207,9 @@ def benchmark(
         tables["Many classes at once, made-up rows, one thread"] = many_rows(
             many_classes, many_negatives, many_length, C[0], many_repeats
         )
-    machine = {
-        "python": platform.python_version(),
-        "scikit-learn": sklearn.__version__,
-        "numpy": np.__version__,
-        "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
-    }
-    write_json(Path(out) / "svm.json", {"format_version": 1, "machine": machine, "tables": tables})
-    text = "".join(markdown(title, rows) for title, rows in tables.items())
-    write_text(Path(out) / "svm.md", text)
-    print(text or "nothing was measured: give --run or --many_negatives")
+    keep(out, "svm", tables)
 
 
 def main(arguments: list[str]) -> int:
     """Run the command line; returns the exit status."""
-    # Threads of BLAS are set when it is loaded: the environment has to say it, as in `make bench`.
-    if os.environ.get("OMP_NUM_THREADS") != "1":
-        print(
-            "warning: expected OMP_NUM_THREADS=1 in the environment, the figures are of several threads",
-            file=sys.stderr,
-        )
-    try:
-        auto_cli(benchmark, args=arguments, as_positional=False, prog="benchmark.py svm")
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run(benchmark, "svm", arguments)
