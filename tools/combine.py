@@ -1,5 +1,7 @@
 """Several runs' detectors together, by NMS on the union of their scored windows; prints what that gains.
 
+The gain is over the run with the highest mAP, with its bootstrap interval on the same resamples of the images.
+
 All runs have the same data set and classes, and a trained detector each:
   python tools/combine.py RUN RUN ... --out FOLDER
 
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -19,7 +22,8 @@ from rich.text import Text
 
 from detection.config import build_parser, exit_status, open_experiment, parse
 from detection.data import write_coco_results, write_comp4
-from detection.evaluation import Evaluation, evaluate
+from detection.evaluation import Evaluation, comparison_table, difference, evaluate
+from detection.evaluation.table import fraction
 from detection.stages.combine import combine_detections
 from detection.stages.experiment import Experiment
 from detection.stages.work import default_workers, worker_processes
@@ -35,21 +39,15 @@ def _arguments(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _figures(experiments: list[Experiment], together: Evaluation) -> Table:
-    first = experiments[0]
-    single = [evaluate(one.detections(), one.test_images, one.classes, **_metric(first)) for one in experiments]
-    table = Table(title=Text("Average precision; gain: together against the best run"))
+def _figures(runs: Sequence[str], single: Sequence[Evaluation], together: Evaluation) -> Table:
+    table = Table(title=Text("Average precision"))
     table.add_column("")
-    for name in (*(str(one.run.path) for one in experiments), "together", "gain"):
+    for name in (*runs, "together"):
         table.add_column(Text(name), justify="right", overflow="fold")
     every = [*single, together]
-    rows = {name: [one.per_class[i].ap for one in every] for i, name in enumerate(first.classes)}
-    rows["mean"] = [one.mean_ap for one in every]
-    for name, values in rows.items():
-        # A class without a test object has no AP, in any run.
-        known = None not in values
-        gain = f"{values[-1] - max(values[:-1]):+.3f}" if known else "-"
-        table.add_row(Text(name), *(f"{value:.3f}" if known else "-" for value in values), gain)
+    for i, name in enumerate(together.classes):
+        table.add_row(Text(name), *(fraction(one.per_class[i].ap) for one in every))
+    table.add_row("mean", *(fraction(one.mean_ap) for one in every))
     return table
 
 
@@ -67,11 +65,19 @@ def combine(options: argparse.Namespace) -> int:
         experiments = [open_experiment(dataclasses.replace(one, workers=workers), executor=executor) for one in parsed]
         first, out = experiments[0], Path(options.out)
         found = combine_detections(experiments, first.settings.postprocess, first.work)
+    single = [evaluate(one.detections(), one.test_images, one.classes, **_metric(first)) for one in experiments]
     together = evaluate(found, first.test_images, first.classes, **_metric(first))
+    best = max(range(len(single)), key=lambda place: single[place].mean_ap or 0.0)
+    gain = difference(single[best], together, first.settings.intervals)
     write_coco_results(out / f"{first.split}.json", found)
     write_comp4(out, first.split, found, first.classes)
-    write_json(out / "evaluation.json", {**together.to_json(), "runs": options.runs})
-    first.work.console.print(_figures(experiments, together))
+    facts = {"runs": options.runs, "mAP_of_runs": [one.mean_ap for one in single], "best_run": options.runs[best]}
+    facts |= {} if gain is None else {"gain_over_best_run": gain.to_json(first.classes)}
+    write_json(out / "evaluation.json", {**together.to_json(), **facts})
+    console = first.work.console
+    console.print(_figures(options.runs, single, together))
+    console.print(f"first: {options.runs[best]}, second: together", highlight=False, markup=False, soft_wrap=True)
+    console.print(comparison_table(single[best], together, gain))
     return 0
 
 

@@ -6,6 +6,7 @@ import pytest
 from detection.geometry import nms
 from detection.learning import PostprocessSettings, postprocess
 from detection.stages.combine import combine_detections, united
+from detection.storage import read_json
 from detection.types import RegionScores
 
 
@@ -51,7 +52,13 @@ def test_the_tool(load_tool, open_run, finished, run, tmp_path, capsys, monkeypa
     assert tool.main([str(finished), str(run), "--out", str(out), "--workers", "1"]) == 0
     printed = capsys.readouterr().out
     assert "together" in printed
-    assert "mean" in printed
+    content = read_json(out / "evaluation.json")
+    singles = [read_json(one / "evaluation/test.json")["mAP"] for one in (finished, run)]
+    assert content["mAP_of_runs"] == singles
+    assert content["best_run"] == str((finished, run)[int(np.argmax(singles))])
+    gain = content["gain_over_best_run"]["mAP"]
+    assert gain["value"] == pytest.approx(content["mAP"] - max(singles))
+    assert f"{gain['low']:+.3f} to {gain['high']:+.3f}" in printed
     assert {"test.json", "evaluation.json", "comp4_det_test_box.txt"} <= {path.name for path in out.iterdir()}
     assert tool.main([str(run), "--out", str(out)]) == 2
     assert "expected two runs or more, got 1" in capsys.readouterr().err

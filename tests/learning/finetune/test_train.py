@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import types
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -210,6 +211,27 @@ def test_log_drops_what_will_be_made_again(tmp_path):
     assert (tmp_path / "log.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
     (tmp_path / "log.csv").write_text("something else\n")
     assert read_log(tmp_path / "log.csv") == []
+
+
+def test_tensorboard_gets_the_same_figures(tmp_path, monkeypatch):
+    written, closed = [], []
+
+    class SummaryWriter:
+        def __init__(self, folder, purge_step):
+            written.append((folder, purge_step))
+
+        def add_scalar(self, name, value, step):
+            written.append((name, value, step))
+
+        def close(self):
+            closed.append(True)
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=SummaryWriter))
+    log = TrainingLog(tmp_path, 4)
+    log.add({"iteration": 6, "loss": 0.5, "learning_rate": 0.01})
+    log.close()
+    assert written == [(str(tmp_path / "tensorboard"), 5), ("learning_rate", 0.01, 6), ("loss", 0.5, 6)]
+    assert closed == [True]
 
 
 def first_batch_loss(task, **changes):
