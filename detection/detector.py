@@ -180,6 +180,14 @@ def read_description(folder: Path | str) -> dict[str, Any]:
     return description
 
 
+def read_calibration(folder: Path | str) -> Calibration | None:
+    """The calibration of a saved detector alone, None where it has none. Raises as ``Detector.load``."""
+    content = read_description(folder)["files"].get(_CALIBRATION)
+    if content is None:
+        return None
+    return Calibration.from_arrays(*read_arrays(_found(Path(folder), _CALIBRATION, content)))
+
+
 def _write_part(path: Path, part: LinearSVMs | BoxRegressors | Calibration) -> None:
     arrays, metadata = part.to_arrays()
     write_arrays(path, arrays, {"format_version": str(FORMAT_VERSION), **metadata})

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detection.data import DataError, read_image, write_image
+from detection.learning import Calibration
 from detection.stages.work import Work
 from detection.storage import file_stem
 from detection.types import AnnotatedImage, Detections
@@ -19,11 +20,13 @@ def draw_images(
     min_score: float,
     folder: Path,
     work: Work,
+    calibration: Calibration | None = None,
 ) -> list[Path]:
     """Write a JPEG with the detections of at least `min_score` (SVM margin) for each image that can be read,
     enlarged if it is small.
 
-    Returns the files, in order; an image without a record in `detections` is drawn without boxes.
+    calibration: of the detector, to show probabilities behind the margins. Returns the files, in order; an image
+    without a record in `detections` is drawn without boxes.
     """
     found = {one.image_id: one for one in detections}
     written = []
@@ -34,7 +37,9 @@ def draw_images(
             work.problems.skip_error(error)
             continue
         if image.image_id in found:
-            drawn = draw_detections(*enlarge(drawn, found[image.image_id]), classes, min_score)
+            one = found[image.image_id]
+            chances = None if calibration is None else calibration.of(one)
+            drawn = draw_detections(*enlarge(drawn, one), classes, min_score, probabilities=chances)
         path = Path(folder) / f"{file_stem(image.image_id)}.jpg"
         write_image(path, drawn)
         written.append(path)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detection.data import read_coco_results, write_coco_results, write_comp4
-from detection.detector import Detector
+from detection.detector import Detector, read_calibration
 from detection.evaluation import Diagnosis, Evaluation, diagnose, difference, evaluate, intervals, table
 from detection.features import limit_threads
 from detection.learning import MiningCheckpoint
@@ -31,7 +31,7 @@ from detection.stages.train import (
     write_mining_log,
     write_training_samples,
 )
-from detection.storage import file_stem, read_metadata, write_json
+from detection.storage import file_stem, fingerprint, read_metadata, write_json
 from detection.types import AnnotatedImage, Detections
 
 __all__ = ["DRAWN_IMAGES", "DRAWN_MIN_SCORE", "Experiment", "StageSettings"]
@@ -227,12 +227,15 @@ class Experiment(Bookkeeping):
 
     def draw(self) -> list[Path]:
         """The first test images that can be read, with their detections: ``RUN/drawings``; returns the files."""
-        images, key, started = self.test_images[:DRAWN_IMAGES], self.detections_key, time.monotonic()
+        images, started = self.test_images[:DRAWN_IMAGES], time.monotonic()
+        calibration, key = read_calibration(self.run.detector) if self.trained() else None, self.detections_key
+        if calibration is not None:
+            key = fingerprint(key, calibration.to_arrays()[0])
         drawn = [self.run.drawings / f"{file_stem(one.image_id)}.jpg" for one in images]
         if self._is_done("drawings", key, key if any(path.is_file() for path in drawn) else None):
             return [path for path in drawn if path.is_file()]
         folder, found = self.run.drawings, self.detections()
-        written = draw_images(images, found, self.classes, DRAWN_MIN_SCORE, folder, self.work)
+        written = draw_images(images, found, self.classes, DRAWN_MIN_SCORE, folder, self.work, calibration)
         self._finish("drawings", key, started, {"images": len(written)})
         return written
 

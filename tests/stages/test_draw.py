@@ -6,6 +6,7 @@ from PIL import Image
 from rich.console import Console
 
 from detection.data import read_image
+from detection.learning import Calibration
 from detection.stages.draw import draw_images
 from detection.stages.work import Work
 from detection.types import AnnotatedImage, Detections
@@ -36,6 +37,18 @@ def test_scores_decide_what_is_drawn(tmp_path, work):
         # Small images are enlarged, so that labels have room.
         assert read_image(drawn).shape == (160, 200, 3)
     assert [one.file for one in work.problems] == [str(tmp_path / "none.png")]
+
+
+def test_probabilities_stand_behind_the_margins(tmp_path, work):
+    Image.new("RGB", (100, 80), (128, 128, 128)).save(tmp_path / "a.png")
+    boxes = np.array([[10, 30, 60, 75]], np.float32)
+    found = Detections("a", boxes, np.array([0.5], np.float32), np.zeros(1, np.int64))
+    drawn = {}
+    for trained in (None, True, False):
+        calibration = None if trained is None else Calibration(np.ones(1), np.zeros(1), np.array([trained]))
+        arguments = ([image(tmp_path / "a.png", "a")], [found], ["cat"], 0.0, tmp_path / f"{trained}", work)
+        drawn[trained] = draw_images(*arguments, calibration)[0].read_bytes()
+    assert drawn[True] != drawn[None] == drawn[False]
 
 
 def test_no_image(tmp_path, work):

@@ -29,6 +29,14 @@ def test_tune_and_calibrate(load_tool, run, capsys):
     assert "expected calibration error" in output
     assert f"chart: {run / 'evaluation/test-reliability.png'}" in output
     assert Detector.load(run / "detector").calibration is not None
+    # What was drawn without probabilities is drawn again with them, once.
+    again = []
+    for _ in range(2):
+        assert load_tool("detect").main(options[:2]) == 0
+        output = capsys.readouterr().out
+        assert "detections: done before" in output
+        again.append("drawings: done before" not in output)
+    assert again == [True, False]
 
 
 def test_classes_one_at_a_time(load_tool, run, shapes, write_set, tmp_path, capsys):
