@@ -86,7 +86,7 @@ class Detector:
 
     def score_windows(self, windows: Proposals, pyramid: FeaturePyramid) -> RegionScores:
         """Every class's score and refined box for every window, which `postprocess` makes detections of."""
-        pool5 = self.extractor.pool(pyramid, windows.boxes)  # windows, maps -> vectors
+        pool5 = self.extractor.pool(pyramid, windows.boxes, distinct=True)  # windows, maps -> different vectors
         features = pool5 if self.svms.layer == "pool5" else self.extractor.head(pool5)  # vectors -> fc6 or fc7
         scores = self.svms.region_scores(features)  # vectors -> scores
         if self.regressors is not None and self.postprocess_settings.nms_before_regression:

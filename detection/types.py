@@ -1,8 +1,8 @@
 """The records that stages exchange. They check themselves when built and have no other behaviour, but for
 `Detections`, which go to another library's record and back.
 
-Letters: H, W image height and width in px; G objects; R windows; L classes; S scales; T stages of a
-backbone; C, h, w channels, rows and columns of a map; D length of a feature vector; K detections.
+Letters: H, W image height and width in px; G objects; R windows; U different vectors of theirs; L classes; S scales;
+T stages of a backbone; C, h, w channels, rows and columns of a map; D length of a feature vector; K detections.
 
 Image frame: pixels of the original image, continuous (pixel i spans [i, i + 1)), origin at the top left.
 Boxes are float32 x1, y1, x2, y2 in that frame and half-open, so a width is x2 - x1 and no ``+ 1`` exists
@@ -74,6 +74,14 @@ def _check_inside(boxes: np.ndarray, size: tuple[int, int], what: str, image_id:
 def _check_labels(labels: np.ndarray, image_id: str) -> None:
     if len(labels) and labels.min() < 0:
         raise ValueError(f"labels of image {image_id!r}: expected >= 0, got {int(labels.min())}")
+
+
+def _check_rows(rows: np.ndarray, windows: int, vectors: int, image_id: str) -> None:
+    check_array(rows, "int64", (windows,), "rows of features", image_id)
+    if windows and not (rows.min() >= 0 and rows.max() < vectors):
+        raise ValueError(
+            f"rows of features of image {image_id!r}: expected 0 .. {vectors - 1}, got {rows.min()} .. {rows.max()}"
+        )
 
 
 @dataclass(frozen=True)
@@ -187,16 +195,24 @@ class FeaturePyramid:
 
 @dataclass(frozen=True)
 class RegionFeatures:
-    """One vector a window. boxes: (R, 4) float32, image frame. values: (R, D) float32. layer: see LAYERS."""
+    """One vector a window; windows of equal vectors may share one.
+
+    boxes: (R, 4) float32, image frame. values: (R, D) float32; with `rows` (U, D), the U different vectors. layer: see
+    LAYERS. rows: (R,) int64, the row of `values` that is each window's vector; None: row i is window i's.
+    """
 
     image_id: str
     boxes: np.ndarray
     values: np.ndarray
     layer: str
+    rows: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         check_array(self.boxes, "float32", (None, 4), "boxes", self.image_id)
-        check_array(self.values, "float32", (len(self.boxes), None), "features", self.image_id)
+        count = len(self.boxes) if self.rows is None else None
+        check_array(self.values, "float32", (count, None), "features", self.image_id)
+        if self.rows is not None:
+            _check_rows(self.rows, len(self.boxes), len(self.values), self.image_id)
         if self.layer not in LAYERS:
             raise ValueError(
                 f"layer of image {self.image_id!r}: expected one of {', '.join(LAYERS)}, got {self.layer!r}"

@@ -86,6 +86,19 @@ def test_from_windows_and_maps(detector, rgb):
     assert content(detector.detect_windows(windows, pyramid)) == content(detector.detect(rgb))
 
 
+@pytest.mark.parametrize("regressed", [True, False])
+def test_windows_on_the_same_cells_cost_one_vector_and_change_nothing(extractor, rgb, regressed):
+    detector = make_detector(extractor, regressed=regressed)
+    windows, pyramid = propose("", rgb, detector.proposal_settings), extractor.pyramid("", rgb)
+    pool5 = extractor.pool(pyramid, windows.boxes)
+    scores = detector.svms.region_scores(pool5)
+    expected = detector.regressors.refine(scores, pool5) if regressed else scores
+    found = detector.score_windows(windows, pyramid)
+    assert len(extractor.pool(pyramid, windows.boxes, distinct=True).values) < len(windows.boxes)
+    assert found.scores.tobytes() == expected.scores.tobytes()
+    assert found.boxes.tobytes() == expected.boxes.tobytes()
+
+
 def test_regressors_change_boxes(detector, rgb):
     plain = dataclasses.replace(detector, regressors=None)
     assert content(plain.detect(rgb)) != content(detector.detect(rgb))

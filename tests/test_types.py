@@ -135,6 +135,12 @@ FAULTS = {
         ({"values": np.zeros((1, 7), np.float32)}, r"features .* expected float32 of shape \(2, any\), got .*\(1, 7\)"),
         ({"values": np.zeros((2, 7))}, "features .* expected float32 .* got float64"),
         ({"layer": "conv5"}, "layer .* expected one of pool5, fc6, fc7, got 'conv5'"),
+        ({"rows": np.array([0, 2])}, r"rows of features .* expected 0 \.\. 1, got 0 \.\. 2"),
+        ({"rows": np.array([-1, 1])}, r"rows of features .* expected 0 \.\. 1, got -1 \.\. 1"),
+        (
+            {"rows": np.array([0, 1, 1])},
+            r"rows of features .* expected int64 of shape \(2\), got int64 of shape \(3,\)",
+        ),
     ],
     RegionScores: [
         ({"scores": np.zeros((2, 4), np.float32)}, r"boxes .* of shape \(2, 4, 4\), got float32 of shape \(2, 3, 4\)"),
@@ -160,6 +166,11 @@ def test_a_sound_record_is_taken_as_it_is(record):
     made = record(**VALID[record])
     for key, value in VALID[record].items():
         assert getattr(made, key) is value
+
+
+def test_windows_may_share_a_vector():
+    shared = {**VALID[RegionFeatures], "values": np.zeros((1, 7), np.float32), "rows": np.array([0, 0])}
+    assert RegionFeatures(**shared).rows.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("record", VALID, ids=lambda record: record.__name__)

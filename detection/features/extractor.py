@@ -15,7 +15,7 @@ from detection.features.networks import load_weights
 from detection.features.resize import network_input, normalise
 from detection.features.settings import FeatureSettings
 from detection.features.spp import pool_into, pooled_length
-from detection.features.windows import cells_of, scales_of
+from detection.features.windows import Places, cells_of, distinct_rows, scales_of
 from detection.geometry import resize_scale
 from detection.types import FeaturePyramid, RegionFeatures
 
@@ -134,31 +134,46 @@ class FeatureExtractor:
         boxes: np.ndarray,
         out: np.ndarray | None = None,
         scales: np.ndarray | None = None,
+        distinct: bool = False,
     ) -> RegionFeatures:
         """Pooled vectors of windows: boxes (R, 4) float32, image frame -> values (R, D) float32, layer "pool5".
 
         Each window is pooled from the scale that the settings' rule gives it; order of a vector: see
         ``detection.features.spp``. out: (>= R, D) float32 array to write to, to be spared fresh memory; the
-        values are then a view of it. scales: (R,) int, the scale of each window where it is not -1. Raises ValueError
-        where the pyramid is not of this backbone.
+        values are then a view of it. scales: (R,) int, the scale of each window where it is not -1. distinct: windows
+        on the same scale and the same cells of every stage share one row of `values`, which has U rows then, in the
+        order of the first window of each; the result's `rows` says which. Raises ValueError where the pyramid is not of
+        this backbone.
         """
-        settings = self.settings
         self._check(pyramid)
         boxes = np.asarray(boxes)
-        values = np.empty((len(boxes), self.length("pool5")), np.float32) if out is None else out[: len(boxes)]
-        chosen = scales_of(boxes, pyramid, settings)
+        places = self._places(pyramid, boxes, scales)
+        count, row_of = distinct_rows(places, len(boxes)) if distinct else (len(boxes), np.arange(len(boxes)))
+        values = np.empty((count, self.length("pool5")), np.float32) if out is None else out[:count]
+        for (windows, stages), maps in zip(places, pyramid.maps, strict=True):
+            rows, first = np.unique(row_of[windows], return_index=True)
+            start = 0
+            for cells, one in zip(stages, maps, strict=True):
+                pool_into(np.asarray(one), cells[first], self.settings.levels, rows, values, start)
+                start += pooled_length(one.shape[0], self.settings.levels)
+        self._finish(values)
+        return RegionFeatures(pyramid.image_id, boxes, values, "pool5", row_of if distinct else None)
+
+    def _places(self, pyramid: FeaturePyramid, boxes: np.ndarray, scales: np.ndarray | None) -> list[Places]:
+        """Of each scale the windows pooled from it, and their cells on the map of each stage."""
+        chosen = scales_of(boxes, pyramid, self.settings)
         if scales is not None:
             chosen = np.where(scales >= 0, scales, chosen)
+        places = []
         for index, (scale, maps) in enumerate(zip(pyramid.scales, pyramid.maps, strict=True)):
-            rows = np.flatnonzero(chosen == index)
-            start = 0
-            for stride, offset, one in zip(pyramid.strides, pyramid.offsets, maps, strict=True):
-                map_size = (one.shape[1], one.shape[2])
-                cells = cells_of(boxes[rows], float(scale), int(stride), offset, pyramid.size, map_size, settings)
-                pool_into(np.asarray(one), cells, settings.levels, rows, values, start)
-                start += pooled_length(one.shape[0], settings.levels)
-        self._finish(values)
-        return RegionFeatures(pyramid.image_id, boxes, values, "pool5")
+            windows = np.flatnonzero(chosen == index)
+            frames = zip(pyramid.strides, pyramid.offsets, (one.shape[1:] for one in maps), strict=True)
+            stages = [
+                cells_of(boxes[windows], float(scale), int(stride), offset, pyramid.size, tuple(size), self.settings)
+                for stride, offset, size in frames
+            ]
+            places.append((windows, stages))
+        return places
 
     def _check(self, pyramid: FeaturePyramid) -> None:
         strides = tuple(int(stride) for stride in pyramid.strides)
@@ -183,7 +198,7 @@ class FeatureExtractor:
         if regions.layer != "pool5":
             raise ValueError(f"image {regions.image_id!r}: expected pool5 vectors, got {regions.layer}")
         values = self._head_for(layer)(regions.values, layer)
-        return RegionFeatures(regions.image_id, regions.boxes, values, layer)
+        return RegionFeatures(regions.image_id, regions.boxes, values, layer, regions.rows)
 
     def _head_for(self, layer: str) -> Head:
         if layer not in ("fc6", "fc7") or self.pooled_head is None:
@@ -191,10 +206,12 @@ class FeatureExtractor:
         return self.pooled_head
 
     def regions(self, pyramid: FeaturePyramid, boxes: np.ndarray, layer: str | None = None) -> RegionFeatures:
-        """The vectors of windows at `layer` (default: the settings'); see `pool` and `head`."""
+        """The vectors of windows, one row each, at `layer` (default: the settings'); see `pool` and `head`."""
         layer = layer or self.settings.layer
-        pooled = self.pool(pyramid, boxes)
-        return pooled if layer == "pool5" else self.head(pooled, layer)
+        if layer == "pool5":
+            return self.pool(pyramid, boxes)
+        vectors = self.head(self.pool(pyramid, boxes, distinct=True), layer)
+        return RegionFeatures(vectors.image_id, vectors.boxes, vectors.values[vectors.rows], layer)
 
 
 def image_scales(size: tuple[int, int], settings: FeatureSettings) -> np.ndarray:

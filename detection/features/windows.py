@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from detection.features._kernels import unique_cells
 from detection.features.settings import FeatureSettings
 from detection.geometry import choose_scale, project_to_cells
 from detection.geometry.projection import choose_side, project_as_released
 from detection.types import FeaturePyramid
+
+# The windows (N,) int64 that one scale serves, and for every stage their cells (N, 4) int32.
+Places = tuple[np.ndarray, list[np.ndarray]]
 
 
 def scales_of(boxes: np.ndarray, pyramid: FeaturePyramid, settings: FeatureSettings) -> np.ndarray:
@@ -31,3 +37,20 @@ def cells_of(
         return project_to_cells(boxes, scale, stride, offset, size, map_size)
     inset, pixels = settings.projection_inset, settings.box_scaling == "pixels"
     return project_as_released(boxes, scale, stride, offset, size, map_size, inset, pixels)
+
+
+def distinct_rows(places: Sequence[Places], count: int) -> tuple[int, np.ndarray]:
+    """Number the different places of `count` windows: (how many there are, (count,) int64 the number of each window's).
+
+    Windows of one scale that have the same cells in every stage are one; numbers rise with the first window of each.
+    """
+    first = np.arange(count)
+    for windows, stages in places:
+        same = np.zeros(len(windows), np.int64)
+        for cells in stages:
+            keys = np.zeros((len(windows), 4), np.int32)
+            keys[:, 0], keys[:, 1] = same, unique_cells(cells)
+            same = unique_cells(keys)
+        first[windows] = windows[same]
+    numbers = np.cumsum(first == np.arange(count)) - 1
+    return int(numbers[-1]) + 1 if count else 0, numbers[first]

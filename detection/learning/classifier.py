@@ -76,7 +76,7 @@ class LinearSVMs:
         check_regions(regions, self.layer, self.weights.shape[1], "SVMs")
         scores = block_products(regions.values, self._padded)[:, : len(self.weights)] + self.biases
         scores[:, ~self.trained] = -np.inf
-        return scores
+        return scores if regions.rows is None else scores[regions.rows]
 
     def region_scores(self, regions: RegionFeatures) -> RegionScores:
         """`score` as a record; every class has the window's own box."""

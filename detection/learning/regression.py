@@ -94,7 +94,8 @@ class BoxRegressors:
         """Offsets (R, L, 4) float32. Raises ValueError for features of another layer or length."""
         check_regions(regions, self.layer, self.weights.shape[2], "box regressors")
         flat = block_products(regions.values, self._padded)[:, : self.biases.size]
-        return flat.reshape(len(flat), *self.biases.shape) + self.biases
+        offsets = flat.reshape(len(flat), *self.biases.shape) + self.biases
+        return offsets if regions.rows is None else offsets[regions.rows]
 
     def refine(self, scores: RegionScores, regions: RegionFeatures) -> RegionScores:
         """The same scores with every class's boxes refined, finite and not clipped.

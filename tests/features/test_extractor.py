@@ -4,6 +4,7 @@ import torch
 
 from detection.features import FeatureExtractor, FeatureSettings, MapCache, limit_threads, spatial_pyramid_pool
 from detection.features.head import Head
+from detection.features.windows import scales_of
 from detection.geometry import project_to_cells
 from detection.types import RegionFeatures
 
@@ -123,6 +124,52 @@ def test_writing_to_memory_at_hand(extractor, rgb):
     assert np.array_equal(regions.values, extractor.pool(pyramid, boxes).values)
 
 
+def crowded_boxes(size):
+    """Windows of which many share their cells: each of 40 comes again moved by a fraction of a pixel."""
+    boxes = random_boxes(40, size)
+    moved = np.clip(boxes + 0.3, 0, np.array([*size[::-1]] * 2, np.float32))
+    return np.concatenate([boxes, moved, boxes[::-1]])
+
+
+def test_windows_on_the_same_cells_share_a_vector(extractor, rgb):
+    pyramid = extractor.pyramid("a", rgb)
+    boxes = crowded_boxes(pyramid.size)
+    plain, shared = extractor.pool(pyramid, boxes), extractor.pool(pyramid, boxes, distinct=True)
+    assert plain.rows is None
+    assert np.array_equal(shared.boxes, boxes)
+    assert np.array_equal(shared.values[shared.rows], plain.values)
+    # Row by row in the order of the windows that came first.
+    assert list(dict.fromkeys(shared.rows.tolist())) == list(range(len(shared.values)))
+    assert len(shared.values) <= 60
+    scale_of = np.repeat([0, 1], [60, 60])
+    forced = extractor.pool(pyramid, boxes, scales=scale_of)
+    again = extractor.pool(pyramid, boxes, scales=scale_of, distinct=True)
+    assert np.array_equal(again.values[again.rows], forced.values)
+    assert not set(again.rows[:60].tolist()) & set(again.rows[60:].tolist())
+
+
+def test_windows_apart_in_one_stage_alone_are_apart(extractor, rgb):
+    """Cells of stride 16 differ while those of stride 32 are equal: two vectors."""
+    pyramid = extractor.pyramid("a", rgb)
+    boxes = random_boxes(200, pyramid.size, seed=2)
+    shared = extractor.pool(pyramid, boxes, distinct=True)
+    keys = []
+    for window, box in enumerate(boxes):
+        scale = int(scales_of(boxes, pyramid, extractor.settings)[window])
+        cells = [
+            project_to_cells(box[None], pyramid.scales[scale], stride, offset, pyramid.size, one.shape[1:]).tolist()
+            for stride, offset, one in zip(pyramid.strides, pyramid.offsets, pyramid.maps[scale], strict=True)
+        ]
+        keys.append(str((scale, cells)))
+    assert len(shared.values) == len(set(keys)) < 200
+    assert [keys.index(key) for key in keys] == [shared.rows.tolist().index(row) for row in shared.rows]
+
+
+def test_no_window_has_no_vector(extractor, rgb):
+    regions = extractor.pool(extractor.pyramid("a", rgb), np.zeros((0, 4), np.float32), distinct=True)
+    assert (regions.values.shape, regions.rows.shape) == ((0, extractor.length()), (0,))
+
+
 def test_floor_and_stage_weights(extractor, rgb):
     pyramid = extractor.pyramid("a", rgb)
     boxes = random_boxes(10, pyramid.size)
@@ -213,6 +260,20 @@ def test_rows_of_a_head_do_not_depend_on_how_many_there_are(alexnet):
     assert alexnet.pooled_head(pooled[256:], "fc7").tobytes() == whole[256:].tobytes()
     assert alexnet.pooled_head(pooled[:1], "fc7").tobytes() == whole[:1].tobytes()
     assert alexnet.pooled_head(pooled[:0], "fc7").shape == (0, 4096)
+    order = np.random.default_rng(2).permutation(300)
+    assert alexnet.pooled_head(pooled[order], "fc7").tobytes() == whole[order].tobytes()
+
+
+def test_shared_vectors_pass_the_head_once(alexnet, rgb):
+    pyramid = alexnet.pyramid("a", rgb)
+    boxes = crowded_boxes(pyramid.size)
+    plain = alexnet.head(alexnet.pool(pyramid, boxes))
+    shared = alexnet.head(alexnet.pool(pyramid, boxes, distinct=True))
+    assert len(shared.values) < len(boxes)
+    assert np.array_equal(shared.values[shared.rows], plain.values)
+    regions = alexnet.regions(pyramid, boxes)
+    assert regions.rows is None
+    assert np.array_equal(regions.values, plain.values)
 
 
 @pytest.mark.parametrize("layer", ["fc6", "fc7"])

@@ -55,6 +55,14 @@ def test_a_score_depends_on_its_window_and_class_alone(length):
     assert (many.score(regions) == np.tile(every, 9)).all()
 
 
+def test_windows_that_share_a_vector_share_its_scores():
+    svms, regions, rows = make_svms(), make_regions(4), np.array([2, 0, 3, 2, 2, 1])
+    boxes = make_regions(6, seed=2).boxes
+    record = svms.region_scores(RegionFeatures("img", boxes, regions.values, "pool5", rows))
+    assert record.scores.tobytes() == svms.score(regions)[rows].tobytes()
+    assert (record.boxes == boxes[:, None]).all()
+
+
 def test_strided_features_score_like_contiguous_ones():
     svms, regions = make_svms(), make_regions()
     strided = RegionFeatures("img", regions.boxes, np.asfortranarray(regions.values), "pool5")

@@ -167,6 +167,15 @@ def test_a_box_depends_on_its_window_and_class_alone():
             assert (fewer.refine(some, part).boxes == every[np.ix_(r, c)]).all()
 
 
+def test_windows_that_share_a_vector_have_boxes_of_their_own():
+    regressors, (regions, _) = make_regressors(), windows_and_scores(4)
+    rows = np.array([2, 0, 3, 2, 2, 1])
+    other, scores = windows_and_scores(6, seed=5)
+    shared = RegionFeatures("img", other.boxes, regions.values, "pool5", rows)
+    plain = RegionFeatures("img", other.boxes, regions.values[rows], "pool5")
+    assert regressors.refine(scores, shared).boxes.tobytes() == regressors.refine(scores, plain).boxes.tobytes()
+
+
 def test_boxes_stay_finite():
     regions, scores = windows_and_scores()
     assert np.isfinite(make_regressors(size=1e6).refine(scores, regions).boxes).all()
