@@ -230,7 +230,7 @@ def _shapes(state: Mapping[str, np.ndarray], inputs: int, widths: tuple[int, int
         first, *second = weight_names(state, name)
         rank = len(state[first])
         shapes[first] = (rank if second else outputs, inputs)
-        shapes |= {one: (outputs, rank) for one in second} | {f"{name}.bias": (outputs,)}
+        shapes |= dict.fromkeys(second, (outputs, rank)) | {f"{name}.bias": (outputs,)}
         inputs = outputs
     return shapes
 
