@@ -19,6 +19,7 @@ import subprocess
 import sys
 
 COMMANDS = {
+    "fc": "fc6 and fc7: all windows, different ones once, thin layers (truncated SVD); the mAP these cost",
     "proposals": "selective search against OpenCV's: time of one thread, recall, windows of the original MATLAB code",
     "few_photos": "mAP with few training photos: draws of photos, mirrored and jittered positives, fine-tuned layers",
     "svm": "linear SVMs against scikit-learn's LinearSVC: time, objective, memory; many classes at once",

@@ -1,4 +1,8 @@
-"""fc6 and fc7 on pooled vectors: a network's own, or fine-tuned ones."""
+"""fc6 and fc7 on pooled vectors: a network's own, or fine-tuned ones; each as one matrix or as two thin ones.
+
+A layer of weights W (outputs, inputs) may stand as `down` (rank, inputs) and `up` (outputs, rank) with W ~ up down and
+no nonlinearity between (Fast R-CNN, section 3.1); ``detection.features.compression`` makes them.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +21,13 @@ _LAYERS = {
     "alexnet": {"fc6": "classifier.1", "fc7": "classifier.4"},
     "vgg16": {"fc6": "classifier.0", "fc7": "classifier.3"},
 }
-_NAMES = ("fc6.weight", "fc6.bias", "fc7.weight", "fc7.bias")
+HEAD_LAYERS = ("fc6", "fc7")
 # Rows multiplied at a time: the last block is filled up with zeros, so that a row's bits never depend on how
 # many windows an image has.
 _BLOCK_ROWS = 256
+# Outputs of a product are filled up with zeros to a multiple of this: BLAS takes other paths for a handful of outputs
+# (seen up to 10), on which a row's bits depend on its place in the block.
+_OUTPUT_MULTIPLE = 16
 
 
 def check_head_settings(settings: FeatureSettings) -> None:
@@ -57,23 +64,22 @@ class Head:
     """fc6 and fc7 with their ReLU, as in prediction (no dropout).
 
     A network's own fc6 reads the level of the spatial pyramid that matches the network's own pooling (6 x 6 for
-    alexnet, 7 x 7 for vgg16); the other levels have weight 0, and their products are left out. Any other fc6 reads
-    whole pooled vectors, in the order that ``detection.features.spp`` states.
+    alexnet, 7 x 7 for vgg16); the other levels have weight 0, and their products are left out. So does the fc6 of a
+    file that is as long as that level. Any other fc6 reads whole pooled vectors, in the order that
+    ``detection.features.spp`` states.
     """
 
     def __init__(self, settings: FeatureSettings, pooled_length: int, state: Mapping[str, np.ndarray]) -> None:
         """pooled_length: D. state: as `state()` gave it. Raises ValueError where it does not fit."""
-        self._start, self._stop = 0, pooled_length
+        _check_names(state)
+        self._start, self._stop = _columns(settings, pooled_length, state)
+        widths = tuple(len(state[f"{name}.bias"]) for name in HEAD_LAYERS)
         if settings.head == "network":
-            self._start, self._stop = trained_columns(settings, pooled_length // sum(n * n for n in settings.levels))
-            shapes = _network_shapes(settings.backbone)
-        else:
-            shapes = _own_shapes(state, pooled_length)
-        if shapes["fc6.weight"][1] != self._stop - self._start:
-            raise ValueError(f"head: fc6 expects {shapes['fc6.weight'][1]} values, got {self._stop - self._start}")
+            widths = _network_widths(settings.backbone)
+        shapes = _shapes(state, self._stop - self._start, widths)
         selected = select_state(state, shapes, set(state), f"head weights of {settings.backbone!r}")
-        self._pooled_length = pooled_length
-        self._tensors = {name: torch.from_numpy(value) for name, value in selected.items()}
+        self._pooled_length, self._shapes = pooled_length, shapes
+        self._tensors = {name: torch.from_numpy(_filled_up(name, value)) for name, value in selected.items()}
 
     @classmethod
     def random(cls, settings: FeatureSettings, pooled_length: int) -> Head:
@@ -89,7 +95,8 @@ class Head:
     def from_file(cls, settings: FeatureSettings, pooled_length: int, path: Path | str) -> Head:
         """From a .safetensors or .pth file of fc6.weight (H6, D), fc6.bias, fc7.weight (H7, H6) and fc7.bias.
 
-        Further layers may be there. Raises FileNotFoundError or ValueError, which name the file.
+        In place of a weight there may be NAME.down.weight (rank, inputs) and NAME.up.weight (outputs, rank). Further
+        layers may be there. Raises FileNotFoundError or ValueError, which name the file.
         """
         try:
             return cls(settings, pooled_length, read_state(Path(path)))
@@ -102,12 +109,15 @@ class Head:
         return self
 
     def state(self) -> dict[str, np.ndarray]:
-        """fc6.weight, fc6.bias, fc7.weight, fc7.bias as float32 arrays."""
-        return {name: value.cpu().numpy() for name, value in self._tensors.items()}
+        """Weights and biases as float32 arrays, under the names of a file (see `from_file`)."""
+        return {
+            name: np.ascontiguousarray(value.cpu().numpy()[tuple(map(slice, self._shapes[name]))])
+            for name, value in self._tensors.items()
+        }
 
     def length(self, layer: str) -> int:
         """Length of the vectors of "fc6" or "fc7"."""
-        return len(self._tensors[f"{layer}.bias"])
+        return self._shapes[f"{layer}.bias"][0]
 
     @torch.inference_mode()
     def __call__(self, pooled: np.ndarray, layer: str) -> np.ndarray:
@@ -127,45 +137,102 @@ class Head:
         pooled: (D,) one vector. weights: (length,). Around the vector the head is linear, so that the sum of
         gradient x value and what the biases add is the score itself.
         """
-        names = ("fc6", "fc7")[: 1 if layer == "fc6" else 2]
-        hidden = [
-            torch.from_numpy(np.array(pooled[None, self._start : self._stop])).to(self._tensors["fc6.bias"].device)
-        ]
-        for name in names:
-            weight, bias = self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"]
-            hidden.append(torch.relu_(torch.nn.functional.linear(hidden[-1], weight, bias)))
-        back = torch.from_numpy(np.asarray(weights, np.float64)).to(hidden[0].device)
-        for name, values in zip(reversed(names), reversed(hidden), strict=False):
-            back = (back * (values[0] > 0)) @ self._tensors[f"{name}.weight"].double()
+        values = torch.from_numpy(np.array(pooled[None, self._start : self._stop])).to(self._device)
+        hidden = {}
+        for name in _up_to(layer):
+            values = hidden[name] = self._layer(values, name)
+        back = torch.zeros(hidden[layer].shape[1], dtype=torch.float64, device=self._device)
+        back[: len(weights)] = torch.from_numpy(np.asarray(weights, np.float64))
+        for name in reversed(_up_to(layer)):
+            back = back * (hidden[name][0] > 0)
+            for matrix in reversed(self._matrices(name)):
+                back = back @ matrix.double()
         result = np.zeros(self._pooled_length)
         result[self._start : self._stop] = back.cpu().numpy()
         return result
 
+    @property
+    def _device(self) -> torch.device:
+        return self._tensors["fc6.bias"].device
+
     def _block(self, rows: np.ndarray, layer: str) -> np.ndarray:
         block = np.zeros((_BLOCK_ROWS, rows.shape[1]), np.float32)
         block[: len(rows)] = rows
-        hidden = torch.from_numpy(block).to(self._tensors["fc6.weight"].device)
-        for name in ("fc6", "fc7")[: 1 if layer == "fc6" else 2]:
-            hidden = torch.relu_(
-                torch.nn.functional.linear(hidden, self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"])
-            )
-        return hidden[: len(rows)].cpu().numpy()
+        hidden = torch.from_numpy(block).to(self._device)
+        for name in _up_to(layer):
+            hidden = self._layer(hidden, name)
+        return hidden[: len(rows), : self.length(layer)].cpu().numpy()
+
+    def _layer(self, values: torch.Tensor, name: str) -> torch.Tensor:
+        """(n, inputs) -> (n, outputs) after the ReLU."""
+        *first, last = self._matrices(name)
+        for matrix in first:
+            values = torch.nn.functional.linear(values, matrix)
+        return torch.relu_(torch.nn.functional.linear(values, last, self._tensors[f"{name}.bias"]))
+
+    def _matrices(self, name: str) -> list[torch.Tensor]:
+        """What a layer multiplies by, one after the other."""
+        return [self._tensors[one] for one in weight_names(self._tensors, name)]
 
 
-def _network_shapes(backbone: str) -> dict[str, tuple[int, ...]]:
-    return dict(_renamed_items(state_names(network_spec(backbone).network), backbone))
+def weight_names(state: Mapping[str, object], name: str) -> tuple[str, ...]:
+    """Names of the matrices of the layer `name` in the order in which vectors are multiplied: one, or down and up."""
+    return (f"{name}.weight",) if f"{name}.weight" in state else (f"{name}.down.weight", f"{name}.up.weight")
 
 
-def _own_shapes(state: Mapping[str, np.ndarray], pooled_length: int) -> dict[str, tuple[int, ...]]:
-    """The shapes that layers of these widths have. Raises ValueError for layers of the wrong rank or absent ones."""
-    missing = [name for name in _NAMES if name not in state]
-    if missing:
+def _up_to(layer: str) -> tuple[str, ...]:
+    return HEAD_LAYERS[: 1 + HEAD_LAYERS.index(layer)]
+
+
+def _check_names(state: Mapping[str, np.ndarray]) -> None:
+    """Raise ValueError unless both layers are there, each in one of its two forms."""
+    missing, doubled = [], []
+    for name in HEAD_LAYERS:
+        whole, *thin = (f"{name}.{part}weight" for part in ("", "down.", "up."))
+        wanted = thin if any(one in state for one in thin) else [whole]
+        missing += [one for one in (*wanted, f"{name}.bias") if one not in state]
+        doubled += [name] if whole in state and wanted == thin else []
+    if missing or doubled:
+        fault = f"missing keys {', '.join(missing)}" if missing else f"got both of {' and '.join(doubled)}"
         raise ValueError(
-            f"head: expected {', '.join(_NAMES)}, missing keys {', '.join(missing)}; found {', '.join(state) or 'none'}"
+            f"head: expected weight, or down.weight and up.weight, and bias of {' and '.join(HEAD_LAYERS)}, {fault}; "
+            f"found {', '.join(state) or 'none'}"
         )
-    widths = len(state["fc6.bias"]), len(state["fc7.bias"])
-    shapes = ((widths[0], pooled_length), (widths[0],), (widths[1], widths[0]), (widths[1],))
-    return dict(zip(_NAMES, shapes, strict=True))
+
+
+def _filled_up(name: str, value: np.ndarray) -> np.ndarray:
+    """With zeros for outputs up to `_OUTPUT_MULTIPLE`, and for the inputs that come from such outputs."""
+    missing = [-length % _OUTPUT_MULTIPLE for length in value.shape]
+    if name in ("fc6.weight", "fc6.down.weight"):
+        missing[1] = 0  # pooled values
+    return np.pad(value, [(0, more) for more in missing]) if any(missing) else value
+
+
+def _columns(settings: FeatureSettings, pooled_length: int, state: Mapping[str, np.ndarray]) -> tuple[int, int]:
+    """(first, last + 1) values of a pooled vector that fc6 reads."""
+    own = settings.head == "network"
+    if own or fits_network_head(settings):
+        columns = trained_columns(settings, pooled_length // sum(n * n for n in settings.levels))
+        if own or state[weight_names(state, "fc6")[0]].shape[-1] == columns[1] - columns[0]:
+            return columns
+    return 0, pooled_length
+
+
+def _network_widths(backbone: str) -> tuple[int, int]:
+    shapes = dict(_renamed_items(state_names(network_spec(backbone).network), backbone))
+    return tuple(shapes[f"{name}.bias"][0] for name in HEAD_LAYERS)
+
+
+def _shapes(state: Mapping[str, np.ndarray], inputs: int, widths: tuple[int, int]) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of the tensors of layers of these widths, on vectors of `inputs` values."""
+    shapes = {}
+    for name, outputs in zip(HEAD_LAYERS, widths, strict=True):
+        first, *second = weight_names(state, name)
+        rank = len(state[first])
+        shapes[first] = (rank if second else outputs, inputs)
+        shapes |= dict.fromkeys(second, (outputs, rank)) | {f"{name}.bias": (outputs,)}
+        inputs = outputs
+    return shapes
 
 
 def random_head_state(settings: FeatureSettings) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ import pytest
 from detection.config import build_parser
 
 TOOLS = (
-    "calibrate", "demo", "detect", "download_voc", "evaluate", "extract_features", "features", "finetune",
+    "calibrate", "compress", "demo", "detect", "download_voc", "evaluate", "extract_features", "features", "finetune",
     "proposals", "report", "run_pipeline", "train_bbox", "train_classifier", "train_svm", "tune",
     "visualize_features",
 )  # fmt: skip
@@ -34,7 +34,10 @@ OWN = {
         "--diagnosis.similar",
     ),
     "download_voc": ("--root", "--address", "--keep", "--download.retries"),
+    "compress": ("--model", "--head", "--out", "--fc6_rank", "--fc7_rank", "--energy"),
 }
+# They take none of a run's settings.
+ALONE = ("download_voc", "compress")
 
 
 def explained(text):
@@ -57,7 +60,7 @@ def test_help(load_tool, capsys, name):
     entries = explained(text)
     for option in OWN.get(name, ()):
         assert len(entries[option].split()) > 5, option
-    if name != "download_voc":
+    if name not in ALONE:
         wanted = {option for action in build_parser("")._actions for option in action.option_strings}
         assert wanted - set(entries) <= {"--help", "-h", "--print_config"}
     assert load_tool(name).__doc__.splitlines()[0].split(":")[0] in text or name == "download_voc"

@@ -1,9 +1,10 @@
 """Linear SVMs against scikit-learn's LinearSVC (liblinear), in one process and one thread: CPU time, objective, memory.
 
 Problems: vectors of a run's training images, of the class with most objects: its objects, and windows near them where
-they are too few, against windows far from it, drawn at random; features at a mean norm of 20, as in training. The same
-vectors through a random layer with ReLU stand in for those of a head, and are labelled so. The solvers take turns; what
-counts is the median of the process's CPU time. Then many classes at once on made-up rows against one class of them.
+they are too few, against windows far from it, drawn at random; pooled vectors, and those of the layer that the run's
+SVMs see. Where these see pooled ones, a random layer with ReLU stands in for a head, and is labelled so. All at a mean
+norm of 20, as in training. The solvers take turns; what counts is the median of the process's CPU time. Then many
+classes at once on made-up rows against one class of them.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ class Problem:
     labels: np.ndarray
 
 
-def problem_of_run(run: str, positives: int, negatives: int, seed: int) -> Problem:
-    """Vectors of a run's training images, see the head of this file."""
+def problems_of_run(run: str, positives: int, negatives: int, seed: int) -> list[Problem]:
+    """Pooled vectors of a run's training images, see the head of this file, and those of its head or the stand-in."""
     from detection import config
 
     settings, _ = config.parse(config.build_parser("benchmark"), [f"--run={run}", "--workers=1"])
@@ -48,22 +49,35 @@ def problem_of_run(run: str, positives: int, negatives: int, seed: int) -> Probl
     label = int(np.bincount(np.concatenate([one.labels for one in images])).argmax())
     rng = np.random.default_rng(seed)
     share = -(-negatives // len(images))
+    source, extractor = experiment.source, experiment.source.extractor()
     objects, near, far = [], [], []
     for place, image in enumerate(images):
-        regions = experiment.source.training_regions(image, layer)
-        overlap = max_overlaps(regions.windows.boxes, image.boxes, image.labels, len(experiment.base_classes))[:, label]
-        objects.append(regions.objects.values[image.labels == label])
-        near.append(regions.windows.values[np.flatnonzero(overlap >= NEAR)[:1]])
+        boxes = source.windows(image).boxes
+        overlap = max_overlaps(boxes, image.boxes, image.labels, len(experiment.base_classes))[:, label]
         there = np.flatnonzero(overlap < FAR)
-        far.append(regions.windows.values[np.sort(rng.permutation(there)[:share])])
+        parts = (
+            (objects, image.boxes[image.labels == label]),
+            (near, boxes[np.flatnonzero(overlap >= NEAR)[:1]]),
+            (far, boxes[np.sort(rng.permutation(there)[:share])]),
+        )
+        for kept, chosen in parts:
+            kept.append(extractor.pool(source.pyramid(image), chosen).values)
         progress(f"vectors of {place + 1}/{len(images)} photos")
     progress("")
-    own = np.concatenate(objects + near)[:positives]
-    others = np.concatenate(far)
+    own, others = np.concatenate(objects + near)[:positives], np.concatenate(far)
     others = others[np.sort(rng.permutation(len(others))[:negatives])]
+    labels, name = np.repeat([1, -1], [len(own), len(others)]), experiment.base_classes[label]
     values = np.concatenate([own, others])
-    values *= np.float32(NORM / np.linalg.norm(others, axis=1).mean())
-    return Problem(f"{layer} of {experiment.base_classes[label]}", values, _labels(len(own), len(others)))
+    pooled = _scaled(f"pool5 of {name}", values, labels)
+    if layer == "pool5":
+        return [pooled, stand_in(pooled, seed)]
+    return [pooled, _scaled(f"{layer} of {name}", extractor.pooled_head(values, layer), labels)]
+
+
+def _scaled(name: str, values: np.ndarray, labels: np.ndarray) -> Problem:
+    """With a mean norm of NORM over the negatives."""
+    factor = np.float32(NORM / np.linalg.norm(values[labels < 0], axis=1).mean())
+    return Problem(name, np.ascontiguousarray(values * factor), labels)
 
 
 def stand_in(problem: Problem, seed: int) -> Problem:
@@ -71,12 +85,7 @@ def stand_in(problem: Problem, seed: int) -> Problem:
     length = problem.values.shape[1]
     layer = np.random.default_rng(seed).standard_normal((length, STAND_IN), dtype=np.float32) / np.sqrt(length)
     values = np.maximum(problem.values @ layer.astype(np.float32), 0)
-    values *= np.float32(NORM / np.linalg.norm(values, axis=1).mean())
-    return Problem("stand-in for fc7: random layer, ReLU", np.ascontiguousarray(values), problem.labels)
-
-
-def _labels(positives: int, negatives: int) -> np.ndarray:
-    return np.repeat([1, -1], [positives, negatives])
+    return _scaled("stand-in for fc7: random layer, ReLU", values, problem.labels)
 
 
 def objective_of(problem: Problem, weights: np.ndarray, bias: float, C: float, squared: bool) -> float:
@@ -178,7 +187,7 @@ def benchmark(
     """Measure the SVM solver against scikit-learn's LinearSVC, one thread; see the head of this file.
 
     Args:
-        run: Folder of a run whose training images' vectors are used; the stand-in is made of them. None: neither.
+        run: Folder of a run whose training images' vectors are used. None: none.
         positives: Samples of the class.
         negatives: Samples beside it.
         C: Costs of a negative's loss.
@@ -195,10 +204,11 @@ def benchmark(
         raise ValueError("repeats, many_repeats, positives, negatives: expected numbers >= 1")
     tables: dict[str, list[dict[str, Any]]] = {}
     if run is not None:
-        real = problem_of_run(run, positives, negatives, 0)
-        tables[f"{(real.labels > 0).sum()} positives, {(real.labels < 0).sum()} negatives, one thread"] = [
+        problems = problems_of_run(run, positives, negatives, 0)
+        labels = problems[0].labels
+        tables[f"{(labels > 0).sum()} positives, {(labels < 0).sum()} negatives, one thread"] = [
             row
-            for problem in (real, stand_in(real, 0))
+            for problem in problems
             for loss in losses
             for cost in C
             for row in compare(problem, cost, loss, repeats)
