@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detection.data import read_image
-from detection.features import FeatureExtractor, FeatureSettings
+import torch
+
+from detection.data import DataError, Problems, read_image
+from detection.features import FeatureExtractor, FeatureSettings, in_order, lone_threads, side_by_side
 from detection.learning import BoxRegressors, Calibration, LinearSVMs, PostprocessSettings, postprocess, suppressed
 from detection.proposals import ProposalSettings, propose
 from detection.storage import file_fingerprint, read_arrays, read_yaml, write_arrays, write_text, write_yaml
@@ -26,6 +28,8 @@ _NETWORK = "network.safetensors"
 _CALIBRATION = "calibration.safetensors"
 _REQUIRED = {_CLASSES, _SVMS, _NETWORK}
 _KEYS = {"format_version", "proposals", "features", "postprocess", "notes", "files"}
+# Images handed out ahead of the one awaited, per worker: enough to keep all busy, few enough to bound memory.
+_AHEAD = 2
 # Where a detector is written before its files are moved to their places.
 _STAGING = ".tmp-detector"
 _NEW = ".new-"
@@ -68,16 +72,49 @@ class Detector:
                 f"detector: expected a calibration of {len(self.classes)} classes, got {len(self.calibration.slopes)}"
             )
 
-    def detect(self, image: Any, image_id: str = "") -> Detections:
+    def detect(self, image: Any, image_id: str = "", threads: int | None = None) -> Detections:
         """Find objects in an image: a path, a PIL image or an (H, W, 3) uint8 RGB array.
 
-        Files are turned upright by their EXIF rotation; boxes are in that frame. Returns ``Detections``,
-        labels index ``self.classes``. Raises DataError where the image cannot be read.
+        Files are turned upright by their EXIF rotation; boxes are in that frame. threads: how many may work on the
+        windows and the scales, which are computed side by side, each by one thread alone, so that the maps are the
+        same bit for bit whatever their number; None: as many as torch uses (``torch.get_num_threads()``). Returns
+        ``Detections``, labels index ``self.classes``. Raises DataError where the image cannot be read.
         """
-        rgb = read_image(image)
-        windows = propose(image_id, rgb, self.proposal_settings)
-        pyramid = self.extractor.pyramid(image_id, rgb)
-        return self.detect_windows(windows, pyramid)
+        rgb, beside = read_image(image), side_by_side(threads)
+        windows = beside.submit(propose, image_id, rgb, self.proposal_settings)  # image -> windows
+        pyramid = self.extractor.pyramid(image_id, rgb, beside.map)  # image -> maps
+        return self.detect_windows(windows.result(), pyramid)
+
+    def detect_many(
+        self, images: Iterable[Any], workers: int | None = None, problems: Problems | None = None
+    ) -> Iterator[Detections]:
+        """Find objects in many images, several at a time; yields the ``Detections`` of each, in order.
+
+        images: as `detect` takes them, read as they are needed, so that a generator of a video's frames will do.
+        workers: how many images are worked on at a time, each by one thread of this process; None: as many as torch
+        uses threads. The image_id is an image's path, or its number in `images` where it has none. problems: lists
+        the images that cannot be read, which then are left out; None: DataError is raised in their turn.
+        """
+        count = torch.get_num_threads() if workers is None else workers
+        pool = lone_threads(count)
+        try:
+            for found in in_order(self._detect_numbered, enumerate(images), pool, _AHEAD * count):
+                if isinstance(found, Detections):
+                    yield found
+                elif problems is None:
+                    raise found
+                else:
+                    problems.skip_error(found)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _detect_numbered(self, numbered: tuple[int, Any]) -> Detections | DataError:
+        number, image = numbered
+        image_id = Path(image).as_posix() if isinstance(image, (str, os.PathLike)) else str(number)
+        try:
+            return self.detect(image, image_id)
+        except DataError as error:
+            return error
 
     def detect_windows(self, windows: Proposals, pyramid: FeaturePyramid) -> Detections:
         """The same from an image's windows and maps; equal to `detect` bit for bit."""

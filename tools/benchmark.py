@@ -20,8 +20,10 @@ import sys
 
 COMMANDS = {
     "fc": "fc6 and fc7: all windows, different ones once, thin layers (truncated SVD); the mAP these cost",
-    "proposals": "selective search against OpenCV's: time of one thread, recall, windows of the original MATLAB code",
     "few_photos": "mAP with few training photos: draws of photos, mirrored and jittered positives, fine-tuned layers",
+    "image": "an image all in against its convolutions alone and against R-CNN's way; a folder against one by one",
+    "proposals": "selective search against OpenCV's: time of one thread, recall, windows of the original MATLAB code",
+    "startup": "from a fresh process to the first detection: compiling included, and with what it left on disk",
     "svm": "linear SVMs against scikit-learn's LinearSVC: time, objective, memory; many classes at once",
 }
 USAGE = (__doc__ or "").replace("COMMANDS\n", "".join(f"{name:<12}{text}\n" for name, text in COMMANDS.items()))

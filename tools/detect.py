@@ -10,14 +10,15 @@ With --model: python tools/detect.py --model RUN/detector IMAGE_OR_FOLDER_OR_VID
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
 from detection.config import HelpFormatter, exit_status, run_tool
-from detection.data import Problems
+from detection.data import Problems, is_video
 from detection.stages.detect_files import detect_files
 from detection.stages.experiment import DRAWN_MIN_SCORE, Experiment
-from detection.stages.work import Work, default_workers, worker_processes
+from detection.stages.work import Work, default_workers
 
 
 def detect_split(experiment: Experiment, _: Namespace) -> None:
@@ -38,20 +39,31 @@ def model_parser() -> ArgumentParser:
         default=DRAWN_MIN_SCORE,
         help="Least SVM margin of a detection that is drawn; the JSON holds all.",
     )
-    parser.add_argument("--workers", type=int, default=0, help="Processes over images; 0: one a processor, at most 4.")
-    parser.add_argument("--threads", type=int, default=1, help="Threads a process for the convolutions.")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="Images or frames worked on at a time; 0: one a processor, at most 4."
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=0,
+        help="Threads on each, for its windows and scales; 0: what the processors have left. No result depends on it.",
+    )
     parser.add_argument("--device", type=str, default="cpu", help="torch device of the convolutions.")
     parser.add_argument("--strict", action="store_true", help="Stop at the first image that cannot be read.")
     return parser
 
 
+def _is_one_photo(paths: list[str]) -> bool:
+    return len(paths) == 1 and Path(paths[0]).is_file() and not is_video(paths[0])
+
+
 def detect_paths(options: Namespace) -> None:
     """Detect in the user's own files."""
     problems = Problems(options.strict)
-    workers = options.workers or default_workers()
-    with worker_processes(workers) as executor:
-        work = Work(workers, options.threads, options.device, problems, executor=executor)
-        found = detect_files(options.model, options.paths, options.out, options.min_score, work)
+    workers = options.workers or (1 if _is_one_photo(options.paths) else default_workers())
+    threads = options.threads or max(default_workers() // workers, 1)
+    work = Work(workers, threads, options.device, problems)
+    found = detect_files(options.model, options.paths, options.out, options.min_score, work)
     shown = sum(int((one.scores >= options.min_score).sum()) for one in found)
     print(f"{options.out}: {len(found)} images, {shown} detections of at least {options.min_score}")
     for one in problems:

@@ -1,35 +1,38 @@
-"""The doors of the project: the only room that reads or writes other people's formats, or knows anything 1-based."""
+"""The doors of the project: the only room that reads or writes other people's formats, or knows anything 1-based.
 
-from detection.data.dataset import (
-    Dataset,
-    DatasetSettings,
-    DatasetSource,
-    classes_without_objects,
-    collect_classes,
-    dataset_classes,
-    load_annotations,
-    load_labelled,
-    read_class_names,
-    read_dataset,
-    split_ids,
-)
-from detection.data.detections import (
-    comp4_path,
-    read_boxes,
-    read_coco_results,
-    read_comp4,
-    write_coco_results,
-    write_comp4,
-)
-from detection.data.digits import DIGIT_CLASSES, write_digits
-from detection.data.downloads import VOC2007_ADDRESS, DownloadError, DownloadSettings, download_archives
-from detection.data.images import IMAGE_EXTENSIONS, image_size, image_sizes, list_images, read_image, write_image
-from detection.data.problems import DataError, Problem, Problems
-from detection.data.video import VIDEO_EXTENSIONS, is_video, read_video, video_rate, write_video
-from detection.data.voc import VOC_CLASSES
-from detection.data.window_faults import FAULTS, REMEDIES, find_faults, mend_windows
-from detection.data.window_formats import WindowFormat, WrittenFormat, read_windows, write_windows
-from detection.data.windows import BoxConvention, WindowFile, check_convention, match_windows
+Names are loaded when first used: who reads a photo loads no reader of data sets.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+_HOMES = {
+    "dataset": (
+        "Dataset",
+        "DatasetSettings",
+        "DatasetSource",
+        "classes_without_objects",
+        "collect_classes",
+        "dataset_classes",
+        "load_annotations",
+        "load_labelled",
+        "read_class_names",
+        "read_dataset",
+        "split_ids",
+    ),
+    "detections": ("comp4_path", "read_boxes", "read_coco_results", "read_comp4", "write_coco_results", "write_comp4"),
+    "digits": ("DIGIT_CLASSES", "write_digits"),
+    "downloads": ("VOC2007_ADDRESS", "DownloadError", "DownloadSettings", "download_archives"),
+    "images": ("IMAGE_EXTENSIONS", "image_size", "image_sizes", "list_images", "read_image", "write_image"),
+    "problems": ("DataError", "Problem", "Problems"),
+    "video": ("VIDEO_EXTENSIONS", "is_video", "read_video", "video_rate", "write_video"),
+    "voc": ("VOC_CLASSES",),
+    "window_faults": ("FAULTS", "REMEDIES", "find_faults", "mend_windows"),
+    "window_formats": ("WindowFormat", "WrittenFormat", "read_windows", "write_windows"),
+    "windows": ("BoxConvention", "WindowFile", "check_convention", "match_windows"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "DIGIT_CLASSES",
@@ -83,3 +86,13 @@ __all__ = [
     "write_video",
     "write_windows",
 ]
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

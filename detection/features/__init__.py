@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from detection.features.head import Head
     from detection.features.settings import FeatureSettings
     from detection.features.spp import pool_map, spatial_pyramid_pool
-    from detection.features.threads import limit_threads
+    from detection.features.threads import in_order, limit_threads, lone_threads, side_by_side
 
 _HOMES = {
     "Backbone": "backbone",
@@ -26,9 +26,12 @@ _HOMES = {
     "MapCache": "cache",
     "estimate_bytes": "cache",
     "extract_region_features": "api",
+    "in_order": "threads",
     "limit_threads": "threads",
+    "lone_threads": "threads",
     "pool_map": "spp",
     "settings_key": "cache",
+    "side_by_side": "threads",
     "spatial_pyramid_pool": "spp",
 }
 
@@ -40,9 +43,12 @@ __all__ = [
     "MapCache",
     "estimate_bytes",
     "extract_region_features",
+    "in_order",
     "limit_threads",
+    "lone_threads",
     "pool_map",
     "settings_key",
+    "side_by_side",
     "spatial_pyramid_pool",
 ]
 

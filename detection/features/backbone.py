@@ -23,6 +23,8 @@ from detection.features.receptive_layers import ReceptiveField, receptive_fields
 from detection.storage import fingerprint
 
 _FULL = ("fc6", "fc7", "fc8")
+# Stands for what no forward pass reads, the number of batches that a batch norm has seen.
+_NOTHING = np.zeros((), np.int64)
 
 
 class Backbone(nn.Module):
@@ -57,8 +59,9 @@ class Backbone(nn.Module):
         # Fully connected layers may lie beside ZF-5's convolutions.
         whole = {*spec.network.state_dict(), *(f"{fc}.{part}" for fc in _FULL for part in ("weight", "bias"))}
         self._state = select_state(state, state_names(cut), whole, f"weights of {name!r}")
-        cut = cut.to_empty(device="cpu")
-        cut.load_state_dict({key: torch.from_numpy(value) for key, value in self._state.items()}, strict=False)
+        # Assigned: filling empty tensors in place of the meta device's makes torch import a computer algebra system.
+        weights = {key: torch.from_numpy(self._state.get(key, _NOTHING)).clone() for key in cut.state_dict()}
+        cut.load_state_dict(weights, assign=True)
         cut.requires_grad_(False)
         self.offsets = measure_offsets(cut, self.strides) if offsets is None else np.asarray(offsets, np.float64)
         self.network = (fuse(cut) if fused else cut).to(device, memory_format=torch.channels_last)

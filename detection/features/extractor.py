@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -98,11 +98,14 @@ class FeatureExtractor:
         """(S,) float64 resized px per image px for an image of `size` (height, width)."""
         return image_scales(size, self.settings)
 
-    def pyramid(self, image_id: str, rgb: np.ndarray) -> FeaturePyramid:
+    def pyramid(
+        self, image_id: str, rgb: np.ndarray, spread: Callable[[Callable, Iterable], Iterable] = map
+    ) -> FeaturePyramid:
         """The maps of an image: (H, W, 3) uint8 RGB -> S x T maps (C, h, w) float16.
 
         Rounded to float16 here already, so that maps from the cache are equal. Every scale is a batch of its
-        own: what runs beside it cannot change its last bits.
+        own: what runs beside it cannot change its last bits. spread: computes the scales, largest first, as `map`
+        does or in several threads (``Executor.map``).
         """
         rgb = np.asarray(rgb)
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
@@ -110,10 +113,12 @@ class FeatureExtractor:
         size = (int(rgb.shape[0]), int(rgb.shape[1]))
         scales = self.scales(size)
         normalised = normalise(rgb, self.backbone.mean, self.backbone.std)
+        order = np.argsort(-scales, kind="stable")
+        found = dict(zip(order, spread(partial(self._maps, image_id, normalised), scales[order].tolist()), strict=True))
         return FeaturePyramid(
             image_id=image_id,
             size=size,
-            maps=tuple(self._maps(image_id, normalised, float(scale)) for scale in scales),
+            maps=tuple(found[index] for index in range(len(scales))),
             scales=scales,
             strides=np.array(self.backbone.strides, np.int64),
             offsets=self.backbone.offsets.copy(),

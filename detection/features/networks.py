@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from detection.features.packaged import packaged_weights, timm_name
+from detection.features.lite import LITE_MEAN, LITE_STAGES, LITE_STD, Conv2dSame, EfficientNetLite
+from detection.features.packaged import packaged_weights
 from detection.features.settings import BUILT_IN_BACKBONES, PACKAGED_BACKBONES, TIMM_PREFIX
 from detection.features.zf5 import ZF5, ZF5_MEAN, ZF5_STD, WithinChannelResponseNorm
 from detection.storage import read_arrays
@@ -62,7 +63,7 @@ def network_spec(name: str) -> NetworkSpec:
     Raises ValueError for an unknown name.
     """
     if name in PACKAGED_BACKBONES:
-        return _timm_spec(name, timm_name(name))
+        return _lite_spec(name)
     if name.startswith(TIMM_PREFIX):
         return _timm_spec(name, name.removeprefix(TIMM_PREFIX))
     if name in _ZF5_STAGES:
@@ -74,6 +75,12 @@ def network_spec(name: str) -> NetworkSpec:
     with torch.device("meta"):
         network = torchvision.models.get_model(name, weights=None)
     return NetworkSpec(name, network.eval(), _TORCHVISION_STAGES[name], _IMAGENET_MEAN, _IMAGENET_STD)
+
+
+def _lite_spec(name: str) -> NetworkSpec:
+    with torch.device("meta"):
+        network = EfficientNetLite(name)
+    return NetworkSpec(name, network.eval(), LITE_STAGES, LITE_MEAN, LITE_STD)
 
 
 def _zf5_spec(name: str) -> NetworkSpec:
@@ -95,8 +102,12 @@ def _timm_spec(name: str, timm_name: str) -> NetworkSpec:
     return NetworkSpec(name, network.eval(), stages, scaled["mean"], scaled["std"])
 
 
+# Of our own, whose code asks for the input's size.
+_WHOLE_LAYERS = (Conv2dSame, WithinChannelResponseNorm)
+
+
 class _Tracer(fx.Tracer):
-    """Remembers the output of every module; timm's layers stay whole."""
+    """Remembers the output of every module; timm's layers and some of ours stay whole."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -104,9 +115,7 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
         from_timm = type(module).__module__.startswith("timm.layers") and not type(module).__name__.startswith("ConvN")
-        return (
-            from_timm or isinstance(module, WithinChannelResponseNorm) or super().is_leaf_module(module, qualified_name)
-        )
+        return from_timm or isinstance(module, _WHOLE_LAYERS) or super().is_leaf_module(module, qualified_name)
 
     def call_module(self, module, forward, args, kwargs):
         output = super().call_module(module, forward, args, kwargs)

@@ -10,15 +10,10 @@ import torch
 _EXTRA = "lite"
 
 
-def timm_name(name: str) -> str:
-    """The name in timm of one of ``settings.PACKAGED_BACKBONES``: ported from TensorFlow, padding and all."""
-    return f"tf_{name}"
-
-
 def packaged_weights(name: str, expected: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The state dict in the package of one of ``settings.PACKAGED_BACKBONES``, under the names of timm's network.
+    """The state dict in the package of one of ``settings.PACKAGED_BACKBONES``, under the names of our network (timm's).
 
-    expected: the state dict of timm's network. The package has the same tensors in the same order under names of its
+    expected: the state dict of that network. The package has the same tensors in the same order under names of its
     own, of which the last part (weight, bias, running_mean, running_var) is the same. Raises ValueError where the
     package is not installed, or has other tensors.
     """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache, partial
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +22,12 @@ from detection.data import (
     write_image,
     write_video,
 )
-from detection.detector import Detector, read_description
-from detection.features import limit_threads
+from detection.detector import Detector
+from detection.features import in_order, lone_threads
 from detection.stages.work import Work, map_images
-from detection.storage import file_stem, fingerprint, write_text
+from detection.storage import file_stem, write_text
 from detection.types import Detections
 from detection.visualization import draw_detections, enlarge
-
-
-@lru_cache(maxsize=1)
-def _load(folder: Path, key: str, device: str) -> Detector:
-    return Detector.load(folder, device)
 
 
 def _targets(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
@@ -52,35 +49,44 @@ def _chances(detector: Detector, found: Detections) -> np.ndarray | None:
     return None if detector.calibration is None else detector.calibration.of(found)
 
 
-def _detect_one(item: tuple[Path, Path], load: Callable[[], Detector], min_score: float, threads: int) -> Detections:
+def _detect_one(item: tuple[Path, Path], detector: Detector, min_score: float, threads: int) -> Detections:
     path, target = item
-    detector, rgb = load(), read_image(path)
-    with limit_threads(threads):
-        found = detector.detect(rgb, image_id=path.as_posix())
+    rgb = read_image(path)
+    found = detector.detect(rgb, path.as_posix(), threads)
     # Margins and labels are those of the photo, whatever size it is drawn at.
     chances = _chances(detector, found)
     write_image(target, draw_detections(*enlarge(rgb, found), detector.classes, min_score, probabilities=chances))
     return found
 
 
-def _detect_video(path: Path, detector: Detector, target: Path, min_score: float, work: Work) -> list[Detections]:
+def _detect_video(
+    path: Path, detector: Detector, target: Path, min_score: float, work: Work, pool: Executor
+) -> list[Detections]:
+    """The detections of frame i get the id ``PATH#i``."""
     found: list[Detections] = []
+
+    def drawn_frames() -> Iterator[np.ndarray]:
+        task = partial(
+            _detect_frame, detector=detector, name=path.as_posix(), min_score=min_score, threads=work.threads
+        )
+        for detections, drawn in in_order(task, enumerate(read_video(path)), pool, work.workers):
+            found.append(detections)
+            yield drawn
+
     work.console.print(f"{path} ...", highlight=False, markup=False)
     try:
-        with limit_threads(work.threads):
-            write_video(target, _detect_frames(path, detector, min_score, found), video_rate(path))
+        write_video(target, drawn_frames(), video_rate(path))
     except DataError as error:
         work.problems.skip_error(error)
     return found
 
 
-def _detect_frames(path: Path, detector: Detector, min_score: float, found: list[Detections]) -> Iterator[np.ndarray]:
-    """Yield the drawn frames of a video; the detections of frame i get the id ``PATH#i`` and go to `found`."""
-    for number, frame in enumerate(read_video(path)):
-        found.append(detector.detect(frame, image_id=f"{path.as_posix()}#{number}"))
-        yield draw_detections(
-            frame, found[-1], detector.classes, min_score, probabilities=_chances(detector, found[-1])
-        )
+def _detect_frame(
+    numbered: tuple[int, np.ndarray], detector: Detector, name: str, min_score: float, threads: int
+) -> tuple[Detections, np.ndarray]:
+    number, frame = numbered
+    found = detector.detect(frame, f"{name}#{number}", threads)
+    return found, draw_detections(frame, found, detector.classes, min_score, probabilities=_chances(detector, found))
 
 
 def detect_files(
@@ -94,18 +100,22 @@ def detect_files(
     probability, where the detector was calibrated), and ``classes.txt``. An image or video that cannot be read is
     listed in ``work.problems``.
 
+    ``work.workers`` images or frames are worked on at a time, in threads of this process, with ``work.threads``
+    threads each for its windows and scales; no bit depends on either.
+
     Raises DataError for a path that is not there or a folder without images, ValueError where a drawn copy would
     replace its original, and as ``Detector.load``.
     """
-    folder, out = Path(detector_folder), Path(out)
-    load = partial(_load, folder, fingerprint(read_description(folder)), work.device)
+    out, detector = Path(out), Detector.load(detector_folder, work.device)
     videos = list(dict.fromkeys(Path(path) for path in paths if is_video(path)))
     images = list_images([path for path in paths if not is_video(path)])
-    targets, detector = _targets([*images, *videos], out), load()
-    task = partial(_detect_one, load=load, min_score=min_score, threads=work.threads)
-    found = [one for _, one in map_images(task, [(path, targets[path]) for path in images], work, "detections")]
-    for path in videos:
-        found += _detect_video(path, detector, targets[path], min_score, work)
+    targets = _targets([*images, *videos], out)
+    task = partial(_detect_one, detector=detector, min_score=min_score, threads=work.threads)
+    with lone_threads(work.workers) as pool:
+        items, pooled = [(path, targets[path]) for path in images], replace(work, executor=pool)
+        found = [one for _, one in map_images(task, items, pooled, "detections")]
+        for path in videos:
+            found += _detect_video(path, detector, targets[path], min_score, work, pool)
     chances = None if detector.calibration is None else [detector.calibration.of(one) for one in found]
     write_coco_results(out / "detections.json", found, chances)
     write_text(out / "classes.txt", "".join(f"{name}\n" for name in detector.classes))

@@ -2,7 +2,6 @@ import dataclasses
 import io
 import json
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -50,9 +49,8 @@ def test_it_equals_the_detector(finished, photos, tmp_path, work):
     (found,) = detect_files(finished / "detector", [str(path)], tmp_path / "out", 0.0, work)
     direct = Detector.load(finished / "detector").detect(path)
     assert found.boxes.tobytes() == direct.boxes.tobytes()
-    with ThreadPoolExecutor(2) as executor:
-        pooled = Work(2, console=work.console, executor=executor)
-        again = detect_files(finished / "detector", [photos, path], tmp_path / "out", 0.0, pooled)
+    pooled = dataclasses.replace(work, workers=2, threads=2)
+    again = detect_files(finished / "detector", [photos, path], tmp_path / "out", 0.0, pooled)
     assert [one.image_id for one in again] == [path.as_posix(), (photos / "test2.jpg").as_posix()]
     assert again[0].scores.tobytes() == found.scores.tobytes()
 
