@@ -1,10 +1,9 @@
 """Compiled kernels of spatial pyramid pooling.
 
-Channels go in blocks of LANES, the values of a cell side by side: one vector of the processor's, or some, and one line of
-its cache. A block's range maxima then stay in the second cache while every window is pooled from them. The values of a
-window's bins are turned from bin after bin to channel after channel in the first cache, and written to memory line by
-line while the next window is computed; past the caches where `out` allows, so that memory is not read to be overwritten.
-docs/speed.md has what each of that brings.
+Channels go in blocks of LANES, the values of a cell side by side: a line of the cache. A block's range maxima stay in the
+second cache while all windows are pooled from them. A window's bins are turned from bin after bin to channel after
+channel in the first cache, and written to memory line by line while the next window is computed: past the caches where
+`out` allows it, so that memory is not read only to be overwritten. docs/speed.md has what that brings.
 """
 
 from __future__ import annotations
@@ -209,8 +208,8 @@ def unique_cells(cells):
     return first
 
 
-# What all windows and blocks share: of N levels. begin: (N + 1,) the first bin of each. order: (N,), parents first. spans,
-# reads, parts: see the functions below that make them. first_part: (N,) where those of each level begin.
+# What all windows and blocks share: of N levels. begin: (N + 1,) the first bin of each. order: (N,), parents first.
+# spans, reads, parts: see the functions below that make them. first_part: (N,) where those of each level begin.
 _Plan = namedtuple("_Plan", "levels parents begin order spans reads parts first_part")
 # Lines that still have to be written, one a bin: values in `tile`, line q at out[row + targets[q]], in this way.
 _Pending = namedtuple("_Pending", "tile out targets row way")
@@ -218,7 +217,7 @@ _Pending = namedtuple("_Pending", "tile out targets row way")
 
 @njit(cache=True, nogil=True)
 def _bin_spans(levels, sides):
-    """(N, sides, n, 2): bin i of n over `side` cells holds floor(i side / n) .. ceil((i + 1) side / n): first, number."""
+    """(N, sides, n, 2): bin i of n over `side` cells is floor(i side / n) .. ceil((i + 1) side / n): first, number."""
     spans = np.zeros((len(levels), sides, levels.max(), 2), np.int64)
     for k in range(len(levels)):
         n = levels[k]
@@ -232,7 +231,7 @@ def _bin_spans(levels, sides):
 
 @njit(cache=True, nogil=True)
 def _column_reads(spans, table):
-    """Of each bin of columns the two entries that span it: of the largest power of two that fits. table: cells a power."""
+    """(N, sides, 2 n): of each bin of columns the two entries of range maxima that span it. table: cells of a power."""
     levels, sides, bins, _ = spans.shape
     reads = np.zeros((levels, sides, 2 * bins), np.int64)
     for k in range(levels):
@@ -249,7 +248,7 @@ def _column_reads(spans, table):
 
 @njit(cache=True, nogil=True)
 def _nested_parts(levels, parents, begin):
-    """For the levels with a parent, bin after bin, the parent's bins: floor(i w / n) = floor((i m / n) w / m), so they nest."""
+    """For levels with a parent, bin after bin, the parent's bins: floor(i w / n) = floor((i m / n) w / m): they nest."""
     first = np.zeros(len(levels) + 1, np.int64)
     for k in range(len(levels)):
         first[k + 1] = first[k] + (levels[parents[k]] ** 2 if parents[k] >= 0 else 0)
@@ -409,10 +408,10 @@ def pool_windows(feature_map, powers, cells, first, rows, levels, parents, out, 
     """Pool every window into its row of `out` from column `start` on.
 
     feature_map: (C >= LANES, h, w) float32. powers: of two, up to the widest bin. cells: (R, 4) int32 x1, y1, x2, y2,
-    half-open. first: of `unique_cells`. rows: (R,) int64, row of `out` of each window. levels: (N,) int64. parents: (N,)
-    int64, the level (its index) that each is computed from, or -1 for the map; a parent is larger. out: (?, >= start +
-    C * bins) float32; a level's part is channel-major, then bin in row-major order. past_caches: write past the caches;
-    needs lines: `out` beginning with one, and C, `start` and the length of a row multiples of LANES.
+    half-open. first: of `unique_cells`. rows: (R,) int64, row of `out` of each window. levels: (N,) int64. parents:
+    (N,) int64, the level (its index) that each is computed from, or -1 for the map; a parent is larger. out: (?, >=
+    start + C * bins) float32; a level's part is channel-major, then bin in row-major order. past_caches: write past the
+    caches; `out` has to begin with a line then, and C, `start` and the length of a row are multiples of LANES.
     """
     channels, height, width = feature_map.shape
     begin = np.zeros(len(levels) + 1, np.int64)

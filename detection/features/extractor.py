@@ -14,7 +14,7 @@ from detection.features.head import Head, check_head_settings
 from detection.features.networks import load_weights
 from detection.features.resize import network_input, normalise
 from detection.features.settings import FeatureSettings
-from detection.features.spp import pool_into, pooled_length
+from detection.features.spp import empty_vectors, pool_into, pooled_length
 from detection.features.windows import cells_of, scales_of
 from detection.geometry import resize_scale
 from detection.types import FeaturePyramid, RegionFeatures
@@ -145,7 +145,7 @@ class FeatureExtractor:
         settings = self.settings
         self._check(pyramid)
         boxes = np.asarray(boxes)
-        values = np.empty((len(boxes), self.length("pool5")), np.float32) if out is None else out[: len(boxes)]
+        values = empty_vectors(len(boxes), self.length("pool5")) if out is None else out[: len(boxes)]
         chosen = scales_of(boxes, pyramid, settings)
         if scales is not None:
             chosen = np.where(scales >= 0, scales, chosen)

@@ -102,7 +102,10 @@ def pool_into(
 ) -> None:
     """`spatial_pyramid_pool` of a float16 or float32 array into out[rows, start : start + C * bins].
 
-    rows: (R,) int, the row of `out` of each window. Windows on the same cells are computed once.
+    rows: (R,) int, the row of `out` of each window. Windows on the same cells are computed once; to have their vectors
+    once too, pool those that `unique_cells` names. out: contiguous float32; fastest from `empty_vectors`, with C, `start`
+    and the length of a row multiples of 16. Raises ValueError for cells outside the map and rows or columns outside
+    `out`.
     """
     channels, height, width = feature_map.shape
     length = pooled_length(channels, levels)
@@ -118,11 +121,11 @@ def pool_into(
         _pool_few_channels(values, cells, levels, rows, out, start)
         return
     cells = np.ascontiguousarray(cells, dtype=np.int32)
-    parents = _parents(levels)
+    parents = parents_of(levels)
     coarsest = min(n for n, parent in zip(levels, parents, strict=True) if parent < 0)
     pool_windows(
         values,
-        _powers(int((cells[:, 2] - cells[:, 0]).max()), coarsest),
+        powers_needed(int((cells[:, 2] - cells[:, 0]).max()), coarsest),
         cells,
         unique_cells(cells),
         np.ascontiguousarray(rows, dtype=np.int64),
@@ -135,7 +138,7 @@ def pool_into(
 
 
 def empty_vectors(count: int, length: int) -> np.ndarray:
-    """(count, length) float32 that is not initialised and begins with a line of the cache: `pool_into` is faster there."""
+    """(count, length) float32, not initialised, that begins with a line of the cache: `pool_into` is faster there."""
     values = np.empty(count * length + LANES, np.float32)
     skipped = -(values.ctypes.data // 4) % LANES
     return values[skipped : skipped + count * length].reshape(count, length)
@@ -177,14 +180,14 @@ def _pool_few_channels(
         start, at = start + channels * n * n, at + LANES * n * n
 
 
-def _powers(side: int, level: int) -> int:
+def powers_needed(side: int, level: int) -> int:
     """How many powers of two the range maxima need for bins of `level` over windows of up to `side` cells."""
     # A bin starts within a cell and ends within one, so it spans at most this many.
     longest = min(side, side // level + 2)
     return longest.bit_length()
 
 
-def _parents(levels: tuple[int, ...]) -> tuple[int, ...]:
+def parents_of(levels: tuple[int, ...]) -> tuple[int, ...]:
     """For each level the index of the smallest larger one it divides, or -1."""
     parents = []
     for n in levels:
