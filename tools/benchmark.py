@@ -20,6 +20,7 @@ import sys
 
 COMMANDS = {
     "proposals": "selective search against OpenCV's: time of one thread, recall, windows of the original MATLAB code",
+    "pooling": "pyramid pooling against torchvision's roi_pool, adaptive_max_pool2d and the machine's own limits",
     "svm": "linear SVMs against scikit-learn's LinearSVC: time, objective, memory; many classes at once",
 }
 USAGE = (__doc__ or "").replace("COMMANDS\n", "".join(f"{name:<12}{text}\n" for name, text in COMMANDS.items()))

@@ -1,7 +1,7 @@
 """Compiled kernels of spatial pyramid pooling.
 
-Channels go in blocks of LANES, the values of a cell side by side: a line of the cache. A block's range maxima stay in the
-second cache while all windows are pooled from them. A window's bins are turned from bin after bin to channel after
+Channels go in blocks of LANES, the values of a cell side by side: a line of the cache. A block's range maxima stay in
+the second cache while all windows are pooled from them. A window's bins are turned from bin after bin to channel after
 channel in the first cache, and written to memory line by line while the next window is computed: past the caches where
 `out` allows it, so that memory is not read only to be overwritten. docs/speed.md has what that brings.
 """
@@ -248,7 +248,7 @@ def _column_reads(spans, table):
 
 @njit(cache=True, nogil=True)
 def _nested_parts(levels, parents, begin):
-    """For levels with a parent, bin after bin, the parent's bins: floor(i w / n) = floor((i m / n) w / m): they nest."""
+    """Of levels with a parent the parts of each bin: bins nest, floor(i w / n) = floor((i m / n) w / m)."""
     first = np.zeros(len(levels) + 1, np.int64)
     for k in range(len(levels)):
         first[k + 1] = first[k] + (levels[parents[k]] ** 2 if parents[k] >= 0 else 0)

@@ -103,9 +103,9 @@ def pool_into(
     """`spatial_pyramid_pool` of a float16 or float32 array into out[rows, start : start + C * bins].
 
     rows: (R,) int, the row of `out` of each window. Windows on the same cells are computed once; to have their vectors
-    once too, pool those that `unique_cells` names. out: contiguous float32; fastest from `empty_vectors`, with C, `start`
-    and the length of a row multiples of 16. Raises ValueError for cells outside the map and rows or columns outside
-    `out`.
+    once too, pool those that `unique_cells` names. out: contiguous float32; fastest from `empty_vectors`, with C,
+    `start` and the length of a row multiples of 16. Raises ValueError for cells outside the map and rows or columns
+    outside `out`.
     """
     channels, height, width = feature_map.shape
     length = pooled_length(channels, levels)

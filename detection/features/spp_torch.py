@@ -94,7 +94,7 @@ def _part(maxima: _Maxima, *slices: slice) -> _Maxima:
 
 
 def _range_maxima(values: torch.Tensor, powers: tuple[int, int], learning: bool) -> _Maxima:
-    """(powers, powers, h, w, C) flattened but for C: of the 2^i rows and 2^j columns from each cell on, as far as they go."""
+    """(powers, powers, h, w, C), flat but for C: of 2^i rows and 2^j columns from each cell on, as far as they go."""
     channels, height, width = values.shape
     cells = None
     if learning:
