@@ -20,7 +20,7 @@ from detection.features._kernels import LANES, pool_windows, unique_cells, widen
 
 # Cells are packed into 16 bits each to find equal windows.
 _MAX_SIDE = 2**15
-# Vectors that fill a processor's caches are better written past them; fewer are read from there by what follows.
+# An output that fills a processor's caches is better written past them; a smaller one is read from there afterwards.
 _PAST_CACHES_BYTES = 16 * 2**20
 
 
@@ -108,10 +108,9 @@ def pool_into(
     outside `out`.
     """
     channels, height, width = feature_map.shape
-    length = pooled_length(channels, levels)
     check_levels(levels)
     check_cells(cells, (height, width))
-    _check_output(out, rows, len(cells), start, length)
+    _check_output(out, rows, len(cells), start, pooled_length(channels, levels))
     if max(height, width) > _MAX_SIDE:
         raise ValueError(f"feature map: expected sides up to {_MAX_SIDE} cells, got {(height, width)}")
     if len(cells) == 0:
@@ -133,7 +132,7 @@ def pool_into(
         np.array(parents, dtype=np.int64),
         out,
         start,
-        _in_lines(out, start, channels) and len(cells) * length * 4 >= _PAST_CACHES_BYTES,
+        _in_lines(out, start, channels) and out.nbytes >= _PAST_CACHES_BYTES,
     )
 
 
