@@ -23,6 +23,7 @@ COMMANDS = {
     "few_photos": "mAP with few training photos: draws of photos, mirrored and jittered positives, fine-tuned layers",
     "image": "an image all in against its convolutions alone and against R-CNN's way; a folder against one by one",
     "proposals": "selective search against OpenCV's: time of one thread, recall, windows of the original MATLAB code",
+    "pooling": "pyramid pooling against torchvision's roi_pool, adaptive_max_pool2d and the machine's own limits",
     "startup": "from a fresh process to the first detection: compiling included, and with what it left on disk",
     "svm": "linear SVMs against scikit-learn's LinearSVC: time, objective, memory; many classes at once",
 }

@@ -14,7 +14,7 @@ from detection.features.head import Head, check_head_settings
 from detection.features.networks import load_weights
 from detection.features.resize import network_input, normalise
 from detection.features.settings import FeatureSettings
-from detection.features.spp import pool_into, pooled_length
+from detection.features.spp import empty_vectors, pool_into, pooled_length
 from detection.features.windows import Places, cells_of, distinct_rows, scales_of
 from detection.geometry import resize_scale
 from detection.types import FeaturePyramid, RegionFeatures
@@ -154,7 +154,7 @@ class FeatureExtractor:
         boxes = np.asarray(boxes)
         places = self._places(pyramid, boxes, scales)
         count, row_of = distinct_rows(places, len(boxes)) if distinct else (len(boxes), np.arange(len(boxes)))
-        values = np.empty((count, self.length("pool5")), np.float32) if out is None else out[:count]
+        values = empty_vectors(count, self.length("pool5")) if out is None else out[:count]
         for (windows, stages), maps in zip(places, pyramid.maps, strict=True):
             rows, first = np.unique(row_of[windows], return_index=True)
             start = 0

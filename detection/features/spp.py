@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from detection.features._kernels import pool_windows, unique_cells
+from detection.features._kernels import LANES, pool_windows, unique_cells, widen
 
 # Cells are packed into 16 bits each to find equal windows.
 _MAX_SIDE = 2**15
+# An output that fills a processor's caches is better written past them; a smaller one is read from there afterwards.
+_PAST_CACHES_BYTES = 16 * 2**20
 
 
 def pooled_length(channels: int, levels: tuple[int, ...]) -> int:
@@ -45,7 +47,7 @@ def spatial_pyramid_pool(feature_map: Any, cells: Any, levels: tuple[int, ...]) 
             f"spatial_pyramid_pool: expected a (C, h, w) float32 map, got {feature_map.dtype} {feature_map.shape}"
         )
     cells = np.asarray(cells)
-    out = np.empty((len(cells), pooled_length(len(feature_map), levels)), np.float32)
+    out = empty_vectors(len(cells), pooled_length(len(feature_map), levels))
     pool_into(feature_map, cells, levels, np.arange(len(cells)), out, 0)
     return out
 
@@ -100,42 +102,91 @@ def pool_into(
 ) -> None:
     """`spatial_pyramid_pool` of a float16 or float32 array into out[rows, start : start + C * bins].
 
-    rows: (R,) int, the row of `out` of each window. Windows on the same cells are computed once.
+    rows: (R,) int, the row of `out` of each window. Windows on the same cells are computed once; to have their vectors
+    once too, pool those that `unique_cells` names. out: contiguous float32; fastest from `empty_vectors`, with C,
+    `start` and the length of a row multiples of 16. Raises ValueError for cells outside the map and rows or columns
+    outside `out`.
     """
     channels, height, width = feature_map.shape
     check_levels(levels)
     check_cells(cells, (height, width))
+    _check_output(out, rows, len(cells), start, pooled_length(channels, levels))
     if max(height, width) > _MAX_SIDE:
         raise ValueError(f"feature map: expected sides up to {_MAX_SIDE} cells, got {(height, width)}")
     if len(cells) == 0:
         return
+    values = _as_float32(feature_map)
+    if channels < LANES:
+        _pool_few_channels(values, cells, levels, rows, out, start)
+        return
     cells = np.ascontiguousarray(cells, dtype=np.int32)
-    sides = (cells[:, 2:] - cells[:, :2]).max(axis=0)
-    coarsest = min(n for n, parent in zip(levels, _parents(levels), strict=True) if parent < 0)
-    powers = tuple(_powers(int(side), coarsest) for side in sides[::-1])
-    channels_last = np.empty((height, width, channels), np.float32)
-    np.add(feature_map.transpose(1, 2, 0), np.float32(0), out=channels_last)
+    parents = parents_of(levels)
+    coarsest = min(n for n, parent in zip(levels, parents, strict=True) if parent < 0)
     pool_windows(
-        channels_last,
-        powers,
+        values,
+        powers_needed(int((cells[:, 2] - cells[:, 0]).max()), coarsest),
         cells,
         unique_cells(cells),
         np.ascontiguousarray(rows, dtype=np.int64),
         np.array(levels, dtype=np.int64),
-        np.array(_parents(levels), dtype=np.int64),
+        np.array(parents, dtype=np.int64),
         out,
         start,
+        _in_lines(out, start, channels) and out.nbytes >= _PAST_CACHES_BYTES,
     )
 
 
-def _powers(side: int, level: int) -> int:
+def empty_vectors(count: int, length: int) -> np.ndarray:
+    """(count, length) float32, not initialised, that begins with a line of the cache: `pool_into` is faster there."""
+    values = np.empty(count * length + LANES, np.float32)
+    skipped = -(values.ctypes.data // 4) % LANES
+    return values[skipped : skipped + count * length].reshape(count, length)
+
+
+def _in_lines(out: np.ndarray, start: int, channels: int) -> bool:
+    return out.ctypes.data % (4 * LANES) == 0 and not any(one % LANES for one in (out.shape[1], start, channels))
+
+
+def _check_output(out: np.ndarray, rows: np.ndarray, count: int, start: int, length: int) -> None:
+    if out.dtype != np.float32 or out.ndim != 2 or not (out.flags.c_contiguous and out.flags.writeable):
+        raise ValueError(f"out: expected writable contiguous rows of float32, got {out.dtype} of shape {out.shape}")
+    if not 0 <= start <= out.shape[1] - length:
+        raise ValueError(f"out: expected columns {start} .. {start + length}, got {out.shape[1]}")
+    if len(rows) != count or (count and not 0 <= np.min(rows) <= np.max(rows) < len(out)):
+        raise ValueError(f"rows: expected {count} of 0 .. {len(out) - 1}, got {np.asarray(rows).tolist()[:5]} ...")
+
+
+def _as_float32(feature_map: np.ndarray) -> np.ndarray:
+    if feature_map.dtype != np.float16:
+        return np.ascontiguousarray(feature_map, dtype=np.float32)
+    values = np.empty(feature_map.shape, np.float32)
+    widen(np.ascontiguousarray(feature_map).view(np.uint16).reshape(-1), values.reshape(-1))
+    return values
+
+
+def _pool_few_channels(
+    values: np.ndarray, cells: np.ndarray, levels: tuple[int, ...], rows: np.ndarray, out: np.ndarray, start: int
+) -> None:
+    """`pool_into` for maps with fewer channels than the kernel takes: with others added, and dropped again."""
+    channels = len(values)
+    padded = np.zeros((LANES, *values.shape[1:]), np.float32)
+    padded[:channels] = values
+    vectors = empty_vectors(len(cells), pooled_length(LANES, levels))
+    pool_into(padded, cells, levels, np.arange(len(cells)), vectors, 0)
+    at = 0
+    for n in levels:
+        out[rows, start : start + channels * n * n] = vectors[:, at : at + channels * n * n]
+        start, at = start + channels * n * n, at + LANES * n * n
+
+
+def powers_needed(side: int, level: int) -> int:
     """How many powers of two the range maxima need for bins of `level` over windows of up to `side` cells."""
     # A bin starts within a cell and ends within one, so it spans at most this many.
     longest = min(side, side // level + 2)
     return longest.bit_length()
 
 
-def _parents(levels: tuple[int, ...]) -> tuple[int, ...]:
+def parents_of(levels: tuple[int, ...]) -> tuple[int, ...]:
     """For each level the index of the smallest larger one it divides, or -1."""
     parents = []
     for n in levels:
