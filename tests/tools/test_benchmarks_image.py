@@ -54,7 +54,8 @@ def test_a_start(command, finished, tmp_path, monkeypatch, capsys):
     one = startup.start(finished / "detector", photo_paths(None, "", "", 1)[0], None, 1)
     assert list(one["laps"]) == [*startup.TO_FIRST, "later detection"]
     assert one["heavy"] == []
-    with pytest.raises(ValueError, match=r"a fresh process: expected detections, got .*no trained detector here"):
+    monkeypatch.setattr(startup, "_START", "raise OSError('nothing here')")
+    with pytest.raises(ValueError, match=r"a fresh process: expected detections, got .*nothing here"):
         startup.start(tmp_path, tmp_path, None, 1)
     calls = []
     monkeypatch.setattr(startup, "start", lambda *arguments: calls.append(arguments) or one)
