@@ -12,7 +12,9 @@ def command(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     import benchmark
+    from benchmarks import image
 
+    monkeypatch.setattr(image, "HASHED_BLOCKS", 1)
     yield benchmark.main
     for name in ("image", "startup", "inputs"):
         sys.modules.pop(f"benchmarks.{name}", None)
@@ -39,7 +41,7 @@ def test_image(command, finished, tmp_path, capsys):
     for row in rcnn:
         assert row["crops_timed"] == 3
         assert row["times_with_windows"] < row["times_without_windows"]
-    assert [row["images_at_a_time"] for row in folder] == [1, 1, 2]
+    assert [row["at_a_time"] for row in folder] == [1, 1, 2, 1, 2]
     assert "of convolutions cpu" in capsys.readouterr().out
     assert command(["image", "--photos=0"]) == 2
 
@@ -52,7 +54,8 @@ def test_a_start(command, finished, tmp_path, monkeypatch, capsys):
     one = startup.start(finished / "detector", photo_paths(None, "", "", 1)[0], None, 1)
     assert list(one["laps"]) == [*startup.TO_FIRST, "later detection"]
     assert one["heavy"] == []
-    with pytest.raises(ValueError, match=r"a fresh process: expected detections, got .*no trained detector here"):
+    monkeypatch.setattr(startup, "_START", "raise OSError('nothing here')")
+    with pytest.raises(ValueError, match=r"a fresh process: expected detections, got .*nothing here"):
         startup.start(tmp_path, tmp_path, None, 1)
     calls = []
     monkeypatch.setattr(startup, "start", lambda *arguments: calls.append(arguments) or one)

@@ -64,5 +64,25 @@ def test_what_is_not_there(detect, load_tool, tmp_path, capsys):
     assert end.value.code == 2
 
 
+def test_workers_and_threads(load_tool, shapes, tmp_path, monkeypatch, capsys):
+    """Several photos are worked on at a time; a single one has all processors for itself."""
+    tool, calls = load_tool("detect"), []
+    monkeypatch.setattr(tool, "detect_files", lambda *arguments: calls.append(arguments[-1]) or [])
+    monkeypatch.setattr(tool, "default_workers", lambda: 4)
+    folder = shapes / "VOC2007/JPEGImages"
+    cases = {
+        (str(folder / "test1.jpg"),): (1, 4),
+        (str(folder),): (4, 1),
+        (str(folder / "test1.jpg"), str(folder / "test2.jpg")): (4, 1),
+        ("clip.mp4",): (4, 1),
+        (str(folder), "--workers=2"): (2, 2),
+        (str(folder), "--workers=3", "--threads=5"): (3, 5),
+        (str(folder), "--workers=9"): (9, 1),
+    }
+    for arguments in cases:
+        assert tool.main(["--model=x", *arguments]) == 0
+    assert [(work.workers, work.threads) for work in calls] == list(cases.values())
+
+
 def test_workers():
     assert default_workers() >= 1
