@@ -14,7 +14,7 @@ from detection import Detector as Offered
 from detection.data import DataError, read_image
 from detection.detector import Detector, read_description
 from detection.features import FeatureExtractor, FeatureSettings
-from detection.learning import BoxRegressors, LinearSVMs, PostprocessSettings
+from detection.learning import BoxRegressors, LinearSVMs, PostprocessSettings, postprocess
 from detection.proposals import ProposalSettings, propose
 from detection.storage import write_arrays
 
@@ -97,6 +97,16 @@ def test_windows_on_the_same_cells_cost_one_vector_and_change_nothing(extractor,
     assert len(extractor.pool(pyramid, windows.boxes, distinct=True).values) < len(windows.boxes)
     assert found.scores.tobytes() == expected.scores.tobytes()
     assert found.boxes.tobytes() == expected.boxes.tobytes()
+
+
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("best", [1, 3, 30])
+def test_boxes_that_nobody_looks_at_are_not_refined_and_nothing_changes(detector, rgb, early, best):
+    settings = PostprocessSettings(max_per_class=best, nms_before_regression=early)
+    detector = dataclasses.replace(detector, postprocess_settings=settings)
+    windows, pyramid = propose("", rgb, detector.proposal_settings), detector.extractor.pyramid("", rgb)
+    every = postprocess(detector.score_windows(windows, pyramid), pyramid.size, settings)
+    assert content(detector.detect_windows(windows, pyramid)) == content(every)
 
 
 def test_regressors_change_boxes(detector, rgb):

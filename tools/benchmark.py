@@ -20,6 +20,7 @@ import sys
 
 COMMANDS = {
     "proposals": "selective search against OpenCV's: time of one thread, recall, windows of the original MATLAB code",
+    "scoring": "scores, box regression and NMS of an image: against NumPy, torchvision and the image's total",
     "svm": "linear SVMs against scikit-learn's LinearSVC: time, objective, memory; many classes at once",
 }
 USAGE = (__doc__ or "").replace("COMMANDS\n", "".join(f"{name:<12}{text}\n" for name, text in COMMANDS.items()))

@@ -13,7 +13,7 @@ _DOUBT = np.float32(1 - 1e-5)
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "nsz", "nnan"})
 def _some_may_overlap(x1, y1, x2, y2, area, least, kx1, ky1, kx2, ky2, areas):
-    """Whether the IoU of a box with any of some kept ones may be above the threshold, of which `least` is a bit less."""
+    """Whether a box may overlap any of some kept ones too much; `least` is a bit less than the threshold."""
     found = zero = np.float32(0)
     one = np.float32(1)
     for j in range(kx1.shape[0]):
@@ -26,7 +26,7 @@ def _some_may_overlap(x1, y1, x2, y2, area, least, kx1, ky1, kx2, ky2, areas):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def greedy_suppression(x1, y1, x2, y2, threshold, limit):
-    """Positions of the first `limit` kept among boxes sorted by falling score; corners (N,) float32, threshold float64."""
+    """Positions of the first `limit` kept among boxes by falling score; corners (N,) float32, threshold float64."""
     count = x1.shape[0]
     kept = np.empty(count, np.int64)
     # Behind the kept boxes lie some that overlap nothing, so that blocks are always whole.

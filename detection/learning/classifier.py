@@ -82,9 +82,9 @@ class LinearSVMs:
         return scores if regions.rows is None else scores[regions.rows]
 
     def region_scores(self, regions: RegionFeatures) -> RegionScores:
-        """`score` as a record; every class has the window's own box."""
+        """`score` as a record; every class has the window's own box, in memory that all share and none may write to."""
         scores = self.score(regions)
-        boxes = np.repeat(regions.boxes[:, None, :], scores.shape[1], axis=1)
+        boxes = np.broadcast_to(regions.boxes[:, None, :], (*scores.shape, 4))
         return RegionScores(image_id=regions.image_id, boxes=boxes, scores=scores)
 
     def select(self, labels: np.ndarray) -> LinearSVMs:
