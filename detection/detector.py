@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from detection.features import FeatureExtractor, FeatureSettings, in_order, lone
 from detection.learning import BoxRegressors, Calibration, LinearSVMs, PostprocessSettings, postprocess, suppressed
 from detection.proposals import ProposalSettings, propose
 from detection.storage import file_fingerprint, read_arrays, read_yaml, write_arrays, write_text, write_yaml
-from detection.types import Detections, FeaturePyramid, Proposals, RegionScores
+from detection.types import Detections, FeaturePyramid, Proposals, RegionFeatures, RegionScores
 
 FORMAT_VERSION = 1
 _DESCRIPTION = "detector.yaml"
@@ -118,19 +119,26 @@ class Detector:
 
     def detect_windows(self, windows: Proposals, pyramid: FeaturePyramid) -> Detections:
         """The same from an image's windows and maps; equal to `detect` bit for bit."""
-        scores = self.score_windows(windows, pyramid)  # windows, maps -> scores and boxes
-        return postprocess(scores, pyramid.size, self.postprocess_settings)  # scores, boxes -> detections
+        pool5, scores = self._scored(windows, pyramid)  # windows, maps -> vectors -> scores
+        refine = None if self.regressors is None else partial(self.regressors.boxes, pool5)  # vectors -> better boxes
+        return postprocess(scores, pyramid.size, self.postprocess_settings, refine)  # scores, boxes -> detections
 
     def score_windows(self, windows: Proposals, pyramid: FeaturePyramid) -> RegionScores:
-        """Every class's score and refined box for every window, which `postprocess` makes detections of."""
+        """Every class's score and refined box for every window.
+
+        `detect_windows` gives what `postprocess` makes of them, but refines only the boxes that are looked at.
+        """
+        pool5, scores = self._scored(windows, pyramid)
+        return scores if self.regressors is None else self.regressors.refine(scores, pool5)
+
+    def _scored(self, windows: Proposals, pyramid: FeaturePyramid) -> tuple[RegionFeatures, RegionScores]:
+        """The vectors that regression reads, and every class's score for every window with the window's own box."""
         pool5 = self.extractor.pool(pyramid, windows.boxes, distinct=True)  # windows, maps -> different vectors
         features = pool5 if self.svms.layer == "pool5" else self.extractor.head(pool5)  # vectors -> fc6 or fc7
         scores = self.svms.region_scores(features)  # vectors -> scores
         if self.regressors is not None and self.postprocess_settings.nms_before_regression:
             scores = suppressed(scores, pyramid.size, self.postprocess_settings)  # scores -> those of few windows
-        if self.regressors is not None:
-            scores = self.regressors.refine(scores, pool5)  # scores, vectors -> better boxes
-        return scores
+        return pool5, scores
 
     def save(self, folder: Path | str) -> None:
         """Write one folder that holds all that predicting needs, weights of the network too.

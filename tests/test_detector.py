@@ -14,7 +14,7 @@ from detection import Detector as Offered
 from detection.data import DataError, Problems, read_image
 from detection.detector import Detector, read_description
 from detection.features import FeatureExtractor, FeatureSettings, limit_threads, lone_threads
-from detection.learning import BoxRegressors, LinearSVMs, PostprocessSettings
+from detection.learning import BoxRegressors, LinearSVMs, PostprocessSettings, postprocess
 from detection.proposals import ProposalSettings, propose
 from detection.storage import write_arrays
 
@@ -154,6 +154,16 @@ class TestMany:
         assert next(found).image_id == "0"
         with pytest.raises(DataError, match=r"a\.jpg"):
             next(found)
+
+
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("best", [1, 3, 30])
+def test_boxes_that_nobody_looks_at_are_not_refined_and_nothing_changes(detector, rgb, early, best):
+    settings = PostprocessSettings(max_per_class=best, nms_before_regression=early)
+    detector = dataclasses.replace(detector, postprocess_settings=settings)
+    windows, pyramid = propose("", rgb, detector.proposal_settings), detector.extractor.pyramid("", rgb)
+    every = postprocess(detector.score_windows(windows, pyramid), pyramid.size, settings)
+    assert content(detector.detect_windows(windows, pyramid)) == content(every)
 
 
 def test_regressors_change_boxes(detector, rgb):

@@ -24,6 +24,7 @@ COMMANDS = {
     "image": "an image all in against its convolutions alone and against R-CNN's way; a folder against one by one",
     "proposals": "selective search against OpenCV's: time of one thread, recall, windows of the original MATLAB code",
     "pooling": "pyramid pooling against torchvision's roi_pool, adaptive_max_pool2d and the machine's own limits",
+    "scoring": "scores, box regression and NMS of an image: against NumPy, torchvision and the image's total",
     "startup": "from a fresh process to the first detection: compiling included, and with what it left on disk",
     "svm": "linear SVMs against scikit-learn's LinearSVC: time, objective, memory; many classes at once",
 }

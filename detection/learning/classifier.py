@@ -13,14 +13,17 @@ from detection.types import RegionFeatures, RegionScores, check_array
 FORMAT_VERSION = 1
 
 
-def block_products(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def block_products(values: np.ndarray, weights: np.ndarray, wanted: np.ndarray | None = None) -> np.ndarray:
     """(R, D) float32 times (C, D) float32 -> (R, C) float32, C a multiple of `_kernels.CLASS_BLOCK`.
+
+    wanted: (R, C / CLASS_BLOCK) bool, the blocks of a row to compute; the others are zeros. None: all.
 
     An element depends on its row and its weights alone, bit for bit: neither on the other rows and classes
     nor on threads. (A BLAS product changes in the last bits with its shape.)
     """
-    out = np.empty((len(values), len(weights)), np.float32)
-    _kernels.products(np.ascontiguousarray(values), weights, out)
+    blocks = (len(values), len(weights) // _kernels.CLASS_BLOCK)
+    out = (np.empty if wanted is None else np.zeros)((len(values), len(weights)), np.float32)
+    _kernels.products(np.ascontiguousarray(values), weights, np.ones(blocks, bool) if wanted is None else wanted, out)
     return out
 
 
@@ -79,9 +82,9 @@ class LinearSVMs:
         return scores if regions.rows is None else scores[regions.rows]
 
     def region_scores(self, regions: RegionFeatures) -> RegionScores:
-        """`score` as a record; every class has the window's own box."""
+        """`score` as a record; every class has the window's own box, in memory that all share and none may write to."""
         scores = self.score(regions)
-        boxes = np.repeat(regions.boxes[:, None, :], scores.shape[1], axis=1)
+        boxes = np.broadcast_to(regions.boxes[:, None, :], (*scores.shape, 4))
         return RegionScores(image_id=regions.image_id, boxes=boxes, scores=scores)
 
     def select(self, labels: np.ndarray) -> LinearSVMs:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from detection.geometry import clip, iou, nms
+from detection.geometry.nms import falling_order, suppress_sorted
 from detection.types import Detections, RegionScores
 
-# NMS first looks at this many boxes a detection asked for, and at twice as many while too few survive.
+# NMS first looks at this many boxes a detection asked for, and while too few survive at as many as the share of
+# survivors so far lets expect, but at most so many times as many at once.
 _BOXES_PER_DETECTION = 4
+_MAX_GROWTH = 4.0
+
+# (windows (N,), labels (N,)) int64 -> boxes (N, 4) float32 of these pairs.
+Refine = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -42,18 +49,22 @@ class PostprocessSettings:
 
 
 def postprocess(
-    region_scores: RegionScores, size: tuple[int, int], settings: PostprocessSettings | None = None
+    region_scores: RegionScores,
+    size: tuple[int, int],
+    settings: PostprocessSettings | None = None,
+    refine: Refine | None = None,
 ) -> Detections:
     """Clip to the image, drop empty boxes, suppress per class, keep the best, join all classes.
 
-    size: (height, width) of the image in px. Scores that are not finite (untrained classes) are dropped.
+    size: (height, width) of the image in px. refine: gives the boxes in place of the record's; asked only for pairs of
+    window and class that are good enough to be looked at, so that regression need not be computed for the others; the
+    result is that of all boxes refined. Scores that are not finite (untrained classes) are dropped.
     Equal scores keep the order of windows within a class and of classes between them.
     """
-    scores, boxes = region_scores.scores, clip(region_scores.boxes, size)
-    windows, labels = _survivors(boxes, scores, settings or PostprocessSettings())
-    order = np.argsort(-scores[windows, labels], kind="stable")
-    windows, labels = windows[order], labels[order]
-    return Detections(region_scores.image_id, boxes[windows, labels], scores[windows, labels], labels)
+    windows, labels, boxes = _survivors(region_scores, size, settings or PostprocessSettings(), refine)
+    scores = region_scores.scores[windows, labels]
+    order = falling_order(scores)
+    return Detections(region_scores.image_id, boxes[order], scores[order], labels[order])
 
 
 def suppressed(
@@ -64,18 +75,73 @@ def suppressed(
     What ``nms_before_regression`` asks for: refined afterwards, they are the only ones left to choose from.
     """
     scores = region_scores.scores
-    windows, labels = _survivors(clip(region_scores.boxes, size), scores, settings or PostprocessSettings())
+    windows, labels, _ = _survivors(region_scores, size, settings or PostprocessSettings())
     kept = np.full_like(scores, -np.inf)
     kept[windows, labels] = scores[windows, labels]
     return RegionScores(region_scores.image_id, region_scores.boxes, kept)
 
 
-def _survivors(boxes: np.ndarray, scores: np.ndarray, settings: PostprocessSettings) -> tuple[np.ndarray, np.ndarray]:
-    """(windows (K,), labels (K,)) that are kept, class by class, of clipped boxes (R, L, 4)."""
-    usable = _usable(boxes, scores, settings)
-    kept = [_best_of_class(boxes[:, c], scores[:, c], usable[:, c], settings) for c in range(scores.shape[1])]
-    windows = np.concatenate([*kept, np.zeros(0, np.int64)])
-    return windows, np.repeat(np.arange(len(kept)), [len(one) for one in kept])
+def _survivors(
+    region_scores: RegionScores, size: tuple[int, int], settings: PostprocessSettings, refine: Refine | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(windows (K,), labels (K,), clipped boxes (K, 4)) that are kept, class by class, best first.
+
+    NMS is greedy, so its result on the best boxes begins its result on all: all classes look at their best ones, then
+    those that still lack detections at more.
+    """
+    ranked, counts = _ranked(region_scores.scores, settings)
+    boxes_of = refine or (lambda windows, labels: region_scores.boxes[windows, labels])
+    seen: list[_Seen] = [_Seen(*_NOTHING) for _ in counts]
+    stops = np.minimum(counts, settings.max_per_class * _BOXES_PER_DETECTION)
+    open_classes = np.flatnonzero(counts)
+    while len(open_classes):
+        parts = [ranked[c, seen[c].looked : stops[c]] for c in open_classes]
+        windows, labels = np.concatenate(parts), np.repeat(open_classes, [len(one) for one in parts])
+        boxes = clip(boxes_of(windows, labels), size)
+        ends = np.cumsum([len(one) for one in parts])[:-1]
+        for c, rows, more in zip(open_classes, parts, np.split(boxes, ends), strict=True):
+            seen[c] = _look_further(seen[c], rows, more, settings)
+        lacking = [c for c in open_classes if len(seen[c].rows) < settings.max_per_class and stops[c] < counts[c]]
+        open_classes = np.array(lacking, np.int64)
+        for c in open_classes:
+            growth = min(1.05 * settings.max_per_class / max(len(seen[c].rows), 1), _MAX_GROWTH)
+            stops[c] = min(counts[c], int(stops[c] * max(growth, 1.25)) + 1)
+    labels = np.repeat(np.arange(len(seen)), [len(one.rows) for one in seen])
+    return (
+        np.concatenate([one.rows for one in seen] + [_NOTHING[1]]),
+        labels,
+        np.concatenate([one.boxes for one in seen] + [_NOTHING[2]]),
+    )
+
+
+# What a class has before it has looked at any box.
+_NOTHING = (0, np.zeros(0, np.int64), np.zeros((0, 4), np.float32))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Of one class the number of its ranked windows that were looked at, and which survived: windows and boxes."""
+
+    looked: int
+    rows: np.ndarray
+    boxes: np.ndarray
+
+
+def _look_further(seen: _Seen, rows: np.ndarray, boxes: np.ndarray, settings: PostprocessSettings) -> _Seen:
+    """NMS goes on with the next windows (N,) and their clipped boxes (N, 4): survivors survive again."""
+    there = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    all_rows, all_boxes = np.concatenate([seen.rows, rows[there]]), np.concatenate([seen.boxes, boxes[there]])
+    kept = suppress_sorted(all_boxes, settings.nms_iou, settings.max_per_class)
+    return _Seen(seen.looked + len(rows), all_rows[kept], all_boxes[kept])
+
+
+def _ranked(scores: np.ndarray, settings: PostprocessSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Of scores (R, L): (L, R) windows by falling score, and how many of a class (L,) count at all."""
+    usable = np.isfinite(scores)
+    if settings.min_score is not None:
+        usable &= scores >= settings.min_score
+    falling = falling_order(np.ascontiguousarray(np.where(usable, scores, -np.inf).T.astype(np.float32)))
+    return falling, usable.sum(axis=0)
 
 
 def _usable(boxes: np.ndarray, scores: np.ndarray, settings: PostprocessSettings) -> np.ndarray:
@@ -114,9 +180,8 @@ def fate_of_window(
     usable = _usable(boxes, region_scores.scores, settings)
     if not usable[row, label]:
         return WindowFate("dropped")
-    everything = replace(settings, max_per_class=len(boxes))
     scores = region_scores.scores[:, label]
-    survivors = _best_of_class(boxes[:, label], scores, usable[:, label], everything).tolist()
+    survivors = _best_of_class(boxes[:, label], scores, usable[:, label], settings.nms_iou).tolist()
     if row in survivors:
         rank = survivors.index(row) + 1
         return WindowFate("kept" if rank <= settings.max_per_class else "crowded out", rank)
@@ -129,17 +194,7 @@ def fate_of_window(
     return WindowFate("suppressed", None, before[first], float(overlaps[first]))
 
 
-def _best_of_class(boxes, scores, usable, settings: PostprocessSettings) -> np.ndarray:
-    """Windows (K,) kept for one class, best first.
-
-    NMS is greedy, so its result on the best boxes begins its result on all: few need to be looked at.
-    """
+def _best_of_class(boxes: np.ndarray, scores: np.ndarray, usable: np.ndarray, threshold: float) -> np.ndarray:
+    """All windows (K,) that survive for one class, best first."""
     candidates = np.flatnonzero(usable)
-    candidates = candidates[np.argsort(-scores[candidates], kind="stable")]
-    count = settings.max_per_class * _BOXES_PER_DETECTION
-    while True:
-        best = candidates[:count]
-        kept = best[nms(boxes[best], scores[best], settings.nms_iou)]
-        if len(kept) >= settings.max_per_class or count >= len(candidates):
-            return kept[: settings.max_per_class]
-        count *= 2
+    return candidates[nms(boxes[candidates], scores[candidates], threshold)]

@@ -90,12 +90,25 @@ class BoxRegressors:
         check_array(self.trained, "bool", (len(self.weights),), "box regressor trained", "(none)")
         object.__setattr__(self, "_padded", padded(self.weights.reshape(self.biases.size, self.weights.shape[2])))
 
-    def offsets(self, regions: RegionFeatures) -> np.ndarray:
-        """Offsets (R, L, 4) float32. Raises ValueError for features of another layer or length."""
+    def offsets(self, regions: RegionFeatures, wanted: np.ndarray | None = None) -> np.ndarray:
+        """Offsets (U, L, 4) float32 of the different vectors: window i's are in row ``regions.rows[i]``.
+
+        wanted: (U, L) bool, those to compute; the others mean nothing. None: all. Raises ValueError for features of
+        another layer or length.
+        """
         check_regions(regions, self.layer, self.weights.shape[2], "box regressors")
-        flat = block_products(regions.values, self._padded)[:, : self.biases.size]
-        offsets = flat.reshape(len(flat), *self.biases.shape) + self.biases
-        return offsets if regions.rows is None else offsets[regions.rows]
+        flat = block_products(regions.values, self._padded, wanted)
+        return flat.reshape(len(flat), *self.biases.shape) + self.biases
+
+    def boxes(self, regions: RegionFeatures, windows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Refined boxes (N, 4) float32 of pairs: window windows[i] (N,) for class labels[i] (N,); see `refine`."""
+        rows = windows if regions.rows is None else regions.rows[windows]
+        wanted = np.zeros((len(regions.values), len(self.weights)), bool)
+        wanted[rows, labels] = self.trained[labels]
+        offsets = np.clip(self.offsets(regions, wanted)[rows, labels], -_MAX_OFFSET, _MAX_OFFSET)
+        boxes, trained = regions.boxes[windows], self.trained[labels]
+        boxes[trained] = decode_offsets(boxes[trained], offsets[trained])
+        return boxes
 
     def refine(self, scores: RegionScores, regions: RegionFeatures) -> RegionScores:
         """The same scores with every class's boxes refined, finite and not clipped.
@@ -111,6 +124,8 @@ class BoxRegressors:
                 f"box regressors: expected image, windows and classes of the scores {expected}, got {found}"
             )
         offsets = np.clip(self.offsets(regions), -_MAX_OFFSET, _MAX_OFFSET)
+        if regions.rows is not None:
+            offsets = offsets[regions.rows]
         boxes = scores.boxes.copy()
         boxes[:, self.trained] = decode_offsets(scores.boxes[:, self.trained], offsets[:, self.trained])
         return RegionScores(scores.image_id, boxes, scores.scores)
