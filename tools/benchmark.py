@@ -19,6 +19,7 @@ import subprocess
 import sys
 
 COMMANDS = {
+    "dataset": "a whole data set, from photos to mAP: seconds and memory a stage, beside another version",
     "proposals": "selective search against OpenCV's: time of one thread, recall, windows of the original MATLAB code",
     "svm": "linear SVMs against scikit-learn's LinearSVC: time, objective, memory; many classes at once",
 }
