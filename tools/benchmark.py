@@ -21,6 +21,7 @@ import sys
 COMMANDS = {
     "dataset": "a whole data set, from photos to mAP: seconds and memory a stage, beside another version",
     "proposals": "selective search against OpenCV's: time of one thread, recall, windows of the original MATLAB code",
+    "scaling": "growth of time and memory with windows, image side, classes and images: curves, exponents",
     "svm": "linear SVMs against scikit-learn's LinearSVC: time, objective, memory; many classes at once",
 }
 USAGE = (__doc__ or "").replace("COMMANDS\n", "".join(f"{name:<12}{text}\n" for name, text in COMMANDS.items()))

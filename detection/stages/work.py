@@ -76,9 +76,16 @@ def guarded(task: Callable[[Item], Result], item: Item) -> tuple[Result | None, 
 def _tended(task: Callable[[Item], Result], item: Item) -> tuple[Result | None, Problem | None]:
     """`guarded`, and now and then the memory goes back that images of other sizes have left."""
     outcome = guarded(task, item)
-    if next(_tasks) % _RETURN_AFTER == 0 and (trim := _malloc_trim()) is not None:
-        trim(0)
+    if next(_tasks) % _RETURN_AFTER == 0:
+        return_memory()
     return outcome
+
+
+def return_memory() -> None:
+    """Give the memory that this process has freed back to the system, where the C library has a call for it (glibc)."""
+    trim = _malloc_trim()
+    if trim is not None:
+        trim(0)
 
 
 @lru_cache(maxsize=1)

@@ -58,7 +58,7 @@ def take_turns(
 
 def stage_rows(answers: Mapping[str, Sequence[dict]]) -> list[dict[str, Any]]:
     """A row a stage and version, medians over the turns; the last stage is the total."""
-    tables = {name: [_with_total(one["rows"]) for one in turns] for name, turns in answers.items()}
+    tables = {name: [stages_of(one) for one in turns] for name, turns in answers.items()}
     rows = []
     for place, stage in enumerate(row["stage"] for row in tables[NOW][0]):
         medians = {name: _median([turn[place] for turn in turns]) for name, turns in tables.items()}
@@ -70,7 +70,9 @@ def stage_rows(answers: Mapping[str, Sequence[dict]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _with_total(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def stages_of(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of one turn, and their total."""
+    rows = answer["rows"]
     total: dict[str, Any] = {"stage": TOTAL}
     total |= {key: sum(row[key] for row in rows) for key in ("wall_s", "cpu_s")}
     for key in ("main_MiB", "worker_MiB"):
