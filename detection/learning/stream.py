@@ -36,13 +36,14 @@ class TrainingRegions:
         check_array(self.difficult, "bool", (count,), "difficult", image_id)
         extra_count = 0 if self.extra is None else len(self.extra.boxes)
         check_array(self.extra_labels, "int64", (extra_count,), "labels of further positives", image_id)
-        found = (self.windows.image_id, self.windows.layer, self.windows.values.shape[1])
         expected = (image_id, self.objects.layer, self.objects.values.shape[1])
-        if found != expected:
-            raise ValueError(
-                f"training regions of image {image_id!r}: expected windows and objects of one image, layer and "
-                f"length, got objects {expected} and windows {found}"
-            )
+        for windows in (self.windows, self.norm_windows or self.windows):
+            found = (windows.image_id, windows.layer, windows.values.shape[1])
+            if found != expected:
+                raise ValueError(
+                    f"training regions of image {image_id!r}: expected windows and objects of one image, layer and "
+                    f"length, got objects {expected} and windows {found}"
+                )
 
     @property
     def image_id(self) -> str:

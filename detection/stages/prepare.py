@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from detection.data import read_image
 from detection.stages.source import ImageSource
@@ -30,7 +30,10 @@ class _Task:
 
 @dataclass
 class _Prepared:
-    """One image's number of windows, whether it was brought to another size for them; seconds a part."""
+    """What one image took: seconds of each part that it got, decoding with the first.
+
+    windows: their number, if they were made. resized: whether the image was brought to another size for them.
+    """
 
     windows: int = 0
     resized: bool = False
@@ -73,7 +76,7 @@ def prepare_images(
     some, images resized by ``resize_width`` or ``max_pixels`` before they were searched.
     """
     counts = _windows_there(source, images) if WINDOWS in parts else {}
-    lacking: dict[str, set[str]] = {}
+    lacking = {}
     if WINDOWS in parts:
         lacking[WINDOWS] = {one.image_id for one in images} - set(counts)
     if MAPS in parts:
@@ -84,16 +87,17 @@ def prepare_images(
         if (needs := tuple(part for part, ids in lacking.items() if one.image_id in ids))
     ]
     title = _TITLES[tuple(part for part, ids in lacking.items() if ids) or (WINDOWS,)]
-    made = [(task.parts, prepared) for task, prepared in map_images(_prepare_one, tasks, work, title)]
-    spent = {part: sum(one.seconds.get(part, 0.0) for _, one in made) for part in lacking}
-    figures: dict[str, dict[str, Any]] = {
-        part: {"made": sum(part in done for done, _ in made), "kept": len(images) - len(ids)}
-        for part, ids in lacking.items()
-    }
-    if WINDOWS in parts:
-        figures[WINDOWS] |= _window_figures([one for done, one in made if WINDOWS in done], list(counts.values()))
-    total = sum(spent.values())
-    return {part: PartFacts(figures[part], spent[part] / total if total else 1 / len(lacking)) for part in lacking}
+    made = [prepared for _, prepared in map_images(_prepare_one, tasks, work, title)]
+    total = sum(sum(one.seconds.values()) for one in made)
+    facts = {}
+    for part, ids in lacking.items():
+        of_part = [one for one in made if part in one.seconds]
+        figures = {"made": len(of_part), "kept": len(images) - len(ids)}
+        if part == WINDOWS:
+            figures |= _window_figures(of_part, list(counts.values()))
+        share = sum(one.seconds[part] for one in of_part) / total if total else 1 / len(lacking)
+        facts[part] = PartFacts(figures, share)
+    return facts
 
 
 def _windows_there(source: ImageSource, images: Sequence[AnnotatedImage]) -> dict[str, int]:

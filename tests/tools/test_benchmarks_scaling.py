@@ -30,7 +30,7 @@ def test_scaling(benchmark, tmp_path, monkeypatch, capsys):
         return chain.run([f"--run={folder}", *options])
 
     monkeypatch.setattr(scaling, "turn", turn)
-    sizes = ["--windows=[40,80]", "--sides=[120,160]", "--classes=[1,3]", "--images=[5,6]", "--repeats=1"]
+    sizes = ["--windows=[40,80]", "--sides=[120,160]", "--classes=[1,3]", "--images=[5]", "--repeats=1"]
     small = ["--features.short_sides=[64]", "--features.weights=random", f"--out={tmp_path}"]
     assert benchmark.main(["scaling", *sizes, *small]) == 0
     tables = json.loads((tmp_path / "benchmark.json").read_text())["commands"]["scaling"]["tables"]
@@ -44,7 +44,7 @@ def test_scaling(benchmark, tmp_path, monkeypatch, capsys):
     assert stages["Against longer side"] == {"decode", "windows", "maps"}
     assert {"train SVMs", "train regressors"} < stages["Against classes"]
     assert {"windows and maps", "SVMs", "total"} < stages["Against images"]
-    assert {row["size"] for row in tables["Against images"]} == {5, 6}
+    assert {row["size"] for row in tables["Against images"]} == {5}
     assert all(row["cpu_s"] >= 0 for rows in list(tables.values())[4:] for row in rows)
     for name in ("windows", "side", "classes", "images"):
         assert read_image(tmp_path / f"scaling-{name}.png").shape[1] > 1000
