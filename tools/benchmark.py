@@ -19,11 +19,13 @@ import subprocess
 import sys
 
 COMMANDS = {
+    "dataset": "a whole data set, from photos to mAP: seconds and memory a stage, beside another version",
     "fc": "fc6 and fc7: all windows, different ones once, thin layers (truncated SVD); the mAP these cost",
     "few_photos": "mAP with few training photos: draws of photos, mirrored and jittered positives, fine-tuned layers",
     "image": "an image all in against its convolutions alone and against R-CNN's way; a folder against one by one",
-    "proposals": "selective search against OpenCV's: time of one thread, recall, windows of the original MATLAB code",
     "pooling": "pyramid pooling against torchvision's roi_pool, adaptive_max_pool2d and the machine's own limits",
+    "proposals": "selective search against OpenCV's: time of one thread, recall, windows of the original MATLAB code",
+    "scaling": "growth of time and memory with windows, image side, classes and images: curves, exponents",
     "scoring": "scores, box regression and NMS of an image: against NumPy, torchvision and the image's total",
     "startup": "from a fresh process to the first detection: compiling included, and with what it left on disk",
     "svm": "linear SVMs against scikit-learn's LinearSVC: time, objective, memory; many classes at once",

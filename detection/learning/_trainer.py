@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,7 +58,7 @@ class Trainer:
         """The first pass: positives and the features' norm; `images`: those not done yet."""
         for regions in images:
             self._check(regions)
-            self.sample.add(regions.windows.values)
+            self.sample.add_image(regions)
             self._add_positives(regions)
             self.image_ids.append(regions.image_id)
             self._image_done(regions)
@@ -335,7 +334,7 @@ class Trainer:
             "layer", "length", "images", "mean_norm", "scale", "number", "done", "added", "last_image", "image_ids",
         )  # fmt: skip
         facts = {name: getattr(self, name) for name in names}
-        entries = [asdict(one) for one in self.entries]
+        entries = [dict(vars(one)) for one in self.entries]
         return arrays, facts | {"peak_rows": self.store.peak_rows, "norms": about_norms, "entries": entries}
 
     def restore(self) -> bool:

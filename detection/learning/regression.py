@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -158,11 +159,16 @@ def train_regressors(
     num_classes: int,
     settings: RegressionSettings | None = None,
     on_progress: OnProgress | None = None,
+    *,
+    executor: Executor | None = None,
 ) -> BoxRegressors:
     """Train one regressor a class in one pass over the images (phase "box regression" of `on_progress`).
 
     A window is an example for the class of the object it overlaps most. Targets are centred and whitened
     per class; the ridge problem has a constant feature, regularised like the others (as in the source).
+    The stream may leave out the windows that `example_rows` does not name, if it has those of the norm's sample
+    (``TrainingRegions.norm_windows``); the result is the same. executor: threads by which several classes are solved
+    at a time.
     Raises ValueError for labels out of range, images of different layers or lengths, or no image at all.
     """
     settings = settings or RegressionSettings()
@@ -176,13 +182,13 @@ def train_regressors(
                 f"train_regressors: image {regions.image_id!r}: expected layer {layer!r} and length {length} "
                 f"as in the first image, got {found[0]!r} and {found[1]}"
             )
-        sample.add(regions.windows.values)
+        sample.add_image(regions)
         _collect(regions, reservoirs, settings)
         if on_progress:
             on_progress("box regression", done)
     if not layer:
         raise ValueError("train_regressors: expected at least one image, got none")
-    return _solve_all(reservoirs, sample.scale(), length, layer, settings)
+    return _solve_all(reservoirs, sample.scale(), length, layer, settings, executor)
 
 
 class Reservoir:
@@ -237,25 +243,37 @@ def _collect(regions: TrainingRegions, reservoirs: list[Reservoir], settings: Re
             f"got {labels.tolist()}"
         )
     for source in sources:
-        best, overlap = best_objects(source.boxes, objects)
-        wanted = overlap >= settings.min_iou if settings.comparison == ">=" else overlap > settings.min_iou
-        if not settings.use_difficult and len(objects):
-            wanted &= ~regions.difficult[best]
-        near = np.flatnonzero(wanted)
-        targets = encode_offsets(source.boxes[near], objects[best[near]])
-        for label in np.unique(labels[best[near]]):
-            mine = labels[best[near]] == label
+        near = example_rows(source.boxes, objects, regions.difficult, settings)
+        best = best_objects(source.boxes[near], objects)[0]
+        targets = encode_offsets(source.boxes[near], objects[best])
+        for label in np.unique(labels[best]):
+            mine = labels[best] == label
             reservoirs[label].add(source.values[near[mine]], targets[mine])
 
 
-def _solve_all(reservoirs, scale, length, layer, settings: RegressionSettings) -> BoxRegressors:
+def example_rows(
+    boxes: np.ndarray, objects: np.ndarray, difficult: np.ndarray, settings: RegressionSettings
+) -> np.ndarray:
+    """Rows, rising, of the windows (R, 4) that are examples, beside objects (G, 4) and their flags (G,) bool."""
+    best, overlap = best_objects(boxes, objects)
+    wanted = overlap >= settings.min_iou if settings.comparison == ">=" else overlap > settings.min_iou
+    if not settings.use_difficult and len(objects):
+        wanted &= ~difficult[best]
+    return np.flatnonzero(wanted)
+
+
+def _solve_all(reservoirs, scale, length, layer, settings: RegressionSettings, executor) -> BoxRegressors:
     weights = np.zeros((len(reservoirs), 4, length), np.float32)
     biases = np.zeros((len(reservoirs), 4), np.float32)
-    trained = np.zeros(len(reservoirs), bool)
-    for label, reservoir in enumerate(reservoirs):
-        if reservoir.seen >= settings.min_examples:
-            weights[label], biases[label] = fit_offsets(reservoir.rows, reservoir.targets, scale, settings)
-            trained[label] = True
+    trained = np.array([one.seen >= settings.min_examples for one in reservoirs], bool)
+
+    def solve(label: int) -> None:
+        one = reservoirs[label]
+        weights[label], biases[label] = fit_offsets(one.rows, one.targets, scale, settings)
+
+    labels = np.flatnonzero(trained).tolist()
+    for _ in map(solve, labels) if executor is None else executor.map(solve, labels):
+        pass
     return BoxRegressors(weights, biases, trained, layer)
 
 

@@ -18,7 +18,8 @@ class TrainingRegions:
     windows: features of its proposals, never of ground truth (R, D). objects: features of its ground-truth
     boxes (G, D). labels: (G,) int64. difficult: (G,) bool. No window and no object are ordinary. extra: features
     of further positives (E, D), such as mirrored objects, with extra_labels (E,) int64; their boxes count for
-    nothing. None: there are none.
+    nothing. None: there are none. norm_windows: the windows that `norm_sample_windows` names, where `windows` leaves
+    proposals out, or none where the image is not one of `norm_sample_images`. None: they are among `windows`.
     """
 
     windows: RegionFeatures
@@ -27,6 +28,7 @@ class TrainingRegions:
     difficult: np.ndarray
     extra: RegionFeatures | None = None
     extra_labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    norm_windows: RegionFeatures | None = None
 
     def __post_init__(self) -> None:
         image_id, count = self.objects.image_id, len(self.objects.boxes)
@@ -34,13 +36,14 @@ class TrainingRegions:
         check_array(self.difficult, "bool", (count,), "difficult", image_id)
         extra_count = 0 if self.extra is None else len(self.extra.boxes)
         check_array(self.extra_labels, "int64", (extra_count,), "labels of further positives", image_id)
-        found = (self.windows.image_id, self.windows.layer, self.windows.values.shape[1])
         expected = (image_id, self.objects.layer, self.objects.values.shape[1])
-        if found != expected:
-            raise ValueError(
-                f"training regions of image {image_id!r}: expected windows and objects of one image, layer and "
-                f"length, got objects {expected} and windows {found}"
-            )
+        for windows in (self.windows, self.norm_windows or self.windows):
+            found = (windows.image_id, windows.layer, windows.values.shape[1])
+            if found != expected:
+                raise ValueError(
+                    f"training regions of image {image_id!r}: expected windows and objects of one image, layer and "
+                    f"length, got objects {expected} and windows {found}"
+                )
 
     @property
     def image_id(self) -> str:
@@ -85,6 +88,12 @@ def norm_sample_images(count: int, settings: NormSettings) -> np.ndarray:
     return np.sort(np.random.default_rng(settings.seed).random(count).argsort(kind="stable")[: settings.images])
 
 
+def norm_sample_windows(position: int, count: int, settings: NormSettings) -> np.ndarray:
+    """Rows, rising, of the windows that `NormSample` uses of the image at `position`, which has `count` of them."""
+    chosen = np.random.default_rng([settings.seed, position]).permutation(count)
+    return np.sort(chosen[: settings.windows])
+
+
 @dataclass
 class NormSample:
     """Mean L2 norm of a seeded sample of windows, gathered in one pass over images whose number is unknown.
@@ -100,16 +109,20 @@ class NormSample:
     def __post_init__(self) -> None:
         self._priorities = np.random.default_rng(self.settings.seed)
 
-    def add(self, values: np.ndarray) -> None:
-        """Offer the windows (R, D) of the next image."""
+    def add_image(self, regions: TrainingRegions) -> None:
+        """Offer the windows of the next image."""
+        chosen = regions.norm_windows
+        self.add(regions.windows.values if chosen is None else chosen.values, chosen is not None)
+
+    def add(self, values: np.ndarray, chosen: bool = False) -> None:
+        """Offer the windows (R, D) of the next image; chosen: those of them alone that `norm_sample_windows` names."""
         position, priority = self._seen, float(self._priorities.random())
         self._seen += 1
         full = len(self._kept) == self.settings.images
         if full and -priority <= self._kept[0][0]:
             return
-        chosen = np.random.default_rng([self.settings.seed, position]).permutation(len(values))
-        sample = values[np.sort(chosen[: self.settings.windows])].astype(np.float64)
-        item = (-priority, position, np.sqrt((sample**2).sum(axis=1)))
+        rows = slice(None) if chosen else norm_sample_windows(position, len(values), self.settings)
+        item = (-priority, position, np.sqrt((values[rows].astype(np.float64) ** 2).sum(axis=1)))
         (heapq.heapreplace if full else heapq.heappush)(self._kept, item)
 
     def state(self) -> tuple[np.ndarray, dict]:

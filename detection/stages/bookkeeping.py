@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from detection.learning import FEW_POSITIVES, MiningLog
 from detection.stages.inputs import ExperimentInputs
+from detection.stages.prepare import WINDOWS, prepare_images
 from detection.stages.train import mining_table
 from detection.stages.work import peak_memory_mib
+from detection.types import Detections
 
 
 class Bookkeeping(ExperimentInputs):
@@ -19,6 +21,8 @@ class Bookkeeping(ExperimentInputs):
         """Arguments of `ExperimentInputs`."""
         super().__init__(*arguments, **named)
         self._seen: set[str] = set()
+        # The key of the detections that were read last, and they: drawing, evaluation and report read the same ones.
+        self._read_detections: tuple[str, list[Detections]] = "", []
 
     def check_trained(self) -> None:
         """Raise ValueError unless the run's detector was trained with the settings and data in force."""
@@ -46,15 +50,22 @@ class Bookkeeping(ExperimentInputs):
         if few:
             self.warn(f"fewer than {FEW_POSITIVES} positives: {', '.join(few)}; docs/learning.md tells what to expect")
 
-    def _images_stage(self, stage: str, key: str, make: Callable[[], Mapping[str, Any]]) -> None:
-        """Once for an experiment: what is lost later is made again where it is read."""
-        if stage in self._seen:
+    def _prepare(self, *parts: str) -> None:
+        """Windows, maps or both, once for an experiment: what is lost later is made again where it is read.
+
+        Of the time of both in one go each stage has the share that was spent on it.
+        """
+        parts = tuple(one for one in parts if one not in self._seen)
+        if not parts:
             return
         started = time.monotonic()
-        facts = make()
-        if facts["made"] or not self._is_done(stage, key, key):
-            self._finish(stage, key, started, facts)
-        self._seen.add(stage)
+        made = prepare_images(self.source, self.images, self.work, parts)
+        seconds = time.monotonic() - started
+        for part, facts in made.items():
+            key = self.source.store().key if part == WINDOWS else self.source.cache().key
+            if facts.figures["made"] or not self._is_done(part, key, key):
+                self._record(part, key, seconds * facts.share, facts.figures)
+            self._seen.add(part)
 
     def _is_done(self, stage: str, key: str, found: str | None) -> bool:
         # Changes of classes are made beside the stages: the detector itself says whether it is of this key.
@@ -72,7 +83,9 @@ class Bookkeeping(ExperimentInputs):
             )
 
     def _finish(self, stage: str, key: str, started: float, facts: Mapping[str, Any]) -> None:
-        seconds = time.monotonic() - started
+        self._record(stage, key, time.monotonic() - started, facts)
+
+    def _record(self, stage: str, key: str, seconds: float, facts: Mapping[str, Any]) -> None:
         if self.record is not None:
             self.run.write_settings(self.record, self.departures)
         self.run.record_stage(stage, key, seconds, {**facts, "peak_memory_mib": peak_memory_mib()})

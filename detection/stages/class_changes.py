@@ -13,9 +13,8 @@ from detection.detector import Detector
 from detection.features import limit_threads
 from detection.learning import Calibration, MiningCheckpoint
 from detection.stages.experiment import Experiment
-from detection.stages.extract import extract_maps
-from detection.stages.generate import generate_proposals
 from detection.stages.keys import annotations_key, image_key
+from detection.stages.prepare import prepare_images
 from detection.stages.source import ImageSource
 from detection.stages.train import (
     SAMPLES,
@@ -134,8 +133,7 @@ def _sources(
     keys = {**source.image_keys, **{one.image_id: image_key(one) for one in images}}
     source = dataclasses.replace(source, image_keys=keys)
     old = experiment.usable_training_images()
-    generate_proposals(source, images, experiment.work)
-    extract_maps(source, images, experiment.work)
+    prepare_images(source, images, experiment.work)
     store, cache = source.store(), source.cache()
     there = [one for one in images if store.has(one.image_id, keys[one.image_id])]
     return source, [one for one in there if cache.has(one.image_id, keys[one.image_id])], old

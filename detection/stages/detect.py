@@ -23,12 +23,12 @@ def shared_detector(folder: Path, key: str, device: str) -> Detector:
 
 
 def _detect_one(
-    image: AnnotatedImage,
-    source: ImageSource,
+    item: tuple[AnnotatedImage, ImageSource],
     detector_folder: Path,
     parts: Path,
     key: str,
 ) -> Detections:
+    image, source = item
     path = parts / f"{file_stem(image.image_id)}.safetensors"
     found = _read_part(path, image.image_id, key)
     if found is None:
@@ -63,5 +63,6 @@ def detect_images(
     detector_folder: what ``Detector.save`` wrote. parts: folder for the results of single images, with which an
     interrupted run goes on; `key` tells results of other detectors and settings apart.
     """
-    task = partial(_detect_one, source=source, detector_folder=detector_folder, parts=Path(parts), key=key)
-    return [found for _, found in map_images(task, images, work, "detections")]
+    task = partial(_detect_one, detector_folder=detector_folder, parts=Path(parts), key=key)
+    items = [(one, source.of(one)) for one in images]
+    return [found for _, found in map_images(task, items, work, "detections")]

@@ -17,11 +17,10 @@ from detection.report import Comparison, ReportRun, check_target, write_report
 from detection.stages.bookkeeping import Bookkeeping
 from detection.stages.detect import detect_images
 from detection.stages.draw import draw_images
-from detection.stages.extract import extract_maps
 from detection.stages.finetune import finetune_layers, head_facts, mirrored_maps, write_head
-from detection.stages.generate import generate_proposals
 from detection.stages.inputs import StageSettings
 from detection.stages.misses import explain_images, read_causes, write_causes
+from detection.stages.prepare import MAPS, WINDOWS
 from detection.stages.report import gather, run_names
 from detection.stages.source import uses_finetuned
 from detection.stages.train import (
@@ -48,13 +47,15 @@ class Experiment(Bookkeeping):
 
     def generate(self) -> None:
         """Windows of all images: ``RUN/proposals``."""
-        key = self.source.store().key
-        self._images_stage("proposals", key, lambda: generate_proposals(self.source, self.images, self.work))
+        self._prepare(WINDOWS)
 
     def extract(self) -> None:
         """Maps of all images: ``RUN/features``."""
-        key = self.source.cache().key
-        self._images_stage("features", key, lambda: extract_maps(self.source, self.images, self.work))
+        self._prepare(MAPS)
+
+    def prepare(self) -> None:
+        """Windows and maps of all images in one go, in which each image is decoded once."""
+        self._prepare(WINDOWS, MAPS)
 
     def finetune(self) -> None:
         """Fine-tuned fc6 and fc7: ``RUN/finetuned``, with its log. Under torchrun its processes do it together."""
@@ -175,12 +176,16 @@ class Experiment(Bookkeeping):
 
     def detections(self) -> list[Detections]:
         """The test split's detections on file. Raises ValueError where they are absent or of other settings."""
-        if self.run.stage_key("detections") != self.detections_key or not self.detections_file.is_file():
+        key = self.detections_key
+        if self.run.stage_key("detections") != key or not self.detections_file.is_file():
             raise ValueError(
                 f"{self.detections_file}: expected detections of the settings in force, found none or older ones; "
                 "run tools/detect.py"
             )
-        return read_coco_results(self.detections_file, [one.image_id for one in self.test_images])
+        if self._read_detections[0] != key:
+            ids = [one.image_id for one in self.test_images]
+            self._read_detections = key, read_coco_results(self.detections_file, ids)
+        return self._read_detections[1]
 
     def evaluation(self) -> Evaluation:
         """What the detections on file are worth against the test split; nothing is printed or written.
@@ -279,8 +284,7 @@ class Experiment(Bookkeeping):
 
     def run_all(self) -> Evaluation:
         """Every stage in order, skipping what is done."""
-        self.generate()
-        self.extract()
+        self.prepare()
         if uses_finetuned(self.settings.features):
             self.finetune()
         self.train_svms()
@@ -300,8 +304,7 @@ class Experiment(Bookkeeping):
 
     def _usable(self, images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
         """The images whose windows and maps are there, after making those that are absent."""
-        self.generate()
-        self.extract()
+        self.prepare()
         store, cache, keys = self.source.store(), self.source.cache(), self.source.image_keys
         have = {image_id for image_id, key in keys.items() if store.has(image_id, key) and cache.has(image_id, key)}
         return [one for one in images if one.image_id in have]

@@ -1,4 +1,4 @@
-"""Stage: convolutional maps for every image, and vectors for anybody's boxes."""
+"""Stage: vectors for anybody's boxes, from maps; and what maps take on disk."""
 
 from __future__ import annotations
 
@@ -19,16 +19,6 @@ from detection.types import AnnotatedImage
 EXPORT_FORMAT_VERSION = "1"
 
 
-def _extract_one(image: AnnotatedImage, source: ImageSource) -> None:
-    source.pyramid(image)
-
-
-def missing_maps(source: ImageSource, images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
-    """The images whose maps are not in the cache."""
-    cache = source.cache()
-    return [one for one in images if not cache.has(one.image_id, source.image_keys[one.image_id])]
-
-
 def maps_bytes(source: ImageSource, images: Sequence[AnnotatedImage]) -> int:
     """Bytes that the maps of `images` will take on disk."""
     settings = source.feature_settings
@@ -36,18 +26,8 @@ def maps_bytes(source: ImageSource, images: Sequence[AnnotatedImage]) -> int:
     return estimate_bytes([one.size for one in images], settings, shapes)
 
 
-def extract_maps(source: ImageSource, images: Sequence[AnnotatedImage], work: Work) -> dict[str, float]:
-    """Write the maps of each image that has none yet; unusable images are listed in ``work.problems``.
-
-    Returns figures: images made, images there before.
-    """
-    todo = missing_maps(source, images)
-    made = sum(1 for _ in map_images(partial(_extract_one, source=source), todo, work, "maps"))
-    return {"made": made, "kept": len(images) - len(todo)}
-
-
-def _export_one(item: tuple[AnnotatedImage, np.ndarray | None], source: ImageSource, folder: Path, layer: str) -> int:
-    image, boxes = item
+def _export_one(item: tuple[AnnotatedImage, ImageSource, np.ndarray | None], folder: Path, layer: str) -> int:
+    image, source, boxes = item
     boxes = source.windows(image).boxes if boxes is None else boxes
     with limit_threads(source.threads):
         regions = source.extractor().regions(source.pyramid(image), boxes, layer)
@@ -76,7 +56,7 @@ def export_regions(
     boxes: image id -> (R, 4) float32, image frame; None: the images' windows. layer: pool5, fc6 or fc7. The
     file's metadata hold image_id, layer and the image's size. Returns figures: images, regions.
     """
-    items = [(one, None if boxes is None else boxes[one.image_id]) for one in images]
-    task = partial(_export_one, source=source, folder=Path(folder), layer=layer)
+    items = [(one, source.of(one), None if boxes is None else boxes[one.image_id]) for one in images]
+    task = partial(_export_one, folder=Path(folder), layer=layer)
     counts = [count for _, count in map_images(task, items, work, f"{layer} vectors")]
     return {"images": len(counts), "regions": sum(counts)}

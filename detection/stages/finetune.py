@@ -62,15 +62,17 @@ def initial_key(source: ImageSource, settings: FinetuneSettings) -> str:
     return fingerprint(settings.initial, source.feature_settings.weights, source.feature_settings.seed)
 
 
-def _mirror_one(image: AnnotatedImage, source: ImageSource) -> None:
+def _mirror_one(item: tuple[AnnotatedImage, ImageSource]) -> None:
+    image, source = item
     source.pyramid(image, mirrored=True)
 
 
 def mirrored_maps(source: ImageSource, images: Sequence[AnnotatedImage], work: Work) -> None:
     """Make the maps of the mirrored images that are absent."""
     cache = source.cache(mirrored=True)
-    todo = [one for one in images if not cache.has(one.image_id, source.image_keys[one.image_id])]
-    for _ in map_images(partial(_mirror_one, source=source), todo, work, "maps of mirrored images"):
+    there = {one.image_id for one in images if cache.has(one.image_id, source.image_keys[one.image_id])}
+    todo = [(one, source.of(one)) for one in images if one.image_id not in there]
+    for _ in map_images(_mirror_one, todo, work, "maps of mirrored images"):
         pass
 
 

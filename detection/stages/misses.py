@@ -24,9 +24,10 @@ Causes = dict[tuple[str, int], MissCause]
 
 @dataclass(frozen=True)
 class ImageMisses:
-    """One image's missed objects, by their rows, and what was detected in it."""
+    """One image's missed objects, by their rows, and what was detected in it; `source` knows this image alone."""
 
     image: AnnotatedImage
+    source: ImageSource
     rows: tuple[int, ...]
     found: Detections
 
@@ -49,13 +50,12 @@ def explain_images(
     found = {one.image_id: one for one in detections}
     rows = missed_rows(evaluation, images)
     items = [
-        ImageMisses(one, tuple(rows[one.image_id]), found.get(one.image_id) or _nothing(one.image_id))
+        ImageMisses(one, source.of(one), tuple(rows[one.image_id]), found.get(one.image_id) or _nothing(one.image_id))
         for one in images
         if one.image_id in rows
     ]
     task = partial(
         _explain_image,
-        source=source,
         detector_folder=Path(detector_folder),
         key=key,
         cuts=score_cuts(evaluation),
@@ -77,14 +77,13 @@ def _nothing(image_id: str) -> Detections:
 
 def _explain_image(
     one: ImageMisses,
-    source: ImageSource,
     detector_folder: Path,
     key: str,
     cuts: np.ndarray,
     settings: EvaluationSettings,
 ) -> list[MissCause]:
-    detector = shared_detector(detector_folder, key, source.device)
-    windows = source.windows(one.image)
+    detector = shared_detector(detector_folder, key, one.source.device)
+    source, windows = one.source, one.source.windows(one.image)
     after = detector.postprocess_settings
     # Scores before any suppression: NMS that goes before regression would hide what it took away.
     unsuppressed = replace(detector, postprocess_settings=replace(after, nms_before_regression=False))

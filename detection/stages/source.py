@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,9 @@ from detection.learning import ExtraPositives, TrainingRegions, jittered_boxes
 from detection.proposals import ProposalSettings, ProposalStore, propose
 from detection.storage import file_fingerprint, fingerprint
 from detection.types import AnnotatedImage, FeaturePyramid, Proposals, RegionFeatures
+
+# Which of an image's windows (R, 4) are pooled: see ``ImageSource.training_regions``.
+Choice = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
 
 
 @lru_cache(maxsize=1)
@@ -82,52 +85,66 @@ class ImageSource:
             key, about = fingerprint(key, "mirrored"), {**about, "mirrored": True}
         return MapCache(self.features_folder, key, about)
 
-    def windows(self, image: AnnotatedImage, rgb: np.ndarray | None = None) -> Proposals:
+    def of(self, image: AnnotatedImage) -> ImageSource:
+        """The same for one image alone: what goes to another process with it does not grow with the data set."""
+        return replace(self, image_keys={image.image_id: self.image_keys[image.image_id]})
+
+    def windows(self, image: AnnotatedImage) -> Proposals:
         """Windows of an image, generated and kept if absent. Raises DataError for an unusable image."""
-        store, key = self.store(), self.image_keys[image.image_id]
-        found = store.read(image.image_id, key)
-        if found is None:
-            rgb = read_image(image.path, image.size) if rgb is None else rgb
-            found = propose(image.image_id, rgb, self.proposal_settings)
-            store.write(found, key)
-        return found
+        found = self.store().read(image.image_id, self.image_keys[image.image_id])
+        return self.make_windows(image, read_image(image.path, image.size)) if found is None else found
+
+    def make_windows(self, image: AnnotatedImage, rgb: np.ndarray) -> Proposals:
+        """Generate and keep the windows of an image, `rgb` its (H, W, 3) uint8 pixels. Raises as ``propose``."""
+        made = propose(image.image_id, rgb, self.proposal_settings)
+        self.store().write(made, self.image_keys[image.image_id])
+        return made
 
     def pyramid(self, image: AnnotatedImage, mirrored: bool = False) -> FeaturePyramid:
         """Maps of an image, computed and kept if absent. Raises DataError for an unusable image.
 
         mirrored: of the image with left and right exchanged; they are kept in a folder of their own.
         """
-        cache, key = self.cache(mirrored), self.image_keys[image.image_id]
-        found = cache.read(image.image_id, key)
-        if found is None:
-            rgb = read_image(image.path, image.size)
-            if mirrored:
-                rgb = np.ascontiguousarray(rgb[:, ::-1])
-            with limit_threads(self.threads):
-                found = self.pooling_extractor().pyramid(image.image_id, rgb)
-            cache.write(found, key)
-        return found
+        found = self.cache(mirrored).read(image.image_id, self.image_keys[image.image_id])
+        return self.make_maps(image, read_image(image.path, image.size), mirrored) if found is None else found
+
+    def make_maps(self, image: AnnotatedImage, rgb: np.ndarray, mirrored: bool = False) -> FeaturePyramid:
+        """Compute and keep the maps of an image, `rgb` its (H, W, 3) uint8 pixels, which `mirrored` exchanges."""
+        if mirrored:
+            rgb = np.ascontiguousarray(rgb[:, ::-1])
+        with limit_threads(self.threads):
+            made = self.pooling_extractor().pyramid(image.image_id, rgb)
+        self.cache(mirrored).write(made, self.image_keys[image.image_id])
+        return made
 
     def training_regions(
         self,
         image: AnnotatedImage,
         layer: str,
-        with_windows: bool = True,
+        choose: Choice | None = None,
         extra: ExtraPositives | None = None,
     ) -> TrainingRegions:
         """Vectors of an image's windows and objects at `layer`. Raises DataError for an unusable image.
 
-        with_windows: False leaves the windows out (R = 0). extra: positives made of the objects.
+        choose: of the windows' boxes (R, 4), which are wanted: (rows, rows for the sample of norms, None where those
+        are to be found among the former); the others cost nothing. None: all. extra: positives made of the objects.
         """
-        windows = self.windows(image).boxes if with_windows else np.zeros((0, 4), np.float32)
+        boxes = self.windows(image).boxes
+        rows, norm_rows = (np.arange(len(boxes)), None) if choose is None else choose(boxes)
+        ends = np.cumsum([len(rows), 0 if norm_rows is None else len(norm_rows)])
+        wanted = [boxes[rows], boxes[[] if norm_rows is None else norm_rows], image.boxes]
         extractor = self.pooling_extractor() if layer == "pool5" else self.extractor()
-        regions = extractor.regions(self.pyramid(image), np.concatenate([windows, image.boxes]), layer)
-        count = len(windows)
+        regions = extractor.regions(self.pyramid(image), np.concatenate(wanted), layer)
+        parts = [
+            RegionFeatures(image.image_id, *one, layer)
+            for one in zip(np.split(regions.boxes, ends), np.split(regions.values, ends), strict=True)
+        ]
         return TrainingRegions(
-            windows=RegionFeatures(image.image_id, regions.boxes[:count], regions.values[:count], layer),
-            objects=RegionFeatures(image.image_id, regions.boxes[count:], regions.values[count:], layer),
+            windows=parts[0],
+            objects=parts[2],
             labels=image.labels,
             difficult=image.difficult,
+            norm_windows=None if norm_rows is None else parts[1],
             **(self._extra_positives(image, layer, extra) if extra and len(image.boxes) else {}),
         )
 

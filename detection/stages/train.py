@@ -11,6 +11,8 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from detection.learning import (
     BoxRegressors,
     ExtraPositives,
@@ -18,20 +20,27 @@ from detection.learning import (
     MiningCheckpoint,
     MiningEntry,
     MiningLog,
+    NormSettings,
     RegressionSettings,
     SVMSettings,
     TrainingRegions,
+    example_rows,
     norm_sample_images,
+    norm_sample_windows,
     thinned,
     train_regressors,
     train_svms,
 )
-from detection.stages.source import ImageSource
+from detection.stages.source import Choice, ImageSource
 from detection.stages.work import Work, guarded, prefetch, progress
 from detection.storage import write_text
 from detection.types import AnnotatedImage
 
 _COUNTS = ("added", "evicted", "left_out")
+# Images whose vectors are made ahead, per thread: some 40 MB each, with 1,700 windows of 6,048 values.
+_AHEAD = 3
+# (An image's position, the image) -> which of its windows are pooled.
+ChoiceOf = Callable[[int, AnnotatedImage], Choice]
 
 
 def stream_images(
@@ -40,28 +49,65 @@ def stream_images(
     layer: str,
     work: Work,
     advance: Callable[[], None],
-    sampled: frozenset[int] | None = None,
+    choice_of: ChoiceOf | None = None,
     after: str | None = None,
     extra: ExtraPositives | None = None,
     thin: Callable[[TrainingRegions], TrainingRegions] = lambda regions: regions,
 ) -> Iterator[TrainingRegions]:
-    """Every image's vectors in order; windows are left out where `sampled` lacks the image's position.
+    """Every image's vectors in order.
 
-    after: the images behind this one alone. extra: positives made of the objects. thin: leaves windows out.
+    choice_of: which windows of an image are pooled; None: all of all. after: the images behind this one alone. extra:
+    positives made of the objects. thin: leaves windows out once they are pooled.
     """
     first = 0 if after is None else [one.image_id for one in images].index(after) + 1
 
     def task(item: tuple[int, AnnotatedImage]):
         position, image = item
-        with_windows = sampled is None or position in sampled
-        return guarded(lambda one: thin(source.training_regions(one, layer, with_windows, extra)), image)
+        choose = None if choice_of is None else choice_of(position, image)
+        return guarded(lambda one: thin(source.training_regions(one, layer, choose, extra)), image)
 
-    for regions, problem in prefetch(task, islice(enumerate(images), first, None), ahead=work.workers - 1):
+    # All threads while nobody learns, and a stock for the time that a classifier takes.
+    threads = work.workers if work.workers > 1 else 0
+    for regions, problem in prefetch(task, islice(enumerate(images), first, None), threads, _AHEAD * threads):
         advance()
         if problem is not None:
             work.problems.extend([problem])
         else:
             yield regions
+
+
+_NONE = np.zeros(0, np.int64)
+
+
+def objects_alone(count: int, settings: SVMSettings) -> ChoiceOf:
+    """Of `count` images what the pass for the positives needs: no window but those of the sample of norms."""
+    sampled = _NormRows(count, settings.norm)
+    if not (settings.distinct_negatives or settings.negative_overlap is not None):
+        return lambda position, _: lambda boxes: (_NONE, sampled.rows(position, len(boxes)))
+    # The sample is drawn from the windows that thinning leaves, which takes all of them.
+    return lambda position, _: lambda boxes: (np.arange(len(boxes)) if position in sampled.images else _NONE, None)
+
+
+def near_objects(count: int, settings: RegressionSettings) -> ChoiceOf:
+    """Of `count` images what box regression needs: its examples, and the windows of the sample of norms."""
+    sampled = _NormRows(count, settings.norm)
+    return lambda position, image: (
+        lambda boxes: (
+            example_rows(boxes, image.boxes, image.difficult, settings),
+            sampled.rows(position, len(boxes)),
+        )
+    )
+
+
+class _NormRows:
+    """The windows of `count` images that the sample of norms takes."""
+
+    def __init__(self, count: int, settings: NormSettings) -> None:
+        self.images, self._settings = frozenset(norm_sample_images(count, settings).tolist()), settings
+
+    def rows(self, position: int, windows: int) -> np.ndarray:
+        """Those of the image at `position`, which has so many `windows`."""
+        return norm_sample_windows(position, windows, self._settings) if position in self.images else _NONE
 
 
 def train_linear_svms(
@@ -79,7 +125,7 @@ def train_linear_svms(
     mining pass. checkpoint: where an interrupted training goes on, see ``learning.train_svms``. Classes are
     trained ``work.workers`` at a time.
     """
-    sampled = frozenset(norm_sample_images(len(images), settings.norm).tolist())
+    positives = objects_alone(len(images), settings)
     done = checkpoint.images_done() if checkpoint else 0
     total = max((1 + settings.passes) * len(images), done)
     extra, thin = settings.extra_positives, partial(thinned, settings=settings)
@@ -89,7 +135,7 @@ def train_linear_svms(
             return stream_images(source, images, layer, work, advance, after=after, thin=thin)
 
         def first_pass(after: str | None = None) -> Iterator[TrainingRegions]:
-            return stream_images(source, images, layer, work, advance, sampled, after, extra, thin)
+            return stream_images(source, images, layer, work, advance, positives, after, extra, thin)
 
         return train_svms(
             stream,
@@ -109,8 +155,14 @@ def train_box_regressors(
     work: Work,
 ) -> BoxRegressors:
     """Train one box regressor a class on pooled vectors (paper, section 4.1: pool5); `images` as for the SVMs."""
-    with progress(work.console, "box regression", len(images)) as advance:
-        return train_regressors(lambda: stream_images(source, images, "pool5", work, advance), num_classes, settings)
+    near = near_objects(len(images), settings)
+    with progress(work.console, "box regression", len(images)) as advance, ThreadPoolExecutor(work.workers) as executor:
+        return train_regressors(
+            lambda: stream_images(source, images, "pool5", work, advance, near),
+            num_classes,
+            settings,
+            executor=executor if work.workers > 1 else None,
+        )
 
 
 # File of the samples in the folder of a detector, and what it holds.

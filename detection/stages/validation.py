@@ -24,7 +24,6 @@ from detection.learning import (
     TrainingRegions,
     fit_calibration,
     image_folds,
-    norm_sample_images,
     postprocess,
     reliability,
     thinned,
@@ -32,7 +31,7 @@ from detection.learning import (
     train_regressors,
 )
 from detection.stages.experiment import Experiment
-from detection.stages.train import stream_images
+from detection.stages.train import near_objects, objects_alone, stream_images
 from detection.stages.work import progress
 from detection.storage import write_json
 from detection.types import AnnotatedImage, Detections, RegionFeatures
@@ -79,7 +78,7 @@ class _Folds:
         experiment, layer = self.experiment, self.experiment.settings.features.layer
         source, work = experiment.source, experiment.work
         settings = [replace(one, tolerance=max(one.tolerance, _FOLD_TOLERANCE)) for one in settings]
-        sampled = frozenset(norm_sample_images(len(self.images), settings[0].norm).tolist())
+        positives = objects_alone(len(self.images), settings[0])
         thin = partial(thinned, settings=settings[0])
         with progress(work.console, "SVMs of folds", (1 + settings[0].passes) * len(self.images)) as advance:
 
@@ -88,7 +87,7 @@ class _Folds:
 
             def first_pass() -> Iterator[TrainingRegions]:
                 extra = settings[0].extra_positives
-                return stream_images(source, self.images, layer, work, advance, sampled, extra=extra, thin=thin)
+                return stream_images(source, self.images, layer, work, advance, positives, extra=extra, thin=thin)
 
             machines, log = train_fold_svms(
                 stream, len(experiment.base_classes), settings, self.fold_of, first_pass=first_pass
@@ -102,10 +101,11 @@ class _Folds:
         experiment, found = self.experiment, []
         for fold in range(self.count):
             images = [one for one in self.images if self.fold_of[one.image_id] != fold]
+            near = near_objects(len(images), experiment.settings.regression)
             with progress(experiment.work.console, f"box regression {fold + 1}", len(images)) as advance:
 
-                def stream(images=images, advance=advance) -> Iterator[TrainingRegions]:
-                    return stream_images(experiment.source, images, "pool5", experiment.work, advance)
+                def stream(images=images, advance=advance, near=near) -> Iterator[TrainingRegions]:
+                    return stream_images(experiment.source, images, "pool5", experiment.work, advance, near)
 
                 found.append(train_regressors(stream, len(experiment.base_classes), experiment.settings.regression))
         return found

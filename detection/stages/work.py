@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -14,7 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from functools import lru_cache
+from itertools import count, islice
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -32,6 +34,10 @@ _AHEAD = 3
 _REPORT_SHARE = 0.1
 # A process that convolves holds its own copy of the network and its buffers, so more is not always better.
 _MAX_DEFAULT_WORKERS = 4
+# Images after which a process gives free memory back. glibc keeps what it was given, and images of many sizes break it
+# into pieces that fit no other: without this a process that convolves grew from 1.4 to 3 GB within 300 photos.
+_RETURN_AFTER = 16
+_tasks = count(1)
 
 
 def default_workers() -> int:
@@ -65,6 +71,30 @@ def guarded(task: Callable[[Item], Result], item: Item) -> tuple[Result | None, 
         return task(item), None
     except DataError as error:
         return None, Problem("left out", error.kind, error.file, error.message)
+
+
+def _tended(task: Callable[[Item], Result], item: Item) -> tuple[Result | None, Problem | None]:
+    """`guarded`, and now and then the memory goes back that images of other sizes have left."""
+    outcome = guarded(task, item)
+    if next(_tasks) % _RETURN_AFTER == 0:
+        return_memory()
+    return outcome
+
+
+def return_memory() -> None:
+    """Give the memory that this process has freed back to the system, where the C library has a call for it (glibc)."""
+    trim = _malloc_trim()
+    if trim is not None:
+        trim(0)
+
+
+@lru_cache(maxsize=1)
+def _malloc_trim() -> Callable[[int], int] | None:
+    """Glibc's call that gives free memory back; None where the C library is another."""
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (OSError, TypeError, AttributeError):
+        return None
 
 
 @contextmanager
@@ -134,7 +164,7 @@ def map_images(
 def _ordered(task, items, executor, workers):
     if executor is None:
         for item in items:
-            yield item, guarded(task, item)
+            yield item, _tended(task, item)
         return
     waiting: deque = deque()
     remaining = iter(items)
@@ -142,7 +172,7 @@ def _ordered(task, items, executor, workers):
     try:
         while True:
             for item in islice(remaining, limit - len(waiting)):
-                waiting.append((item, executor.submit(guarded, task, item)))
+                waiting.append((item, executor.submit(_tended, task, item)))
             if not waiting:
                 return
             item, future = waiting.popleft()
@@ -152,21 +182,25 @@ def _ordered(task, items, executor, workers):
             future.cancel()
 
 
-def prefetch(task: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Iterator[Result]:
-    """Yield task(item) in order while the next `ahead` are made by threads of this process.
+def prefetch(
+    task: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int | None = None
+) -> Iterator[Result]:
+    """Yield task(item) in order while the next `ahead` are made by so many threads of this process.
 
-    For tasks that read files or release the interpreter lock. ahead 0 computes in place. What a task raises is
-    raised in its turn; tasks that have not started by then are not.
+    For tasks that read files or release the interpreter lock. threads 0 computes in place. ahead: results held at
+    most, beside the one that was yielded, so that the threads go on while that one takes long; None: as many as
+    threads. What a task raises is raised in its turn; tasks that have not started by then are not.
     """
-    if ahead <= 0:
+    if threads <= 0:
         yield from map(task, items)
         return
-    pool = ThreadPoolExecutor(ahead)
+    pool = ThreadPoolExecutor(threads)
     waiting: deque = deque()
+    limit = max(threads if ahead is None else ahead, 1)
     try:
         for item in items:
             waiting.append(pool.submit(task, item))
-            if len(waiting) > ahead:
+            if len(waiting) > limit:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -9,10 +9,16 @@ from detection.learning import (
     TrainingRegions,
     max_overlaps,
     norm_sample_images,
+    norm_sample_windows,
     solve_svm,
     train_svms,
 )
 from detection.types import RegionFeatures
+
+
+def take(windows, rows):
+    return dataclasses.replace(windows, boxes=windows.boxes[rows], values=windows.values[rows])
+
 
 # So strong a cost that few samples support the machine and mining has something to leave out.
 SETTINGS = SVMSettings(C=0.05, retrain_after=60, norm=NormSettings(target=10))
@@ -116,15 +122,21 @@ def test_scale_is_that_of_the_sample_and_folded_in(make_regions):
         np.testing.assert_allclose(svms.score(one.windows), others.score(other.windows), atol=1e-3)
 
 
-def test_first_pass_without_the_windows_nobody_samples(make_regions):
+@pytest.mark.parametrize("alone", [False, True])
+def test_first_pass_without_the_windows_nobody_samples(make_regions, alone):
+    """alone: the sampled windows apart, too."""
     images = make_regions(images=20)
     settings = dataclasses.replace(SETTINGS, norm=NormSettings(images=4, windows=10))
     sampled = set(norm_sample_images(20, settings.norm).tolist())
 
     def light():
         for i, r in enumerate(images):
-            empty = dataclasses.replace(r.windows, boxes=r.windows.boxes[:0], values=r.windows.values[:0])
-            yield r if i in sampled else dataclasses.replace(r, windows=empty)
+            rows = norm_sample_windows(i, len(r.windows.boxes), settings.norm) if i in sampled else []
+            none, some = take(r.windows, []), take(r.windows, rows)
+            if alone:
+                yield dataclasses.replace(r, windows=none, norm_windows=some)
+            else:
+                yield r if i in sampled else dataclasses.replace(r, windows=none)
 
     plain, plain_log = train_svms(lambda: images, 3, settings)
     lighter, light_log = train_svms(lambda: images, 3, settings, first_pass=light)

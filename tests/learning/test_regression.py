@@ -1,4 +1,5 @@
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -7,7 +8,16 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 
 from detection.geometry import decode_offsets, encode_offsets, iou
-from detection.learning import BoxRegressors, NormSettings, RegressionSettings, TrainingRegions, train_regressors
+from detection.learning import (
+    BoxRegressors,
+    NormSettings,
+    RegressionSettings,
+    TrainingRegions,
+    example_rows,
+    norm_sample_images,
+    norm_sample_windows,
+    train_regressors,
+)
 from detection.learning._ridge import solve_ridge
 from detection.learning.regression import Reservoir, fit_offsets
 from detection.storage import read_arrays, write_arrays
@@ -300,6 +310,29 @@ def test_regions_fixture_is_what_it_says(make_regions):
     assert isinstance(images[0], TrainingRegions)
     assert {len(r.windows.boxes) for r in images} == {0, 60}
     assert 0 in {len(r.labels) for r in images}
+
+
+@pytest.mark.parametrize("change", [{}, {"include_objects": True}, {"use_difficult": False, "comparison": ">="}])
+def test_windows_that_are_no_examples_may_be_left_out(make_regions, change):
+    images = make_regions(images=20)
+    settings = dataclasses.replace(SETTINGS, norm=NormSettings(images=4, windows=10), **change)
+    sampled = set(norm_sample_images(20, settings.norm).tolist())
+
+    def take(windows, rows):
+        return dataclasses.replace(windows, boxes=windows.boxes[rows], values=windows.values[rows])
+
+    def light():
+        for i, r in enumerate(images):
+            near = example_rows(r.windows.boxes, r.objects.boxes, r.difficult, settings)
+            norms = norm_sample_windows(i, len(r.windows.boxes), settings.norm) if i in sampled else []
+            yield dataclasses.replace(r, windows=take(r.windows, near), norm_windows=take(r.windows, norms))
+
+    plain = train_regressors(lambda: images, 3, settings)
+    with ThreadPoolExecutor(2) as executor:
+        light = train_regressors(light, 3, settings, executor=executor)
+    assert plain.trained.all()
+    assert plain.weights.tobytes() == light.weights.tobytes()
+    assert plain.biases.tobytes() == light.biases.tobytes()
 
 
 @pytest.mark.parametrize(("comparison", "trained"), [(">", False), (">=", True)])

@@ -57,6 +57,8 @@ def test_regions_of_one_image_only():
     for windows in (features("b", 2), features("a", 2, length=4), features("a", 2, layer="fc7")):
         with pytest.raises(ValueError, match="of image 'a': expected windows and objects of one image"):
             TrainingRegions(windows, features("a", 1), labels, difficult)
+        with pytest.raises(ValueError, match="of image 'a': expected windows and objects of one image"):
+            TrainingRegions(features("a", 0), features("a", 1), labels, difficult, norm_windows=windows)
     with pytest.raises(ValueError, match="labels of image 'a'"):
         TrainingRegions(features("a", 1), features("a", 1), labels.astype(np.int32), difficult)
 

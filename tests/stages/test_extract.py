@@ -2,16 +2,8 @@ import numpy as np
 import pytest
 
 from detection.features import extract_region_features
-from detection.stages.extract import export_regions, extract_maps, maps_bytes, missing_maps
+from detection.stages.extract import export_regions, maps_bytes
 from detection.storage import read_arrays
-
-
-def test_only_what_is_absent_is_made(run, open_run):
-    experiment = open_run(run)
-    assert missing_maps(experiment.source, experiment.images) == []
-    experiment.source.cache().path("train1").unlink()
-    assert [one.image_id for one in missing_maps(experiment.source, experiment.images)] == ["train1"]
-    assert extract_maps(experiment.source, experiment.images, experiment.work) == {"made": 1, "kept": 12}
 
 
 def test_bytes_are_those_on_disk(run, open_run):

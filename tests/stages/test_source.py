@@ -45,7 +45,21 @@ def test_training_regions(experiment):
     assert regions.labels is image.labels
     direct = source.extractor().pool(source.pyramid(image), image.boxes)
     assert regions.objects.values.tobytes() == direct.values.tobytes()
-    assert source.training_regions(image, "pool5", with_windows=False).windows.boxes.shape == (0, 4)
+    assert regions.norm_windows is None
+
+
+def test_chosen_windows_have_the_same_vectors(experiment):
+    source, image = experiment.source, experiment.train_images[0]
+    whole = source.training_regions(image, "pool5")
+    rows, norm_rows = np.array([3, 7, 20]), np.array([0, 7])
+    some = source.training_regions(image, "pool5", lambda boxes: (rows, norm_rows))
+    for part, chosen in ((some.windows, rows), (some.norm_windows, norm_rows)):
+        assert part.boxes.tobytes() == whole.windows.boxes[chosen].tobytes()
+        assert part.values.tobytes() == whole.windows.values[chosen].tobytes()
+    assert some.objects.values.tobytes() == whole.objects.values.tobytes()
+    none = source.training_regions(image, "pool5", lambda boxes: (rows[:0], None))
+    assert none.windows.boxes.shape == (0, 4)
+    assert none.norm_windows is None
 
 
 def test_an_image_without_objects(experiment):

@@ -79,7 +79,7 @@ def test_further_positives_of_a_run(run, open_run):
     assert more == {name: 6 * count for name, count in plain.items()}
     image = experiment.train_images[0]
     extra = experiment.settings.svm.extra_positives
-    regions = experiment.source.training_regions(image, "pool5", False, extra)
+    regions = experiment.source.training_regions(image, "pool5", extra=extra)
     count = len(image.boxes)
     assert len(regions.extra_labels) == 5 * count
     # A mirrored object lies where it would in the mirrored photo, and looks alike.
