@@ -19,6 +19,7 @@ import subprocess
 import sys
 
 COMMANDS = {
+    "convolutions": "a backbone's convolutions against eager PyTorch, OpenVINO, ONNX Runtime: time, agreement",
     "proposals": "selective search against OpenCV's: time of one thread, recall, windows of the original MATLAB code",
     "svm": "linear SVMs against scikit-learn's LinearSVC: time, objective, memory; many classes at once",
 }
