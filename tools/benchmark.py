@@ -19,6 +19,7 @@ import subprocess
 import sys
 
 COMMANDS = {
+    "convolutions": "a backbone's convolutions against eager PyTorch, OpenVINO, ONNX Runtime: time, agreement",
     "dataset": "a whole data set, from photos to mAP: seconds and memory a stage, beside another version",
     "fc": "fc6 and fc7: all windows, different ones once, thin layers (truncated SVD); the mAP these cost",
     "few_photos": "mAP with few training photos: draws of photos, mirrored and jittered positives, fine-tuned layers",

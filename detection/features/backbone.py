@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from detection.features.fusion import fuse
+from detection.features.memory import keep_freed_memory
 from detection.features.networks import (
     cut_network,
     load_weights,
@@ -52,6 +53,7 @@ class Backbone(nn.Module):
         that does not fit.
         """
         super().__init__()
+        keep_freed_memory()
         spec = network_spec(name)
         cut = cut_network(spec, tuple(strides))
         self.name, self.strides = name, tuple(int(stride) for stride in strides)

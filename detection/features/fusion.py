@@ -1,16 +1,19 @@
-"""The same function with less work: batch norms and activations folded into convolutions, paddings made static."""
+"""The same function with less work: batch norms, sums and activations folded into convolutions, static paddings."""
 
 from __future__ import annotations
 
 import copy
+import operator
 
 import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from detection.features.convolution import FusedConvolution, has_one_pass
+
 
 def fuse(cut: fx.GraphModule) -> fx.GraphModule:
-    """A network in eval mode with every batch norm and common activation that follows a convolution joined to it.
+    """A network in eval mode with every batch norm, sum and common activation after a convolution joined to it.
 
     TensorFlow's SAME paddings become static, for inputs whose sides are multiples of the network's largest
     stride. Outputs agree with the given network's within rounding (1e-4 relative is tested). The argument is
@@ -28,9 +31,14 @@ def fuse(cut: fx.GraphModule) -> fx.GraphModule:
     for name, module in list(fused.named_modules()):
         if type(module).__name__ == "Conv2dSame":
             _replace(fused, name, _static_same(module))
+    for name in {node.target for node in fused.graph.nodes if node.op == "call_module"}:
+        module = fused.get_submodule(name)
+        if _is_plain(module) and _calls(fused, name) == 1:
+            _replace(fused, name, FusedConvolution(module))
     for node in list(fused.graph.nodes):
-        if node.op == "call_module" and _follows_its_own_convolution(fused, node):
-            _join(fused, node)
+        _join_sum(fused, node)
+    for node in list(fused.graph.nodes):
+        _join_activation(fused, node)
     fused.delete_all_unused_submodules()
     fused.graph.lint()
     fused.recompile()
@@ -64,74 +72,51 @@ def _replace(root: nn.Module, path: str, module: nn.Module) -> None:
     setattr(root.get_submodule(parent), name, module)
 
 
-class ConvolutionWithActivation(nn.Module):
-    """activation(convolution(x)), on a CPU with oneDNN in one pass over memory.
-
-    oneDNN's operator is the one that PyTorch's own compiler emits. Without it, on other devices and where gradients
-    are asked for (it has none), the two run one after the other.
-    """
-
-    def __init__(self, convolution: nn.Conv2d, activation: nn.Module) -> None:
-        super().__init__()
-        # A network may use one activation module in several places; here nothing else reads the convolution's output.
-        self.convolution, self.activation = convolution, copy.copy(activation)
-        self.activation.inplace = True
-        self._name, self._scalars = _ONEDNN_ACTIVATIONS[type(activation)]
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) -> what the convolution's output becomes under the activation."""
-        conv = self.convolution
-        # A network that is exported is to run elsewhere, where the operator is not known.
-        exported = torch.compiler.is_compiling()
-        if exported or _wants_gradients(x, conv) or x.device.type != "cpu" or not _one_pass_is_on_offer():
-            return self.activation(conv(x))
-        return torch.ops.mkldnn._convolution_pointwise(
-            x, conv.weight, conv.bias, conv.padding, conv.stride, conv.dilation, conv.groups,
-            self._name, self._scalars, "",
-        )  # fmt: skip
-
-
-# As oneDNN names them, with their bounds.
-_ONEDNN_ACTIVATIONS = {
-    nn.ReLU: ("relu", []),
-    nn.ReLU6: ("hardtanh", [0.0, 6.0]),
-    nn.Hardswish: ("hardswish", []),
-    nn.SiLU: ("swish", []),
-}
-
-
-def _wants_gradients(x: torch.Tensor, conv: nn.Conv2d) -> bool:
-    return torch.is_grad_enabled() and (x.requires_grad or any(one.requires_grad for one in conv.parameters()))
-
-
-def _one_pass_is_on_offer() -> bool:
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
-
-
-def _follows_its_own_convolution(fused: fx.GraphModule, node: fx.Node) -> bool:
-    """Whether the node is an activation that oneDNN has and the only reader of a plain convolution."""
-    source = node.args[0]
-    return (
-        type(fused.get_submodule(node.target)) in _ONEDNN_ACTIVATIONS
-        and isinstance(source, fx.Node)
-        and source.op == "call_module"
-        and len(source.users) == 1
-        and _is_plain(fused.get_submodule(source.target))
-        # A module that is called twice cannot be changed for one of the calls.
-        and sum(other.op == "call_module" and other.target == source.target for other in fused.graph.nodes) == 1
-    )
-
-
 def _is_plain(module: nn.Module) -> bool:
     return type(module) is nn.Conv2d and module.padding_mode == "zeros" and not isinstance(module.padding, str)
 
 
-def _join(fused: fx.GraphModule, node: fx.Node) -> None:
+def _calls(fused: fx.GraphModule, name: str) -> int:
+    # A module that is called twice cannot be changed for one of the calls.
+    return sum(node.op == "call_module" and node.target == name for node in fused.graph.nodes)
+
+
+def _open_convolution(fused: fx.GraphModule, node: object) -> FusedConvolution | None:
+    """The convolution that a node is, where nothing but what comes next reads its output."""
+    if not isinstance(node, fx.Node) or node.op != "call_module" or len(node.users) != 1:
+        return None
+    module = fused.get_submodule(node.target)
+    return module if isinstance(module, FusedConvolution) and module.activation is None else None
+
+
+def _join_sum(fused: fx.GraphModule, node: fx.Node) -> None:
+    """convolution(x) + other, in either order -> convolution(x, other)."""
+    if node.op != "call_function" or node.target not in _SUMS or len(node.args) != 2 or node.kwargs:
+        return
+    for source, other in (node.args, node.args[::-1]):
+        module = _open_convolution(fused, source)
+        if module is not None and len(source.args) == 1 and isinstance(other, fx.Node) and other is not source:
+            # Where the sum stood: both of its terms are there.
+            with fused.graph.inserting_before(node):
+                joined = fused.graph.call_module(source.target, (source.args[0], other))
+            node.replace_all_uses_with(joined)
+            fused.graph.erase_node(node)
+            fused.graph.erase_node(source)
+            return
+
+
+_SUMS = (operator.add, operator.iadd, torch.add)
+
+
+def _join_activation(fused: fx.GraphModule, node: fx.Node) -> None:
+    if node.op != "call_module" or not has_one_pass(fused.get_submodule(node.target)):
+        return
     source = node.args[0]
-    joined = ConvolutionWithActivation(fused.get_submodule(source.target), fused.get_submodule(node.target))
-    _replace(fused, source.target, joined)
-    node.replace_all_uses_with(source)
-    fused.graph.erase_node(node)
+    module = _open_convolution(fused, source)
+    if module is not None:
+        module.activate(fused.get_submodule(node.target))
+        node.replace_all_uses_with(source)
+        fused.graph.erase_node(node)
 
 
 def _static_same(conv: nn.Conv2d) -> nn.Module:

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import fx, nn
 
-from detection.features import fusion
-from detection.features.fusion import ConvolutionWithActivation, fuse
+from detection.features import convolution as convolutions
+from detection.features.convolution import FusedConvolution
+from detection.features.fusion import fuse
 
 
 class _Block(nn.Module):
@@ -33,21 +34,27 @@ def _block(activation: nn.Module) -> fx.GraphModule:
 
 
 def _joined(network: nn.Module) -> int:
-    return sum(isinstance(module, ConvolutionWithActivation) for module in network.modules())
+    """Convolutions with an activation."""
+    return sum(isinstance(one, FusedConvolution) and one.activation is not None for one in network.modules())
+
+
+def _sums(network: fx.GraphModule) -> int:
+    return sum(node.op == "call_function" for node in network.graph.nodes)
 
 
 @pytest.mark.parametrize("activation", [nn.ReLU(), nn.ReLU6(), nn.Hardswish(), nn.SiLU(), nn.ReLU(inplace=True)])
 @pytest.mark.parametrize("one_pass", [True, False])
 def test_joined_activations_give_the_same_outputs(activation, one_pass, monkeypatch):
     if not one_pass:
-        monkeypatch.setattr(fusion, "_one_pass_is_on_offer", lambda: False)
+        monkeypatch.setattr(convolutions, "_onednn_is_on_offer", lambda: False)
     network = _block(activation)
     images = 4 * torch.randn(2, 3, 20, 28)
     with torch.inference_mode():
         expected = network(images.clone())
         fused = fuse(network)
         got = fused(images.contiguous(memory_format=torch.channels_last))
-    assert _joined(fused) == 2
+    assert _joined(fused) == 3
+    assert _sums(fused) == 0
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -93,8 +100,10 @@ def test_gradients_are_those_of_the_network_given():
 
 def test_joined_convolutions_can_be_trained():
     convolution, images = nn.Conv2d(3, 4, 3), torch.randn(2, 3, 9, 9)
+    joined = FusedConvolution(convolution)
+    joined.activate(nn.ReLU6())
     gradients = []
-    for one in (ConvolutionWithActivation(convolution, nn.ReLU6()), nn.Sequential(convolution, nn.ReLU6())):
+    for one in (joined, nn.Sequential(convolution, nn.ReLU6())):
         convolution.zero_grad()
         one(images).square().sum().backward()
         gradients.append([parameter.grad.clone() for parameter in convolution.parameters()])
