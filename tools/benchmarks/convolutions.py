@@ -3,8 +3,8 @@
 Inputs: normalised images of the given short sides, 4:3, padded as they are for detection; random values, as no
 convolution's time depends on them. Paths, which take turns: the published network, eager, NCHW, with all its stages and
 with those in use; the latter in channels_last; this package's; OpenVINO and ONNX Runtime where they are installed;
-torch.compile where asked for. All of them have the malloc options that the package sets (features/memory.py), which help
-eager PyTorch too. The machine's best is the product of two float32 matrices in the same run.
+torch.compile where asked for. All of them have the malloc options that the package sets (features/memory.py), which
+help eager PyTorch too. The machine's best is the product of two float32 matrices in the same run.
 """
 
 from __future__ import annotations
