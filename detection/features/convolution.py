@@ -53,11 +53,15 @@ class FusedConvolution(nn.Module):
             return self._apart(x, other)
         if other is not None and tuple(other.shape) != self._output_shape(x):
             return self._apart(x, other)
-        if winograd.suits(conv) and type(self.activation) in _LIMITS:
+        if self._goes_winograds_way(x):
             limits = _LIMITS[type(self.activation)]
             side = conv.kernel_size[0]
             return winograd.convolve(x, self._transformed(), side, conv.bias, conv.padding, other, limits)
         return self._by_onednn(x, other) if _onednn_is_on_offer() else self._apart(x, other)
+
+    def _goes_winograds_way(self, x: torch.Tensor) -> bool:
+        fits = x.dtype == torch.float32 and min(self._output_shape(x)) > 0
+        return fits and winograd.suits(self.convolution) and type(self.activation) in _LIMITS
 
     def _apart(self, x: torch.Tensor, other: torch.Tensor | None) -> torch.Tensor:
         output = self.convolution(x)

@@ -5,7 +5,6 @@ convolution's time depends on them. Paths, which take turns: the published netwo
 with those in use; the latter in channels_last; this package's; OpenVINO and ONNX Runtime where they are installed;
 torch.compile where asked for. All of them have the malloc options that the package sets (features/memory.py), which
 help eager PyTorch too. The machine's best is the product of two float32 matrices in the same run.
-
 """
 
 from __future__ import annotations
