@@ -48,7 +48,7 @@ def images_of(labels):
 
 def test_photos_of_a_draw(tool):
     images = images_of([[0], [1], [0, 1], [], [0], [1], [1, 1], [0]])
-    draws = {count: tool.draw_photos(images, ("a", "b"), count, [3, 0]) for count in (1, 2, 4)}
+    draws = {count: tool.draw_photos(images, 2, count, [3, 0]) for count in (1, 2, 4)}
     for count, chosen in draws.items():
         assert [one.image_id for one in chosen] == sorted(one.image_id for one in chosen)
         for label in range(2):
@@ -56,9 +56,11 @@ def test_photos_of_a_draw(tool):
         assert len(chosen) <= 2 * count
     ids = [{one.image_id for one in chosen} for chosen in draws.values()]
     assert ids[0] <= ids[1] <= ids[2]
-    assert {one.image_id for one in tool.draw_photos(images, ("a", "b"), 2, [3, 1])} != ids[1]
-    with pytest.raises(ValueError, match="photos: expected at most the 4 that show a, got 5"):
-        tool.draw_photos(images, ("a", "b"), 5, [3, 0])
+    assert {one.image_id for one in tool.draw_photos(images, 2, 2, [3, 1])} != ids[1]
+    # A class on fewer photos than asked for has all of its own.
+    assert [one.image_id for one in tool.draw_photos(images, 2, 9, [3, 0])] == ["0", "1", "2", "4", "5", "6", "7"]
+    assert tool.scarce_classes([*images[:5], *images[6:]], ("a", "b"), 4) == {"b": 3}
+    assert tool.scarce_classes(images, ("a", "b"), 4) == {}
 
 
 def test_detectors_that_are_scored_together_are_taken_apart(tool):

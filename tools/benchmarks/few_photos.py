@@ -1,10 +1,10 @@
 """How good a detector gets with few training photos: mAP on a run's test split, mean and spread over draws of photos.
 
-A draw puts the training photos into a random order and takes, for every class, the first so many that show it; all
-objects in them are used. So a draw's photos of a smaller number are among those of a larger one, and all ways of
-training see the same photos. SVMs are trained as tools/train_svm.py does, but to a wider duality gap, and without box
-regression. Windows and maps are the run's; those that are absent are made and kept, mirrored ones too. The test photos
-are pooled once for all detectors of a draw, and every detector scores all of their windows.
+A draw puts the training photos into a random order and takes, for every class, the first so many that show it, or all
+that there are; all objects in them are used. So a draw's photos of a smaller number are among those of a larger one,
+and all ways of training see the same photos. SVMs are trained as tools/train_svm.py does, but to a wider duality gap,
+and without box regression. Windows and maps are the run's; those that are absent are made and kept, mirrored ones too.
+The test photos are pooled once for all detectors of a draw, and every detector scores all of their windows.
 """
 
 from __future__ import annotations
@@ -59,20 +59,20 @@ class Trained:
 
 
 def draw_photos(
-    images: Sequence[AnnotatedImage], classes: Sequence[str], photos_a_class: int, seed: Sequence[int]
+    images: Sequence[AnnotatedImage], num_classes: int, photos_a_class: int, seed: Sequence[int]
 ) -> list[AnnotatedImage]:
-    """The photos of one draw, in the data set's order; see the head of this file.
-
-    Raises ValueError where a class is on fewer photos than asked for.
-    """
+    """The photos of one draw, in the data set's order; see the head of this file."""
     order = np.random.default_rng(seed).permutation(len(images))
     chosen: set[int] = set()
-    for label, name in enumerate(classes):
-        there = [place for place in order if (images[place].labels == label).any()]
-        if len(there) < photos_a_class:
-            raise ValueError(f"photos: expected at most the {len(there)} that show {name}, got {photos_a_class}")
-        chosen.update(there[:photos_a_class])
+    for label in range(num_classes):
+        chosen.update([place for place in order if label in images[place].labels][:photos_a_class])
     return [images[place] for place in sorted(chosen)]
+
+
+def scarce_classes(images: Sequence[AnnotatedImage], classes: Sequence[str], photos_a_class: int) -> dict[str, int]:
+    """Class -> photos that show it, of the classes on fewer photos than asked for."""
+    counts = {name: sum(label in one.labels for one in images) for label, name in enumerate(classes)}
+    return {name: count for name, count in counts.items() if count < photos_a_class}
 
 
 def train(
@@ -101,7 +101,7 @@ def detectors(
     images, seed = experiment.usable_training_images(), [experiment.settings.svm.seed, draw]
     found = []
     for count in photos:
-        chosen = images if count == ALL else draw_photos(images, experiment.classes, count, seed)
+        chosen = images if count == ALL else draw_photos(images, len(experiment.classes), count, seed)
         objects = sum(len(one.labels) for one in chosen)
         for way in ways:
             done = f"draw {draw + 1}, training {len(found) + 1}/{len(photos) * len(ways)}"
@@ -155,11 +155,12 @@ def measured(experiment: Experiment, trained: Sequence[Trained]) -> list[dict[st
 
 
 def means(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A row a number of photos: mean of every way over the draws, and the standard deviation."""
+    """A row a number of photos: mean mAP of every way over the draws, and the standard deviation; photos: in the mean."""
     found: dict[int | str, dict[str, Any]] = {}
     for count, way in dict.fromkeys((row["photos_a_class"], row["way"]) for row in rows):
-        values = [row["mAP"] for row in rows if (row["photos_a_class"], row["way"]) == (count, way)]
-        mean = found.setdefault(count, {"photos_a_class": count, "draws": len(values)})
+        of_both = [row for row in rows if (row["photos_a_class"], row["way"]) == (count, way)]
+        values, photos = [row["mAP"] for row in of_both], float(np.mean([row["photos"] for row in of_both]))
+        mean = found.setdefault(count, {"photos_a_class": count, "photos": photos, "draws": len(values)})
         mean[way] = float(np.mean(values))
         if len(values) > 1:
             mean[f"{way}_error"] = float(np.std(values, ddof=1))
@@ -200,6 +201,9 @@ def benchmark(
     if uses_finetuned(settings.features):
         raise ValueError(f"run: {run}: expected one without fine-tuned layers, which have seen all of its photos")
     experiment = config.open_experiment(settings, console=Console(file=io.StringIO()))
+    scarce = scarce_classes(experiment.usable_training_images(), experiment.classes, max(photos, default=0))
+    for name, count in scarce.items():
+        print(f"{name} is on {count} photos: all of them are used where more are asked for")
     rows: list[dict[str, Any]] = []
     for draw in range(draws if photos else 1):
         numbers = [*photos, ALL] if everything and not draw else photos
