@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
-from detection.features.head import HEAD_LAYERS, weight_names
+from detection.features.head import HEAD_LAYERS, check_head_names, weight_names
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,12 @@ def compress_head(
 
     state: see ``Head.from_file``. ranks: "fc6" or "fc7" -> rank, 0: leave the layer as it is; absent or None: the
     least rank that keeps `energy` of it, where there is one that saves weights; without `energy` the layer stays.
-    Raises ValueError for a rank that saves nothing, energy outside (0, 1], and a layer that is compressed already.
+    Raises ValueError for a rank that saves nothing, energy outside (0, 1], a layer that is compressed already or not
+    there.
     """
     if energy is not None and not 0 < energy <= 1:
         raise ValueError(f"energy: expected more than 0 and at most 1, got {energy}")
+    check_head_names(state)
     result, layers = dict(state), []
     for name in HEAD_LAYERS:
         first, *second = weight_names(state, name)

@@ -71,7 +71,7 @@ class Head:
 
     def __init__(self, settings: FeatureSettings, pooled_length: int, state: Mapping[str, np.ndarray]) -> None:
         """pooled_length: D. state: as `state()` gave it. Raises ValueError where it does not fit."""
-        _check_names(state)
+        check_head_names(state)
         self._start, self._stop = _columns(settings, pooled_length, state)
         widths = tuple(len(state[f"{name}.bias"]) for name in HEAD_LAYERS)
         if settings.head == "network":
@@ -184,7 +184,7 @@ def _up_to(layer: str) -> tuple[str, ...]:
     return HEAD_LAYERS[: 1 + HEAD_LAYERS.index(layer)]
 
 
-def _check_names(state: Mapping[str, np.ndarray]) -> None:
+def check_head_names(state: Mapping[str, np.ndarray]) -> None:
     """Raise ValueError unless both layers are there, each in one of its two forms."""
     missing, doubled = [], []
     for name in HEAD_LAYERS:

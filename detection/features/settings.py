@@ -56,7 +56,8 @@ class FeatureSettings:
         head: Where fc6 and fc7 come from. "network": the backbone's own (alexnet and vgg16 alone; levels must hold the
             one their fc6 was trained on, 6 for alexnet and 7 for vgg16). "finetuned": tools/finetune.py trained them
             in this run. Or the path of a .safetensors or .pth file with fc6.weight (fc6, D), fc6.bias, fc7.weight
-            (fc7, fc6) and fc7.bias, fc6's inputs in the order of a pooled vector (docs/protocol.md).
+            (fc7, fc6) and fc7.bias, fc6's inputs in the order of a pooled vector (docs/protocol.md); or with the thin
+            layers that tools/compress.py writes.
         seed: Seed of the weights "random".
     """
 

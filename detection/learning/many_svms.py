@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from detection.learning.classifier import block_products, padded
 from detection.learning.svm import Loss, SVMSolution, sample_costs, solve_svm
 
-# Rows scored at a time: with 4,096 values each they fill 16 MiB.
-_BLOCK = 1024
 # Negatives that every class starts from, and the most it takes on after a round, as a part of those it has.
 _FIRST_NEGATIVES = 300
 _GROWTH = 1.0
@@ -75,7 +74,7 @@ def solve_svms(
         open_classes = [
             one
             for column, one in enumerate(open_classes)
-            if not _finish(one, scores[:, column], numbers, tolerance, max_iter if number < _ROUNDS else 0)
+            if not _finish(one, scores[column], numbers, tolerance, max_iter if number < _ROUNDS else 0)
         ]
         if not open_classes:
             break
@@ -108,23 +107,27 @@ def _solve_working_set(job: tuple[np.ndarray, _Class, dict]) -> SVMSolution:
 
 
 def _scores(values: np.ndarray, classes: Sequence[_Class]) -> np.ndarray:
-    """(M, L) float32, in one pass over the rows."""
-    weights = np.ascontiguousarray(np.stack([one.solution.weights for one in classes], axis=1))
-    biases = np.array([one.solution.bias for one in classes], np.float32)
-    scores = np.empty((len(values), len(classes)), np.float32)
-    for start in range(0, len(values), _BLOCK):
-        np.matmul(values[start : start + _BLOCK], weights, out=scores[start : start + _BLOCK])
-    return scores + biases
+    """(L, M) float32, in one pass over the rows."""
+    weights = np.stack([one.solution.weights for one in classes])
+    if len(classes) == 1:
+        scores = (values @ weights[0])[None]
+    else:
+        # BLAS, which packs the rows first, is slower for so few products of each.
+        scores = np.ascontiguousarray(block_products(values, padded(weights))[:, : len(classes)].T)
+    scores += np.array([one.solution.bias for one in classes], np.float32)[:, None]
+    return scores
 
 
 def _finish(one: _Class, scores: np.ndarray, numbers: dict, tolerance: float, max_iter: int) -> bool:
     """Whether the gap over all rows is closed (or given up); else the working set is made ready for another round."""
     squared = numbers["loss"] == "squared_hinge"
-    margins = one.signs * scores.astype(np.float64)
-    short = np.where(one.signs != 0, np.maximum(0, 1 - margins), 0)
-    losses = one.costs * (short**2 if squared else short)
-    inside = losses[one.rows].sum()
-    primal = one.solution.objective - _own_losses(one, squared) + float(losses.sum() - inside) + float(inside)
+    margins = one.signs * scores
+    violating = np.flatnonzero((margins < 1) & (one.signs != 0))
+    short = np.zeros(len(scores))
+    short[violating] = 1 - margins[violating].astype(np.float64)
+    inside, everywhere = (_losses(one, rows, short[rows], squared) for rows in (one.rows, violating))
+    own = _losses(one, one.rows, 1 - one.signs[one.rows] * one.solution.scores, squared)
+    primal = one.solution.objective - own + (everywhere - inside) + inside
     gap = primal - one.solution.dual_objective
     converged = gap <= tolerance * primal
     if converged or one.iterations >= max_iter:
@@ -140,10 +143,10 @@ def _finish(one: _Class, scores: np.ndarray, numbers: dict, tolerance: float, ma
     return False
 
 
-def _own_losses(one: _Class, squared: bool) -> float:
-    """The losses within the working set's own objective."""
-    short = np.maximum(0, 1 - one.signs[one.rows] * one.solution.scores)
-    return float((one.costs[one.rows] * (short**2 if squared else short)).sum())
+def _losses(one: _Class, rows: np.ndarray, short: np.ndarray, squared: bool) -> float:
+    """Their sum over `rows`, whose margins lack `short` to 1."""
+    lacking = np.maximum(0, short)
+    return float((one.costs[rows] * (lacking**2 if squared else lacking)).sum())
 
 
 def _grow(one: _Class, short: np.ndarray) -> None:

@@ -122,6 +122,8 @@ def test_what_cannot_be_compressed(state):
         compress_head(state, {}, energy=1.5)
     with pytest.raises(ValueError, match="fc6: expected a layer that is not compressed, got one of rank 3"):
         compress_head(compress_head(state, {"fc6": 3})[0], {"fc6": 2})
+    with pytest.raises(ValueError, match=r"head: expected weight, .* missing keys fc7\.weight, fc7\.bias; found fc6"):
+        compress_head({name: value for name, value in state.items() if name.startswith("fc6")}, {"fc6": 3})
 
 
 def test_incomplete_heads_are_refused(state, tmp_path):
