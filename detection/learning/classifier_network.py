@@ -190,13 +190,19 @@ def network_arrays(network: SPPNet, tuned: bool) -> dict[str, np.ndarray]:
 def network_from(
     arrays: Mapping[str, np.ndarray], name: str, strides: tuple[int, ...], levels: Sequence[int], device: str = "cpu"
 ) -> SPPNet:
-    """The network of `network_arrays`. name, strides: of its backbone."""
+    """The network of `network_arrays`. name, strides: of its backbone. Raises ValueError for an older version's."""
 
     def part(prefix: str) -> dict[str, np.ndarray]:
         return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
 
     backbone = Backbone(name, strides, part("backbone."), device, offsets=arrays["offsets"])
     if tuned := part("tuned."):
-        backbone.network.load_state_dict({key: torch.from_numpy(value) for key, value in tuned.items()})
+        own = {key: torch.from_numpy(value) for key, value in tuned.items()}
+        if own.keys() != backbone.network.state_dict().keys():
+            raise ValueError(
+                "classifier: expected trained convolutions under the names that this version gives them, got "
+                f"{', '.join(sorted(own)[:3])} ...; train the classifier again"
+            )
+        backbone.network.load_state_dict(own)
     head = TrainedHead(part("head."), Scaling(arrays["shift"], arrays["factor"]), 0.0)
     return SPPNet(backbone, levels, head.to(device)).eval()

@@ -117,6 +117,9 @@ def test_convolutions_can_be_trained_and_kept(backbone, tmp_path):
     image = torch.randn(1, 3, 50, 66)
     with torch.inference_mode():
         assert torch.equal(again(image), network.eval()(image))
+    renamed = {name.replace("tuned.", "tuned.old."): value for name, value in network_arrays(network, True).items()}
+    with pytest.raises(ValueError, match="under the names that this version gives them, got old"):
+        network_from(renamed, own.name, own.strides, (1,))
 
 
 def test_the_whole_network_as_onnx(tmp_path):
