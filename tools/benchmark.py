@@ -19,6 +19,7 @@ import subprocess
 import sys
 
 COMMANDS = {
+    "accuracy": "mAP and time of scales, stages and levels beside R-CNN's way; an hour, so only where asked",
     "proposals": "selective search against OpenCV's: time of one thread, recall, windows of the original MATLAB code",
     "svm": "linear SVMs against scikit-learn's LinearSVC: time, objective, memory; many classes at once",
 }
