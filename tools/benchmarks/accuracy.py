@@ -9,7 +9,7 @@ in the folder --cache, and an interrupted call goes on there.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from benchmarks.held_out import (
+    LEARNING,
     Found,
     Pool,
     Sample,
@@ -45,8 +46,8 @@ DEFAULT = FeatureSettings()
 SCALES = [[480], [688], [240, 480], [240, 336, 480], [480, 576, 688, 864, 1200]]
 STAGES = [[16], [32]]
 LEVELS = [[1], [2, 1], [6, 3, 2, 1]]
-# Of R-CNN's way: its network's last stage, as the source has it, and ours; levels of which all others are a part.
-RCNN_STAGES, RCNN_LEVELS = ((32,), (16, 32)), ((3, 2, 1), (6, 3, 2, 1))
+# Of R-CNN's way: its network's last stage, as the source has it, and ours; the levels that its vectors are kept at.
+RCNN_STAGES, RCNN_LEVELS = ((32,), (16, 32)), (6, 3, 2, 1)
 # Windows of R-CNN's way that are timed; the time of all of them is in proportion.
 TIMED_CROPS = 32
 RCNN = "R-CNN's way"
@@ -104,7 +105,7 @@ class Maker:
     def __init__(self, cache: Path, stages: tuple[int, ...], crops: CropSettings) -> None:
         self.cache, self.settings = cache, replace(DEFAULT, stages=stages)
         self.extractors: dict[tuple[int, ...], FeatureExtractor] = {}
-        self.crops = CropStore(cache / "crops", self.extractor(RCNN_STAGES[-1]).backbone, RCNN_LEVELS[-1], crops)
+        self.crops = CropStore(cache / "crops", self.extractor(RCNN_STAGES[-1]).backbone, RCNN_LEVELS, crops)
 
     def extractor(self, stages: tuple[int, ...]) -> FeatureExtractor:
         """An extractor with a network of these stages."""
@@ -122,7 +123,7 @@ class Maker:
 
     def _cropped(self, way: Way, image: AnnotatedImage, boxes: np.ndarray) -> np.ndarray:
         values = self.crops.make(image.image_id, image.path, boxes)
-        return values[:, columns(self.crops.backbone, RCNN_LEVELS[-1], way)]
+        return values[:, columns(self.crops.backbone, RCNN_LEVELS, way)]
 
     def _pooled(self, way: Way, image: AnnotatedImage, boxes: np.ndarray) -> np.ndarray:
         # A maximum of float16 maps is a float16.
@@ -169,8 +170,9 @@ def columns(backbone: Backbone, levels: tuple[int, ...], way: Way) -> np.ndarray
 
 def detections_of(way: Way, maker: Maker, sample: Sample, costs: Sequence[float], folds: int, seed: int) -> Found:
     """Held-out detections of a way in a sample, kept in the cache."""
+    weights = maker.crops.backbone.weights_fingerprint
     crops = "" if way.sides else maker.crops.folder.name
-    key = fingerprint(sample.key, asdict(way), crops, list(costs), folds, seed)
+    key = fingerprint(sample.key, way.settings, weights, crops, list(costs), folds, seed, LEARNING)
     path = maker.cache / "found" / f"{key}.safetensors"
     if not path.is_file():
         write_found(path, held_out(Pool.of(sample, maker.vectors(way), way.label), costs, folds, seed))
@@ -259,8 +261,8 @@ def benchmark(
     accuracy_windows: int = 150,
     accuracy_test_images: int = 0,
     test_split: str = "test",
-    folds: int = 4,
-    C: list[float] = [0.001, 0.003, 0.01, 0.03],  # noqa: B006 (jsonargparse reads it, nothing changes it)
+    folds: int = 2,
+    C: list[float] = [0.003, 0.01],  # noqa: B006 (jsonargparse reads it, nothing changes it)
     scales: list[list[int]] = SCALES,
     stages: list[list[int]] = STAGES,
     levels: list[list[int]] = LEVELS,
@@ -297,13 +299,13 @@ def benchmark(
         out: Folder of benchmark.json and benchmark.md.
     """
     if voc is None or not accuracy_images:
-        print("accuracy: left out: it takes hours; --voc=FOLDER and --accuracy_images=N, e.g. 200, ask for it")
+        print("accuracy: left out: it takes an hour; --voc=FOLDER --accuracy_images=N, e.g. 300, ask for it")
         return
     if min(accuracy_images, accuracy_windows, repeats) < 1 or min(timed_images, accuracy_test_images) < 0 or not C:
         raise ValueError("expected accuracy_images, accuracy_windows, repeats >= 1, timed_images >= 0, some C")
     tried = ways(scales, stages, levels, full)
     if with_rcnn:
-        tried = [Way((), one, level) for one in RCNN_STAGES for level in RCNN_LEVELS] + tried
+        tried = [Way((), one, BASE.levels) for one in RCNN_STAGES] + tried
     source, folder = DatasetSource(year, split, voc), Path(cache)
     used = tuple(sorted({stage for way in tried for stage in way.stages}))
     with limit_threads(1):

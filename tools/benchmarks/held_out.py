@@ -19,6 +19,7 @@ from detection.evaluation import Evaluation, evaluate
 from detection.learning import (
     BoxRegressors,
     LinearSVMs,
+    PostprocessSettings,
     RegressionSettings,
     SVMSettings,
     TrainingRegions,
@@ -34,9 +35,12 @@ from detection.types import AnnotatedImage, Detections, RegionFeatures
 
 # (image, boxes (R, 4)) -> (R, D) float16: the vectors of an image's boxes under one way.
 Vectors = Callable[[AnnotatedImage, np.ndarray], np.ndarray]
-# Duality gap of the SVMs, as a part of the objective: as of tools/tune.py, they are compared and thrown away.
-TOLERANCE = 1e-3
+# Duality gap of the SVMs, as a part of the objective: they are compared and thrown away.
+TOLERANCE = 5e-3
 LAYER = "pool5"
+# All that is the same for every way; C is each way's own.
+SVMS = replace(SVMSettings(), tolerance=TOLERANCE)
+LEARNING = (SVMS, RegressionSettings(), PostprocessSettings())
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ def held_out(pool: Pool, costs: Sequence[float], folds: int, seed: int) -> Found
     """Detections by SVMs and regressors of the other folds, at the C of `costs` that has the best mAP."""
     sample = pool.sample
     fold_of = image_folds([one.image_id for one in sample.images], folds, seed)
-    settings = [replace(SVMSettings(), C=one, tolerance=TOLERANCE) for one in costs]
+    settings = [replace(SVMS, C=one) for one in costs]
     machines, _ = train_fold_svms(pool.stream(sample.images), len(sample.classes), settings, fold_of)
     regressors = []
     for fold in range(folds):
@@ -154,7 +158,7 @@ def held_out(pool: Pool, costs: Sequence[float], folds: int, seed: int) -> Found
 
 def transferred(pool: Pool, others: Pool, cost: float) -> Found:
     """Detections in the images of `others` by SVMs and regressors of all images of `pool`."""
-    settings = replace(SVMSettings(), C=cost, tolerance=TOLERANCE)
+    settings = replace(SVMS, C=cost)
     stream, classes, count = pool.stream(pool.sample.images), len(pool.sample.classes), len(others.sample.images)
     machines, _ = train_svms(stream, classes, settings)
     regressors = train_regressors(stream, classes, RegressionSettings())
