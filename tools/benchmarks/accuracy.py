@@ -35,7 +35,7 @@ from benchmarks.measure import keep, run, take_turns
 from benchmarks.rcnn import CropSettings, CropStore, crop_vectors
 
 from detection.data import DatasetSource, read_image
-from detection.evaluation import Evaluation, Interval, IntervalSettings, difference, intervals
+from detection.evaluation import Interval, IntervalSettings, difference, intervals
 from detection.features import Backbone, FeatureExtractor, FeatureSettings, MapCache, limit_threads, settings_key
 from detection.features.spp import pooled_length
 from detection.storage import file_fingerprint, fingerprint
@@ -180,25 +180,19 @@ def detections_of(way: Way, maker: Maker, sample: Sample, costs: Sequence[float]
 
 
 def accuracy_rows(sample: Sample, found: dict[Way, Found]) -> list[dict[str, Any]]:
-    """For every way its mAP, and the difference to the best of R-CNN's with the bounds of a paired interval."""
+    """For every way its mAP, and the difference to each of R-CNN's with the bounds of a paired interval."""
     results = {way: evaluated(sample, one.refined) for way, one in found.items()}
-    cropped = [one for way, one in results.items() if not way.sides]
-    best = max(cropped, key=lambda one: one.mean_ap or 0.0, default=None)
+    cropped = [way for way in results if not way.sides]
     rows = []
     for way, one in found.items():
+        own = intervals(results[way], IntervalSettings())
         row = {**way.row, "C": f"{one.C:g}", "mAP_without": evaluated(sample, one.plain).mean_ap}
-        rows.append(row | {"mAP": results[way].mean_ap} | _bounds(results[way], best))
+        row |= {"mAP": results[way].mean_ap, "from_to": _text(own.mean_ap, "")}
+        for base in cropped:
+            gain = difference(results[base], results[way], IntervalSettings())
+            row[f"against_R-CNN_{base.row['stages']}"] = _text(gain.mean_ap, "+", value=True) if base != way else ""
+        rows.append(row)
     return rows
-
-
-def _bounds(one: Evaluation, base: Evaluation | None) -> dict[str, Any]:
-    """The interval of mAP; the difference to `base` and its interval."""
-    own = intervals(one, IntervalSettings())
-    row = {"from_to": _text(own.mean_ap, "")}
-    if base is None:
-        return row
-    gain = difference(base, one, IntervalSettings())
-    return row | {"against_R-CNN": _text(gain.mean_ap, "+", value=True), "better_in": gain.better}
 
 
 def _text(one: Interval | None, sign: str, value: bool = False) -> str:
