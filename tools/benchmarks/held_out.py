@@ -61,10 +61,6 @@ class Sample:
         ]
         return fingerprint(self.classes, facts)
 
-    def part(self, images: Sequence[AnnotatedImage]) -> Sample:
-        """The same with these images alone."""
-        return Sample(self.classes, tuple(images), self.boxes)
-
 
 def draw_sample(source: DatasetSource, classes: Sequence[str], count: int, windows: int, cache: Path) -> Sample:
     """The first `count` images of a split in the order of a hash of their ids, each with its first windows.
