@@ -19,6 +19,7 @@ import subprocess
 import sys
 
 COMMANDS = {
+    "accuracy": "mAP and time of scales, stages and levels beside R-CNN's way; an hour, so only where asked",
     "convolutions": "a backbone's convolutions against eager PyTorch, OpenVINO, ONNX Runtime: time, agreement",
     "dataset": "a whole data set, from photos to mAP: seconds and memory a stage, beside another version",
     "fc": "fc6 and fc7: all windows, different ones once, thin layers (truncated SVD); the mAP these cost",
