@@ -104,7 +104,11 @@ def paths_of(
             print(f"{engine} is not installed: left out")
             continue
         start = time.perf_counter()
-        paths[engine] = ENGINES[engine](plain, threads)
+        try:
+            paths[engine] = ENGINES[engine](plain, threads)
+        except ValueError as error:
+            print(f"{engine} does not run {name}: left out ({error})")
+            continue
         seconds[engine] = time.perf_counter() - start
     if compiled:
         paths["torch.compile"] = torch.compile(plain.network, dynamic=True)
@@ -187,7 +191,7 @@ def benchmark(
         short_sides: Lengths in px of the images' short side; their times are added.
         threads: Threads that the paths compute with, one table each. CPU time is of all threads together.
         repeats: Runs of each path.
-        engines: Some of openvino and onnxruntime; converting a network takes them up to half a minute.
+        engines: Some of openvino and onnxruntime; onnxruntime takes up to half a minute to convert a network.
         compiled: Also torch.compile, which needs a C++ compiler and takes minutes.
         out: Folder of benchmark.json and benchmark.md.
     """
