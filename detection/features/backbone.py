@@ -19,6 +19,7 @@ from detection.features.networks import (
     select_state,
     state_names,
 )
+from detection.features.openvino_engine import OpenVINONetwork, check_engine
 from detection.features.receptive import effective_field, measure_offsets
 from detection.features.receptive_layers import ReceptiveField, receptive_fields
 from detection.storage import fingerprint
@@ -33,7 +34,8 @@ class Backbone(nn.Module):
 
     name: see ``FeatureSettings.backbone``. strides: (T,) px. channels: (T,). offsets: (T, 2) float64 (y, x):
     the centre of cell (i, j) of stage t lies at offsets[t] + strides[t] * (i, j) in continuous px of the
-    input. mean, std: of each RGB channel in grey levels 0..255; the input is (rgb - mean) / std.
+    input. mean, std: of each RGB channel in grey levels 0..255; the input is (rgb - mean) / std. engine: what computes
+    `forward`, see ``FeatureSettings.engine``; `network` is torch's in any case.
     """
 
     def __init__(
@@ -44,15 +46,17 @@ class Backbone(nn.Module):
         device: str = "cpu",
         offsets: np.ndarray | None = None,
         fused: bool = True,
+        engine: str = "torch",
     ) -> None:
         """Build from weights at hand: nothing is downloaded.
 
         state: the network's state dict as float32 arrays, whole or as `state()` gave it. offsets: as a
         backbone of the same name and strides told them, or None to measure them. fused: fold batch norms
-        (the same function with less work). Raises ValueError for an unknown name or stride, or a state dict
-        that does not fit.
+        (the same function with less work). Raises ValueError for an unknown name or stride, a state dict that
+        does not fit, or an engine that is not installed, or not for this device or network.
         """
         super().__init__()
+        check_engine(engine, device)
         keep_freed_memory()
         spec = network_spec(name)
         cut = cut_network(spec, tuple(strides))
@@ -69,6 +73,8 @@ class Backbone(nn.Module):
         self.network = (fuse(cut) if fused else cut).to(device, memory_format=torch.channels_last)
         shapes = measure_shapes(name, self.strides, self.network)
         self.channels = tuple(channels for channels, _ in shapes)
+        self.engine = engine
+        self._compiled = OpenVINONetwork(self.network) if engine == "openvino" else None
         self.eval()
 
     @classmethod
@@ -89,6 +95,9 @@ class Backbone(nn.Module):
         multiple = max(self.strides)
         if images.shape[2] % multiple or images.shape[3] % multiple:
             raise ValueError(f"backbone: expected sides that are multiples of {multiple}, got {tuple(images.shape)}")
+        # A network that is exported is to run elsewhere.
+        if self._compiled is not None and not torch.compiler.is_compiling():
+            return self._compiled(images)
         return self.network(images.contiguous(memory_format=torch.channels_last))
 
     def state(self) -> dict[str, np.ndarray]:

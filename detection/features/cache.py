@@ -31,6 +31,9 @@ def map_settings(settings: FeatureSettings) -> dict[str, object]:
     """The settings that decide an image's maps; the rest is of pooling and heads."""
     names = ("backbone", "stages", "short_sides", "max_long_side")
     plain = asdict(settings)
+    # The default engine is left out: maps that were made before there was a choice keep their key.
+    if settings.engine != FeatureSettings.engine:
+        names += ("engine",)
     return {name: list(plain[name]) if isinstance(plain[name], tuple) else plain[name] for name in names}
 
 

@@ -12,6 +12,7 @@ import torch
 from detection.features.backbone import Backbone
 from detection.features.head import Head, check_head_settings
 from detection.features.networks import load_weights
+from detection.features.openvino_engine import check_engine
 from detection.features.resize import network_input, normalise
 from detection.features.settings import FeatureSettings
 from detection.features.spp import empty_vectors, pool_into, pooled_length
@@ -35,9 +36,12 @@ class FeatureExtractor:
         """Raises ValueError where backbone, head and settings do not belong together."""
         if backbone.strides != tuple(settings.stages):
             raise ValueError(f"stages: settings say {tuple(settings.stages)}, the backbone has {backbone.strides}")
+        if backbone.engine != settings.engine:
+            raise ValueError(f"features.engine: settings say {settings.engine}, the backbone has {backbone.engine}")
         if settings.layer != "pool5" and head is None:
             raise ValueError(f"layer: {settings.layer} needs a head, got none")
         check_head_settings(settings)
+        check_engine(settings.engine, device)
         self.settings, self.device = settings, device
         self.backbone, self.pooled_head = backbone.to(device), None if head is None else head.to(device)
 
@@ -48,12 +52,14 @@ class FeatureExtractor:
         The head "finetuned" is a run's own: ``with_head_file`` adds it to an extractor of pool5.
         """
         check_head_settings(settings)
+        check_engine(settings.engine, device)
+        options = {"device": device, "engine": settings.engine}
         if settings.weights == "random":
-            backbone = Backbone.from_weights(settings.backbone, settings.stages, "random", settings.seed, device=device)
+            backbone = Backbone.from_weights(settings.backbone, settings.stages, "random", settings.seed, **options)
             make_head = partial(Head.random, settings)
         else:
             state = load_weights(settings.backbone, settings.weights)
-            backbone = Backbone(settings.backbone, settings.stages, state, device)
+            backbone = Backbone(settings.backbone, settings.stages, state, **options)
             make_head = partial(Head.from_network, settings, state=state)
         if settings.layer == "pool5":
             return cls(settings, backbone, None, device)
@@ -72,8 +78,9 @@ class FeatureExtractor:
     ) -> FeatureExtractor:
         """Build from what `state` gave, without any weights from elsewhere."""
         backbone = Backbone(
-            settings.backbone, settings.stages, _part(state, _BACKBONE), device, offsets=state[_OFFSETS]
-        )
+            settings.backbone, settings.stages, _part(state, _BACKBONE), device, offsets=state[_OFFSETS],
+            engine=settings.engine,
+        )  # fmt: skip
         head = None
         if settings.layer != "pool5":
             head = Head(settings, _pooled_length(backbone, settings), _part(state, _HEAD))

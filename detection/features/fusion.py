@@ -91,7 +91,7 @@ def _open_convolution(fused: fx.GraphModule, node: object) -> FusedConvolution |
 
 def _join_sum(fused: fx.GraphModule, node: fx.Node) -> None:
     """convolution(x) + other, in either order -> convolution(x, other)."""
-    if node.op != "call_function" or node.target not in _SUMS or len(node.args) != 2 or node.kwargs:
+    if node.op != "call_function" or node.target not in SUMS or len(node.args) != 2 or node.kwargs:
         return
     for source, other in (node.args, node.args[::-1]):
         module = _open_convolution(fused, source)
@@ -105,7 +105,7 @@ def _join_sum(fused: fx.GraphModule, node: fx.Node) -> None:
             return
 
 
-_SUMS = (operator.add, operator.iadd, torch.add)
+SUMS = (operator.add, operator.iadd, torch.add)
 
 
 def _join_activation(fused: fx.GraphModule, node: fx.Node) -> None:

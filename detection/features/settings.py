@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from detection.geometry.projection import TARGET_AREA
+from detection.storage.fingerprint import ADDED_LATER
 
 # Networks whose ImageNet weights come from the package index, see `packaged_weights`.
 PACKAGED_BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
@@ -59,6 +60,8 @@ class FeatureSettings:
             (fc7, fc6) and fc7.bias, fc6's inputs in the order of a pooled vector (docs/protocol.md); or with the thin
             layers that tools/compress.py writes.
         seed: Seed of the weights "random".
+        engine: What computes the convolutions. "openvino" (extra "openvino", on the CPU alone) is faster on Intel's and
+            AMD's processors; its maps differ from "torch"'s by rounding, so that they are kept apart (docs/speed.md).
     """
 
     backbone: str = "efficientnet_lite0"
@@ -77,6 +80,7 @@ class FeatureSettings:
     layer: Literal["pool5", "fc6", "fc7"] = "pool5"
     head: str = "network"
     seed: int = 0
+    engine: Literal["torch", "openvino"] = field(default="torch", metadata=ADDED_LATER)
 
     def __post_init__(self) -> None:
         for key in ("stages", "stage_weights", "short_sides", "levels"):
@@ -104,6 +108,7 @@ class FeatureSettings:
                     f"stage_weights: expected one a stage ({len(self.stages)}), got {self.stage_weights!r}"
                 )
         _check_choice("layer", self.layer, ("pool5", "fc6", "fc7"))
+        _check_choice("engine", self.engine, ("torch", "openvino"))
         _check_choice("scale_rule", self.scale_rule, ("area", "side"))
         _check_choice("projection", self.projection, ("centres", "released"))
         _check_choice("box_scaling", self.box_scaling, ("edges", "pixels"))

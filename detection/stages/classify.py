@@ -99,7 +99,8 @@ class ViewSource:
     def _extractor(self, settings: FeatureSettings) -> FeatureExtractor:
         if self.backbone is None:
             return shared_extractor(settings, self.device)
-        return FeatureExtractor(settings, self.backbone, device=self.device)
+        # Convolutions that were trained are torch's, whatever computes the frozen ones.
+        return FeatureExtractor(replace(settings, engine=self.backbone.engine), self.backbone, device=self.device)
 
     def _pyramid(self, extractor: FeatureExtractor, image: LabelledImage, rgb: np.ndarray, name: str) -> FeaturePyramid:
         settings = extractor.settings

@@ -95,7 +95,7 @@ def _pyramid(experiment: Experiment, image: AnnotatedImage, rgb: np.ndarray) -> 
 
 def _windows(experiment: Experiment, image: AnnotatedImage, rgb: np.ndarray, detector: Detector) -> Proposals:
     if image.image_id in experiment.source.image_keys:
-        return experiment.source.windows(image, rgb)
+        return experiment.source.windows(image)
     return propose(image.image_id, rgb, detector.proposal_settings)
 
 

@@ -2,9 +2,10 @@
 
 Inputs: normalised images of the given short sides, 4:3, padded as they are for detection; random values, as no
 convolution's time depends on them. Paths, which take turns: the published network, eager, NCHW, with all its stages and
-with those in use; the latter in channels_last; this package's; OpenVINO and ONNX Runtime where they are installed;
-torch.compile where asked for. All of them have the malloc options that the package sets (features/memory.py), which
-help eager PyTorch too. The machine's best is the product of two float32 matrices in the same run.
+with those in use; the latter in channels_last; this package's, also by its engine "openvino", and ONNX Runtime, where
+they are installed; torch.compile where asked for. All of them have the malloc options that the package sets
+(features/memory.py), which help eager PyTorch too. The machine's best is the product of two float32 matrices in the
+same run.
 """
 
 from __future__ import annotations
@@ -57,20 +58,10 @@ def whole_network(name: str) -> Path_ | None:
 
 
 def openvino_path(plain: Backbone, threads: int) -> Path_:
-    """The published network compiled by OpenVINO for images of any size, in float32."""
-    import openvino
-
-    model = openvino.convert_model(plain.network, example_input=torch.zeros(1, 3, *_smallest(plain)))
-    model.reshape([1, 3, -1, -1])
-    options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    request = openvino.Core().compile_model(model, "CPU", options).create_infer_request()
-
-    def infer(images: torch.Tensor) -> list[torch.Tensor]:
-        # Shared outputs would be overwritten by the next scale's.
-        found = request.infer({0: images.numpy()}, share_inputs=True, share_outputs=False)
-        return [torch.from_numpy(found[index]) for index in range(len(plain.strides))]
-
-    return infer
+    """The package's engine "openvino", compiled for the threads in force."""
+    backbone = Backbone(plain.name, plain.strides, plain.state(), offsets=plain.offsets, engine="openvino")
+    backbone(torch.zeros(1, 3, *_smallest(plain)))
+    return backbone
 
 
 def onnxruntime_path(plain: Backbone, threads: int) -> Path_:
@@ -112,7 +103,11 @@ def paths_of(
             print(f"{engine} is not installed: left out")
             continue
         start = time.perf_counter()
-        paths[engine] = ENGINES[engine](plain, threads)
+        try:
+            paths[engine] = ENGINES[engine](plain, threads)
+        except ValueError as error:
+            print(f"{engine} does not run {name}: left out ({error})")
+            continue
         seconds[engine] = time.perf_counter() - start
     if compiled:
         paths["torch.compile"] = torch.compile(plain.network, dynamic=True)
@@ -195,7 +190,7 @@ def benchmark(
         short_sides: Lengths in px of the images' short side; their times are added.
         threads: Threads that the paths compute with, one table each. CPU time is of all threads together.
         repeats: Runs of each path.
-        engines: Some of openvino and onnxruntime; converting a network takes them up to half a minute.
+        engines: Some of openvino and onnxruntime; onnxruntime takes up to half a minute to convert a network.
         compiled: Also torch.compile, which needs a C++ compiler and takes minutes.
         out: Folder of benchmark.json and benchmark.md.
     """

@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.inputs import detector_of, photo_paths
+from benchmarks.detectors import detector_of
+from benchmarks.inputs import photo_paths
 from benchmarks.measure import Timing, keep, run, take_turns
 from benchmarks.rcnn import CropSettings, crop_vectors
 

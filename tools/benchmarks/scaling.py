@@ -229,9 +229,10 @@ def draw(path: Path, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
             ]
             lines.append(Line(stage, [float(row["size"]) for row in own], [float(value) for value in values]))
         known = [value for line in lines for value in line.y if not math.isnan(value)]
-        if not known:
-            continue
         sizes = [float(row["size"]) for row in rows]
+        # One size makes no curve.
+        if not known or len(set(sizes)) < 2:
+            continue
         low, high = 10.0 ** math.floor(math.log10(min(known))), 10.0 ** math.ceil(math.log10(max(known)) + 1e-9)
         ticks = [10.0**power for power in range(round(math.log10(low)), round(math.log10(high)) + 1)]
         x = Axis(title, min(sizes), max(sizes), sorted(set(sizes)), logarithmic=True)

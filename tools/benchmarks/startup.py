@@ -16,7 +16,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.inputs import detector_of, photo_paths
+from benchmarks.detectors import detector_of
+from benchmarks.inputs import photo_paths
 from benchmarks.measure import keep, progress, run
 
 # Runs in the fresh process: prints {phase: [CPU seconds, wall seconds]}.
