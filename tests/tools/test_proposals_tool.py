@@ -346,6 +346,6 @@ def test_the_benchmark_runs_without_torch_and_without_contrib(tmp_path, shared_d
         [sys.executable, "-c", code], cwd=TOOL.parents[1], capture_output=True, text=True, check=False
     )
     assert done.stdout.splitlines()[-1] == "0", done.stderr
-    tables = read_json(tmp_path / "benchmark.json")["tables"]
+    tables = read_json(tmp_path / "benchmark.json")["commands"]["proposals"]["tables"]
     assert {row["method"] for row in tables["CPU time of one thread"]} >= {"single"}
     assert "| single |" in (tmp_path / "benchmark.md").read_text()
