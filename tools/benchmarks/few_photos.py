@@ -155,7 +155,7 @@ def measured(experiment: Experiment, trained: Sequence[Trained]) -> list[dict[st
 
 
 def means(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A row a number of photos: mean mAP of every way over the draws, and the standard deviation; photos: in the mean."""
+    """A row a number of photos: mean and standard deviation of every way's mAP over the draws, and the mean photos."""
     found: dict[int | str, dict[str, Any]] = {}
     for count, way in dict.fromkeys((row["photos_a_class"], row["way"]) for row in rows):
         of_both = [row for row in rows if (row["photos_a_class"], row["way"]) == (count, way)]
