@@ -32,7 +32,7 @@ def test_paths_agree(benchmark, tmp_path, capsys):
         )
         (rows,) = json.loads((out / "benchmark.json").read_text())["commands"]["convolutions"]["tables"].values()
         by_path = {row["path"]: row for row in rows}
-        own = {"eager NCHW, stages in use", "eager channels_last", "this package"}
+        own = {"eager NCHW, stages in use", "eager NCHW, our malloc options", "eager channels_last", "this package"}
         engines = {one for one in ("openvino",) if find_spec(one)} if name == with_engines else set()
         whole = {"eager NCHW, all stages"} if name == small else set()
         assert by_path.keys() == own | engines | whole

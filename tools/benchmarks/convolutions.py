@@ -3,22 +3,26 @@
 Inputs: normalised images of the given short sides, 4:3, padded as they are for detection; random values, as no
 convolution's time depends on them. Paths, which take turns: the published network, eager, NCHW, with all its stages and
 with those in use; the latter in channels_last; this package's, also by its engine "openvino", and ONNX Runtime, where
-they are installed; torch.compile where asked for. All of them have the malloc options that the package sets
-(features/memory.py), which help eager PyTorch too. The machine's best is the product of two float32 matrices in the
-same run.
+they are installed; torch.compile where asked for. The package sets malloc options for its process
+(features/memory.py), which help eager PyTorch too: the peer is the published network in a process without them, as
+PyTorch comes, and has a second row in this process, with them. The machine's best is the product of two float32
+matrices in the same run.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import pickle
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.measure import keep, run, take_turns
+from benchmarks.measure import Elsewhere, keep, run, take_turns
 from torch.utils.flop_counter import FlopCounterMode
 
 from detection.features import Backbone, limit_threads
@@ -32,6 +36,7 @@ TIMM_NAMES = {"efficientnet_lite0": "tf_efficientnet_lite0"}
 # Width over height of the images.
 ASPECT = 4 / 3
 PEER = "eager NCHW, stages in use"
+SAME_MEMORY = "eager NCHW, our malloc options"
 OWN = "this package"
 GEMM_SIDE = 1536
 
@@ -89,6 +94,44 @@ def _smallest(plain: Backbone) -> tuple[int, int]:
     return 3 * max(plain.strides), 4 * max(plain.strides)
 
 
+@contextmanager
+def as_it_comes(
+    network: torch.nn.Module, images: list[torch.Tensor], threads: int
+) -> Iterator[Callable[[], Elsewhere]]:
+    """A method that convolves `images` in a process where nobody has set malloc's options."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    given = (pickle.dumps(network), [one.numpy() for one in images], threads)
+    worker = context.Process(target=_serve, args=(theirs, *given), daemon=True)
+    worker.start()
+    theirs.close()
+
+    def convolve() -> Elsewhere:
+        ours.send(True)
+        return ours.recv()
+
+    try:
+        yield convolve
+    finally:
+        ours.close()
+        worker.join()
+
+
+def _serve(pipe, network: bytes, images: list, threads: int) -> None:
+    """Convolve the images at each message; ends with the pipe."""
+    convolutions, tensors = pickle.loads(network), [torch.from_numpy(one) for one in images]
+    with limit_threads(threads), torch.inference_mode():
+        while True:
+            try:
+                pipe.recv()
+            except EOFError:
+                return
+            wall, cpu = time.perf_counter(), time.process_time()
+            maps = _every(convolutions, tensors)
+            seconds = time.process_time() - cpu, time.perf_counter() - wall
+            pipe.send(Elsewhere(*seconds, [[one.numpy() for one in stages] for stages in maps]))
+
+
 def paths_of(
     name: str, own: Backbone, plain: Backbone, threads: int, engines: list[str], compiled: bool
 ) -> tuple[dict[str, Path_], dict[str, float]]:
@@ -96,7 +139,7 @@ def paths_of(
     paths: dict[str, Path_] = {}
     if (whole := whole_network(name)) is not None:
         paths["eager NCHW, all stages"] = whole
-    paths |= {PEER: plain.network, "eager channels_last": _channels_last(plain), OWN: own}
+    paths |= {SAME_MEMORY: plain.network, "eager channels_last": _channels_last(plain), OWN: own}
     seconds = {}
     for engine in engines:
         if find_spec(engine) is None:
@@ -153,11 +196,14 @@ def rows_of(
         seconds["torch.compile"] = time.perf_counter() - start
     matrix = torch.randn(GEMM_SIDE, GEMM_SIDE)
     methods = {path: lambda method=method: _every(method, images) for path, method in paths.items()}
-    timings = take_turns(methods | {"sgemm": lambda: matrix @ matrix}, repeats, name)
+    with as_it_comes(plain.network, images, threads) as peer:
+        timings = take_turns({PEER: peer, **methods, "sgemm": lambda: matrix @ matrix}, repeats, name)
+    maps_of_peer = [[torch.from_numpy(one) for one in stages] for stages in timings[PEER].result]
+    timings[PEER].result = maps_of_peer
     best = 2 * GEMM_SIDE**3 / min(timings["sgemm"].cpu)
     flops = sum(flops_of(plain, one) for one in images)
     rows = []
-    for path in paths:
+    for path in (PEER, *paths):
         timing = timings[path]
         row = {"backbone": name, "short_sides": sides, "threads": threads, "path": path}
         row |= {"cpu_s": timing.cpu_s, "wall_s": timing.wall_s}
