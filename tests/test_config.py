@@ -191,7 +191,8 @@ UNSTATED = {
     "preset", "run", "limit", "workers", "threads", "device", "strict", "dataset.root", "features.weights",
     "features.engine",
     "features.seed", "features.stage_weights", "finetune.initial", "finetune.deviation_floor", "finetune.log_every",
-    "finetune.seed", "svm.tolerance", "svm.max_iter", "svm.seed", "svm.norm.seed", "svm.memory_mib", "svm.jitter_iou",
+    "finetune.seed", "svm.tolerance", "svm.mining_tolerance", "svm.max_iter", "svm.seed", "svm.norm.seed",
+    "svm.memory_mib", "svm.jitter_iou",
     "regression.whitening_epsilon", "regression.max_examples", "regression.min_examples", "regression.seed",
 }  # fmt: skip
 

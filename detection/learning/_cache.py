@@ -126,7 +126,8 @@ class ClassCache:
 
     keys: (negatives, 2) int64, position of the image and of the window in it. origins: (positives,) int64, position of
     the image of each. boxes: (samples, 4) float32. added, left_out: negatives new since
-    the last training, and hard ones not taken since then for lack of memory.
+    the last training, and hard ones not taken since then for lack of memory. on_the_way: whether that training was to
+    the coarser tolerance.
     """
 
     def __init__(self, task: Task) -> None:
@@ -138,7 +139,7 @@ class ClassCache:
         self.boxes = np.zeros((0, 4), np.float32)
         self.alphas = np.zeros(0, np.float32)
         self.added = self.left_out = 0
-        self.trained = False
+        self.trained = self.on_the_way = False
 
     @property
     def negatives(self) -> int:

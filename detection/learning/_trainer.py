@@ -99,12 +99,13 @@ class Trainer:
             self._check(regions)
             self._mine_image(regions)
             after = self.settings.retrain_after
-            self._train([one for one in self.caches if one.added and (not one.trained or one.added > after)], 1)
+            due = [one for one in self.caches if one.added and (not one.trained or one.added > after)]
+            self._train(due, 1, on_the_way=True)
             self._image_done(regions)
             report(self.done)
         if self.done != self.images:
             raise ValueError(f"train_svms: expected the same {self.images} images in every pass, got {self.done}")
-        self._train([one for one in self.caches if one.added], 0)
+        self._train([one for one in self.caches if one.added or one.on_the_way], 0)
         added = self.added
         self._begin_pass()
         return added
@@ -127,7 +128,7 @@ class Trainer:
         scores, wanted = self._hard_negatives(regions)
         if self._missing_room(wanted) and any(one.added for one in self.caches):
             # Training drops easy negatives and leaves fewer hard ones.
-            self._train([one for one in self.caches if one.added], 0)
+            self._train([one for one in self.caches if one.added], 0, on_the_way=True)
             self._commit()
             scores, wanted = self._hard_negatives(regions)
         if self._missing_room(wanted):
@@ -194,21 +195,25 @@ class Trainer:
 
     # Training.
 
-    def _train(self, due: Sequence[ClassCache], ahead: int) -> None:
+    def _train(self, due: Sequence[ClassCache], ahead: int, on_the_way: bool = False) -> None:
         """Train the SVMs that are `due` on their caches and drop their easy negatives; `ahead`: images being done.
+
+        on_the_way: to the tolerance of trainings that are to choose negatives.
 
         Scaling features by s is the same as C s^2 and bias_multiplier / s on the features as they are, with
         weights s times larger and an objective s^2 times larger: no row is copied, and the scale is folded
         into the weights by itself.
         """
         share = self.executor is None or isinstance(self.executor, ThreadPoolExecutor)
-        problems = (self._problem(one, share) for one in due)
+        tolerance = max(self.settings.tolerance, self.settings.mining_tolerance if on_the_way else 0)
+        problems = (self._problem(one, share, tolerance) for one in due)
         run = map if self.executor is None or len(due) < 2 else self.executor.map
         solutions = list(run(_solve, problems))
         for cache, solution in zip(due, solutions, strict=True):
             self._take(cache, solution, self.done + ahead)
+            cache.on_the_way = on_the_way
 
-    def _problem(self, cache: ClassCache, share: bool) -> dict[str, Any]:
+    def _problem(self, cache: ClassCache, share: bool, tolerance: float) -> dict[str, Any]:
         """Arguments of `solve_svm`; share: with all rows, which other threads see too; else with copies of its own."""
         settings = self.settings
         return {
@@ -219,7 +224,7 @@ class Trainer:
             "bias_multiplier": settings.bias_multiplier / self.scale,
             "positive_weight": cache.task.positive_weight,
             "loss": settings.loss,
-            "tolerance": settings.tolerance,
+            "tolerance": tolerance,
             "max_iter": settings.max_iter,
             "seed": settings.seed,
             "alphas": cache.alphas,
@@ -316,10 +321,13 @@ class Trainer:
         self.store.commit()
 
     def _state(self):
-        counts = [[len(one.places), one.positives, one.added, one.left_out, one.trained] for one in self.caches]
+        counts = [
+            [len(one.places), one.positives, one.added, one.left_out, one.trained, one.on_the_way]
+            for one in self.caches
+        ]
         norms, about_norms = self.sample.state()
         arrays = {
-            "counts": np.array(counts, np.int64).reshape(-1, 5),
+            "counts": np.array(counts, np.int64).reshape(-1, 6),
             "places": _joined([one.places for one in self.caches], np.zeros(0, np.int64)),
             "alphas": _joined([one.alphas for one in self.caches], np.zeros(0, np.float32)),
             "keys": _joined([one.keys for one in self.caches], np.zeros((0, 2), np.int64)),
@@ -352,14 +360,15 @@ class Trainer:
         self.sample.restore(arrays["norms"], norms)
         self.weights, self.biases = arrays.get("weights"), arrays.get("biases")
         starts = np.zeros(3, np.int64)
-        for cache, (count, positives, added, left_out, trained) in zip(self.caches, arrays["counts"], strict=True):
+        for cache, numbers in zip(self.caches, arrays["counts"], strict=True):
+            count, positives, added, left_out, trained, on_the_way = numbers
             ends = starts + np.array([count, count - positives, positives])
             for name in ("places", "alphas", "boxes"):
                 setattr(cache, name, arrays[name][starts[0] : ends[0]])
             cache.keys = arrays["keys"][starts[1] : ends[1]]
             cache.origins = arrays["origins"][starts[2] : ends[2]]
             cache.positives, cache.added, cache.left_out = int(positives), int(added), int(left_out)
-            cache.trained, starts = bool(trained), ends
+            cache.trained, cache.on_the_way, starts = bool(trained), bool(on_the_way), ends
         self.store.open(self.length, kept=True)
         return self.store.restore([one.places for one in self.caches], arrays["checks"], peak_rows)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from detection.storage import read_arrays, write_arrays
 
-_FORMAT_VERSION = "2"
+_FORMAT_VERSION = "3"
 _STATE, _SUFFIX, _ROWS = "state-", ".safetensors", "rows.float32"
 
 

@@ -58,6 +58,8 @@ class SVMSettings:
             none. rcnn_train.m: 1.
         memory_mib: most memory for the vectors of positives and kept negatives, in MiB. (R-CNN keeps what comes.)
         tolerance: largest duality gap of a trained class, as a part of its objective.
+        mining_tolerance: the same of trainings on the way, which only choose negatives; every pass ends in one to
+            `tolerance`. R-CNN trains to liblinear's default, projected gradients of 0.1 at most, throughout.
         max_iter: passes of the solver over its samples before it gives up.
         seed: of the order in which the solver visits samples.
     """
@@ -80,11 +82,12 @@ class SVMSettings:
     passes: int = 1
     memory_mib: int = 2000
     tolerance: float = 5e-5
+    mining_tolerance: float = 1e-3
     max_iter: int = 10_000
     seed: int = 3
 
     def __post_init__(self) -> None:
-        for key in ("C", "positive_weight", "tolerance", "max_iter", "memory_mib"):
+        for key in ("C", "positive_weight", "tolerance", "mining_tolerance", "max_iter", "memory_mib"):
             if not getattr(self, key) > 0:
                 raise ValueError(f"svm.{key}: expected > 0, got {getattr(self, key)}")
         for key in ("bias_multiplier", "retrain_after", "seed", "passes", "jittered_positives"):
