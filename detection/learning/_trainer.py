@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detection.learning._cache import MIB, ClassCache, RowStore, Task
+from detection.learning._trainer_state import restore_trainer, trainer_state
 from detection.learning.assignment import max_overlaps, negatives_of
 from detection.learning.checkpoint import MiningCheckpoint
 from detection.learning.classifier import block_products, padded
@@ -317,65 +318,14 @@ class Trainer:
 
     def _commit(self) -> None:
         if self.checkpoint is not None:
-            self.checkpoint.write(*self._state())
+            self.checkpoint.write(*trainer_state(self))
         self.store.commit()
-
-    def _state(self):
-        counts = [
-            [len(one.places), one.positives, one.added, one.left_out, one.trained, one.on_the_way]
-            for one in self.caches
-        ]
-        norms, about_norms = self.sample.state()
-        arrays = {
-            "counts": np.array(counts, np.int64).reshape(-1, 6),
-            "places": _joined([one.places for one in self.caches], np.zeros(0, np.int64)),
-            "alphas": _joined([one.alphas for one in self.caches], np.zeros(0, np.float32)),
-            "keys": _joined([one.keys for one in self.caches], np.zeros((0, 2), np.int64)),
-            "boxes": _joined([one.boxes for one in self.caches], np.zeros((0, 4), np.float32)),
-            "origins": _joined([one.origins for one in self.caches], np.zeros(0, np.int64)),
-            "checks": self.store.used_checks(),
-            "norms": norms,
-        }
-        if self.number:
-            arrays |= {"weights": self.weights, "biases": self.biases}
-        names = (
-            "layer", "length", "images", "mean_norm", "scale", "number", "done", "added", "last_image", "image_ids",
-        )  # fmt: skip
-        facts = {name: getattr(self, name) for name in names}
-        entries = [dict(vars(one)) for one in self.entries]
-        return arrays, facts | {"peak_rows": self.store.peak_rows, "norms": about_norms, "entries": entries}
 
     def restore(self) -> bool:
         """Take up the state in the checkpoint; False where there is none that is whole."""
         found = self.checkpoint.read() if self.checkpoint else None
-        if found is None:
-            return False
-        from detection.learning.mining import MiningEntry
-
-        arrays, facts = found
-        entries, peak_rows, norms = facts.pop("entries"), facts.pop("peak_rows"), facts.pop("norms")
-        for name, value in facts.items():
-            setattr(self, name, value)
-        self.entries = [MiningEntry(**one) for one in entries]
-        self.sample.restore(arrays["norms"], norms)
-        self.weights, self.biases = arrays.get("weights"), arrays.get("biases")
-        starts = np.zeros(3, np.int64)
-        for cache, numbers in zip(self.caches, arrays["counts"], strict=True):
-            count, positives, added, left_out, trained, on_the_way = numbers
-            ends = starts + np.array([count, count - positives, positives])
-            for name in ("places", "alphas", "boxes"):
-                setattr(cache, name, arrays[name][starts[0] : ends[0]])
-            cache.keys = arrays["keys"][starts[1] : ends[1]]
-            cache.origins = arrays["origins"][starts[2] : ends[2]]
-            cache.positives, cache.added, cache.left_out = int(positives), int(added), int(left_out)
-            cache.trained, cache.on_the_way, starts = bool(trained), bool(on_the_way), ends
-        self.store.open(self.length, kept=True)
-        return self.store.restore([one.places for one in self.caches], arrays["checks"], peak_rows)
+        return found is not None and restore_trainer(self, *found)
 
 
 def _solve(problem: dict[str, Any]) -> SVMSolution:
     return solve_svm(**problem)
-
-
-def _joined(parts: list[np.ndarray], empty: np.ndarray) -> np.ndarray:
-    return np.concatenate([empty, *parts])
