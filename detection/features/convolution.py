@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -37,6 +38,8 @@ class FusedConvolution(nn.Module):
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
         self.convolution, self.activation = convolution, None
+        # Asked at every call, of every layer, for every scale of an image.
+        self._suits_winograd = winograd.suits(convolution)
         self._kernels: tuple[tuple, torch.Tensor] | None = None
 
     def activate(self, activation: nn.Module) -> None:
@@ -60,8 +63,8 @@ class FusedConvolution(nn.Module):
         return self._by_onednn(x, other) if _onednn_is_on_offer() else self._apart(x, other)
 
     def _goes_winograds_way(self, x: torch.Tensor) -> bool:
-        fits = x.dtype == torch.float32 and min(self._output_shape(x)) > 0
-        return fits and winograd.suits(self.convolution) and type(self.activation) in _LIMITS
+        suits = self._suits_winograd and type(self.activation) in _LIMITS
+        return suits and x.dtype == torch.float32 and min(self._output_shape(x)) > 0
 
     def _apart(self, x: torch.Tensor, other: torch.Tensor | None) -> torch.Tensor:
         output = self.convolution(x)
@@ -99,9 +102,12 @@ class FusedConvolution(nn.Module):
 
 
 def _wants_gradients(x: torch.Tensor, other: torch.Tensor | None, conv: nn.Conv2d) -> bool:
+    if not torch.is_grad_enabled():
+        return False
     tensors = (x, *conv.parameters()) if other is None else (x, other, *conv.parameters())
-    return torch.is_grad_enabled() and any(one.requires_grad for one in tensors)
+    return any(one.requires_grad for one in tensors)
 
 
+@lru_cache(maxsize=1)
 def _onednn_is_on_offer() -> bool:
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
