@@ -1,24 +1,17 @@
 """R-CNN's way beside this package's on a few made-up images."""
 
 import json
-import sys
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from detection.features import FeatureExtractor
 
-TOOLS = Path(__file__).resolve().parents[2] / "tools"
-
 
 @pytest.fixture
-def tools(monkeypatch):
-    monkeypatch.syspath_prepend(str(TOOLS))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    import benchmark
+def tools(benchmark, monkeypatch):
     from benchmarks import accuracy, held_out
 
     # Small scales, few crops and resamples, so that it takes a second.
@@ -28,9 +21,7 @@ def tools(monkeypatch):
     monkeypatch.setattr(accuracy, "CropSettings", partial(accuracy.CropSettings, side=64, context=4))
     monkeypatch.setattr(accuracy, "IntervalSettings", partial(accuracy.IntervalSettings, resamples=20))
     monkeypatch.setattr(accuracy, "TIMED_CROPS", 2)
-    yield benchmark, accuracy, held_out
-    for name in [name for name in sys.modules if name == "benchmark" or name.startswith("benchmarks")]:
-        del sys.modules[name]
+    return benchmark, accuracy, held_out
 
 
 def _tables(folder):

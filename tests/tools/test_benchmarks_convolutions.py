@@ -1,23 +1,7 @@
 """The benchmark of convolutions on a small image: all paths are there, and agree."""
 
 import json
-import sys
 from importlib.util import find_spec
-from pathlib import Path
-
-import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def benchmark(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    import benchmark
-
-    yield benchmark
-    sys.modules.pop("benchmarks.convolutions", None)
 
 
 def test_paths_agree(benchmark, tmp_path, capsys):

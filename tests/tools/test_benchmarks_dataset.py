@@ -1,22 +1,8 @@
 import json
-import sys
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--proposals.preset=single", "--features.short_sides=[96]", "--regression.min_examples=3"]
-
-
-@pytest.fixture
-def benchmark(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    import benchmark
-
-    yield benchmark
-    for name in ("dataset", "chain"):
-        sys.modules.pop(f"benchmarks.{name}", None)
 
 
 def test_dataset_beside_another_version(benchmark, shapes, tmp_path, monkeypatch):

@@ -1,8 +1,6 @@
 """The benchmark of fc6 and fc7 on tiny layers: different windows give the same bits, thin layers are measured."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,20 +9,14 @@ from detection import Detector
 from detection.features import FeatureSettings
 from detection.storage import write_arrays
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture
-def command(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    import benchmark
+def command(benchmark, monkeypatch):
     from benchmarks import fc
 
     monkeypatch.setattr(fc, "MADE_UP", {"small": FeatureSettings(short_sides=(96,), levels=(1,))})
     monkeypatch.setattr(fc, "SGEMM_SIDE", 64)
-    yield benchmark
-    sys.modules.pop("benchmarks.fc")
+    return benchmark
 
 
 def tables_of(folder):

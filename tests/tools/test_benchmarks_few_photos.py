@@ -1,7 +1,6 @@
 """The command that measures detectors trained on few photos."""
 
 import dataclasses
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +12,12 @@ from detection.evaluation import evaluate
 from detection.storage import read_json
 from detection.types import AnnotatedImage, Detections
 
-TOOLS = Path(__file__).resolve().parents[2] / "tools"
-
 
 @pytest.fixture
-def tool(monkeypatch):
-    monkeypatch.syspath_prepend(str(TOOLS))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+def tool(benchmark):
     from benchmarks import few_photos
 
-    yield few_photos
-    for name in [one for one in sys.modules if one.split(".")[0] == "benchmarks"]:
-        sys.modules.pop(name)
+    return few_photos
 
 
 def measured(tool, out, *options):

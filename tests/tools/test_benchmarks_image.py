@@ -1,23 +1,14 @@
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture
-def command(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    import benchmark
+def command(benchmark, monkeypatch):
     from benchmarks import image
 
     monkeypatch.setattr(image, "HASHED_BLOCKS", 1)
-    yield benchmark.main
-    for name in ("image", "startup", "inputs"):
-        sys.modules.pop(f"benchmarks.{name}", None)
+    return benchmark.main
 
 
 def test_image(command, finished, tmp_path, capsys):

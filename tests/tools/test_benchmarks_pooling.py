@@ -1,15 +1,7 @@
 import json
-import sys
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_pooling_on_a_sample_photo(tmp_path, monkeypatch, capsys):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    import benchmark
-
+def test_pooling_on_a_sample_photo(benchmark, tmp_path, capsys):
     options = ["--windows", "30", "--short_side", "160", "--channels", "[16, 5]", "--repeats", "1"]
     assert benchmark.main(["pooling", *options, "--out", str(tmp_path)]) == 0
     tables = json.loads((tmp_path / "benchmark.json").read_text())["commands"]["pooling"]["tables"]
@@ -23,4 +15,3 @@ def test_pooling_on_a_sample_photo(tmp_path, monkeypatch, capsys):
     assert all(row["largest_difference"] < 1e-3 for row in gradients)
     assert "roi_pool" in capsys.readouterr().out
     assert benchmark.main(["pooling", "--windows", "0"]) == 2
-    sys.modules.pop("benchmarks.pooling")

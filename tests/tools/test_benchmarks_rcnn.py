@@ -1,8 +1,6 @@
 """R-CNN's way to vectors against a slow, obvious one."""
 
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,13 +14,10 @@ LEVELS = (3, 2, 1)
 
 
 @pytest.fixture
-def rcnn(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "tools"))
-    import benchmarks.rcnn as module
+def rcnn(benchmark):
+    import benchmarks.rcnn
 
-    yield module
-    for name in [name for name in sys.modules if name.startswith("benchmarks")]:
-        del sys.modules[name]
+    return benchmarks.rcnn
 
 
 @pytest.fixture(scope="module")

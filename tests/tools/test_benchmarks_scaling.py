@@ -1,25 +1,10 @@
 import json
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from detection.data import read_image
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def benchmark(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    import benchmark
-
-    yield benchmark
-    for name in ("scaling", "dataset", "chain"):
-        sys.modules.pop(f"benchmarks.{name}", None)
 
 
 def test_scaling(benchmark, tmp_path, monkeypatch, capsys):

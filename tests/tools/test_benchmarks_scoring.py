@@ -1,18 +1,11 @@
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture
-def scoring(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    for name in [one for one in sys.modules if one.partition(".")[0] == "benchmarks"]:
-        monkeypatch.delitem(sys.modules, name)
+def scoring(benchmark):
     from benchmarks import scoring
 
     return scoring

@@ -1,15 +1,11 @@
 """Tuning, calibrating, changing classes and measuring the solver, as a user calls them."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
 from detection import Detector
 from detection.storage import read_json
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -60,11 +56,7 @@ def test_classes_one_at_a_time(load_tool, run, shapes, write_set, tmp_path, caps
         assert message in capsys.readouterr().err
 
 
-def test_benchmark(run, tmp_path, monkeypatch, capsys):
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    import benchmark
-
+def test_benchmark(benchmark, run, tmp_path, capsys):
     options = ["--run", str(run), "--positives", "12", "--negatives", "60", "--C", "[0.01]", "--repeats", "1"]
     many = ["--many_classes", "3", "--many_negatives", "600", "--many_length", "24", "--out", str(tmp_path)]
     assert benchmark.main(["svm", *options, *many]) == 0
@@ -76,4 +68,3 @@ def test_benchmark(run, tmp_path, monkeypatch, capsys):
     assert [row["problem"] for row in together][-1] == "3 classes, solve_svms"
     assert "above optimum" in capsys.readouterr().out
     assert benchmark.main(["svm", "--repeats", "0"]) == 2
-    sys.modules.pop("benchmarks.svm")
