@@ -6,7 +6,7 @@ Scoring all rows is what costs: once the weights have nearly settled, only those
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,12 +20,12 @@ from detection.learning.svm import Loss, Problem, SVMSolution, check_numbers, sa
 
 # Negatives that every class starts from, and the most rows it takes on after a round: a part of those it has, or these.
 _FIRST_NEGATIVES = 100
-_GROWTH = 1.0
+_GROWTH = 1.5
 _LEAST_GROWTH = 300
 # Part of the tolerance that working sets are solved to at last, and how fast it is come to.
 _INNER_TOLERANCE = 0.9
 _FIRST_TOLERANCE = 0.3
-_TIGHTENING = 0.005
+_TIGHTENING = 0.02
 # Spread of the projected gradients at which the gap of a working set is first measured, in units of the tolerance that
 # it is solved to: where most working sets have come to that. It steers the time, not the result.
 _GOAL_OF_TOLERANCE = 6.0
@@ -33,6 +33,10 @@ _GOAL_OF_TOLERANCE = 6.0
 # memory for this class alone, is about a class's share of a pass over all rows for many classes.
 _FEW = 0.125
 _ROUNDS = 100
+# Part of the features by which the first hard rows are found, if they are so many, and what is solved to after that.
+_PART = 0.25
+_LEAST_LENGTH = 512
+_SECOND_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,12 @@ class _Task:
     def costs(self, signs: np.ndarray) -> np.ndarray:
         """(n,) float64."""
         return sample_costs(signs, self.C, self.positive_weight, 1.0)
+
+    def solve(self, problem: Problem, one: _Class, start: tuple[np.ndarray, float] | None) -> SVMSolution:
+        """`solve_problem` from the class's dual variables to its goal."""
+        # The squared loss is smooth: its gap falls with the square of the gradients.
+        spread = np.sqrt(one.goal) if self.squared else _GOAL_OF_TOLERANCE * one.goal
+        return solve_problem(problem, one.alphas, one.goal, self.max_iter, self.seed, goal=float(spread), start=start)
 
     def losses(self, signs: np.ndarray, short: np.ndarray) -> float:
         """Sum of the losses of rows whose margins lack `short` (n,) >= 0 to 1."""
@@ -106,9 +116,10 @@ def solve_svms(
     task = _Task(values, C, positive_weight, float(bias_multiplier), loss == "squared_hinge", tolerance, max_iter, seed)
     first = np.random.default_rng(seed).permutation(len(values))
     classes = [_begin(column, first, tolerance) for column in np.ascontiguousarray(labels.T)]
+    solve = map if executor is None else executor.map
+    _preselect(task, classes, solve)
     norms, open_classes = np.empty(len(values), np.float32), classes
     for number in range(1, _ROUNDS + 1):
-        solve = map if executor is None else executor.map
         for one, solution in zip(open_classes, solve(partial(_solve_working_set, task), open_classes), strict=True):
             one.solution, one.alphas = solution, solution.alphas
             one.iterations += solution.iterations
@@ -136,13 +147,41 @@ def _begin(labels: np.ndarray, order: np.ndarray, tolerance: float) -> _Class:
     )
 
 
+def _preselect(task: _Task, classes: Sequence[_Class], solve: Callable) -> None:
+    """Grow the first working sets by the rows that seem to violate the margin by the first part of the features.
+
+    Scaled up, products of a part are about those of all features: good enough to tell which rows are hard, and for dual
+    variables to start from. That it costs less is all: what is found is scored and solved by all features after that.
+    """
+    length = int(task.values.shape[1] * _PART)
+    if length < _LEAST_LENGTH:
+        return
+    scale = np.float32(np.sqrt(task.values.shape[1] / length))
+
+    def solution(one: _Class) -> SVMSolution:
+        signs = one.signs[one.rows]
+        part = task.values[one.rows, :length] * scale
+        problem = Problem(part, np.arange(len(part)), signs, task.costs(signs), task.bias_unit, task.squared)
+        return task.solve(problem, one, None)
+
+    found = list(solve(solution, classes))
+    products = _all_products(task.values, scale * np.stack([each.weights for each in found]), None)
+    for one, each, scores in zip(classes, found, products, strict=False):
+        one.iterations = each.iterations
+        one.goal = max(_SECOND_TOLERANCE, _INNER_TOLERANCE * task.tolerance)
+        scores += np.float32(each.bias)
+        scores *= one.signs
+        np.subtract(1, scores, out=scores)
+        scores[one.signs == 0] = 0
+        _grow(one, np.maximum(0, scores, out=scores))
+
+
 def _solve_working_set(task: _Task, one: _Class) -> SVMSolution:
     signs = one.signs[one.rows]
     problem = Problem(task.values, one.rows, signs, task.costs(signs), task.bias_unit, task.squared)
-    goal = _GOAL_OF_TOLERANCE * one.goal
     # Rows that left the working set were at rest at 0, and new ones begin there: the weights are still theirs.
     start = None if one.solution is None else (one.solution.weights.copy(), one.solution.bias)
-    return solve_problem(problem, one.alphas, one.goal, task.max_iter, task.seed, goal=goal, start=start)
+    return task.solve(problem, one, start)
 
 
 def _rows_to_score(values: np.ndarray, classes: Sequence[_Class], norms: np.ndarray) -> list[np.ndarray | None]:
@@ -172,7 +211,7 @@ def _rows_to_score(values: np.ndarray, classes: Sequence[_Class], norms: np.ndar
 def _all_products(values: np.ndarray, weights: np.ndarray, norms: np.ndarray | None) -> np.ndarray:
     """(C, M) float32 of values (M, D) and weights (C, D), perhaps with rows added; norms: (M,) float32 to write to."""
     if norms is None and len(weights) == 1:
-        return (values @ weights[0])[None]
+        return (values[:, : weights.shape[1]] @ weights[0])[None]
     if len(weights) > 1:
         weights = padded(weights)
     products = np.empty((len(weights), len(values)), np.float32)

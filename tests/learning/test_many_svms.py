@@ -48,7 +48,8 @@ def test_working_sets_grow(monkeypatch):
     """However small they start, and with threads."""
     values, labels = problem()
     plain = solve_svms(values, labels, C=0.02)
-    monkeypatch.setattr("detection.learning.many_svms._FIRST_NEGATIVES", 20)
+    monkeypatch.setattr(many_svms, "_FIRST_NEGATIVES", 20)
+    monkeypatch.setattr(many_svms, "_LEAST_GROWTH", 20)
     with ThreadPoolExecutor(2) as executor:
         small = solve_svms(values, labels, C=0.02, executor=executor)
     again = solve_svms(values, labels, C=0.02)
@@ -104,6 +105,28 @@ def test_most_rows_are_scored_fewer_times_than_there_are_rounds(monkeypatch):
     assert sum(passes) > fewer
     for one, other in zip(scored, everything, strict=True):
         assert one.objective == pytest.approx(other.objective, rel=1e-4)
+
+
+@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+def test_hard_rows_found_by_part_of_the_features(monkeypatch, told, loss):
+    """The result is what it is without, also where that part tells nothing; the bits do not depend on threads."""
+    values, labels = problem(rows=3000, length=96)
+    values *= np.float32(0.3)
+    if not told:
+        values[:, :24] = 0
+    plain = solve_svms(values, labels, C=0.05, loss=loss)
+    monkeypatch.setattr(many_svms, "_LEAST_LENGTH", 24)
+    monkeypatch.setattr(many_svms, "_LEAST_GROWTH", 50)
+    found = solve_svms(values, labels, C=0.05, loss=loss)
+    with ThreadPoolExecutor(2) as executor:
+        again = solve_svms(values, labels, C=0.05, loss=loss, executor=executor)
+    for one, other, third in zip(plain, found, again, strict=True):
+        assert other.converged
+        assert other.objective == pytest.approx(one.objective, rel=1e-4)
+        assert other.weights.tobytes() == third.weights.tobytes()
+        assert other.alphas.tobytes() == third.alphas.tobytes()
+        np.testing.assert_array_equal(other.scores, third.scores)
 
 
 def test_what_does_not_converge_says_so():

@@ -70,3 +70,5 @@ def test_products_and_squares(classes):
         again = np.empty_like(products)
         _kernels.products_and_squares(values[:rows], weights, again, squares[:0])
         np.testing.assert_allclose(again, products, rtol=1e-5, atol=1e-5)
+        _kernels.products_and_squares(values[:rows], np.ascontiguousarray(weights[:, :20]), again, squares[:0])
+        np.testing.assert_allclose(again, weights[:, :20] @ values[:rows, :20].T, rtol=1e-4, atol=1e-4)
