@@ -106,7 +106,8 @@ def solve_svms(
     alphas and scores are (M,): alpha 0 where the label is 0; scores NaN where they were not computed, which are rows
     of label 0 and rows beyond the margin for certain, whose loss and alpha are 0. (All scores: ``values @ weights +
     bias``, a pass over the rows that solving can do without.) Each class is solved on a working set that grows by the
-    rows which violate its margin, as in hard-negative mining, until the duality gap over all of its rows is closed.
+    rows which violate its margin, as in hard-negative mining, until the duality gap over all of its rows is closed:
+    summed from exact scores of all that can have a loss.
     executor: where the working sets are solved; threads share the rows. Raises ValueError as `solve_svm`, and for a
     class without a sample.
     """
@@ -209,7 +210,10 @@ def _rows_to_score(values: np.ndarray, classes: Sequence[_Class], norms: np.ndar
 
 
 def _all_products(values: np.ndarray, weights: np.ndarray, norms: np.ndarray | None) -> np.ndarray:
-    """(C, M) float32 of values (M, D) and weights (C, D), perhaps with rows added; norms: (M,) float32 to write to."""
+    """(C, M) float32, perhaps with rows added, of the first d values of (M, D) and weights (C, d).
+
+    norms: (M,) float32 to write the rows' lengths over all D to.
+    """
     if norms is None and len(weights) == 1:
         return (values[:, : weights.shape[1]] @ weights[0])[None]
     if len(weights) > 1:
