@@ -28,6 +28,15 @@ def _dot(row, weights):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=_SUMS)
+def _dot_and_square(row, weights):
+    total = square = np.float32(0)
+    for k in range(row.shape[0]):
+        total += row[k] * weights[k]
+        square += row[k] * row[k]
+    return total, square
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_SUMS)
 def _axpy(factor, row, weights):
     for k in range(row.shape[0]):
         weights[k] += factor * row[k]
@@ -100,6 +109,45 @@ def row_products(values, rows, weights, out):
     """out[i] = values[rows[i]] . weights; (M, D) float32, (N,) int64, (D,) float32, (N,) float32."""
     for i in range(rows.shape[0]):
         out[i] = _dot(values[rows[i]], weights)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def products_and_squares(values, weights, out, squares):
+    """out[c, r] = values[r] . weights[c] and, unless it is empty, squares[r] = values[r] . values[r].
+
+    (R, D), (C, d), (C, R) and (R,) or (0,) float32; C a multiple of CLASS_BLOCK, or 1; where d < D the products are
+    those of the first d values. The rows are read from memory once.
+    """
+    squared = squares.shape[0] > 0
+    length = weights.shape[1]
+    if weights.shape[0] == 1:
+        for r in range(values.shape[0]):
+            if squared:
+                out[0, r], squares[r] = _dot_and_square(values[r], weights[0])
+            else:
+                out[0, r] = _dot(values[r, :length], weights[0])
+        return
+    block = np.empty((ROW_BLOCK, CLASS_BLOCK), np.float32)
+    for start in range(0, values.shape[0], _PANEL):
+        stop = min(start + _PANEL, values.shape[0])
+        for c in range(0, weights.shape[0], CLASS_BLOCK):
+            for r in range(start, stop, ROW_BLOCK):
+                s, t = min(r + 1, stop - 1), min(r + 2, stop - 1)
+                _dot_block(
+                    values[r, :length],
+                    values[s, :length],
+                    values[t, :length],
+                    weights[c],
+                    weights[c + 1],
+                    weights[c + 2],
+                    weights[c + 3],
+                    block,
+                )
+                for j in range(CLASS_BLOCK):
+                    out[c + j, r], out[c + j, s], out[c + j, t] = block[0, j], block[1, j], block[2, j]
+        if squared:
+            for r in range(start, stop):
+                squares[r] = _dot(values[r], values[r])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

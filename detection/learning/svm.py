@@ -17,7 +17,7 @@ Loss = Literal["hinge", "squared_hinge"]
 
 # Spread of the projected gradients, in units of the margin, at which the duality gap is first measured, and
 # the factor by which that goal falls while the gap is too large. They steer the time, not the result.
-_FIRST_GOAL = 0.1
+FIRST_GOAL = 0.1
 _GOAL_FACTOR = 0.1
 # Gradient beyond which a sample at a bound is left out even if others are farther from rest: bolder than the
 # published rule, which is safe as all samples are measured after each descent (a fifth less time).
@@ -114,11 +114,11 @@ def solve_svm(
     """
     labels = np.asarray(labels)
     _check_problem(values, labels, rows, sample_weights, alphas)
-    _check_numbers(C, bias_multiplier, positive_weight, negative_weight, tolerance, max_iter, loss)
+    check_numbers(C, bias_multiplier, positive_weight, negative_weight, tolerance, max_iter, loss)
     costs = sample_costs(labels, C, positive_weight, negative_weight)
     if sample_weights is not None:
         costs = costs * np.asarray(sample_weights, dtype=np.float64)
-    problem = _Problem(
+    problem = Problem(
         values=np.ascontiguousarray(values),
         rows=np.arange(len(labels)) if rows is None else np.ascontiguousarray(rows, dtype=np.int64),
         signs=np.where(labels > 0, 1, -1).astype(np.float32),
@@ -127,7 +127,7 @@ def solve_svm(
         squared=loss == "squared_hinge",
     )
     start = np.zeros(len(labels), np.float32) if alphas is None else np.asarray(alphas, np.float32)
-    return _solve(problem, np.clip(start, 0, problem.upper), tolerance, max_iter, seed)
+    return solve_problem(problem, np.clip(start, 0, problem.upper), tolerance, max_iter, seed)
 
 
 def sample_costs(labels: np.ndarray, C: float, positive_weight: float, negative_weight: float) -> np.ndarray:
@@ -136,8 +136,10 @@ def sample_costs(labels: np.ndarray, C: float, positive_weight: float, negative_
 
 
 @dataclass(frozen=True)
-class _Problem:
-    """The samples of one class: values (M, D), rows, signs and costs (N,); the constant feature's value."""
+class Problem:
+    """The samples of one class: values (M, D) float32 in C order, rows (N,) int64, signs (N,) float32, costs (N,)
+    float64; the constant feature's value; whether the loss is squared.
+    """
 
     values: np.ndarray
     rows: np.ndarray
@@ -179,15 +181,30 @@ class _Problem:
         return norm + losses, float(alphas.sum()) - norm - extra
 
 
-def _solve(problem: _Problem, alphas: np.ndarray, tolerance: float, max_iter: int, seed: int) -> SVMSolution:
-    """Descend on the samples that matter, measure the gap on all, tighten the goal, until the gap is closed."""
+def solve_problem(
+    problem: Problem,
+    alphas: np.ndarray,
+    tolerance: float,
+    max_iter: int,
+    seed: int,
+    *,
+    goal: float = FIRST_GOAL,
+    start: tuple[np.ndarray, float] | None = None,
+) -> SVMSolution:
+    """`solve_svm` of a problem known to be sound: descend on the samples that matter, measure the gap on all, tighten
+    the goal, until the gap is closed.
+
+    alphas: (N,) float32 to start from, changed in place. goal: spread of the projected gradients at which the gap is
+    first measured, in units of the margin; the closer the start, the smaller. start: (weights, bias) of an
+    `SVMSolution` with these alphas, where known; the weights are changed in place.
+    """
     upper, diagonal = problem.upper, problem.diagonal
     curvature = np.zeros(len(alphas), np.float32)
     # xorshift must not start at 0.
     state = np.random.default_rng(seed).integers(1, 2**63, size=1, dtype=np.uint64)
     active = np.arange(len(alphas))
-    weights, bias = problem.primal_of(alphas)
-    goal, passes = _FIRST_GOAL, 0
+    weights, bias = problem.primal_of(alphas) if start is None else (start[0], start[1] / (problem.bias_unit or 1.0))
+    passes = 0
     while True:
         bias_state = np.array([bias])
         limit = min(_PASSES, max_iter - passes)
@@ -235,7 +252,8 @@ def _check_problem(values, labels, rows, sample_weights, alphas) -> None:
         raise ValueError(f"solve_svm: sample_weights: expected > 0, got {np.min(sample_weights)}")
 
 
-def _check_numbers(C, bias_multiplier, positive_weight, negative_weight, tolerance, max_iter, loss) -> None:
+def check_numbers(C, bias_multiplier, positive_weight, negative_weight, tolerance, max_iter, loss) -> None:
+    """Raise ValueError unless the numbers of `solve_svm` are in their ranges."""
     positive = {
         "C": C,
         "positive_weight": positive_weight,
