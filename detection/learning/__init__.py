@@ -15,13 +15,14 @@ _ROOMS = {
     "classifier": ("LinearSVMs",),
     "cross_validation": ("image_folds", "train_fold_svms"),
     "finetune.settings": ("FinetuneSettings",),
+    "fit": ("fit_linear_svm",),
     "many_svms": ("solve_svms",),
     "mining": ("FEW_POSITIVES", "MiningEntry", "MiningLog", "SVMSettings", "TrainingSamples", "train_svms"),
     "postprocessing": ("PostprocessSettings", "WindowFate", "fate_of_window", "postprocess", "suppressed"),
     "regression": ("BoxRegressors", "RegressionSettings", "example_rows", "train_regressors"),
     "stream": ("NormSettings", "TrainingRegions", "norm_sample_images", "norm_sample_windows"),
     "thinning": ("thinned",),
-    "svm": ("SVMSolution", "fit_linear_svm", "solve_svm"),
+    "svm": ("SVMSolution", "solve_svm"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -54,33 +54,6 @@ class SVMSolution:
         return self.objective - self.dual_objective
 
 
-def fit_linear_svm(
-    values: np.ndarray,
-    labels: np.ndarray,
-    C: float = 1e-3,
-    bias_multiplier: float = 10.0,
-    positive_weight: float = 2.0,
-    *,
-    loss: Loss = "hinge",
-    tolerance: float = 5e-5,
-    max_iter: int = 10_000,
-    seed: int = 0,
-) -> tuple[np.ndarray, float]:
-    """(weights (D,) float32, bias) of `solve_svm`: its short form, with the same arguments."""
-    solution = solve_svm(
-        values,
-        labels,
-        C=C,
-        bias_multiplier=bias_multiplier,
-        positive_weight=positive_weight,
-        loss=loss,
-        tolerance=tolerance,
-        max_iter=max_iter,
-        seed=seed,
-    )
-    return solution.weights, solution.bias
-
-
 def solve_svm(
     values: np.ndarray,
     labels: np.ndarray,
