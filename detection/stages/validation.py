@@ -38,8 +38,9 @@ from detection.types import AnnotatedImage, Detections, RegionFeatures
 from detection.visualization.charts import Axis, Line, line_chart
 
 FORMAT_VERSION = 1
-# Duality gap of the SVMs of folds, as a part of the objective: they are compared and thrown away.
-_FOLD_TOLERANCE = 1e-3
+# Duality gaps of the SVMs of folds, at the end of a pass and on the way, as a part of the objective: they are compared
+# and thrown away.
+_FOLD_TOLERANCE, _FOLD_MINING_TOLERANCE = 1e-3, 1e-2
 _TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
@@ -77,7 +78,14 @@ class _Folds:
         """[setting][fold], trained on the other folds."""
         experiment, layer = self.experiment, self.experiment.settings.features.layer
         source, work = experiment.source, experiment.work
-        settings = [replace(one, tolerance=max(one.tolerance, _FOLD_TOLERANCE)) for one in settings]
+        settings = [
+            replace(
+                one,
+                tolerance=max(one.tolerance, _FOLD_TOLERANCE),
+                mining_tolerance=max(one.mining_tolerance, _FOLD_MINING_TOLERANCE),
+            )
+            for one in settings
+        ]
         positives = objects_alone(len(self.images), settings[0])
         thin = partial(thinned, settings=settings[0])
         with progress(work.console, "SVMs of folds", (1 + settings[0].passes) * len(self.images)) as advance:
