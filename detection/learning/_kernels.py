@@ -175,7 +175,22 @@ def _shuffle(active, count, state):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def descend(
-    values, rows, signs, upper, diagonal, curvature, bias_unit, alphas, weights, bias, active, state, goal, cap, limit
+    values,
+    rows,
+    signs,
+    upper,
+    diagonal,
+    curvature,
+    bias_unit,
+    alphas,
+    weights,
+    bias,
+    active,
+    state,
+    goal,
+    cap,
+    limit,
+    visits,
 ):
     """Dual coordinate descent with shrinking (Hsieh et al. 2008, algorithm 3) over the samples in `active`.
 
@@ -185,13 +200,14 @@ def descend(
     float32, bias (1,) float64 (weight of the constant feature `bias_unit`) and active (n,) int64 change in
     place. Stops when the projected gradients of the samples still active span less than `goal`, or after
     `limit` passes. A sample at a bound is left out once its gradient passes the last pass's extreme or `cap`.
-    Returns the number of passes.
+    visits: (1,) int64, grows by the samples looked at. Returns the number of passes.
     """
     count = active.shape[0]
     zero = np.float32(0)
     old_high, old_low = cap, -cap
     for done in range(1, limit + 1):
         _shuffle(active, count, state)
+        visits[0] += count
         high, low = -np.inf, np.inf
         position = 0
         while position < count:
@@ -226,4 +242,66 @@ def descend(
             return done
         old_high = min(high, cap) if high > 0 else cap
         old_low = max(low, -cap) if low < 0 else -cap
+    return limit
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def gram_rows(values, rows, first, out):
+    """out[i, j] = out[j, i] = values[rows[i]] . values[rows[j]] for all j >= first and all i.
+
+    values: (M, D) float32; rows: (n,) int64; out: (>= n, >= n) float32, whose part before `first` is there already.
+    """
+    count = rows.shape[0]
+    block = np.empty((ROW_BLOCK, CLASS_BLOCK), np.float32)
+    for start in range(0, count, _PANEL):
+        stop = min(start + _PANEL, count)
+        for c in range(max(first, start), count, CLASS_BLOCK):
+            w0, w1 = values[rows[c]], values[rows[min(c + 1, count - 1)]]
+            w2, w3 = values[rows[min(c + 2, count - 1)]], values[rows[min(c + 3, count - 1)]]
+            for i in range(start, stop, ROW_BLOCK):
+                s, t = min(i + 1, stop - 1), min(i + 2, stop - 1)
+                _dot_block(values[rows[i]], values[rows[s]], values[rows[t]], w0, w1, w2, w3, block)
+                for j in range(CLASS_BLOCK):
+                    column = min(c + j, count - 1)
+                    out[i, column], out[s, column], out[t, column] = block[0, j], block[1, j], block[2, j]
+                    out[column, i], out[column, s], out[column, t] = block[0, j], block[1, j], block[2, j]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=_SUMS)
+def _add_row(step, row, unit, scores):
+    for j in range(scores.shape[0]):
+        scores[j] += step * (np.float64(row[j]) + unit)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def descend_gram(gram, signs, upper, diagonal, bias_unit, alphas, scores, state, goal, limit):
+    """`descend` on n samples whose products are known: a sample costs nothing to look at and n to change.
+
+    gram: (>= n, >= n) float32. signs, upper, diagonal, alphas: (n,) float32; alphas and scores (n,) float64, those of
+    the weights, change in place. No sample is left out. Returns the number of passes.
+    """
+    count = alphas.shape[0]
+    unit = bias_unit * bias_unit
+    order = np.arange(count)
+    for done in range(1, limit + 1):
+        _shuffle(order, count, state)
+        high, low = -np.inf, np.inf
+        for position in range(count):
+            i = order[position]
+            alpha, top = np.float64(alphas[i]), np.float64(upper[i])
+            gradient = signs[i] * scores[i] - 1 + diagonal[i] * alpha
+            projected = gradient
+            if alpha == 0:
+                projected = min(gradient, 0.0)
+            elif alphas[i] == upper[i]:
+                projected = max(gradient, 0.0)
+            high, low = max(high, projected), min(low, projected)
+            if projected != 0:
+                curvature = gram[i, i] + unit + diagonal[i]
+                alphas[i] = np.float32(min(max(alpha - gradient / curvature, 0.0), top))
+                step = (np.float64(alphas[i]) - alpha) * signs[i]
+                if step != 0:
+                    _add_row(step, gram[i, :count], unit, scores)
+        if high - low <= goal:
+            return done
     return limit

@@ -99,8 +99,7 @@ class Trainer:
         for regions in images:
             self._check(regions)
             self._mine_image(regions)
-            after = self.settings.retrain_after
-            due = [one for one in self.caches if one.added and (not one.trained or one.added > after)]
+            due = [one for one in self.caches if one.added and (not one.trained or self._is_due(one))]
             self._train(due, 1, on_the_way=True)
             self._image_done(regions)
             report(self.done)
@@ -110,6 +109,10 @@ class Trainer:
         added = self.added
         self._begin_pass()
         return added
+
+    def _is_due(self, cache: ClassCache) -> bool:
+        kept = cache.negatives - cache.added
+        return cache.added > max(self.settings.retrain_after, self.settings.retrain_growth * kept)
 
     def _begin_pass(self) -> None:
         self.number, self.done, self.added, self.last_image = self.number + 1, 0, 0, None

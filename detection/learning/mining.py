@@ -54,6 +54,8 @@ class SVMSettings:
             -1.2 (Fast R-CNN: -1.1).
         retrain_after: a class is trained again when more than this many negatives were added since the last
             time. rcnn_train.m: 2000.
+        retrain_growth: part of the negatives kept that must have been added as well, so that the time of all trainings
+            grows with the negatives and not with their square. rcnn_train.m: 0.
         passes: times the images are gone through for negatives, fewer if one pass adds none; 0: until one adds
             none. rcnn_train.m: 1.
         memory_mib: most memory for the vectors of positives and kept negatives, in MiB. (R-CNN keeps what comes.)
@@ -79,6 +81,7 @@ class SVMSettings:
     hard_threshold: float = -1.0001
     evict_threshold: float = -1.2
     retrain_after: int = 2000
+    retrain_growth: float = 1.0
     passes: int = 1
     memory_mib: int = 2000
     tolerance: float = 5e-5
@@ -90,7 +93,7 @@ class SVMSettings:
         for key in ("C", "positive_weight", "tolerance", "mining_tolerance", "max_iter", "memory_mib"):
             if not getattr(self, key) > 0:
                 raise ValueError(f"svm.{key}: expected > 0, got {getattr(self, key)}")
-        for key in ("bias_multiplier", "retrain_after", "seed", "passes", "jittered_positives"):
+        for key in ("bias_multiplier", "retrain_after", "retrain_growth", "seed", "passes", "jittered_positives"):
             if getattr(self, key) < 0:
                 raise ValueError(f"svm.{key}: expected >= 0, got {getattr(self, key)}")
         for key in ("negative_iou", "jitter_iou"):

@@ -287,8 +287,8 @@ def test_what_is_refused(make_regions):
     "change",
     [
         {"C": 0}, {"bias_multiplier": -1}, {"positive_weight": 0}, {"loss": "l2"}, {"negative_iou": 0},
-        {"evict_threshold": -1.0}, {"retrain_after": -1}, {"passes": -1}, {"memory_mib": 0}, {"tolerance": 0},
-        {"max_iter": 0}, {"seed": -1},
+        {"evict_threshold": -1.0}, {"retrain_after": -1}, {"retrain_growth": -1}, {"passes": -1}, {"memory_mib": 0},
+        {"tolerance": 0}, {"max_iter": 0}, {"seed": -1},
     ],
 )  # fmt: skip
 def test_settings_out_of_range(change):

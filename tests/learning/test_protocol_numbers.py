@@ -23,8 +23,8 @@ POSTPROCESS = PostprocessSettings(max_per_class=8)
 
 SVM_CHANGES = {
     "C": 0.1, "bias_multiplier": 1.0, "positive_weight": 1.0, "loss": "squared_hinge", "negative_iou": 0.5,
-    "use_difficult": False, "hard_threshold": -0.5, "evict_threshold": -1.01, "retrain_after": 80, "passes": 2,
-    "tolerance": 1e-2, "mining_tolerance": 1e-1, "max_iter": 3, "seed": 4,
+    "use_difficult": False, "hard_threshold": -0.5, "evict_threshold": -1.01, "retrain_after": 80,
+    "retrain_growth": 8.0, "passes": 2, "tolerance": 1e-2, "mining_tolerance": 1e-1, "max_iter": 3, "seed": 4,
 }  # fmt: skip
 REGRESSION_CHANGES = {
     "ridge": 50.0, "min_iou": 0.5, "use_difficult": False, "include_objects": True, "max_examples": 12,
