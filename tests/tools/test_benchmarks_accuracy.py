@@ -38,15 +38,16 @@ def test_the_command(tools, shapes, tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "benchmark.json").exists()
     assert benchmark.main(["accuracy", *options, "--accuracy_images=6"]) == 0
     rows, on_test = _tables(tmp_path)
-    assert [row["scales"] for row in rows] == ["R-CNN's way"] * 2 + ["64 96", "64", "64 96", "64 96"]
-    assert [row["stages"] for row in rows[2:]] == ["16 32", "16 32", "32", "16 32"]
-    assert [row["levels"] for row in rows[2:]] == ["3 2 1", "3 2 1", "3 2 1", "2 1"]
+    assert [row["scales"] for row in rows] == ["R-CNN's way"] * 3 + ["64 96", "64", "64 96", "64 96"]
+    assert [row["stages"] for row in rows] == ["32", "16 32", "16 32", "16 32", "16 32", "32", "16 32"]
+    assert [row["levels"] for row in rows] == ["3 2 1", "3 2 1", "6 3 2 1", "3 2 1", "3 2 1", "3 2 1", "2 1"]
     assert all(0 <= row[name] <= 1 for row in [*rows, *on_test] for name in ("mAP_without", "mAP"))
     assert all(row["maps_ms"] > 0 for row in rows)
-    assert all("pooling_ms" in row for row in rows[2:])
-    assert rows[0]["against_R-CNN_32"] == rows[1]["against_R-CNN_16 32"] == ""
-    gain = float(rows[2]["against_R-CNN_32"].split()[0])
-    assert gain == pytest.approx(rows[2]["mAP"] - rows[0]["mAP"], abs=6e-4)
+    assert all("pooling_ms" in row for row in rows[3:])
+    for base, name in enumerate(("32", "16 32", "16 32 / 6 3 2 1")):
+        assert rows[base][f"against_R-CNN_{name}"] == ""
+        gain = float(rows[3][f"against_R-CNN_{name}"].split()[0])
+        assert gain == pytest.approx(rows[3]["mAP"] - rows[base]["mAP"], abs=6e-4)
     assert len(on_test) == 2
     # Made once: neither maps nor vectors nor detections again.
     monkeypatch.setattr(accuracy, "held_out", lambda *_: pytest.fail("learned again"))

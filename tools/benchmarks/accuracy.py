@@ -190,7 +190,8 @@ def accuracy_rows(sample: Sample, found: dict[Way, Found]) -> list[dict[str, Any
         row |= {"mAP": results[way].mean_ap, "from_to": _text(own.mean_ap, "")}
         for base in cropped:
             gain = difference(results[base], results[way], IntervalSettings())
-            row[f"against_R-CNN_{base.row['stages']}"] = _text(gain.mean_ap, "+", value=True) if base != way else ""
+            name = base.row["stages"] + ("" if base.levels == BASE.levels else f" / {base.row['levels']}")
+            row[f"against_R-CNN_{name}"] = _text(gain.mean_ap, "+", value=True) if base != way else ""
         rows.append(row)
     return rows
 
@@ -299,7 +300,9 @@ def benchmark(
         raise ValueError("expected accuracy_images, accuracy_windows, repeats >= 1, timed_images >= 0, some C")
     tried = ways(scales, stages, levels, full)
     if with_rcnn:
-        tried = [Way((), one, BASE.levels) for one in RCNN_STAGES] + tried
+        # The finest pyramid for both stages alone: one is behind without it already.
+        cropped = [(one, BASE.levels) for one in RCNN_STAGES] + [(RCNN_STAGES[-1], RCNN_LEVELS)]
+        tried = [Way((), *one) for one in cropped] + tried
     source, folder = DatasetSource(year, split, voc), Path(cache)
     used = tuple(sorted({stage for way in tried for stage in way.stages}))
     with limit_threads(1):
