@@ -11,7 +11,7 @@ from detection.learning import _kernels
 if TYPE_CHECKING:
     from detection.learning.svm import Problem
 
-# Most samples whose products are computed: 36 MB of them.
+# Most samples whose products are computed: 36 MB of them, and as much again for a copy of those active.
 _MOST = 3000
 # Samples that a descent without products has looked at, as a part of the square of those active, from which on
 # computing the products pays: each takes some of a sample's time.
