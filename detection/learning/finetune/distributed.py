@@ -71,8 +71,18 @@ def process_group(device: str) -> Iterator[Group]:
     if on_gpu:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
+    store, rank, size = next(dist.rendezvous("env://"))
+    named = dist.PrefixStore("group", store)
+    backend = "nccl" if on_gpu else "gloo"
+    dist.init_process_group(backend, store=named, rank=rank, world_size=size, timeout=_PATIENCE)
     try:
-        yield Group(dist.get_rank(), dist.get_world_size(), device)
+        yield Group(rank, size, device)
+        _end_together(store, rank, size)
     finally:
         dist.destroy_process_group()
+
+
+def _end_together(store: dist.Store, rank: int, size: int) -> None:
+    """Wait until all processes are through: one that still reads what the last operation sent dies of a closed line."""
+    store.set(f"through/{rank}", "yes")
+    store.wait([f"through/{other}" for other in range(size)], _PATIENCE)
