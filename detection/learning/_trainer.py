@@ -105,10 +105,14 @@ class Trainer:
             report(self.done)
         if self.done != self.images:
             raise ValueError(f"train_svms: expected the same {self.images} images in every pass, got {self.done}")
-        self._train([one for one in self.caches if one.added or one.on_the_way], 0)
+        self._train(self._unsettled(), 0)
         added = self.added
         self._begin_pass()
         return added
+
+    def _unsettled(self) -> list[ClassCache]:
+        """What was not trained to the finer tolerance on all that it has."""
+        return [one for one in self.caches if one.added or one.on_the_way]
 
     def _is_due(self, cache: ClassCache) -> bool:
         kept = cache.negatives - cache.added
@@ -130,9 +134,9 @@ class Trainer:
     def _mine_image(self, regions: TrainingRegions) -> None:
         """Add the image's hard negatives to the SVMs that want them; a window once, whoever wants it."""
         scores, wanted = self._hard_negatives(regions)
-        if self._missing_room(wanted) and any(one.added for one in self.caches):
-            # Training drops easy negatives and leaves fewer hard ones.
-            self._train([one for one in self.caches if one.added], 0, on_the_way=True)
+        if self._missing_room(wanted) and self._unsettled():
+            # Training drops easy negatives and leaves fewer hard ones; what holds up an SVM shows in the finer one.
+            self._train(self._unsettled(), 0)
             self._commit()
             scores, wanted = self._hard_negatives(regions)
         if self._missing_room(wanted):

@@ -101,6 +101,7 @@ def as_it_comes(
     """A method that convolves `images` in a process where nobody has set malloc's options."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
+    # As bytes: torch would move the tensors of this process to shared memory, and the rows beside it with them.
     given = (pickle.dumps(network), [one.numpy() for one in images], threads)
     worker = context.Process(target=_serve, args=(theirs, *given), daemon=True)
     worker.start()
@@ -198,8 +199,7 @@ def rows_of(
     methods = {path: lambda method=method: _every(method, images) for path, method in paths.items()}
     with as_it_comes(plain.network, images, threads) as peer:
         timings = take_turns({PEER: peer, **methods, "sgemm": lambda: matrix @ matrix}, repeats, name)
-    maps_of_peer = [[torch.from_numpy(one) for one in stages] for stages in timings[PEER].result]
-    timings[PEER].result = maps_of_peer
+    timings[PEER].result = [[torch.from_numpy(one) for one in stages] for stages in timings[PEER].result]
     best = 2 * GEMM_SIDE**3 / min(timings["sgemm"].cpu)
     flops = sum(flops_of(plain, one) for one in images)
     rows = []
