@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from detection.features.bands import in_bands
 from detection.features.fusion import fuse
 from detection.features.memory import keep_freed_memory
 from detection.features.networks import (
@@ -74,6 +76,7 @@ class Backbone(nn.Module):
         shapes = measure_shapes(name, self.strides, self.network)
         self.channels = tuple(channels for channels, _ in shapes)
         self.engine = engine
+        self._in_bands: nn.Module | None = None
         self._compiled = OpenVINONetwork(self.network) if engine == "openvino" else None
         self.eval()
 
@@ -98,7 +101,18 @@ class Backbone(nn.Module):
         # A network that is exported is to run elsewhere.
         if self._compiled is not None and not torch.compiler.is_compiling():
             return self._compiled(images)
-        return self.network(images.contiguous(memory_format=torch.channels_last))
+        network = self._by_bands() if images.device.type == "cpu" else self.network
+        return network(images.contiguous(memory_format=torch.channels_last))
+
+    def _by_bands(self) -> nn.Module:
+        """`network` with other layers over the same weights, made when it is first needed."""
+        if self._in_bands is None:
+            # No module of this one: its weights would be there twice.
+            object.__setattr__(self, "_in_bands", in_bands(self.network))
+        return self._in_bands
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_in_bands": None}
 
     def state(self) -> dict[str, np.ndarray]:
         """All that `Backbone` needs to be built again, as float32 arrays: the weights before folding."""

@@ -56,30 +56,35 @@ class FusedConvolution(nn.Module):
             return self._apart(x, other)
         if other is not None and tuple(other.shape) != self._output_shape(x):
             return self._apart(x, other)
-        if self._goes_winograds_way(x):
+        if self.goes_winograds_way and x.dtype == torch.float32 and min(self._output_shape(x)) > 0:
             limits = _LIMITS[type(self.activation)]
             side = conv.kernel_size[0]
             return winograd.convolve(x, self._transformed(), side, conv.bias, conv.padding, other, limits)
         return self._by_onednn(x, other) if _onednn_is_on_offer() else self._apart(x, other)
 
-    def _goes_winograds_way(self, x: torch.Tensor) -> bool:
-        suits = self._suits_winograd and type(self.activation) in _LIMITS
-        return suits and x.dtype == torch.float32 and min(self._output_shape(x)) > 0
+    @property
+    def goes_winograds_way(self) -> bool:
+        """Whether float32 maps on a CPU do, where no gradients are asked for."""
+        return self._suits_winograd and type(self.activation) in _LIMITS
 
     def _apart(self, x: torch.Tensor, other: torch.Tensor | None) -> torch.Tensor:
         output = self.convolution(x)
         output = output if other is None else output + other
         return output if self.activation is None else self.activation(output)
 
-    def _output_shape(self, x: torch.Tensor) -> tuple[int, ...]:
+    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(height, width) of an input -> that of the output."""
         conv = self.convolution
-        sides = (
+        height, width = (
             (length + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
             for length, pad, dilation, kernel, stride in zip(
-                x.shape[2:], conv.padding, conv.dilation, conv.kernel_size, conv.stride, strict=True
+                size, conv.padding, conv.dilation, conv.kernel_size, conv.stride, strict=True
             )
         )
-        return (len(x), conv.out_channels, *sides)
+        return height, width
+
+    def _output_shape(self, x: torch.Tensor) -> tuple[int, ...]:
+        return (len(x), self.convolution.out_channels, *self.output_size((x.shape[2], x.shape[3])))
 
     def _by_onednn(self, x: torch.Tensor, other: torch.Tensor | None) -> torch.Tensor:
         conv = self.convolution
