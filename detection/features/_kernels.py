@@ -2,8 +2,8 @@
 
 Channels go in blocks of LANES, the values of a cell side by side: a line of the cache. A block's range maxima stay in
 the second cache while all windows are pooled from them. A window's bins are turned from bin after bin to channel after
-channel in the first cache, and written to memory line by line while the next window is computed: past the caches where
-`out` allows it, so that memory is not read only to be overwritten. docs/speed.md has what that brings.
+channel in the caches, and those of a few windows at a time written to memory line by line: past the caches where `out`
+allows it, so that memory is not read only to be overwritten. docs/speed.md has what that brings.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from numba.extending import intrinsic, models, register_model
 # Channels of a block: float32 values of a line of the cache, 64 bytes on nearly all processors.
 LANES = 16
 _LINE = 4 * LANES
-# How lines are written to `out`: not at all, past the caches, in the plain way.
-_NOTHING, _PAST_CACHES, _PLAIN = 0, 1, 2
+# Windows of a block that are computed before they are written: lines that pass the caches go faster in a row than each
+# between two bins, and these (100 KB with 50 bins) leave room for the range maxima in the second cache.
+_HELD = 32
 # Cells that are turned to channels-last at a time: they and their lines stay in the first cache.
 _CELLS = 32
 
@@ -121,35 +122,45 @@ def _maximum(_, first, second):
     return _vector(_vector, _vector), generate
 
 
+def _shuffled(builder, one, other, picks):
+    return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_INT, len(picks)), picks))
+
+
+def _turned(builder, rows):
+    """Four vectors a, b, c, d -> four: the k-th holds a[q], b[q], c[q], d[q] of q = k, 4 + k, 8 + k ..."""
+    # In quarters of 4 values, as processors do it: a0 b0 a1 b1 | ..., then a0 b0 c0 d0 | ...
+    quarters = range(0, LANES, 4)
+    turned = []
+    for k in (0, 2):
+        pairs = [q + k + step + side for q in quarters for step in (0, 1) for side in (0, LANES)]
+        ab, cd = _shuffled(builder, *rows[:2], pairs), _shuffled(builder, *rows[2:], pairs)
+        for half in (0, 2):
+            picks = [q + half + s + side for q in quarters for side in (0, LANES) for s in (0, 1)]
+            turned.append(_shuffled(builder, ab, cd, picks))
+    return turned
+
+
 @intrinsic
-def _store_turned(_, memory, index, pitch, a, b, c, d):
-    """memory[index + k pitch : index + k pitch + 4] = a[k], b[k], c[k], d[k] for every k of the LANES."""
+def _store_turned(_, memory, index, pitch, rows):
+    """memory[index + k pitch : index + k pitch + n] = rows[0][k], .. rows[n - 1][k] for every k of the LANES.
+
+    rows: a tuple of n = 4 or 8 vectors.
+    """
+    count = len(rows)
 
     def generate(context, builder, signature, arguments):
-        memory, index, pitch, *rows = arguments
-
-        def shuffled(one, other, picks):
-            mask = ir.Constant(ir.VectorType(_INT, len(picks)), picks)
-            return builder.shuffle_vector(one, other, mask)
-
-        # In quarters of 4 values, as processors do it: a0 b0 a1 b1 | ..., then a0 b0 c0 d0 | ...
-        quarters = range(0, LANES, 4)
-        turned = []
-        for k in (0, 2):
-            pairs = [q + k + step + side for q in quarters for step in (0, 1) for side in (0, LANES)]
-            ab, cd = shuffled(*rows[:2], pairs), shuffled(*rows[2:], pairs)
-            for half in (0, 2):
-                turned.append(
-                    shuffled(ab, cd, [q + half + s + side for q in quarters for side in (0, LANES) for s in (0, 1)])
-                )
-        for q in quarters:
-            for k, vector in enumerate(turned):
+        memory, index, pitch, vectors = arguments
+        given = [builder.extract_value(vectors, k) for k in range(count)]
+        parts = [_turned(builder, given[start : start + 4]) for start in range(0, count, 4)]
+        for q in range(0, LANES, 4):
+            picks = [side + q + k for side in range(0, LANES * len(parts), LANES) for k in range(4)]
+            for k, halves in enumerate(zip(*parts, strict=True)):
                 offset = builder.mul(pitch, ir.Constant(pitch.type, q + k))
-                place = _at(builder, memory, builder.add(index, offset), ir.VectorType(_FLOAT, 4))
-                builder.store(shuffled(vector, vector, [q, q + 1, q + 2, q + 3]), place).align = 4
+                place = _at(builder, memory, builder.add(index, offset), ir.VectorType(_FLOAT, count))
+                builder.store(_shuffled(builder, halves[0], halves[-1], picks), place).align = 4
         return context.get_dummy_value()
 
-    return types.void(_MEMORY, types.intp, types.intp, *[_vector] * 4), generate
+    return types.void(_MEMORY, types.intp, types.intp, rows), generate
 
 
 @intrinsic
@@ -211,14 +222,12 @@ def unique_cells(cells):
 # What all windows and blocks share: of N levels. begin: (N + 1,) the first bin of each. order: (N,), parents first.
 # spans, reads, parts: see the functions below that make them. first_part: (N,) where those of each level begin.
 _Plan = namedtuple("_Plan", "levels parents begin order spans reads parts first_part")
-# Lines that still have to be written, one a bin: values in `tile`, line q at out[row + targets[q]], in this way.
-_Pending = namedtuple("_Pending", "tile out targets row way")
 
 
 @njit(cache=True, nogil=True)
 def _bin_spans(levels, sides):
     """(N, sides, n, 2): bin i of n over `side` cells is floor(i side / n) .. ceil((i + 1) side / n): first, number."""
-    spans = np.zeros((len(levels), sides, levels.max(), 2), np.int64)
+    spans = np.zeros((len(levels), sides, levels.max(), 2), np.int32)
     for k in range(len(levels)):
         n = levels[k]
         for side in range(1, sides):
@@ -233,7 +242,7 @@ def _bin_spans(levels, sides):
 def _column_reads(spans, table):
     """(N, sides, 2 n): of each bin of columns the two entries of range maxima that span it. table: cells of a power."""
     levels, sides, bins, _ = spans.shape
-    reads = np.zeros((levels, sides, 2 * bins), np.int64)
+    reads = np.zeros((levels, sides, 2 * bins), np.int32)
     for k in range(levels):
         for side in range(1, sides):
             for j in range(bins):
@@ -241,8 +250,8 @@ def _column_reads(spans, table):
                 power = 0
                 while (2 << power) <= length:
                     power += 1
-                reads[k, side, 2 * j] = (power * table + first) * LANES
-                reads[k, side, 2 * j + 1] = (power * table + first + length - (1 << power)) * LANES
+                reads[k, side, 2 * j] = power * table + first
+                reads[k, side, 2 * j + 1] = power * table + first + length - (1 << power)
     return reads
 
 
@@ -252,7 +261,7 @@ def _nested_parts(levels, parents, begin):
     first = np.zeros(len(levels) + 1, np.int64)
     for k in range(len(levels)):
         first[k + 1] = first[k] + (levels[parents[k]] ** 2 if parents[k] >= 0 else 0)
-    parts = np.zeros(max(first[-1], 1), np.int64)
+    parts = np.zeros(max(first[-1], 1), np.int32)
     for k in range(len(levels)):
         if parents[k] < 0:
             continue
@@ -297,98 +306,120 @@ def _range_maxima(feature_map, low, powers, tables):
 
 
 @njit(cache=True, nogil=True)
-def _write_line(pending, q):
-    if pending.way == _PAST_CACHES:
-        _stream(pending.out, pending.row + pending.targets[q], _load(pending.tile, q * LANES))
-    elif pending.way == _PLAIN:
-        _store(pending.out, pending.row + pending.targets[q], _load(pending.tile, q * LANES))
-
-
-@njit(cache=True, nogil=True)
-def _bins_of_map(tables, row, spans, reads, n, bins, q, pending):
-    """The n x n bins of a window, from q on; with each, one pending line is written, so that neither waits.
+def _bins_of_map(tables, row, spans, reads, n, bins):
+    """The n x n bins of a window.
 
     tables: range maxima from the window's first cell on. row: a row's length there. spans, reads: of its sides.
     """
+    q = 0
     for i in range(n):
         top, rows = spans[2 * i] * row, spans[2 * i + 1]
+        if rows == 2:
+            # By far the most: windows have few cells more than bins.
+            below = top + row
+            for j in range(n):
+                left, right = reads[2 * j] * LANES, reads[2 * j + 1] * LANES
+                above = _maximum(_load(tables, top + left), _load(tables, top + right))
+                _store(bins, q, _maximum(above, _maximum(_load(tables, below + left), _load(tables, below + right))))
+                q += LANES
+            continue
         for j in range(n):
-            left, right = top + reads[2 * j], top + reads[2 * j + 1]
+            left, right = top + reads[2 * j] * LANES, top + reads[2 * j + 1] * LANES
             best = _maximum(_load(tables, left), _load(tables, right))
             for _ in range(rows - 1):
                 left += row
                 right += row
                 best = _maximum(best, _maximum(_load(tables, left), _load(tables, right)))
-            _store(bins, q * LANES, best)
-            _write_line(pending, q)
-            q += 1
+            _store(bins, q, best)
+            q += LANES
 
 
 @njit(cache=True, nogil=True)
-def _bins_of_finer(parts, each, count, bins, q, pending):
-    """`count` bins from q on, the next of `each` parts; a pending line with each."""
+def _largest_of_four(bins, places, at):
+    first = _maximum(_load(bins, places[at]), _load(bins, places[at + 1]))
+    return _maximum(first, _maximum(_load(bins, places[at + 2]), _load(bins, places[at + 3])))
+
+
+@njit(cache=True, nogil=True)
+def _bins_of_finer(finer, parts, each, count, bins):
+    """`count` bins, the next of `each` parts, places in `finer`."""
     part = 0
-    for _ in range(count):
-        best = _load(bins, parts[part])
-        for other in range(part + 1, part + each):
-            best = _maximum(best, _load(bins, parts[other]))
+    for q in range(count):
+        best = _largest_of_four(finer, parts, part)
+        # In fours, so that not every maximum waits for the one before; the last four may be partly the same again.
+        for other in range(4, each, 4):
+            best = _maximum(best, _largest_of_four(finer, parts, part + min(other, each - 4)))
         _store(bins, q * LANES, best)
-        _write_line(pending, q)
-        q += 1
         part += each
 
 
 @njit(cache=True, nogil=True)
-def _turn(bins, tile, at, area):
-    """`area` bins of LANES channels each -> LANES channels of `area` bins each, both from `at` on."""
+def _turn(bins, tile, area):
+    """`area` bins of LANES channels each -> LANES channels of `area` bins each."""
     if area == 1:
-        _store(tile, at, _load(bins, at))
+        _store(tile, 0, _load(bins, 0))
         return
-    for group in range(0, area, 4):
+    b = 0
+    while area - b >= 8:
+        at = b * LANES
+        first = _load(bins, at), _load(bins, at + LANES), _load(bins, at + 2 * LANES), _load(bins, at + 3 * LANES)
+        at += 4 * LANES
+        then = _load(bins, at), _load(bins, at + LANES), _load(bins, at + 2 * LANES), _load(bins, at + 3 * LANES)
+        _store_turned(tile, b, area, first + then)
+        b += 8
+    while b < area:
         # A square above 1 has four bins to the end, even where some were done before.
-        b = min(group, area - 4)
-        row = at + b * LANES
-        ab = _load(bins, row), _load(bins, row + LANES)
-        cd = _load(bins, row + 2 * LANES), _load(bins, row + 3 * LANES)
-        _store_turned(tile, at + b, area, ab[0], ab[1], cd[0], cd[1])
+        at = min(b, area - 4) * LANES
+        rest = _load(bins, at), _load(bins, at + LANES), _load(bins, at + 2 * LANES), _load(bins, at + 3 * LANES)
+        _store_turned(tile, min(b, area - 4), area, rest)
+        b += 4
 
 
 @njit(cache=True, nogil=True)
-def _pool_block(range_maxima, width, cells, first, following, rows, plan, bin_values, tile_values, out, targets, way):
+def _write(tile, count, out, start, targets, past_caches):
+    """`count` lines of a tile, line q to out[start + targets[q]]."""
+    for q in range(count):
+        if past_caches:
+            _stream(out, start + targets[q], _load(tile, q * LANES))
+        else:
+            _store(out, start + targets[q], _load(tile, q * LANES))
+
+
+@njit(cache=True, nogil=True)
+def _pool_block(
+    range_maxima, width, cells, different, following, rows, plan, bin_values, tiles, out_values, targets, past_caches
+):
     """Pool one block of channels of all windows. See `pool_windows`.
 
-    targets: (bins,) for each line of the tile its place in a row of `out`.
+    different: rows of windows, the first on each rectangle. following: of `_next_equals`. bin_values, tiles: lines of
+    the bins of a window and of _HELD windows. targets: (bins,) for each line of a tile its place in a row of `out`.
     """
-    bins, tile = _memory(bin_values, 0), _memory(tile_values, 0)
     levels, parents, begin, order, spans, reads, parts, first_part = plan
     _, sides, per_side = reads.shape
-    here = _Pending(tile, _memory(out, 0), _memory(targets, 0), 0, way)
-    pending = _Pending(here.tile, here.out, here.targets, 0, _NOTHING)
-    for r in range(len(cells)):
-        if first[r] != r:
-            continue
-        x1, y1 = np.int64(cells[r, 0]), np.int64(cells[r, 1])
-        tables = _memory(range_maxima, (y1 * width + x1) * LANES)
-        for k in order:
-            n, q = levels[k], begin[k]
-            if parents[k] < 0:
-                rows_of = _memory(spans, (k * sides + cells[r, 3] - y1) * per_side)
-                columns_of = _memory(reads, (k * sides + cells[r, 2] - x1) * per_side)
-                _bins_of_map(tables, width * LANES, rows_of, columns_of, n, bins, q, pending)
-            else:
-                each = (levels[parents[k]] // n) ** 2
-                _bins_of_finer(_memory(parts, first_part[k]), each, n * n, bins, q, pending)
-        for k in range(len(levels)):
-            _turn(bins, tile, begin[k] * LANES, levels[k] * levels[k])
-        other = following[r]
-        while other >= 0:
-            copy = _Pending(here.tile, here.out, here.targets, rows[other] * out.shape[1], way)
-            for q in range(begin[-1]):
-                _write_line(copy, q)
-            other = following[other]
-        pending = _Pending(here.tile, here.out, here.targets, rows[r] * out.shape[1], way)
-    for q in range(begin[-1]):
-        _write_line(pending, q)
+    length, out, lines_of = out_values.shape[1], _memory(out_values, 0), _memory(targets, 0)
+    for start in range(0, len(different), _HELD):
+        held = different[start : start + _HELD]
+        for place in range(len(held)):
+            r = held[place]
+            x1, y1 = np.int64(cells[r, 0]), np.int64(cells[r, 1])
+            tables = _memory(range_maxima, (y1 * width + x1) * LANES)
+            for k in order:
+                n, bins = levels[k], _memory(bin_values, begin[k] * LANES)
+                if parents[k] < 0:
+                    rows_of = _memory(spans, (k * sides + cells[r, 3] - y1) * per_side)
+                    columns_of = _memory(reads, (k * sides + cells[r, 2] - x1) * per_side)
+                    _bins_of_map(tables, width * LANES, rows_of, columns_of, n, bins)
+                else:
+                    each = (levels[parents[k]] // n) ** 2
+                    _bins_of_finer(_memory(bin_values, 0), _memory(parts, first_part[k]), each, n * n, bins)
+            for k in range(len(levels)):
+                tile = _memory(tiles, (place * begin[-1] + begin[k]) * LANES)
+                _turn(_memory(bin_values, begin[k] * LANES), tile, levels[k] * levels[k])
+        for place in range(len(held)):
+            tile, r = _memory(tiles, place * begin[-1] * LANES), held[place]
+            while r >= 0:
+                _write(tile, begin[-1], out, rows[r] * length, lines_of, past_caches)
+                r = following[r]
 
 
 @njit(cache=True, nogil=True)
@@ -422,7 +453,8 @@ def pool_windows(feature_map, powers, cells, first, rows, levels, parents, out, 
     reads = _column_reads(spans, height * width)
     plan = _Plan(levels, parents, begin, np.argsort(-levels), spans, reads, parts, first_part)
     following = _next_equals(first)
-    range_maxima, bins, tile = _lines(powers * height * width), _lines(begin[-1]), _lines(begin[-1])
+    different = np.flatnonzero(first == np.arange(len(first)))
+    range_maxima, bins, tiles = _lines(powers * height * width), _lines(begin[-1]), _lines(_HELD * begin[-1])
     targets = np.empty(begin[-1], np.int64)
     for block in range(0, channels, LANES):
         # The last block may have channels of the one before, which come out as they were.
@@ -432,6 +464,7 @@ def pool_windows(feature_map, powers, cells, first, rows, levels, parents, out, 
             part = start + begin[k] * channels + low * levels[k] * levels[k]
             for q in range(begin[k], begin[k + 1]):
                 targets[q] = part + (q - begin[k]) * LANES
-        way = _PAST_CACHES if past_caches else _PLAIN
-        _pool_block(range_maxima, width, cells, first, following, rows, plan, bins, tile, out, targets, way)
+        _pool_block(
+            range_maxima, width, cells, different, following, rows, plan, bins, tiles, out, targets, past_caches
+        )
     _finish_streams()
