@@ -18,7 +18,7 @@ from detection.features import FeatureExtractor, FeatureSettings, in_order, lone
 from detection.learning import BoxRegressors, Calibration, LinearSVMs, PostprocessSettings, postprocess, suppressed
 from detection.proposals import ProposalSettings, propose
 from detection.storage import file_fingerprint, read_arrays, read_yaml, write_arrays, write_text, write_yaml
-from detection.types import Detections, FeaturePyramid, Proposals, RegionFeatures, RegionScores
+from detection.types import Detections, FeaturePyramid, Proposals, RegionFeatures, RegionScores, Spread
 
 FORMAT_VERSION = 1
 _DESCRIPTION = "detector.yaml"
@@ -77,14 +77,15 @@ class Detector:
         """Find objects in an image: a path, a PIL image or an (H, W, 3) uint8 RGB array.
 
         Files are turned upright by their EXIF rotation; boxes are in that frame. threads: how many may work on the
-        windows and the scales, which are computed side by side, each by one thread alone, so that the maps are the
-        same bit for bit whatever their number; None: as many as torch uses (``torch.get_num_threads()``). Returns
+        windows and the scales, then on parts of their vectors, side by side, each part by one thread alone, so that the
+        result is the same bit for bit whatever their number; None: as many as torch uses
+        (``torch.get_num_threads()``). Returns
         ``Detections``, labels index ``self.classes``. Raises DataError where the image cannot be read.
         """
         rgb, beside = read_image(image), side_by_side(threads)
         windows = beside.submit(propose, image_id, rgb, self.proposal_settings)  # image -> windows
         pyramid = self.extractor.pyramid(image_id, rgb, beside.map)  # image -> maps
-        return self.detect_windows(windows.result(), pyramid)
+        return self.detect_windows(windows.result(), pyramid, beside.map)
 
     def detect_many(
         self, images: Iterable[Any], workers: int | None = None, problems: Problems | None = None
@@ -117,10 +118,12 @@ class Detector:
         except DataError as error:
             return error
 
-    def detect_windows(self, windows: Proposals, pyramid: FeaturePyramid) -> Detections:
+    def detect_windows(self, windows: Proposals, pyramid: FeaturePyramid, spread: Spread = map) -> Detections:
         """The same from an image's windows and maps; equal to `detect` bit for bit."""
-        pool5, scores = self._scored(windows, pyramid)  # windows, maps -> vectors -> scores
-        refine = None if self.regressors is None else partial(self.regressors.boxes, pool5)  # vectors -> better boxes
+        pool5, scores = self._scored(windows, pyramid, spread)  # windows, maps -> vectors -> scores
+        refine = None  # vectors -> better boxes
+        if self.regressors is not None:
+            refine = partial(self.regressors.boxes, pool5, spread=spread)
         return postprocess(scores, pyramid.size, self.postprocess_settings, refine)  # scores, boxes -> detections
 
     def score_windows(self, windows: Proposals, pyramid: FeaturePyramid) -> RegionScores:
@@ -131,11 +134,14 @@ class Detector:
         pool5, scores = self._scored(windows, pyramid)
         return scores if self.regressors is None else self.regressors.refine(scores, pool5)
 
-    def _scored(self, windows: Proposals, pyramid: FeaturePyramid) -> tuple[RegionFeatures, RegionScores]:
+    def _scored(
+        self, windows: Proposals, pyramid: FeaturePyramid, spread: Spread = map
+    ) -> tuple[RegionFeatures, RegionScores]:
         """The vectors that regression reads, and every class's score for every window with the window's own box."""
-        pool5 = self.extractor.pool(pyramid, windows.boxes, distinct=True)  # windows, maps -> different vectors
+        # windows, maps -> different vectors
+        pool5 = self.extractor.pool(pyramid, windows.boxes, distinct=True, spread=spread)
         features = pool5 if self.svms.layer == "pool5" else self.extractor.head(pool5)  # vectors -> fc6 or fc7
-        scores = self.svms.region_scores(features)  # vectors -> scores
+        scores = self.svms.region_scores(features, spread)  # vectors -> scores
         if self.regressors is not None and self.postprocess_settings.nms_before_regression:
             scores = suppressed(scores, pyramid.size, self.postprocess_settings)  # scores -> those of few windows
         return pool5, scores

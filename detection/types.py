@@ -12,7 +12,7 @@ anywhere. Every size is (height, width). An array of shape (0, 4) is always lega
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,10 @@ import numpy as np
 
 LAYERS = ("pool5", "fc6", "fc7")
 MAP_DTYPES = ("float16", "float32")
+
+# How a function goes over independent parts of its work: as `map` does, one after the other, or in several threads
+# (``Executor.map``). No result depends on it.
+Spread = Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]
 
 
 def _dtype_name(value: Any) -> str:

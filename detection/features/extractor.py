@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from detection.features.settings import FeatureSettings
 from detection.features.spp import empty_vectors, pool_into, pooled_length
 from detection.features.windows import Places, cells_of, distinct_rows, scales_of
 from detection.geometry import resize_scale
-from detection.types import FeaturePyramid, RegionFeatures
+from detection.types import FeaturePyramid, RegionFeatures, Spread
 
 # Bits of a float16: all but the sign; infinity, above which lie only what are no numbers.
 _MAGNITUDE, _INFINITY = np.uint16(0x7FFF), 0x7C00
@@ -107,14 +108,11 @@ class FeatureExtractor:
         """(S,) float64 resized px per image px for an image of `size` (height, width)."""
         return image_scales(size, self.settings)
 
-    def pyramid(
-        self, image_id: str, rgb: np.ndarray, spread: Callable[[Callable, Iterable], Iterable] = map
-    ) -> FeaturePyramid:
+    def pyramid(self, image_id: str, rgb: np.ndarray, spread: Spread = map) -> FeaturePyramid:
         """The maps of an image: (H, W, 3) uint8 RGB -> S x T maps (C, h, w) float16.
 
         Rounded to float16 here already, so that maps from the cache are equal. Every scale is a batch of its
-        own: what runs beside it cannot change its last bits. spread: computes the scales, largest first, as `map`
-        does or in several threads (``Executor.map``).
+        own: what runs beside it cannot change its last bits. The scales are spread, largest first.
         """
         rgb = np.asarray(rgb)
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
@@ -150,6 +148,7 @@ class FeatureExtractor:
         out: np.ndarray | None = None,
         scales: np.ndarray | None = None,
         distinct: bool = False,
+        spread: Spread = map,
     ) -> RegionFeatures:
         """Pooled vectors of windows: boxes (R, 4) float32, image frame -> values (R, D) float32, layer "pool5".
 
@@ -157,20 +156,28 @@ class FeatureExtractor:
         ``detection.features.spp``. out: (>= R, D) float32 array to write to, to be spared fresh memory; the
         values are then a view of it. scales: (R,) int, the scale of each window where it is not -1. distinct: windows
         on the same scale and the same cells of every stage share one row of `values`, which has U rows then, in the
-        order of the first window of each; the result's `rows` says which. Raises ValueError where the pyramid is not of
-        this backbone.
+        order of the first window of each; the result's `rows` says which. The maps are spread. Raises ValueError where
+        the pyramid is not of this backbone.
         """
         self._check(pyramid)
         boxes = np.asarray(boxes)
         places = self._places(pyramid, boxes, scales)
         count, row_of = distinct_rows(places, len(boxes)) if distinct else (len(boxes), np.arange(len(boxes)))
         values = empty_vectors(count, self.length("pool5")) if out is None else out[:count]
+        parts = []
         for (windows, stages), maps in zip(places, pyramid.maps, strict=True):
             rows, first = np.unique(row_of[windows], return_index=True)
             start = 0
             for cells, one in zip(stages, maps, strict=True):
-                pool_into(np.asarray(one), cells[first], self.settings.levels, rows, values, start)
+                parts.append((np.asarray(one), cells[first], rows, start))
                 start += pooled_length(one.shape[0], self.settings.levels)
+
+        def pool_part(part: tuple[np.ndarray, np.ndarray, np.ndarray, int]) -> None:
+            one, cells, rows, start = part
+            pool_into(one, cells, self.settings.levels, rows, values, start)
+
+        # Those with the most values first, so that no thread is left with them at the end.
+        deque(spread(pool_part, sorted(parts, key=lambda part: -len(part[0]) * len(part[2]))), maxlen=0)
         self._finish(values)
         return RegionFeatures(pyramid.image_id, boxes, values, "pool5", row_of if distinct else None)
 

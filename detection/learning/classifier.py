@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from detection.learning import _kernels
-from detection.types import RegionFeatures, RegionScores, check_array
+from detection.types import RegionFeatures, RegionScores, Spread, check_array
 
 FORMAT_VERSION = 1
+# Rows of vectors that are one part of the work: several threads get some parts each of the windows of an image.
+_PART_ROWS = 120
 
 
-def block_products(values: np.ndarray, weights: np.ndarray, wanted: np.ndarray | None = None) -> np.ndarray:
+def block_products(
+    values: np.ndarray, weights: np.ndarray, wanted: np.ndarray | None = None, spread: Spread = map
+) -> np.ndarray:
     """(R, D) float32 times (C, D) float32 -> (R, C) float32, C a multiple of `_kernels.CLASS_BLOCK`.
 
     wanted: (R, C / CLASS_BLOCK) bool, the blocks of a row to compute; the others are zeros. None: all.
@@ -23,7 +28,13 @@ def block_products(values: np.ndarray, weights: np.ndarray, wanted: np.ndarray |
     """
     blocks = (len(values), len(weights) // _kernels.CLASS_BLOCK)
     out = (np.empty if wanted is None else np.zeros)((len(values), len(weights)), np.float32)
-    _kernels.products(np.ascontiguousarray(values), weights, np.ones(blocks, bool) if wanted is None else wanted, out)
+    values, wanted = np.ascontiguousarray(values), np.ones(blocks, bool) if wanted is None else wanted
+
+    def multiply(start: int) -> None:
+        part = slice(start, start + _PART_ROWS)
+        _kernels.products(values[part], weights, wanted[part], out[part])
+
+    deque(spread(multiply, range(0, len(values), _PART_ROWS)), maxlen=0)
     return out
 
 
@@ -70,20 +81,20 @@ class LinearSVMs:
         check_array(self.trained, "bool", (len(self.weights),), "SVM trained", "(none)")
         object.__setattr__(self, "_padded", padded(self.weights))
 
-    def score(self, regions: RegionFeatures) -> np.ndarray:
+    def score(self, regions: RegionFeatures, spread: Spread = map) -> np.ndarray:
         """Margins (R, L) float32; -inf for a class that was not trained, which `postprocess` drops.
 
         Raises ValueError if the features' layer or length is not the one trained on. A window's score for a
-        class is the same, bit for bit, whatever other windows and classes are scored with it.
+        class is the same, bit for bit, whatever other windows and classes are scored with it, and whatever `spread` is.
         """
         check_regions(regions, self.layer, self.weights.shape[1], "SVMs")
-        scores = block_products(regions.values, self._padded)[:, : len(self.weights)] + self.biases
+        scores = block_products(regions.values, self._padded, spread=spread)[:, : len(self.weights)] + self.biases
         scores[:, ~self.trained] = -np.inf
         return scores if regions.rows is None else scores[regions.rows]
 
-    def region_scores(self, regions: RegionFeatures) -> RegionScores:
+    def region_scores(self, regions: RegionFeatures, spread: Spread = map) -> RegionScores:
         """`score` as a record; every class has the window's own box, in memory that all share and none may write to."""
-        scores = self.score(regions)
+        scores = self.score(regions, spread)
         boxes = np.broadcast_to(regions.boxes[:, None, :], (*scores.shape, 4))
         return RegionScores(image_id=regions.image_id, boxes=boxes, scores=scores)
 

@@ -15,7 +15,7 @@ from detection.learning.assignment import best_objects
 from detection.learning.classifier import FORMAT_VERSION, block_products, check_format, check_regions, padded
 from detection.learning.mining import OnProgress
 from detection.learning.stream import NormSample, NormSettings, Stream, TrainingRegions
-from detection.types import RegionFeatures, RegionScores, check_array
+from detection.types import RegionFeatures, RegionScores, Spread, check_array
 
 # Larger offsets (in sides of the window) cannot come from training on overlapping boxes; the bound keeps boxes finite.
 _MAX_OFFSET = 100.0
@@ -91,22 +91,24 @@ class BoxRegressors:
         check_array(self.trained, "bool", (len(self.weights),), "box regressor trained", "(none)")
         object.__setattr__(self, "_padded", padded(self.weights.reshape(self.biases.size, self.weights.shape[2])))
 
-    def offsets(self, regions: RegionFeatures, wanted: np.ndarray | None = None) -> np.ndarray:
+    def offsets(self, regions: RegionFeatures, wanted: np.ndarray | None = None, spread: Spread = map) -> np.ndarray:
         """Offsets (U, L, 4) float32 of the different vectors: window i's are in row ``regions.rows[i]``.
 
         wanted: (U, L) bool, those to compute; the others mean nothing. None: all. Raises ValueError for features of
         another layer or length.
         """
         check_regions(regions, self.layer, self.weights.shape[2], "box regressors")
-        flat = block_products(regions.values, self._padded, wanted)
+        flat = block_products(regions.values, self._padded, wanted, spread)
         return flat.reshape(len(flat), *self.biases.shape) + self.biases
 
-    def boxes(self, regions: RegionFeatures, windows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def boxes(
+        self, regions: RegionFeatures, windows: np.ndarray, labels: np.ndarray, spread: Spread = map
+    ) -> np.ndarray:
         """Refined boxes (N, 4) float32 of pairs: window windows[i] (N,) for class labels[i] (N,); see `refine`."""
         rows = windows if regions.rows is None else regions.rows[windows]
         wanted = np.zeros((len(regions.values), len(self.weights)), bool)
         wanted[rows, labels] = self.trained[labels]
-        offsets = np.clip(self.offsets(regions, wanted)[rows, labels], -_MAX_OFFSET, _MAX_OFFSET)
+        offsets = np.clip(self.offsets(regions, wanted, spread)[rows, labels], -_MAX_OFFSET, _MAX_OFFSET)
         boxes, trained = regions.boxes[windows], self.trained[labels]
         boxes[trained] = decode_offsets(boxes[trained], offsets[trained])
         return boxes

@@ -33,14 +33,14 @@ from detection.features import Backbone, FeatureExtractor, limit_threads, lone_t
 from detection.features.resize import network_input, normalise
 from detection.learning import postprocess
 from detection.proposals import propose
-from detection.types import Detections, FeaturePyramid, Proposals, RegionFeatures
+from detection.types import Detections, FeaturePyramid, Proposals, RegionFeatures, Spread
 
 ALL_IN, PEER = "all in", "plain convolutions"
 PEER_SPREAD = "plain convolutions, scales side by side"
 ONE_BY_ONE, MANY, HASHING = "one after the other", "detect_many", "control: hashing"
 # About as long as an image takes.
 HASHED_BLOCKS, HASHED_BLOCK = 128, bytes(2**22)
-STAGES = ("decode", "windows", "maps", "pooling", "scores", "regression", "suppression")
+STAGES = ("decode", "windows", "maps", "pooling", "fc layers", "scores", "regression", "suppression")
 
 
 def plain_backbone(backbone: Backbone) -> Backbone:
@@ -57,7 +57,7 @@ def inputs_of(extractor: FeatureExtractor, rgb: np.ndarray) -> list[torch.Tensor
     return [torch.from_numpy(one).permute(0, 3, 1, 2).contiguous() for one in images]
 
 
-def convolve(network: Callable, images: Sequence[torch.Tensor], spread: Callable = map) -> None:
+def convolve(network: Callable, images: Sequence[torch.Tensor], spread: Spread = map) -> None:
     """The convolutions of an image, and nothing else."""
 
     def one(image: torch.Tensor) -> None:
@@ -140,16 +140,23 @@ def _stages(detector: Detector, path: Path) -> dict[str, float]:
     lap("windows")
     pyramid = detector.extractor.pyramid("", rgb)
     lap("maps")
-    pool5 = detector.extractor.pool(pyramid, windows.boxes)
-    features = pool5 if detector.svms.layer == "pool5" else detector.extractor.head(pool5)
+    pool5 = detector.extractor.pool(pyramid, windows.boxes, distinct=True)
     lap("pooling")
+    features = pool5 if detector.svms.layer == "pool5" else detector.extractor.head(pool5)
+    lap("fc layers")
     scores = detector.svms.region_scores(features)
     lap("scores")
-    if detector.regressors is not None:
-        scores = detector.regressors.refine(scores, pool5)
-    lap("regression")
-    postprocess(scores, pyramid.size, detector.postprocess_settings)
+    laps["regression"] = 0.0
+
+    def refine(windows_asked: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        start = time.process_time()
+        boxes = detector.regressors.boxes(pool5, windows_asked, labels)
+        laps["regression"] += time.process_time() - start
+        return boxes
+
+    postprocess(scores, pyramid.size, detector.postprocess_settings, refine if detector.regressors else None)
     lap("suppression")
+    laps["suppression"] -= laps["regression"]
     return laps
 
 
