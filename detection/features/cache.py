@@ -19,7 +19,7 @@ from detection.types import FeaturePyramid
 
 FORMAT_VERSION = "1"
 # Raised whenever the arithmetic that makes maps changes, so that older ones are not taken for equal.
-_MAPS_VERSION = 3
+_MAPS_VERSION = 4
 _SUFFIX = ".safetensors"
 _ABOUT = "about.yaml"
 _BYTES_OF_A_VALUE = 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,13 +41,17 @@ class FusedConvolution(nn.Module):
         self.convolution, self.activation = convolution, None
         # Asked at every call, of every layer, for every scale of an image.
         self._suits_winograd = winograd.suits(convolution)
-        self._kernels: tuple[tuple, torch.Tensor] | None = None
+        self._kernels: tuple[tuple, winograd.TransformedKernels] | None = None
 
     def activate(self, activation: nn.Module) -> None:
         """Join an activation that `has_one_pass`."""
         # A network may use one module in several places; here nothing else reads the convolution's output.
         self.activation = copy.copy(activation)
         self.activation.inplace = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Made again where they are needed; some are in oneDNN's own layout, which cannot be copied.
+        return {**self.__dict__, "_kernels": None}
 
     def forward(self, x: torch.Tensor, other: torch.Tensor | None = None) -> torch.Tensor:
         """(N, C, H, W), and a tensor that can be added to the convolution's output -> that output."""
@@ -97,12 +102,12 @@ class FusedConvolution(nn.Module):
         output = torch.ops.mkldnn._convolution_pointwise(x, other, *given, "add", 1.0, joined, [], "")
         return output if joined == name else self.activation(output)
 
-    def _transformed(self) -> torch.Tensor:
+    def _transformed(self) -> winograd.TransformedKernels:
         weight = self.convolution.weight
         # Weights may be loaded or trained later.
         state = (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
         if self._kernels is None or self._kernels[0] != state:
-            self._kernels = (state, winograd.transform_kernels(weight))
+            self._kernels = (state, winograd.TransformedKernels(weight))
         return self._kernels[1]
 
 

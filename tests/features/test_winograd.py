@@ -1,5 +1,8 @@
 """Winograd's algorithm gives the convolutions that loops over windows give."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,12 @@ from detection.features.convolution import FusedConvolution
 
 # Of the largest output; a direct convolution in float32 has 1e-6.
 TOLERANCE = 3e-5
+
+
+@pytest.fixture(params=[True, False], autouse=True)
+def onednn(request, monkeypatch):
+    """Products of matrices by oneDNN and by `torch.bmm`, whichever is the faster one here."""
+    monkeypatch.setattr(winograd, "_onednn_multiplies_faster", lambda: request.param)
 
 
 def exact(images, convolution):
@@ -27,7 +36,7 @@ def test_any_size_and_padding(kernel, size, padding, monkeypatch):
     torch.manual_seed(0)
     convolution = nn.Conv2d(3, 5, kernel, padding=padding).requires_grad_(False)
     images = torch.randn(2, 3, *size)
-    kernels = winograd.transform_kernels(convolution.weight)
+    kernels = winograd.TransformedKernels(convolution.weight)
     got = winograd.convolve(images, kernels, kernel, convolution.bias, padding)
     expected = exact(images, convolution)
     assert got.shape == expected.shape
@@ -57,7 +66,7 @@ def test_products_by_hand():
     kernel = torch.arange(1.0, 10).reshape(1, 1, 3, 3)
     image = torch.zeros(1, 1, 5, 5)
     image[0, 0, 2, 2] = 1
-    got = winograd.convolve(image, winograd.transform_kernels(kernel), 3, None, (0, 0))
+    got = winograd.convolve(image, winograd.TransformedKernels(kernel), 3, None, (0, 0))
     assert np.allclose(got[0, 0], kernel[0, 0].flip(0, 1), atol=1e-5)
 
 
@@ -82,3 +91,13 @@ def test_others_are_not_for_it(options):
     assert not winograd.suits(nn.Conv2d(64, 64, 3, **options))
     assert not winograd.suits(nn.Conv2d(32, 64, 3))
     assert not winograd.suits(nn.Conv2d(64, 64, 1))
+
+
+def test_a_copy_makes_its_own_kernels():
+    torch.manual_seed(3)
+    joined = FusedConvolution(nn.Conv2d(64, 64, 3, padding=1).requires_grad_(False))
+    images = torch.randn(1, 64, 6, 6)
+    with torch.inference_mode():
+        expected = joined(images)
+        for one in (copy.deepcopy(joined), pickle.loads(pickle.dumps(joined))):
+            assert torch.equal(one(images), expected)
