@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from detection.features._kernels import LANES, pool_windows, unique_cells, widen
+from detection.features.recycling import empty_values
 
 # Cells are packed into 16 bits each to find equal windows.
 _MAX_SIDE = 2**15
@@ -137,8 +138,11 @@ def pool_into(
 
 
 def empty_vectors(count: int, length: int) -> np.ndarray:
-    """(count, length) float32, not initialised, that begins with a line of the cache: `pool_into` is faster there."""
-    values = np.empty(count * length + LANES, np.float32)
+    """(count, length) float32, not initialised, that begins with a line of the cache: `pool_into` is faster there.
+
+    Large ones lie in memory that earlier ones had, see ``features.recycling``.
+    """
+    values = empty_values(count * length + LANES)
     skipped = -(values.ctypes.data // 4) % LANES
     return values[skipped : skipped + count * length].reshape(count, length)
 

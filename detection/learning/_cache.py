@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import zlib
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from detection.learning._kernels import copy_rows
+from detection.types import Spread
+
 _BYTES_OF_A_VALUE = 4
+# Rows that are copied as one part of the work.
+_PART_ROWS = 64
 MIB = 2**20
 
 
@@ -57,18 +63,24 @@ class RowStore:
         """Rows that can be added now."""
         return len(self.values) - self._top + len(self._free)
 
-    def add(self, values: np.ndarray) -> np.ndarray:
-        """Places (N,) int64 of new rows (N, D), N at most `room`, not in use yet: see `use`."""
-        reused = self._free[: len(values)]
-        fresh = len(values) - len(reused)
+    def add(self, values: np.ndarray, rows: np.ndarray, spread: Spread = map) -> np.ndarray:
+        """Places (N,) int64 of copies of values[rows], (N, D), N at most `room`, not in use yet: see `use`."""
+        reused = self._free[: len(rows)]
+        fresh = len(rows) - len(reused)
         if fresh > len(self.values) - self._top:
-            raise ValueError(f"row store: expected at most {self.room} rows, got {len(values)}")
+            raise ValueError(f"row store: expected at most {self.room} rows, got {len(rows)}")
         places = np.concatenate([reused, np.arange(self._top, self._top + fresh)])
         self._free = self._free[len(reused) :]
         self._top += fresh
-        self.values[places] = values
-        if self.path is not None:
-            self.checks[places] = [zlib.crc32(row) for row in np.ascontiguousarray(values)]
+        values = np.ascontiguousarray(values)
+
+        def copy(start: int) -> None:
+            there, here = places[start : start + _PART_ROWS], rows[start : start + _PART_ROWS]
+            copy_rows(values, here, self.values, there)
+            if self.path is not None:
+                self.checks[there] = [zlib.crc32(values[row]) for row in here]
+
+        deque(spread(copy, range(0, len(rows), _PART_ROWS)), maxlen=0)
         return places
 
     def use(self, places: np.ndarray) -> None:

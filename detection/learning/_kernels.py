@@ -105,6 +105,13 @@ def products(values, weights, wanted, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def copy_rows(values, rows, out, places):
+    """out[places[i]] = values[rows[i]]; (M, D) and (N, D) float32, (K,) and (K,) int64."""
+    for i in range(rows.shape[0]):
+        out[places[i]] = values[rows[i]]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def row_products(values, rows, weights, out):
     """out[i] = values[rows[i]] . weights; (M, D) float32, (N,) int64, (D,) float32, (N,) float32."""
     for i in range(rows.shape[0]):

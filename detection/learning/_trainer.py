@@ -15,19 +15,22 @@ from detection.learning.checkpoint import MiningCheckpoint
 from detection.learning.classifier import block_products, padded
 from detection.learning.stream import NormSample, TrainingRegions
 from detection.learning.svm import SVMSolution, solve_svm
+from detection.types import Spread
 
 if TYPE_CHECKING:
     from detection.learning.mining import MiningEntry, MiningLog, SVMSettings, TrainingSamples
 
 # Rows scored at a time for the log: few, as they are copied.
 _SCORED_ROWS = 256
+# Images after which the state is written, and places set free can be used again.
+_COMMIT_AFTER = 4
 
 
 class Trainer:
     """Trains the SVMs of `tasks`, all over the same images.
 
     executor: where SVMs that are due at the same image are trained; None: here. checkpoint: where the state is
-    kept after every image. folds: image id -> fold, where a task leaves a fold out.
+    kept after every few images. folds: image id -> fold, where a task leaves a fold out.
     """
 
     def __init__(
@@ -52,6 +55,15 @@ class Trainer:
         self.number = self.done = self.added = 0
         self.last_image: str | None = None
         self.image_ids: list[str] = []
+
+    @property
+    def _has_threads(self) -> bool:
+        return isinstance(self.executor, ThreadPoolExecutor)
+
+    @property
+    def _spread(self) -> Spread:
+        # Other processes would be sent the vectors.
+        return self.executor.map if self._has_threads else map
 
     # Passes over the images.
 
@@ -89,7 +101,7 @@ class Trainer:
                     f"svm.memory_mib: expected room for the positives of all classes and some negatives, got "
                     f"{self.settings.memory_mib}, which holds {len(self.store.values)} vectors of {self.length} values"
                 )
-            places = self.store.add(rows)
+            places = self.store.add(rows, np.arange(len(rows)))
             for cache in caches:
                 self.store.use(places)
                 cache.append_positives(places, boxes[labels == label], self.done)
@@ -124,7 +136,9 @@ class Trainer:
 
     def _image_done(self, regions: TrainingRegions) -> None:
         self.done, self.last_image = self.done + 1, regions.image_id
-        self._commit()
+        # Every image would be a tenth of the time; a pass ends with one in any case.
+        if self.done % _COMMIT_AFTER == 0:
+            self._commit()
 
     def _is_used(self, cache: ClassCache, regions: TrainingRegions) -> bool:
         return cache.task.fold is None or cache.task.fold != self.folds[regions.image_id]
@@ -134,6 +148,9 @@ class Trainer:
     def _mine_image(self, regions: TrainingRegions) -> None:
         """Add the image's hard negatives to the SVMs that want them; a window once, whoever wants it."""
         scores, wanted = self._hard_negatives(regions)
+        if self._missing_room(wanted):
+            # What was set free since the last one.
+            self._commit()
         if self._missing_room(wanted) and self._unsettled():
             # Training drops easy negatives and leaves fewer hard ones; what holds up an SVM shows in the finer one.
             self._train(self._unsettled(), 0)
@@ -150,7 +167,7 @@ class Trainer:
         windows, objects, count = regions.windows, regions.objects, len(self.caches)
         overlaps = max_overlaps(windows.boxes, objects.boxes, regions.labels, self.num_classes)
         negatives = negatives_of(overlaps, self.settings.negative_iou)
-        scores = block_products(windows.values, self.weights)[:, :count] + self.biases
+        scores = block_products(windows.values, self.weights, spread=self._spread)[:, :count] + self.biases
         wanted = negatives[:, [one.task.label for one in self.caches]]
         for index, cache in enumerate(self.caches):
             if not cache.positives or not self._is_used(cache, regions):
@@ -184,7 +201,7 @@ class Trainer:
         places = self._known_places(len(wanted))
         rows = np.flatnonzero(wanted.any(axis=1))
         rows = rows[places[rows] < 0]
-        places[rows] = self.store.add(regions.windows.values[rows])
+        places[rows] = self.store.add(regions.windows.values, rows, self._spread)
         for index, cache in enumerate(self.caches):
             chosen = np.flatnonzero(wanted[:, index])
             self.store.use(places[chosen])
@@ -212,7 +229,7 @@ class Trainer:
         weights s times larger and an objective s^2 times larger: no row is copied, and the scale is folded
         into the weights by itself.
         """
-        share = self.executor is None or isinstance(self.executor, ThreadPoolExecutor)
+        share = self.executor is None or self._has_threads
         tolerance = max(self.settings.tolerance, self.settings.mining_tolerance if on_the_way else 0)
         problems = (self._problem(one, share, tolerance) for one in due)
         run = map if self.executor is None or len(due) < 2 else self.executor.map

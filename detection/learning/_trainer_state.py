@@ -1,4 +1,4 @@
-"""What a mining writes after every image, and how a trainer takes it up again."""
+"""What a mining writes after every few images, and how a trainer takes it up again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an interrupted mining goes on: all that it knows after an image, beside the rows in their file."""
+"""Where an interrupted mining goes on: all that it knew after some image, beside the rows in their file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STATE, _SUFFIX, _ROWS = "state-", ".safetensors", "rows.float32"
 
 
 class MiningCheckpoint:
-    """A folder that holds the state of one mining, written anew after every image.
+    """A folder that holds the state of one mining, written anew after every few images.
 
     key: of all that decides the result; a folder of another key counts as empty.
     """
@@ -47,7 +47,7 @@ class MiningCheckpoint:
         """Replace what is there in one move. facts: plain data; floats keep every digit.
 
         The new file has a name of its own, the next number: a move over another file waits for the disk on ext4, for
-        some 10 ms, a thousand times in a training.
+        some 10 ms, hundreds of times in a training.
         """
         metadata = {"format_version": _FORMAT_VERSION, "key": self.key, "facts": json.dumps(facts)}
         older = self._states()

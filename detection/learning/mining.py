@@ -199,7 +199,7 @@ def train_svms(
     positive or without any negative stays untrained.
 
     executor: where classes that are due at the same image are trained at a time; threads share the rows, anything
-    else gets copies; the result is the same. checkpoint: folder where the state is kept after every image. Where
+    else gets copies; the result is the same. checkpoint: folder where the state is kept after every few images. Where
     it holds a state of the same key, training goes on behind its last image, bit-equal to one that was not
     interrupted; the streams are then called with that image's id, and yield the images behind it. The caller
     removes it.

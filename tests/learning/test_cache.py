@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,10 @@ def rows(count, value):
     return np.full((count, 3), value, np.float32)
 
 
+def added(store, values, spread=map):
+    return store.add(values, np.arange(len(values)), spread)
+
+
 def opened(memory=2**20, path=None):
     store = RowStore(memory, path)
     store.open(3)
@@ -16,17 +22,17 @@ def opened(memory=2**20, path=None):
 
 def test_places_are_used_again():
     store = opened()
-    first, second = store.add(rows(2, 1)), store.add(rows(3, 2))
+    first, second = added(store, rows(2, 1)), added(store, rows(3, 2))
     store.use(first)
     store.use(second)
     store.use(second[:1])
     assert store.held_rows == 5
     store.release(second)
     assert store.held_rows == 3
-    before = store.add(rows(1, 4))
+    before = added(store, rows(1, 4))
     assert not set(before) & set(second)
     store.commit()
-    third = store.add(rows(4, 3))
+    third = added(store, rows(4, 3))
     store.use(third)
     assert set(second[1:]) <= set(third)
     assert store.held_rows == 7
@@ -39,23 +45,23 @@ def test_places_are_used_again():
 def test_memory_is_a_bound():
     store = opened(memory=7 * 12 + 5)
     assert store.room == 7
-    places = store.add(rows(5, 1))
+    places = added(store, rows(5, 1))
     store.use(places)
     assert (store.room, store.peak_bytes) == (2, 60)
     with pytest.raises(ValueError, match="expected at most 2 rows, got 3"):
-        store.add(rows(3, 2))
+        added(store, rows(3, 2))
     store.release(places[:4])
     assert store.room == 2
     store.commit()
     assert store.room == 6
-    store.use(store.add(rows(6, 3)))
+    store.use(added(store, rows(6, 3)))
     assert (store.room, store.held_rows, store.peak_bytes) == (0, 7, 84)
 
 
 def test_rows_outlive_the_process(tmp_path):
     path = tmp_path / "folder" / "rows"
     store = opened(path=path)
-    places = store.add(np.arange(15, dtype=np.float32).reshape(5, 3))
+    places = added(store, np.arange(15, dtype=np.float32).reshape(5, 3))
     store.use(places)
     store.release(places[1:3])
     store.commit()
@@ -70,11 +76,22 @@ def test_rows_outlive_the_process(tmp_path):
     assert whole
     assert (again.held_rows, again.peak_rows) == (3, 5)
     assert again.values[places[[0, 3, 4]]].tolist() == [[0, 1, 2], [9, 10, 11], [12, 13, 14]]
-    assert set(again.add(rows(2, 7))) == {places[1], places[2]}
+    assert set(added(again, rows(2, 7))) == {places[1], places[2]}
     # A row that nobody uses may have changed, one that is used may not.
     assert restored()[1]
     again.values[places[4], 0] = -1
     assert not restored()[1]
+
+
+def test_chosen_rows_in_several_threads(tmp_path):
+    values = np.arange(3000, dtype=np.float32).reshape(1000, 3)
+    chosen = np.arange(0, 1000, 3)[::-1]
+    stores = [opened(path=tmp_path / name) for name in ("one", "many")]
+    with ThreadPoolExecutor(3) as pool:
+        places = [one.add(values, chosen, spread) for one, spread in zip(stores, (map, pool.map), strict=True)]
+    for store, here in zip(stores, places, strict=True):
+        assert np.array_equal(store.values[here], values[chosen])
+    assert np.array_equal(stores[0].used_checks(), stores[1].used_checks())
 
 
 def test_a_class_keeps_what_is_wanted():

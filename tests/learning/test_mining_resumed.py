@@ -33,13 +33,17 @@ def interrupted_at(calls):
     return on_progress
 
 
-def test_interrupted_after_every_image(make_regions, tmp_path):
+@pytest.mark.parametrize("commit_after", [1, 3])
+def test_interrupted_after_every_state(make_regions, tmp_path, monkeypatch, commit_after):
+    monkeypatch.setattr("detection.learning._trainer._COMMIT_AFTER", commit_after)
     images, settings = make_regions(images=8), dataclasses.replace(SETTINGS, passes=2)
     plain, log = train_svms(stream_of(images), 3, settings)
     checkpoint = MiningCheckpoint(tmp_path / "mining", "key")
-    for _ in range(24):
+    # 3 passes over 8 images; with every third one's state, the ninth call would come to the end.
+    for _ in range(24 if commit_after == 1 else 8):
         with pytest.raises(StoppedError):
-            train_svms(stream_of(images), 3, settings, interrupted_at(1), checkpoint=checkpoint)
+            train_svms(stream_of(images), 3, settings, interrupted_at(commit_after), checkpoint=checkpoint)
+    assert 0 < checkpoint.images_done()
     resumed, again = train_svms(stream_of(images), 3, settings, checkpoint=checkpoint)
     assert resumed.weights.tobytes() == plain.weights.tobytes()
     assert resumed.biases.tobytes() == plain.biases.tobytes()
@@ -101,7 +105,8 @@ def test_a_state_of_another_key_or_with_changed_rows_is_not_used(make_regions, t
     rows = tmp_path / "mining" / "rows.float32"
     content = rows.read_bytes()
     assert (train("a").weights == plain.weights).all()
-    assert seen[0] == ("mining pass 1", 4)
+    # 9 images were done, 6 of them in the pass before; after the third of this one no state was written.
+    assert seen[0] == ("mining pass 1", 1)
     train("b")
     assert seen[0] == ("positives", 1)
     with pytest.raises(StoppedError):
