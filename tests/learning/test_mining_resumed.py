@@ -43,7 +43,7 @@ def test_interrupted_after_every_state(make_regions, tmp_path, monkeypatch, comm
     for _ in range(24 if commit_after == 1 else 8):
         with pytest.raises(StoppedError):
             train_svms(stream_of(images), 3, settings, interrupted_at(commit_after), checkpoint=checkpoint)
-    assert 0 < checkpoint.images_done()
+    assert checkpoint.images_done() > 0
     resumed, again = train_svms(stream_of(images), 3, settings, checkpoint=checkpoint)
     assert resumed.weights.tobytes() == plain.weights.tobytes()
     assert resumed.biases.tobytes() == plain.biases.tobytes()
