@@ -12,11 +12,13 @@ _DOUBT = np.float32(1 - 1e-5)
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "nsz", "nnan"})
-def _some_may_overlap(x1, y1, x2, y2, area, least, kx1, ky1, kx2, ky2, areas):
-    """Whether a box may overlap any of some kept ones too much; `least` is a bit less than the threshold."""
+def _some_may_overlap(x1, y1, x2, y2, area, least, kx1, ky1, kx2, ky2, areas, start):
+    """Whether a box may overlap any of a block of kept ones too much; `least` is a bit less than the threshold."""
     found = zero = np.float32(0)
     one = np.float32(1)
-    for j in range(kx1.shape[0]):
+    # A number of steps that is known beforehand: what compilers do for any number is slow for a few with AVX-512.
+    for step in range(np.uintp(_BLOCK)):
+        j = np.uintp(start) + step
         width = max(min(x2, kx2[j]) - max(x1, kx1[j]), zero)
         height = max(min(y2, ky2[j]) - max(y1, ky1[j]), zero)
         overlap = width * height
@@ -46,10 +48,7 @@ def greedy_suppression(x1, y1, x2, y2, threshold, limit):
         start = 0
         while start < total and not suppressed:
             stop = start + _BLOCK
-            if _some_may_overlap(
-                ax1, ay1, ax2, ay2, area, least,
-                kx1[start:stop], ky1[start:stop], kx2[start:stop], ky2[start:stop], areas[start:stop],
-            ):  # fmt: skip
+            if _some_may_overlap(ax1, ay1, ax2, ay2, area, least, kx1, ky1, kx2, ky2, areas, start):
                 for j in range(start, min(stop, total)):
                     width = max(min(ax2, kx2[j]) - max(ax1, kx1[j]), zero)
                     height = max(min(ay2, ky2[j]) - max(ay1, ky1[j]), zero)
