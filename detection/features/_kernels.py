@@ -21,8 +21,6 @@ _LINE = 4 * LANES
 # Windows of a block that are computed before they are written: lines that pass the caches go faster in a row than each
 # between two bins, and these (100 KB with 50 bins) leave room for the range maxima in the second cache.
 _HELD = 32
-# Cells that are turned to channels-last at a time: they and their lines stay in the first cache.
-_CELLS = 32
 
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
@@ -110,6 +108,16 @@ def _finish_streams(_):
         return context.get_dummy_value()
 
     return types.void(), generate
+
+
+@intrinsic
+def _plus_zero(_, vector):
+    """The same values, but that negative zeros are zeros."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.fadd(arguments[0], ir.Constant(_VECTOR, [0.0] * LANES))
+
+    return _vector(_vector), generate
 
 
 @intrinsic
@@ -284,19 +292,38 @@ def _lines(count):
 
 
 @njit(cache=True, nogil=True)
+def _four(memory, at, pitch):
+    return _load(memory, at), _load(memory, at + pitch), _load(memory, at + 2 * pitch), _load(memory, at + 3 * pitch)
+
+
+@njit(cache=True, nogil=True)
+def _cells_first(planes, cells, start, tables):
+    """LANES cells of LANES planes, each of so many cells -> tables, cell by cell from `start` on."""
+    for channel in range(0, LANES, 4):
+        a, b, c, d = _four(planes, channel * cells + start, cells)
+        four = _plus_zero(a), _plus_zero(b), _plus_zero(c), _plus_zero(d)
+        _store_turned(tables, start * LANES + channel, LANES, four)
+
+
+@njit(cache=True, nogil=True)
 def _range_maxima(feature_map, low, powers, tables):
     """tables[i, y, x] = maximum of the 2^i cells from (y, x) on to the right: LANES channels from `low` on.
 
-    tables: (powers, h, w, LANES), flat. Entries whose cells pass the end of a row mean nothing.
+    tables: (powers, h, w, LANES), flat. Entries whose cells pass the end of a row mean nothing. Negative zeros become
+    zeros.
     """
     channels, height, width = feature_map.shape
     cells = height * width
-    planes = feature_map.reshape((channels, cells))
-    for start in range(0, cells, _CELLS):
+    if cells < LANES:
+        planes = feature_map.reshape((channels, cells))
         for c in range(LANES):
-            for cell in range(start, min(start + _CELLS, cells)):
-                # Negative zeros become zeros.
-                tables[np.uintp(cell * LANES + c)] = planes[np.uintp(low + c), np.uintp(cell)] + np.float32(0)
+            for cell in range(cells):
+                tables[cell * LANES + c] = planes[low + c, cell] + np.float32(0)
+    else:
+        planes = _memory(feature_map, low * cells)
+        for start in range(0, cells, LANES):
+            # The last ones may have been there before.
+            _cells_first(planes, cells, min(start, cells - LANES), _memory(tables, 0))
     memory = _memory(tables, 0)
     for i in range(1, powers):
         half = (1 << (i - 1)) * LANES
@@ -361,17 +388,12 @@ def _turn(bins, tile, area):
         return
     b = 0
     while area - b >= 8:
-        at = b * LANES
-        first = _load(bins, at), _load(bins, at + LANES), _load(bins, at + 2 * LANES), _load(bins, at + 3 * LANES)
-        at += 4 * LANES
-        then = _load(bins, at), _load(bins, at + LANES), _load(bins, at + 2 * LANES), _load(bins, at + 3 * LANES)
-        _store_turned(tile, b, area, first + then)
+        _store_turned(tile, b, area, _four(bins, b * LANES, LANES) + _four(bins, (b + 4) * LANES, LANES))
         b += 8
     while b < area:
         # A square above 1 has four bins to the end, even where some were done before.
-        at = min(b, area - 4) * LANES
-        rest = _load(bins, at), _load(bins, at + LANES), _load(bins, at + 2 * LANES), _load(bins, at + 3 * LANES)
-        _store_turned(tile, min(b, area - 4), area, rest)
+        at = min(b, area - 4)
+        _store_turned(tile, at, area, _four(bins, at * LANES, LANES))
         b += 4
 
 
