@@ -99,9 +99,10 @@ class Backbone(nn.Module):
         if images.shape[2] % multiple or images.shape[3] % multiple:
             raise ValueError(f"backbone: expected sides that are multiples of {multiple}, got {tuple(images.shape)}")
         # A network that is exported is to run elsewhere.
-        if self._compiled is not None and not torch.compiler.is_compiling():
+        exported = torch.compiler.is_compiling()
+        if self._compiled is not None and not exported:
             return self._compiled(images)
-        network = self._by_bands() if images.device.type == "cpu" else self.network
+        network = self.network if exported or images.device.type != "cpu" else self._by_bands()
         return network(images.contiguous(memory_format=torch.channels_last))
 
     def _by_bands(self) -> nn.Module:

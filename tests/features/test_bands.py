@@ -109,3 +109,13 @@ def test_backbones_keep_their_weights_names_and_can_be_copied(narrow_bands):
     with torch.inference_mode():
         plain = backbone.network(images.contiguous(memory_format=torch.channels_last))
     assert all(torch.equal(map_, other) for map_, other in zip(plain, expected, strict=True))
+
+
+def test_a_network_that_is_exported_has_the_layers_of_its_file(monkeypatch):
+    backbone = Backbone.from_weights("efficientnet_lite0", (16,), "random")
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    backbone(torch.randn(1, 3, 32, 64))
+    assert backbone._in_bands is None
+    monkeypatch.undo()
+    backbone(torch.randn(1, 3, 32, 64))
+    assert _chains(backbone._in_bands)
