@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from detection.features import winograd
+from detection.features.products import FixedMatrices
 
 # As oneDNN names them, with their bounds.
 _ONEDNN_ACTIVATIONS = {
@@ -41,7 +42,7 @@ class FusedConvolution(nn.Module):
         self.convolution, self.activation = convolution, None
         # Asked at every call, of every layer, for every scale of an image.
         self._suits_winograd = winograd.suits(convolution)
-        self._kernels: tuple[tuple, winograd.TransformedKernels] | None = None
+        self._kernels: tuple[tuple, FixedMatrices] | None = None
 
     def activate(self, activation: nn.Module) -> None:
         """Join an activation that `has_one_pass`."""
@@ -50,7 +51,7 @@ class FusedConvolution(nn.Module):
         self.activation.inplace = True
 
     def __getstate__(self) -> dict[str, Any]:
-        # Made again where they are needed; some are in oneDNN's own layout, which cannot be copied.
+        # Made again where they are needed.
         return {**self.__dict__, "_kernels": None}
 
     def forward(self, x: torch.Tensor, other: torch.Tensor | None = None) -> torch.Tensor:
@@ -102,12 +103,12 @@ class FusedConvolution(nn.Module):
         output = torch.ops.mkldnn._convolution_pointwise(x, other, *given, "add", 1.0, joined, [], "")
         return output if joined == name else self.activation(output)
 
-    def _transformed(self) -> winograd.TransformedKernels:
+    def _transformed(self) -> FixedMatrices:
         weight = self.convolution.weight
         # Weights may be loaded or trained later.
         state = (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
         if self._kernels is None or self._kernels[0] != state:
-            self._kernels = (state, winograd.TransformedKernels(weight))
+            self._kernels = (state, winograd.transform_kernels(weight))
         return self._kernels[1]
 
 

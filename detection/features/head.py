@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from detection.features.networks import network_spec, random_state, read_state, select_state, state_names
+from detection.features.products import linear
 from detection.features.settings import HEAD_BACKBONES, FeatureSettings
 
 # Level of the pyramid that has the bins of the pooling before fc6, and where fc6 and fc7 lie in torchvision.
@@ -167,8 +168,8 @@ class Head:
         """(n, inputs) -> (n, outputs) after the ReLU."""
         *first, last = self._matrices(name)
         for matrix in first:
-            values = torch.nn.functional.linear(values, matrix)
-        return torch.relu_(torch.nn.functional.linear(values, last, self._tensors[f"{name}.bias"]))
+            values = linear(values, matrix)
+        return torch.relu_(linear(values, last, self._tensors[f"{name}.bias"]))
 
     def _matrices(self, name: str) -> list[torch.Tensor]:
         """What a layer multiplies by, one after the other."""

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from detection.features.products import FixedMatrices
+
 SIDE = 6
 _POINTS = (0, 1, -1, 2, -2)
 _SCALES = (4, -6, -6, 24, 24, 1)
@@ -33,51 +35,20 @@ def suits(convolution: nn.Conv2d) -> bool:
     )
 
 
-class TransformedKernels:
-    """Kernels (O, I, r, r) float32 in the space where a convolution is a product; outputs: O."""
-
-    def __init__(self, weight: torch.Tensor) -> None:
-        matrices = _transform(weight)
-        self.outputs = matrices.shape[2]
-        # The matrices, or what oneDNN makes of them.
-        self._matrices, self._packed = matrices, []
-        if _onednn_multiplies_faster():
-            pack = torch.ops.mkldnn._reorder_linear_weight
-            self._matrices, self._packed = None, [pack(one.T.contiguous(), _TILES) for one in matrices]
-
-    def products(self, tiles: torch.Tensor) -> torch.Tensor:
-        """(36, T, I) -> (36, T, O)."""
-        if self._matrices is not None:
-            return torch.bmm(tiles, self._matrices)
-        products = torch.empty(*tiles.shape[:2], self.outputs)
-        for one, packed, product in zip(tiles, self._packed, products, strict=True):
-            product.copy_(torch.ops.mkldnn._linear_pointwise(one, packed, None, "none", [], ""))
-        return products
-
-
-def _onednn_multiplies_faster() -> bool:
-    """Than `torch.bmm`, whose library leaves AVX-512 unused on AMD's processors: measured there, twice as fast."""
-    return (
-        torch.backends.cpu.get_cpu_capability() == "AVX512"
-        and torch.backends.mkldnn.is_available()
-        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
-
-
-def _transform(weight: torch.Tensor) -> torch.Tensor:
-    """(O, I, r, r) float32 -> (36, I, O) float32, computed in float64."""
+def transform_kernels(weight: torch.Tensor) -> FixedMatrices:
+    """(O, I, r, r) float32 -> (36, O, I) float32, computed in float64."""
     size = weight.shape[-1]
     rows = [[point**power for power in range(size)] for point in _POINTS] + [[0] * (size - 1) + [1]]
     matrix = np.array(rows, np.float64) / np.array(_SCALES, np.float64)[:, None]
     values = weight.detach().cpu().numpy().astype(np.float64)
-    transformed = np.einsum("ia,ocab,jb->ijco", matrix, values, matrix, optimize=True)
-    return torch.from_numpy(transformed.reshape(SIDE * SIDE, *transformed.shape[2:]).astype(np.float32))
+    transformed = np.einsum("ia,ocab,jb->ijoc", matrix, values, matrix, optimize=True)
+    matrices = transformed.reshape(SIDE * SIDE, *transformed.shape[2:]).astype(np.float32)
+    return FixedMatrices(torch.from_numpy(matrices), _TILES)
 
 
 def convolve(
     images: torch.Tensor,
-    kernels: TransformedKernels,
+    kernels: FixedMatrices,
     side: int,
     bias: torch.Tensor | None,
     padding: tuple[int, int],
@@ -86,7 +57,7 @@ def convolve(
 ) -> torch.Tensor:
     """clip(convolution + bias + other, *limits): (N, I, H, W) float32 -> (N, O, h, w) float32, channels_last.
 
-    kernels: made from ones of `side` x `side` px. other: of the output's shape. On the CPU,
+    kernels: of `transform_kernels`, made from ones of `side` x `side` px. other: of the output's shape. On the CPU,
     without gradients.
     """
     height, width = (length + 2 * pad - side + 1 for length, pad in zip(images.shape[2:], padding, strict=True))
@@ -114,7 +85,7 @@ def _convolve_one(one, kernels, size, bias, padding, other, limits, result) -> N
     low, high = (np.float32(limit) for limit in limits)
     for first in range(0, down, rows):
         count = min(rows, down - first)
-        tiles = torch.empty(SIDE * SIDE, count * across, one.shape[2])
+        tiles = torch.empty(SIDE * SIDE, count * across, kernels.inputs)
         transform_input(one, tiles.numpy().reshape(-1), first, count, across, size, padding)
-        products = kernels.products(tiles).numpy().reshape(-1)
+        products = kernels.linear(tiles).numpy().reshape(-1)
         transform_output(products, result, bias, other, first, count, across, size, low, high)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from detection.features import winograd
+from detection.features import products, winograd
 from detection.features.convolution import FusedConvolution
 
 # Of the largest output; a direct convolution in float32 has 1e-6.
@@ -17,8 +17,8 @@ TOLERANCE = 3e-5
 
 @pytest.fixture(params=[True, False], autouse=True)
 def onednn(request, monkeypatch):
-    """Products of matrices by oneDNN and by `torch.bmm`, whichever is the faster one here."""
-    monkeypatch.setattr(winograd, "_onednn_multiplies_faster", lambda: request.param)
+    """Products of matrices by oneDNN and by the BLAS, whichever is the faster one here."""
+    monkeypatch.setattr(products, "onednn_multiplies_faster", lambda: request.param)
 
 
 def exact(images, convolution):
@@ -36,7 +36,7 @@ def test_any_size_and_padding(kernel, size, padding, monkeypatch):
     torch.manual_seed(0)
     convolution = nn.Conv2d(3, 5, kernel, padding=padding).requires_grad_(False)
     images = torch.randn(2, 3, *size)
-    kernels = winograd.TransformedKernels(convolution.weight)
+    kernels = winograd.transform_kernels(convolution.weight)
     got = winograd.convolve(images, kernels, kernel, convolution.bias, padding)
     expected = exact(images, convolution)
     assert got.shape == expected.shape
@@ -66,7 +66,7 @@ def test_products_by_hand():
     kernel = torch.arange(1.0, 10).reshape(1, 1, 3, 3)
     image = torch.zeros(1, 1, 5, 5)
     image[0, 0, 2, 2] = 1
-    got = winograd.convolve(image, winograd.TransformedKernels(kernel), 3, None, (0, 0))
+    got = winograd.convolve(image, winograd.transform_kernels(kernel), 3, None, (0, 0))
     assert np.allclose(got[0, 0], kernel[0, 0].flip(0, 1), atol=1e-5)
 
 
