@@ -11,174 +11,24 @@ from __future__ import annotations
 from collections import namedtuple
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic, models, register_model
+from numba import njit
 
-# Channels of a block: float32 values of a line of the cache, 64 bytes on nearly all processors.
-LANES = 16
-_LINE = 4 * LANES
+from detection.features._lane_kernels import (
+    LANES,
+    as_float,
+    finish_streams,
+    load,
+    maximum,
+    plus_zero,
+    pointer,
+    store,
+    store_turned,
+    stream,
+)
+
 # Windows of a block that are computed before they are written: lines that pass the caches go faster in a row than each
 # between two bins, and these (100 KB with 50 bins) leave room for the range maxima in the second cache.
 _HELD = 32
-
-_FLOAT, _INT = ir.FloatType(), ir.IntType(32)
-_VECTOR = ir.VectorType(_FLOAT, LANES)
-_MEMORY = types.CPointer(types.float32)
-
-
-class _Vector(types.Type):
-    """Numba type of LANES float32 values."""
-
-    def __init__(self) -> None:
-        super().__init__(name=f"float32 x {LANES}")
-
-
-@register_model(_Vector)
-class _VectorModel(models.PrimitiveModel):
-    def __init__(self, manager, kind) -> None:
-        super().__init__(manager, kind, _VECTOR)
-
-
-_vector = _Vector()
-
-
-@intrinsic
-def _memory(_, array, start):
-    """Where the values of a contiguous array lie, from the flat index `start` on.
-
-    Passing such pointers on costs no counting of references; the array has to outlive them.
-    """
-
-    def generate(context, builder, signature, arguments):
-        values = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        return builder.gep(values, [arguments[1]])
-
-    return types.CPointer(array.dtype)(array, types.intp), generate
-
-
-def _at(builder, memory, index, kind):
-    return builder.bitcast(builder.gep(memory, [index]), kind.as_pointer())
-
-
-@intrinsic
-def _load(_, memory, index):
-    """The vector memory[index : index + LANES]."""
-
-    def generate(context, builder, signature, arguments):
-        vector = builder.load(_at(builder, *arguments, _VECTOR))
-        vector.align = 4
-        return vector
-
-    return _vector(_MEMORY, types.intp), generate
-
-
-@intrinsic
-def _store(_, memory, index, vector):
-    """memory[index : index + LANES] = vector."""
-
-    def generate(context, builder, signature, arguments):
-        memory, index, vector = arguments
-        builder.store(vector, _at(builder, memory, index, _VECTOR)).align = 4
-        return context.get_dummy_value()
-
-    return types.void(_MEMORY, types.intp, _vector), generate
-
-
-@intrinsic
-def _stream(_, memory, index, vector):
-    """As `_store`, past the caches; the place has to begin a line."""
-
-    def generate(context, builder, signature, arguments):
-        memory, index, vector = arguments
-        store = builder.store(vector, _at(builder, memory, index, _VECTOR))
-        store.align = _LINE
-        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_INT, 1)]))
-        return context.get_dummy_value()
-
-    return types.void(_MEMORY, types.intp, _vector), generate
-
-
-@intrinsic
-def _finish_streams(_):
-    """Other threads see what was streamed before when they see what is written after."""
-
-    def generate(context, builder, signature, arguments):
-        builder.fence("seq_cst")
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
-
-@intrinsic
-def _plus_zero(_, vector):
-    """The same values, but that negative zeros are zeros."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.fadd(arguments[0], ir.Constant(_VECTOR, [0.0] * LANES))
-
-    return _vector(_vector), generate
-
-
-@intrinsic
-def _maximum(_, first, second):
-    """The larger ones of two vectors' values."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.select(builder.fcmp_ordered(">", *arguments), *arguments)
-
-    return _vector(_vector, _vector), generate
-
-
-def _shuffled(builder, one, other, picks):
-    return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_INT, len(picks)), picks))
-
-
-def _turned(builder, rows):
-    """Four vectors a, b, c, d -> four: the k-th holds a[q], b[q], c[q], d[q] of q = k, 4 + k, 8 + k ..."""
-    # In quarters of 4 values, as processors do it: a0 b0 a1 b1 | ..., then a0 b0 c0 d0 | ...
-    quarters = range(0, LANES, 4)
-    turned = []
-    for k in (0, 2):
-        pairs = [q + k + step + side for q in quarters for step in (0, 1) for side in (0, LANES)]
-        ab, cd = _shuffled(builder, *rows[:2], pairs), _shuffled(builder, *rows[2:], pairs)
-        for half in (0, 2):
-            picks = [q + half + s + side for q in quarters for side in (0, LANES) for s in (0, 1)]
-            turned.append(_shuffled(builder, ab, cd, picks))
-    return turned
-
-
-@intrinsic
-def _store_turned(_, memory, index, pitch, rows):
-    """memory[index + k pitch : index + k pitch + n] = rows[0][k], .. rows[n - 1][k] for every k of the LANES.
-
-    rows: a tuple of n = 4 or 8 vectors.
-    """
-    count = len(rows)
-
-    def generate(context, builder, signature, arguments):
-        memory, index, pitch, vectors = arguments
-        given = [builder.extract_value(vectors, k) for k in range(count)]
-        parts = [_turned(builder, given[start : start + 4]) for start in range(0, count, 4)]
-        for q in range(0, LANES, 4):
-            picks = [side + q + k for side in range(0, LANES * len(parts), LANES) for k in range(4)]
-            for k, halves in enumerate(zip(*parts, strict=True)):
-                offset = builder.mul(pitch, ir.Constant(pitch.type, q + k))
-                place = _at(builder, memory, builder.add(index, offset), ir.VectorType(_FLOAT, count))
-                builder.store(_shuffled(builder, halves[0], halves[-1], picks), place).align = 4
-        return context.get_dummy_value()
-
-    return types.void(_MEMORY, types.intp, types.intp, rows), generate
-
-
-@intrinsic
-def _as_float(_, bits):
-    """The float32 of these 32 bits."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], _FLOAT)
-
-    return types.float32(types.uint32), generate
 
 
 @njit(cache=True, nogil=True)
@@ -191,9 +41,9 @@ def widen(halves, out):
         bits = np.uint32(halves[k])
         magnitude = (bits & np.uint32(0x7FFF)) << np.uint32(13)
         exponent = bits & np.uint32(0x7C00)
-        value = _as_float(magnitude + (endless if exponent == 0x7C00 else rebased))
+        value = as_float(magnitude + (endless if exponent == 0x7C00 else rebased))
         if exponent == 0:
-            value = _as_float(magnitude + subnormal) - _as_float(subnormal)
+            value = as_float(magnitude + subnormal) - as_float(subnormal)
         out[k] = -value if bits >= 0x8000 else value
 
 
@@ -293,7 +143,7 @@ def _lines(count):
 
 @njit(cache=True, nogil=True)
 def _four(memory, at, pitch):
-    return _load(memory, at), _load(memory, at + pitch), _load(memory, at + 2 * pitch), _load(memory, at + 3 * pitch)
+    return load(memory, at), load(memory, at + pitch), load(memory, at + 2 * pitch), load(memory, at + 3 * pitch)
 
 
 @njit(cache=True, nogil=True)
@@ -301,8 +151,8 @@ def _cells_first(planes, cells, start, tables):
     """LANES cells of LANES planes, each of so many cells -> tables, cell by cell from `start` on."""
     for channel in range(0, LANES, 4):
         a, b, c, d = _four(planes, channel * cells + start, cells)
-        four = _plus_zero(a), _plus_zero(b), _plus_zero(c), _plus_zero(d)
-        _store_turned(tables, start * LANES + channel, LANES, four)
+        four = plus_zero(a), plus_zero(b), plus_zero(c), plus_zero(d)
+        store_turned(tables, start * LANES + channel, LANES, four)
 
 
 @njit(cache=True, nogil=True)
@@ -320,16 +170,16 @@ def _range_maxima(feature_map, low, powers, tables):
             for cell in range(cells):
                 tables[cell * LANES + c] = planes[low + c, cell] + np.float32(0)
     else:
-        planes = _memory(feature_map, low * cells)
+        planes = pointer(feature_map, low * cells)
         for start in range(0, cells, LANES):
             # The last ones may have been there before.
-            _cells_first(planes, cells, min(start, cells - LANES), _memory(tables, 0))
-    memory = _memory(tables, 0)
+            _cells_first(planes, cells, min(start, cells - LANES), pointer(tables, 0))
+    memory = pointer(tables, 0)
     for i in range(1, powers):
         half = (1 << (i - 1)) * LANES
         finer, here = (i - 1) * cells * LANES, i * cells * LANES
         for at in range(0, (cells - (1 << i) + 1) * LANES, LANES):
-            _store(memory, here + at, _maximum(_load(memory, finer + at), _load(memory, finer + at + half)))
+            store(memory, here + at, maximum(load(memory, finer + at), load(memory, finer + at + half)))
 
 
 @njit(cache=True, nogil=True)
@@ -346,25 +196,25 @@ def _bins_of_map(tables, row, spans, reads, n, bins):
             below = top + row
             for j in range(n):
                 left, right = reads[2 * j] * LANES, reads[2 * j + 1] * LANES
-                above = _maximum(_load(tables, top + left), _load(tables, top + right))
-                _store(bins, q, _maximum(above, _maximum(_load(tables, below + left), _load(tables, below + right))))
+                above = maximum(load(tables, top + left), load(tables, top + right))
+                store(bins, q, maximum(above, maximum(load(tables, below + left), load(tables, below + right))))
                 q += LANES
             continue
         for j in range(n):
             left, right = top + reads[2 * j] * LANES, top + reads[2 * j + 1] * LANES
-            best = _maximum(_load(tables, left), _load(tables, right))
+            best = maximum(load(tables, left), load(tables, right))
             for _ in range(rows - 1):
                 left += row
                 right += row
-                best = _maximum(best, _maximum(_load(tables, left), _load(tables, right)))
-            _store(bins, q, best)
+                best = maximum(best, maximum(load(tables, left), load(tables, right)))
+            store(bins, q, best)
             q += LANES
 
 
 @njit(cache=True, nogil=True)
 def _largest_of_four(bins, places, at):
-    first = _maximum(_load(bins, places[at]), _load(bins, places[at + 1]))
-    return _maximum(first, _maximum(_load(bins, places[at + 2]), _load(bins, places[at + 3])))
+    first = maximum(load(bins, places[at]), load(bins, places[at + 1]))
+    return maximum(first, maximum(load(bins, places[at + 2]), load(bins, places[at + 3])))
 
 
 @njit(cache=True, nogil=True)
@@ -375,8 +225,8 @@ def _bins_of_finer(finer, parts, each, count, bins):
         best = _largest_of_four(finer, parts, part)
         # In fours, so that not every maximum waits for the one before; the last four may be partly the same again.
         for other in range(4, each, 4):
-            best = _maximum(best, _largest_of_four(finer, parts, part + min(other, each - 4)))
-        _store(bins, q * LANES, best)
+            best = maximum(best, _largest_of_four(finer, parts, part + min(other, each - 4)))
+        store(bins, q * LANES, best)
         part += each
 
 
@@ -384,16 +234,16 @@ def _bins_of_finer(finer, parts, each, count, bins):
 def _turn(bins, tile, area):
     """`area` bins of LANES channels each -> LANES channels of `area` bins each."""
     if area == 1:
-        _store(tile, 0, _load(bins, 0))
+        store(tile, 0, load(bins, 0))
         return
     b = 0
     while area - b >= 8:
-        _store_turned(tile, b, area, _four(bins, b * LANES, LANES) + _four(bins, (b + 4) * LANES, LANES))
+        store_turned(tile, b, area, _four(bins, b * LANES, LANES) + _four(bins, (b + 4) * LANES, LANES))
         b += 8
     while b < area:
         # A square above 1 has four bins to the end, even where some were done before.
         at = min(b, area - 4)
-        _store_turned(tile, at, area, _four(bins, at * LANES, LANES))
+        store_turned(tile, at, area, _four(bins, at * LANES, LANES))
         b += 4
 
 
@@ -402,9 +252,9 @@ def _write(tile, count, out, start, targets, past_caches):
     """`count` lines of a tile, line q to out[start + targets[q]]."""
     for q in range(count):
         if past_caches:
-            _stream(out, start + targets[q], _load(tile, q * LANES))
+            stream(out, start + targets[q], load(tile, q * LANES))
         else:
-            _store(out, start + targets[q], _load(tile, q * LANES))
+            store(out, start + targets[q], load(tile, q * LANES))
 
 
 @njit(cache=True, nogil=True)
@@ -418,27 +268,27 @@ def _pool_block(
     """
     levels, parents, begin, order, spans, reads, parts, first_part = plan
     _, sides, per_side = reads.shape
-    length, out, lines_of = out_values.shape[1], _memory(out_values, 0), _memory(targets, 0)
+    length, out, lines_of = out_values.shape[1], pointer(out_values, 0), pointer(targets, 0)
     for start in range(0, len(different), _HELD):
         held = different[start : start + _HELD]
         for place in range(len(held)):
             r = held[place]
             x1, y1 = np.int64(cells[r, 0]), np.int64(cells[r, 1])
-            tables = _memory(range_maxima, (y1 * width + x1) * LANES)
+            tables = pointer(range_maxima, (y1 * width + x1) * LANES)
             for k in order:
-                n, bins = levels[k], _memory(bin_values, begin[k] * LANES)
+                n, bins = levels[k], pointer(bin_values, begin[k] * LANES)
                 if parents[k] < 0:
-                    rows_of = _memory(spans, (k * sides + cells[r, 3] - y1) * per_side)
-                    columns_of = _memory(reads, (k * sides + cells[r, 2] - x1) * per_side)
+                    rows_of = pointer(spans, (k * sides + cells[r, 3] - y1) * per_side)
+                    columns_of = pointer(reads, (k * sides + cells[r, 2] - x1) * per_side)
                     _bins_of_map(tables, width * LANES, rows_of, columns_of, n, bins)
                 else:
                     each = (levels[parents[k]] // n) ** 2
-                    _bins_of_finer(_memory(bin_values, 0), _memory(parts, first_part[k]), each, n * n, bins)
+                    _bins_of_finer(pointer(bin_values, 0), pointer(parts, first_part[k]), each, n * n, bins)
             for k in range(len(levels)):
-                tile = _memory(tiles, (place * begin[-1] + begin[k]) * LANES)
-                _turn(_memory(bin_values, begin[k] * LANES), tile, levels[k] * levels[k])
+                tile = pointer(tiles, (place * begin[-1] + begin[k]) * LANES)
+                _turn(pointer(bin_values, begin[k] * LANES), tile, levels[k] * levels[k])
         for place in range(len(held)):
-            tile, r = _memory(tiles, place * begin[-1] * LANES), held[place]
+            tile, r = pointer(tiles, place * begin[-1] * LANES), held[place]
             while r >= 0:
                 _write(tile, begin[-1], out, rows[r] * length, lines_of, past_caches)
                 r = following[r]
@@ -489,4 +339,4 @@ def pool_windows(feature_map, powers, cells, first, rows, levels, parents, out, 
         _pool_block(
             range_maxima, width, cells, different, following, rows, plan, bins, tiles, out, targets, past_caches
         )
-    _finish_streams()
+    finish_streams()

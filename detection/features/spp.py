@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from detection.features._kernels import LANES, pool_windows, unique_cells, widen
+from detection.features._kernels import pool_windows, unique_cells, widen
+from detection.features._lane_kernels import LANES
 from detection.features.recycling import empty_values
 
 # Cells are packed into 16 bits each to find equal windows.

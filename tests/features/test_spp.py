@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.features import spatial_pyramid_pool, spp
-from detection.features._kernels import LANES, unique_cells, widen
+from detection.features._kernels import unique_cells, widen
+from detection.features._lane_kernels import LANES
 from detection.features.spp import empty_vectors, pool_into, pooled_length
 
 
