@@ -70,8 +70,12 @@ def test_a_batch_and_a_small_map_go_in_one_piece(monkeypatch):
         small = torch.randn(1, 3, 32, 32)
         torch.testing.assert_close(view(small), network(small))
         monkeypatch.setattr(bands, "_LARGE", 1)
+        monkeypatch.setattr(bands, "_BAND", 4096)
         batch = torch.randn(2, 3, 40, 40)
         torch.testing.assert_close(view(batch), network(batch))
+        # One image of that size would go in bands.
+        with pytest.raises(TypeError):
+            view(batch[:1])
 
 
 def test_a_map_that_others_read_ends_a_chain():
