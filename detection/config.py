@@ -20,15 +20,15 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
+from detection.command_line import HelpFormatter, exit_status
 from detection.data import DatasetSettings, Problems
 from detection.evaluation import DiagnosisSettings, EvaluationSettings, IntervalSettings
 from detection.features import FeatureSettings
 from detection.learning import FinetuneSettings, PostprocessSettings, RegressionSettings, SVMSettings
+from detection.pipeline.experiment import Experiment, StageSettings
+from detection.pipeline.work import Work, default_workers, worker_processes
 from detection.proposals import ProposalSettings
 from detection.report import ReportSettings
-from detection.stages.command import HelpFormatter, exit_status
-from detection.stages.experiment import Experiment, StageSettings
-from detection.stages.work import Work, default_workers, worker_processes
 from detection.storage import write_text
 from detection.storage.run import RunFolder
 

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from detection.data import DataError, Problems, read_image
-from detection.features import FeatureExtractor, FeatureSettings, in_order, lone_threads, side_by_side
+from detection.engines import in_order, lone_threads, side_by_side
+from detection.features import FeatureExtractor, FeatureSettings
 from detection.learning import BoxRegressors, Calibration, LinearSVMs, PostprocessSettings, postprocess, suppressed
 from detection.proposals import ProposalSettings, propose
 from detection.storage import file_fingerprint, read_arrays, read_yaml, write_arrays, write_text, write_yaml

@@ -21,8 +21,8 @@ from sklearn.decomposition import sparse_encode
 
 from detection.data import DatasetSource, Problems, load_annotations, read_image, write_digits
 from detection.data.digits import DIGIT_CLASSES
-from detection.features import pool_map
 from detection.learning import fit_linear_svm
+from detection.pooling import pool_map
 
 # Side in px to which a digit is brought, px between descriptors, and the side of what each describes.
 SIDE, STEP, PATCH = 64, 4, 16

@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from detection.data.voc import annotation_xml
+from detection.data.formats.voc import annotation_xml
 
 if TYPE_CHECKING:
-    from detection.stages.experiment import Experiment
+    from detection.pipeline.experiment import Experiment
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

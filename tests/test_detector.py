@@ -13,7 +13,8 @@ from PIL import Image
 from detection import Detector as Offered
 from detection.data import DataError, Problems, read_image
 from detection.detector import Detector, read_description
-from detection.features import FeatureExtractor, FeatureSettings, limit_threads, lone_threads
+from detection.engines import limit_threads, lone_threads
+from detection.features import FeatureExtractor, FeatureSettings
 from detection.learning import BoxRegressors, LinearSVMs, PostprocessSettings, postprocess
 from detection.proposals import ProposalSettings, propose
 from detection.storage import write_arrays

@@ -14,8 +14,8 @@ from jsonargparse import ArgumentParser, Namespace
 
 from detection.config import run_tool
 from detection.detector import Detector
-from detection.stages.experiment import Experiment
-from detection.stages.validation import calibrate, chart_path, measure_reliability
+from detection.pipeline.experiment import Experiment
+from detection.pipeline.validation import calibrate, chart_path, measure_reliability
 
 
 def add_options(parser: ArgumentParser) -> None:

@@ -24,9 +24,9 @@ from detection.config import build_parser, exit_status, open_experiment, parse
 from detection.data import write_coco_results, write_comp4
 from detection.evaluation import Evaluation, comparison_table, difference, evaluate
 from detection.evaluation.table import fraction
-from detection.stages.combine import combine_detections
-from detection.stages.experiment import Experiment
-from detection.stages.work import default_workers, worker_processes
+from detection.pipeline.combine import combine_detections
+from detection.pipeline.experiment import Experiment
+from detection.pipeline.work import default_workers, worker_processes
 from detection.storage import write_json
 
 

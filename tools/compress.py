@@ -18,7 +18,7 @@ import argparse
 import sys
 
 from detection.config import exit_status
-from detection.stages.compress import compress_detector, compress_file, compression_table
+from detection.pipeline.compress import compress_detector, compress_file, compression_table
 
 
 def parser() -> argparse.ArgumentParser:

@@ -20,13 +20,13 @@ from collections.abc import Callable
 
 from jsonargparse import ArgumentParser, Namespace
 
-from detection.data.formats import Format
+from detection.command_line import HelpFormatter, exit_status
+from detection.commands import dataset as dataset_tool
+from detection.commands.dataset import SetOptions
+from detection.commands.dataset_stats import stats
+from detection.data.formats.finding import Format
+from detection.pipeline.work import Work, default_workers, worker_processes
 from detection.proposals import ProposalSettings
-from detection.stages import dataset_tool
-from detection.stages.command import HelpFormatter, exit_status
-from detection.stages.dataset_stats import stats
-from detection.stages.dataset_tool import SetOptions
-from detection.stages.work import Work, default_workers, worker_processes
 
 
 def add_out(parser: ArgumentParser, what: str) -> None:

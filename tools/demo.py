@@ -12,7 +12,7 @@ from jsonargparse import Namespace
 
 from detection.config import run_tool
 from detection.data import read_image, write_digits, write_image
-from detection.stages.experiment import Experiment
+from detection.pipeline.experiment import Experiment
 from detection.visualization import contact_sheet
 
 CONFIG = Path(__file__).parents[1] / "configs" / "demo.yaml"

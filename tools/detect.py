@@ -14,11 +14,11 @@ from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
+from detection.commands.detect_files import detect_files
 from detection.config import HelpFormatter, exit_status, run_tool
 from detection.data import Problems, is_video
-from detection.stages.detect_files import detect_files
-from detection.stages.experiment import DRAWN_MIN_SCORE, Experiment
-from detection.stages.work import Work, default_workers
+from detection.pipeline.experiment import DRAWN_MIN_SCORE, Experiment
+from detection.pipeline.work import Work, default_workers
 
 
 def detect_split(experiment: Experiment, _: Namespace) -> None:

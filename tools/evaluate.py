@@ -19,13 +19,13 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
+from detection.commands.evaluate_files import read_truth
+from detection.commands.evaluate_report import Report, Subject, evaluate_run, print_and_write
 from detection.config import HelpFormatter, exit_status, run_tool
 from detection.data import Problems
 from detection.evaluation import DiagnosisSettings, EvaluationSettings, IntervalSettings
 from detection.evaluation.settings import Metric
-from detection.stages.evaluate_files import read_truth
-from detection.stages.evaluate_report import Report, Subject, evaluate_run, print_and_write
-from detection.stages.experiment import Experiment
+from detection.pipeline.experiment import Experiment
 
 
 def add_options(parser: ArgumentParser) -> None:

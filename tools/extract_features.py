@@ -18,9 +18,9 @@ from jsonargparse import ArgumentParser, Namespace
 
 from detection.config import run_tool
 from detection.data import read_boxes
-from detection.stages.experiment import Experiment
-from detection.stages.extract import export_regions, maps_bytes
-from detection.stages.prepare import missing_maps
+from detection.pipeline.experiment import Experiment
+from detection.pipeline.extract import export_regions, maps_bytes
+from detection.pipeline.prepare import missing_maps
 
 # Image ids in an error message.
 NAMED = 5

@@ -15,7 +15,7 @@ from jsonargparse import Namespace
 
 from detection.config import run_tool
 from detection.features.cache import info, prune, verify
-from detection.stages.experiment import Experiment
+from detection.pipeline.experiment import Experiment
 
 
 def print_info(experiment: Experiment, _: Namespace) -> None:

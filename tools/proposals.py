@@ -25,12 +25,12 @@ from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
 
+from detection.commands.proposals import check_set, export_set, import_files, report_sets
 from detection.config import run_tool
-from detection.data import WrittenFormat
-from detection.data.windows import Base, End, Order
-from detection.stages.experiment import Experiment
-from detection.stages.windows_files import ReadingOptions
-from detection.stages.windows_tool import check_set, export_set, import_files, report_sets
+from detection.pipeline.experiment import Experiment
+from detection.pipeline.proposal_files import ReadingOptions
+from detection.proposals.foreign import WrittenFormat
+from detection.proposals.foreign.window_files import Base, End, Order
 
 FORMAT_HELP = "json, csv, npz or mat (Fast R-CNN's cells); null: what the extension says."
 

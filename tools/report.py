@@ -16,7 +16,7 @@ from pathlib import Path
 from jsonargparse import ArgumentParser, Namespace
 
 from detection.config import build_parser, open_experiment, parse, run_tool
-from detection.stages.experiment import Experiment
+from detection.pipeline.experiment import Experiment
 from detection.storage.run import RunFolder
 
 

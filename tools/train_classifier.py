@@ -29,15 +29,27 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 from rich.table import Table
 
+from detection.classification.classify import (
+    VIEW_SIZE,
+    VIEWS,
+    ViewResult,
+    ViewSource,
+    evaluate_view,
+    train_classifier,
+)
+from detection.classification.settings import ClassifierSettings
 from detection.config import run_tool
 from detection.data import IMAGE_EXTENSIONS
-from detection.data.image_folders import MAP_EXTENSIONS, image_folder_classes, labelled_images, read_image_folder
+from detection.data.formats.image_folders import (
+    MAP_EXTENSIONS,
+    image_folder_classes,
+    labelled_images,
+    read_image_folder,
+)
 from detection.evaluation import IntervalSettings, difference, intervals
 from detection.features import FeatureSettings
-from detection.learning.classifier_settings import ClassifierSettings
-from detection.stages.classify import VIEW_SIZE, VIEWS, ViewResult, ViewSource, evaluate_view, train_classifier
-from detection.stages.experiment import Experiment
-from detection.stages.source import shared_extractor
+from detection.pipeline.experiment import Experiment
+from detection.pipeline.source import shared_extractor
 from detection.storage import write_json
 
 

@@ -18,8 +18,8 @@ from jsonargparse import ArgumentParser, Namespace
 
 from detection.config import run_tool
 from detection.data import DatasetSettings, DatasetSource
-from detection.stages.class_changes import add_class, drop_class, rename_class
-from detection.stages.experiment import Experiment
+from detection.pipeline.class_changes import add_class, drop_class, rename_class
+from detection.pipeline.experiment import Experiment
 
 
 def add_options(parser: ArgumentParser) -> None:

@@ -11,8 +11,8 @@ import sys
 from jsonargparse import ArgumentParser, Namespace
 
 from detection.config import run_tool
-from detection.stages.experiment import Experiment
-from detection.stages.validation import tune
+from detection.pipeline.experiment import Experiment
+from detection.pipeline.validation import tune
 
 
 def add_options(parser: ArgumentParser) -> None:

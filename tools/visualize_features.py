@@ -20,9 +20,9 @@ from typing import Literal
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
 
+from detection.commands import visualize_features as look_tool
 from detection.config import run_tool
-from detection.stages import look_tool
-from detection.stages.experiment import Experiment
+from detection.pipeline.experiment import Experiment
 
 
 def add_options(parser: ArgumentParser) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from detection.data.files import is_image_name
-from detection.data.folder import SPLIT_FOLDERS
-from detection.data.formats import FoundSet
+from detection.data.formats.finding import FoundSet
+from detection.data.formats.folder import SPLIT_FOLDERS
 from detection.data.images import image_sizes
 from detection.data.labels import ImageLabels, LabelledImage, LabelledObject, LabelReader
 from detection.data.problems import Problem, Problems, place

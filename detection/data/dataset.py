@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from detection.data.formats import Format, content, find_set, open_split, possible_formats, year_folder
+from detection.data.formats.finding import Format, content, find_set, open_split, possible_formats, year_folder
+from detection.data.formats.voc import VOC_CLASSES, VocFolder
 from detection.data.labels import LabelledImage, LabelReader, clean_name
 from detection.data.problems import DataError, Problems
 from detection.data.usable import labelled_images
-from detection.data.voc import VOC_CLASSES, VocFolder
 from detection.types import AnnotatedImage
 
 ClassMap = dict[str, str | None]

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from detection.data.files import is_image_name
-from detection.data.formats import Format
+from detection.data.formats.finding import Format
+from detection.data.formats.voc import annotation_xml
+from detection.data.formats.yolo import yolo_line
 from detection.data.images import to_upright
 from detection.data.labels import LabelledImage, LabelledObject
-from detection.data.voc import annotation_xml
-from detection.data.yolo import yolo_line
 from detection.storage import write_text
 
 # The splits of a data.yaml and the names they go by elsewhere; "test" is its val where the set has no other.

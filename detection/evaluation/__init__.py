@@ -3,21 +3,14 @@
 Functions of values: detections and annotations (to explain misses, windows and their scores too) in, numbers out.
 """
 
-from detection.evaluation.average_precision import ELEVEN_POINTS, area_ap, eleven_point_ap, precision_recall
-from detection.evaluation.coco import CocoFigures, coco_figures
 from detection.evaluation.diagnosis import Diagnosis, diagnose, missed_rows, score_cuts
 from detection.evaluation.diagnosis_table import diagnosis_table
 from detection.evaluation.errors import ERROR_TYPES, KINDS, ClassErrors, DetectionCase, Kind, NearestObject
 from detection.evaluation.evaluate import evaluate
 from detection.evaluation.intervals import Difference, Interval, Intervals, difference, intervals
-from detection.evaluation.matching import (
-    DUPLICATE,
-    FALSE_POSITIVE,
-    IGNORED,
-    TRUE_POSITIVE,
-    ClassObjects,
-    Matches,
-)
+from detection.evaluation.matching import DUPLICATE, FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, ClassObjects, Matches
+from detection.evaluation.metrics.average_precision import ELEVEN_POINTS, area_ap, eleven_point_ap, precision_recall
+from detection.evaluation.metrics.coco import CocoFigures, coco_figures
 from detection.evaluation.misses import (
     ASPECTS,
     CAUSES,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from detection.evaluation.average_precision import area_ap, eleven_point_ap, precision_recall
-from detection.evaluation.coco import COCO_MOST
 from detection.evaluation.matching import IGNORED, TRUE_POSITIVE
+from detection.evaluation.metrics.average_precision import area_ap, eleven_point_ap, precision_recall
+from detection.evaluation.metrics.coco import COCO_MOST
 from detection.evaluation.results import ClassEvaluation
 from detection.evaluation.settings import Metric
 from detection.types import AnnotatedImage, Detections

@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from detection.evaluation.average_precision import area_ap, eleven_point_ap, precision_recall
 from detection.evaluation.matching import DUPLICATE, FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
+from detection.evaluation.metrics.average_precision import area_ap, eleven_point_ap, precision_recall
 from detection.evaluation.results import ClassEvaluation, Evaluation
 from detection.evaluation.settings import DiagnosisSettings
 from detection.geometry import iou

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from detection.evaluation.average_precision import area_ap, eleven_point_ap, precision_recall
 from detection.evaluation.cautions import cautions
-from detection.evaluation.coco import coco_figures
 from detection.evaluation.matching import IGNORED, TRUE_POSITIVE, ClassObjects, Matches, match
+from detection.evaluation.metrics.average_precision import area_ap, eleven_point_ap, precision_recall
+from detection.evaluation.metrics.coco import coco_figures
 from detection.evaluation.results import ClassEvaluation, Evaluation
 from detection.evaluation.settings import Comparison, Difficult, EvaluationSettings, Metric
 from detection.types import AnnotatedImage, Detections

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 
 from detection.evaluation._kernels import weighted_ap
-from detection.evaluation.average_precision import ELEVEN_POINTS
-from detection.evaluation.coco import COCO_RECALLS
 from detection.evaluation.matching import IGNORED, TRUE_POSITIVE
+from detection.evaluation.metrics.average_precision import ELEVEN_POINTS
+from detection.evaluation.metrics.coco import COCO_RECALLS
 from detection.evaluation.results import ClassEvaluation, Evaluation
 from detection.evaluation.settings import IntervalSettings
 

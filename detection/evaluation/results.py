@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from detection.evaluation.coco import CocoFigures
 from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, ClassObjects, Matches
+from detection.evaluation.metrics.coco import CocoFigures
 from detection.evaluation.settings import EvaluationSettings
 
 FORMAT_VERSION = 1

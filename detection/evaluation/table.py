@@ -6,8 +6,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from detection.evaluation.coco import CocoFigures
 from detection.evaluation.intervals import Difference, Interval, Intervals
+from detection.evaluation.metrics.coco import CocoFigures
 from detection.evaluation.results import ClassEvaluation, Evaluation
 from detection.evaluation.settings import IntervalSettings
 

@@ -237,7 +237,7 @@ def estimate_bytes(
     the settings' backbone and stages; None: asked there.
     """
     if shapes is None:
-        from detection.features.networks import stage_shapes
+        from detection.backbones.networks import stage_shapes
 
         shapes = stage_shapes(settings.backbone, settings.stages)
     total = 0

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from detection.features.backbone import Backbone
+from detection.backbones.backbone import Backbone
+from detection.backbones.networks import load_weights
+from detection.engines.openvino_engine import check_engine
 from detection.features.head import Head, check_head_settings
-from detection.features.networks import load_weights
-from detection.features.openvino_engine import check_engine
 from detection.features.resize import network_input, normalise
 from detection.features.settings import FeatureSettings
-from detection.features.spp import empty_vectors, pool_into, pooled_length
-from detection.features.windows import Places, cells_of, distinct_rows, scales_of
 from detection.geometry import resize_scale
+from detection.pooling.cells import Places, cells_of, distinct_rows, scales_of
+from detection.pooling.spp import empty_vectors, pool_into, pooled_length
 from detection.types import FeaturePyramid, RegionFeatures, Spread
 
 # Bits of a float16: all but the sign; infinity, above which lie only what are no numbers.
@@ -153,7 +153,7 @@ class FeatureExtractor:
         """Pooled vectors of windows: boxes (R, 4) float32, image frame -> values (R, D) float32, layer "pool5".
 
         Each window is pooled from the scale that the settings' rule gives it; order of a vector: see
-        ``detection.features.spp``. out: (>= R, D) float32 array to write to, to be spared fresh memory; the
+        ``detection.pooling.spp``. out: (>= R, D) float32 array to write to, to be spared fresh memory; the
         values are then a view of it. scales: (R,) int, the scale of each window where it is not -1. distinct: windows
         on the same scale and the same cells of every stage share one row of `values`, which has U rows then, in the
         order of the first window of each; the result's `rows` says which. The maps are spread. Raises ValueError where

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from detection.features.networks import network_spec, random_state, read_state, select_state, state_names
-from detection.features.products import linear
-from detection.features.settings import HEAD_BACKBONES, FeatureSettings
+from detection.backbones.names import HEAD_BACKBONES
+from detection.backbones.networks import network_spec, random_state, read_state, select_state, state_names
+from detection.engines.products import linear
+from detection.features.settings import FeatureSettings
 
 # Level of the pyramid that has the bins of the pooling before fc6, and where fc6 and fc7 lie in torchvision.
 _TRAINED_LEVEL = {"alexnet": 6, "vgg16": 7}
@@ -67,7 +68,7 @@ class Head:
     A network's own fc6 reads the level of the spatial pyramid that matches the network's own pooling (6 x 6 for
     alexnet, 7 x 7 for vgg16); the other levels have weight 0, and their products are left out. So does the fc6 of a
     file that is as long as that level. Any other fc6 reads whole pooled vectors, in the order that
-    ``detection.features.spp`` states.
+    ``detection.pooling.spp`` states.
     """
 
     def __init__(self, settings: FeatureSettings, pooled_length: int, state: Mapping[str, np.ndarray]) -> None:

@@ -5,15 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from detection.backbones.names import BUILT_IN_BACKBONES, HEAD_BACKBONES, TIMM_PREFIX
 from detection.geometry.projection import TARGET_AREA
 from detection.storage.fingerprint import ADDED_LATER
-
-# Networks whose ImageNet weights come from the package index, see `packaged_weights`.
-PACKAGED_BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
-BUILT_IN_BACKBONES = (*PACKAGED_BACKBONES, "alexnet", "vgg16", "zf5", "zf5_released", "resnet18", "resnet50")
-TIMM_PREFIX = "timm/"
-# Networks whose own fc6 and fc7 are on offer.
-HEAD_BACKBONES = ("alexnet", "vgg16")
 
 
 @dataclass(frozen=True)

@@ -9,20 +9,20 @@ from importlib import import_module
 
 _ROOMS = {
     "assignment": ("best_objects", "max_overlaps", "negatives_of"),
-    "augmentation": ("ExtraPositives", "jittered_boxes"),
+    "svm.augmentation": ("ExtraPositives", "jittered_boxes"),
     "calibration": ("Calibration", "Reliability", "fit_calibration", "reliability"),
-    "checkpoint": ("MiningCheckpoint",),
-    "classifier": ("LinearSVMs",),
+    "svm.checkpoint": ("MiningCheckpoint",),
+    "svm.linear_svms": ("LinearSVMs",),
     "cross_validation": ("image_folds", "train_fold_svms"),
     "finetune.settings": ("FinetuneSettings",),
-    "fit": ("fit_linear_svm",),
-    "many_svms": ("solve_svms",),
-    "mining": ("FEW_POSITIVES", "MiningEntry", "MiningLog", "SVMSettings", "TrainingSamples", "train_svms"),
+    "svm.fit": ("fit_linear_svm",),
+    "svm.many_svms": ("solve_svms",),
+    "svm.mining": ("FEW_POSITIVES", "MiningEntry", "MiningLog", "SVMSettings", "TrainingSamples", "train_svms"),
     "postprocessing": ("PostprocessSettings", "WindowFate", "fate_of_window", "postprocess", "suppressed"),
     "regression": ("BoxRegressors", "RegressionSettings", "example_rows", "train_regressors"),
-    "stream": ("NormSettings", "TrainingRegions", "norm_sample_images", "norm_sample_windows"),
-    "thinning": ("thinned",),
-    "svm": ("SVMSolution", "solve_svm"),
+    "svm.stream": ("NormSettings", "TrainingRegions", "norm_sample_images", "norm_sample_windows"),
+    "svm.thinning": ("thinned",),
+    "svm.solver": ("SVMSolution", "solve_svm"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detection.learning.classifier import FORMAT_VERSION, check_format
+from detection.learning.svm.linear_svms import FORMAT_VERSION, check_format
 from detection.types import Detections, check_array
 
 # A sigmoid is fitted to no fewer detections of each kind than this.

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from detection.learning._cache import Task
-from detection.learning._trainer import Trainer
-from detection.learning.classifier import LinearSVMs
-from detection.learning.mining import MiningLog, OnProgress, SVMSettings, run_passes
-from detection.learning.stream import Stream
+from detection.learning.svm._cache import Task
+from detection.learning.svm._trainer import Trainer
+from detection.learning.svm.linear_svms import LinearSVMs
+from detection.learning.svm.mining import MiningLog, OnProgress, SVMSettings, run_passes
+from detection.learning.svm.stream import Stream
 
 
 def image_folds(image_ids: Sequence[str], folds: int, seed: int) -> dict[str, int]:

@@ -12,9 +12,9 @@ import numpy as np
 from detection.geometry import decode_offsets, encode_offsets
 from detection.learning._ridge import solve_ridge
 from detection.learning.assignment import best_objects
-from detection.learning.classifier import FORMAT_VERSION, block_products, check_format, check_regions, padded
-from detection.learning.mining import OnProgress
-from detection.learning.stream import NormSample, NormSettings, Stream, TrainingRegions
+from detection.learning.svm.linear_svms import FORMAT_VERSION, block_products, check_format, check_regions, padded
+from detection.learning.svm.mining import OnProgress
+from detection.learning.svm.stream import NormSample, NormSettings, Stream, TrainingRegions
 from detection.types import RegionFeatures, RegionScores, Spread, check_array
 
 # Larger offsets (in sides of the window) cannot come from training on overlapping boxes; the bound keeps boxes finite.

@@ -9,7 +9,7 @@ from PIL import Image
 
 from detection.data import DatasetSource, Problems, load_labelled, read_image
 from detection.data.checking import duplicate_faults, mended_splits, read_for_checking, usual_splits
-from detection.data.formats import find_set
+from detection.data.formats.finding import find_set
 from detection.data.writing import write_dataset
 from detection.storage import fingerprint
 

@@ -6,14 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from detection.data import (
-    comp4_path,
-    read_boxes,
-    read_coco_results,
-    read_comp4,
-    write_coco_results,
-    write_comp4,
-)
+from detection.data import comp4_path, read_boxes, read_coco_results, read_comp4, write_coco_results, write_comp4
 from detection.types import Detections
 
 

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from detection.features import FeatureExtractor, FeatureSettings, MapCache, limit_threads, spatial_pyramid_pool
+from detection.engines import limit_threads
+from detection.features import FeatureExtractor, FeatureSettings, MapCache
 from detection.features.head import Head
-from detection.features.windows import scales_of
 from detection.geometry import project_to_cells
+from detection.pooling import spatial_pyramid_pool
+from detection.pooling.cells import scales_of
 from detection.types import RegionFeatures
 
 SMALL = "timm/mobilenetv3_small_050"

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from detection.backbones import Backbone
 from detection.data import write_image
-from detection.features import Backbone, pool_map
 from detection.features.resize import normalise
+from detection.pooling import pool_map
 
 LEVELS = (3, 2, 1)
 

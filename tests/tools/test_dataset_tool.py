@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from detection.commands.dataset_stats import object_table, size_bins
 from detection.data import read_dataset, read_image
 from detection.data.checking import read_for_checking
-from detection.data.formats import find_set
-from detection.stages.dataset_stats import object_table, size_bins
+from detection.data.formats.finding import find_set
 
 
 @pytest.fixture

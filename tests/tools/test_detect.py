@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from detection.data import read_image, write_video
-from detection.stages.work import default_workers
+from detection.pipeline.work import default_workers
 
 
 @pytest.fixture

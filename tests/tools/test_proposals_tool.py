@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import scipy.io
 
-from detection.data import DataError, read_image, read_windows, write_windows
+from detection.data import DataError, read_image
 from detection.proposals import ProposalSettings, ProposalStore, propose
+from detection.proposals.foreign import read_windows, write_windows
 from detection.storage import read_json
 from detection.storage.run import RunFolder
 

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from detection.stages.classify import load_classifier
+from detection.classification.classify import load_classifier
 
 SMALL = [
     "--features.backbone=timm/mobilenetv3_small_050", "--features.weights=random", "--features.stages=[16]",

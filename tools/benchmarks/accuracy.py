@@ -34,10 +34,12 @@ from benchmarks.held_out import (
 from benchmarks.measure import keep, run, take_turns
 from benchmarks.rcnn import CropSettings, CropStore, crop_vectors
 
+from detection.backbones import Backbone
 from detection.data import DatasetSource, read_image
+from detection.engines import limit_threads
 from detection.evaluation import Interval, IntervalSettings, difference, intervals
-from detection.features import Backbone, FeatureExtractor, FeatureSettings, MapCache, limit_threads, settings_key
-from detection.features.spp import pooled_length
+from detection.features import FeatureExtractor, FeatureSettings, MapCache, settings_key
+from detection.pooling.spp import pooled_length
 from detection.storage import file_fingerprint, fingerprint
 from detection.types import AnnotatedImage, FeaturePyramid
 

@@ -25,9 +25,10 @@ import torch
 from benchmarks.measure import Elsewhere, keep, run, take_turns
 from torch.utils.flop_counter import FlopCounterMode
 
-from detection.features import Backbone, limit_threads
+from detection.backbones import Backbone
+from detection.backbones.names import TIMM_PREFIX
+from detection.engines import limit_threads
 from detection.features.resize import padded_size
-from detection.features.settings import TIMM_PREFIX
 
 # Stages measured of each backbone; others are asked for as NAME:STRIDE,STRIDE.
 STAGES = {"efficientnet_lite0": (16, 32), "resnet18": (16, 32), "resnet50": (16, 32)}

@@ -108,9 +108,9 @@ def eager_rows(options: Sequence[str], photos: int, images: int, total_cpu: floa
     import torch
 
     from detection import config
+    from detection.backbones.backbone import Backbone
     from detection.data import read_image
-    from detection.features import limit_threads
-    from detection.features.backbone import Backbone
+    from detection.engines import limit_threads
     from detection.features.resize import network_input, normalise
 
     given = [f"--config={CONFIG}", f"--run={work / 'eager'}", *options]

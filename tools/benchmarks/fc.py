@@ -24,14 +24,16 @@ from benchmarks.inputs import sample_photos
 from benchmarks.measure import keep, progress, run, take_turns
 
 from detection import config
-from detection.data import match_windows, read_image, read_windows
+from detection.data import read_image
 from detection.detector import Detector
+from detection.engines import limit_threads
 from detection.evaluation import Evaluation, difference, evaluate
-from detection.features import FeatureExtractor, FeatureSettings, Head, limit_threads
+from detection.features import FeatureExtractor, FeatureSettings, Head
 from detection.features.compression import CompressedLayer, compress_head, largest_useful_rank
 from detection.learning import postprocess
+from detection.pipeline.experiment import Experiment
 from detection.proposals import ProposalSettings, propose
-from detection.stages.experiment import Experiment
+from detection.proposals.foreign import match_windows, read_windows
 from detection.types import AnnotatedImage, Proposals, RegionFeatures
 
 # The vectors that made-up layers read.

@@ -22,13 +22,14 @@ from benchmarks import measure
 from rich.console import Console
 
 from detection import config
+from detection.engines import limit_threads
 from detection.evaluation import evaluate
-from detection.features import FeatureExtractor, limit_threads
+from detection.features import FeatureExtractor
 from detection.learning import LinearSVMs, postprocess
-from detection.stages.experiment import Experiment
-from detection.stages.finetune import finetune_layers, write_head
-from detection.stages.source import uses_finetuned
-from detection.stages.train import train_linear_svms
+from detection.pipeline.experiment import Experiment
+from detection.pipeline.finetune import finetune_layers, write_head
+from detection.pipeline.source import uses_finetuned
+from detection.pipeline.train import train_linear_svms
 from detection.types import AnnotatedImage, Detections, RegionFeatures
 
 # Way of training -> settings of the SVMs beyond the run's.

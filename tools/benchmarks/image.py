@@ -27,9 +27,11 @@ from benchmarks.inputs import photo_paths
 from benchmarks.measure import Timing, keep, run, take_turns
 from benchmarks.rcnn import CropSettings, crop_vectors
 
+from detection.backbones import Backbone
 from detection.data import read_image
 from detection.detector import Detector
-from detection.features import Backbone, FeatureExtractor, limit_threads, lone_threads
+from detection.engines import limit_threads, lone_threads
+from detection.features import FeatureExtractor
 from detection.features.resize import network_input, normalise
 from detection.learning import postprocess
 from detection.proposals import propose

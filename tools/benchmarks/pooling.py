@@ -17,12 +17,13 @@ import numpy as np
 from benchmarks.inputs import sample_photos
 from benchmarks.measure import keep, run, take_turns
 
-from detection.data import image_size, match_windows, read_windows
-from detection.features import spatial_pyramid_pool
-from detection.features._kernels import unique_cells
-from detection.features.spp import empty_vectors, pool_into, pooled_length
+from detection.data import image_size
 from detection.geometry import project_to_cells, resize_scale
+from detection.pooling import spatial_pyramid_pool
+from detection.pooling._kernels import unique_cells
+from detection.pooling.spp import empty_vectors, pool_into, pooled_length
 from detection.proposals import ProposalSettings, selective_search
+from detection.proposals.foreign import match_windows, read_windows
 
 STRIDE, OFFSET, MAX_LONG_SIDE = 16, (15.5, 15.5), 2000
 # Channels and levels: of the paper, of ResNet18's stage at stride 16 and the paper's levels, of the defaults.

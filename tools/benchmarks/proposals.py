@@ -17,18 +17,10 @@ import numpy as np
 from benchmarks.inputs import sample_photos
 from benchmarks.measure import keep, progress, run, take_turns
 
-from detection.data import (
-    VOC_CLASSES,
-    DatasetSource,
-    Problems,
-    image_size,
-    load_annotations,
-    match_windows,
-    read_image,
-    read_windows,
-)
+from detection.data import VOC_CLASSES, DatasetSource, Problems, image_size, load_annotations, read_image
 from detection.geometry import iou
 from detection.proposals import PRESETS, ProposalSettings, selective_search
+from detection.proposals.foreign import match_windows, read_windows
 from detection.proposals.quality import overlaps_by_count
 
 Method = Callable[[np.ndarray], np.ndarray]

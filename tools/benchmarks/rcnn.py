@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 import torch
 
+from detection.backbones import Backbone
 from detection.data import read_image
-from detection.features import Backbone
 from detection.features.resize import normalise
-from detection.features.spp import pooled_length
-from detection.features.spp_torch import SpatialPyramidPooling
+from detection.pooling.spp import pooled_length
+from detection.pooling.torch_pooling import SpatialPyramidPooling
 from detection.storage import file_fingerprint, file_stem, fingerprint, read_arrays, write_arrays
 
 # To be raised where the same window gets other values.

@@ -24,7 +24,8 @@ from PIL import Image
 
 from detection.data import write_digits, write_image
 from detection.detector import Detector
-from detection.features import FeatureExtractor, FeatureSettings, limit_threads
+from detection.engines import limit_threads
+from detection.features import FeatureExtractor, FeatureSettings
 from detection.learning import (
     BoxRegressors,
     LinearSVMs,
@@ -36,8 +37,8 @@ from detection.learning import (
     train_regressors,
     train_svms,
 )
+from detection.pipeline.work import return_memory
 from detection.proposals import ProposalSettings, propose
-from detection.stages.work import return_memory
 from detection.types import Proposals, RegionFeatures
 from detection.visualization.charts import Axis, Line, line_chart
 

@@ -1,0 +1,134 @@
+"""The convolutional part of a network, cut after the last stage in use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from detection.backbones.networks import (
+    cut_network,
+    load_weights,
+    measure_shapes,
+    network_spec,
+    random_state,
+    select_state,
+    state_names,
+)
+from detection.backbones.receptive import effective_field, measure_offsets
+from detection.backbones.receptive_layers import ReceptiveField, receptive_fields
+from detection.engines.bands import in_bands
+from detection.engines.fusion import fuse
+from detection.engines.memory import keep_freed_memory
+from detection.engines.openvino_engine import OpenVINONetwork, check_engine
+from detection.storage import fingerprint
+
+_FULL = ("fc6", "fc7", "fc8")
+# Stands for what no forward pass reads, the number of batches that a batch norm has seen.
+_NOTHING = np.zeros((), np.int64)
+
+
+class Backbone(nn.Module):
+    """A frozen network: a batch of normalised images -> the maps of its stages in use.
+
+    name: see ``FeatureSettings.backbone``. strides: (T,) px. channels: (T,). offsets: (T, 2) float64 (y, x):
+    the centre of cell (i, j) of stage t lies at offsets[t] + strides[t] * (i, j) in continuous px of the
+    input. mean, std: of each RGB channel in grey levels 0..255; the input is (rgb - mean) / std. engine: what computes
+    `forward`, see ``FeatureSettings.engine``; `network` is torch's in any case.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        strides: tuple[int, ...],
+        state: Mapping[str, np.ndarray],
+        device: str = "cpu",
+        offsets: np.ndarray | None = None,
+        fused: bool = True,
+        engine: str = "torch",
+    ) -> None:
+        """Build from weights at hand: nothing is downloaded.
+
+        state: the network's state dict as float32 arrays, whole or as `state()` gave it. offsets: as a
+        backbone of the same name and strides told them, or None to measure them. fused: fold batch norms
+        (the same function with less work). Raises ValueError for an unknown name or stride, a state dict that
+        does not fit, or an engine that is not installed, or not for this device or network.
+        """
+        super().__init__()
+        check_engine(engine, device)
+        keep_freed_memory()
+        spec = network_spec(name)
+        cut = cut_network(spec, tuple(strides))
+        self.name, self.strides = name, tuple(int(stride) for stride in strides)
+        self.mean, self.std = spec.mean, spec.std
+        # Fully connected layers may lie beside ZF-5's convolutions.
+        whole = {*spec.network.state_dict(), *(f"{fc}.{part}" for fc in _FULL for part in ("weight", "bias"))}
+        self._state = select_state(state, state_names(cut), whole, f"weights of {name!r}")
+        # Assigned: filling empty tensors in place of the meta device's makes torch import a computer algebra system.
+        weights = {key: torch.from_numpy(self._state.get(key, _NOTHING)).clone() for key in cut.state_dict()}
+        cut.load_state_dict(weights, assign=True)
+        cut.requires_grad_(False)
+        self.offsets = measure_offsets(cut, self.strides) if offsets is None else np.asarray(offsets, np.float64)
+        self.network = (fuse(cut) if fused else cut).to(device, memory_format=torch.channels_last)
+        shapes = measure_shapes(name, self.strides, self.network)
+        self.channels = tuple(channels for channels, _ in shapes)
+        self.engine = engine
+        self._in_bands: nn.Module | None = None
+        self._compiled = OpenVINONetwork(self.network) if engine == "openvino" else None
+        self.eval()
+
+    @classmethod
+    def from_weights(cls, name: str, strides: tuple[int, ...], weights: str, seed: int = 0, **options) -> Backbone:
+        """Build with the weights that `weights` names (see ``FeatureSettings.weights``)."""
+        if weights == "random":
+            state = random_state(cut_network(network_spec(name), tuple(strides)), seed)
+        else:
+            state = load_weights(name, weights)
+        return cls(name, strides, state, **options)
+
+    @torch.inference_mode()
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """(N, 3, H, W) float32 normalised -> T maps (N, C_t, h_t, w_t) float32, h_t = H / stride_t (alexnet: - 1).
+
+        H and W must be multiples of the largest stride, else ValueError: offsets are constant only then.
+        """
+        multiple = max(self.strides)
+        if images.shape[2] % multiple or images.shape[3] % multiple:
+            raise ValueError(f"backbone: expected sides that are multiples of {multiple}, got {tuple(images.shape)}")
+        # A network that is exported is to run elsewhere.
+        exported = torch.compiler.is_compiling()
+        if self._compiled is not None and not exported:
+            return self._compiled(images)
+        network = self.network if exported or images.device.type != "cpu" else self._by_bands()
+        return network(images.contiguous(memory_format=torch.channels_last))
+
+    def _by_bands(self) -> nn.Module:
+        """`network` with other layers over the same weights, made when it is first needed."""
+        if self._in_bands is None:
+            # No module of this one: its weights would be there twice.
+            object.__setattr__(self, "_in_bands", in_bands(self.network))
+        return self._in_bands
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_in_bands": None}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All that `Backbone` needs to be built again, as float32 arrays: the weights before folding."""
+        return dict(self._state)
+
+    def receptive_fields(self) -> tuple[ReceptiveField, ...]:
+        """What a cell of every stage sees, by the network's layers. Raises ValueError for layers of unknown reach."""
+        # Of the network before fusion, which makes some kernels larger by zeros.
+        return receptive_fields(cut_network(network_spec(self.name), self.strides), self.strides)
+
+    def effective_field(self, stage: int, share: float = 0.95) -> ReceptiveField:
+        """The square around a cell's centre that holds `share` of its gradient's energy: see `effective_field`."""
+        return effective_field(self.network, self.receptive_fields(), stage, self.offsets[stage], share)
+
+    @property
+    def weights_fingerprint(self) -> str:
+        """16 hex digits of the weights in use."""
+        return fingerprint(self._state)

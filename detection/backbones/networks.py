@@ -1,0 +1,302 @@
+"""Which networks there are, and how one is cut after the last stage in use.
+
+A network is traced with ``torch.fx`` on the meta device (no memory, no arithmetic), its graph is ended at
+the stages asked for and everything they do not need is dropped. Parameters keep the names they have in the
+whole network, so that any checkpoint of it fits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import torch
+from torch import fx, nn
+
+from detection.backbones.lite import LITE_MEAN, LITE_STAGES, LITE_STD, Conv2dSame, EfficientNetLite
+from detection.backbones.names import BUILT_IN_BACKBONES, PACKAGED_BACKBONES, TIMM_PREFIX
+from detection.backbones.packaged import packaged_weights
+from detection.backbones.zf5 import ZF5, ZF5_MEAN, ZF5_STD, WithinChannelResponseNorm
+from detection.storage import read_arrays
+
+_IMAGENET_MEAN = (123.675, 116.28, 103.53)
+_IMAGENET_STD = (58.395, 57.12, 57.375)
+
+# Stride in px -> module whose output is the stage. The ReLU that ends a stage belongs to it.
+_RESNET_STAGES = {4: "layer1", 8: "layer2", 16: "layer3", 32: "layer4"}
+# The released ZF-5 differs in its padding and normalisation (see features/zf5.py).
+_ZF5_STAGES = {"zf5": {16: "relu5"}, "zf5_released": {16: "relu5"}}
+_TORCHVISION_STAGES = {
+    "alexnet": {16: "features.11"},
+    "vgg16": {2: "features.8", 4: "features.15", 8: "features.22", 16: "features.29"},
+    "resnet18": _RESNET_STAGES,
+    "resnet50": _RESNET_STAGES,
+}
+# State-dict entries that no forward pass in eval mode reads.
+_UNUSED_SUFFIX = "num_batches_tracked"
+# Sides, in largest strides, of the two images that tell the shapes of maps.
+_PROBE_MULTIPLES = (3, 5)
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A whole network on the meta device: what it is before cutting.
+
+    stages: stride in px -> path of the module whose output is that stage. mean, std: of each RGB channel,
+    in grey levels 0..255; the input is (rgb - mean) / std.
+    """
+
+    name: str
+    network: nn.Module
+    stages: Mapping[int, str]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+def network_spec(name: str) -> NetworkSpec:
+    """The network called `name` (see ``FeatureSettings.backbone``), without weights.
+
+    Raises ValueError for an unknown name.
+    """
+    if name in PACKAGED_BACKBONES:
+        return _lite_spec(name)
+    if name.startswith(TIMM_PREFIX):
+        return _timm_spec(name, name.removeprefix(TIMM_PREFIX))
+    if name in _ZF5_STAGES:
+        return _zf5_spec(name)
+    if name not in _TORCHVISION_STAGES:
+        raise ValueError(f"backbone: expected one of {', '.join(BUILT_IN_BACKBONES)} or timm/NAME, got {name!r}")
+    import torchvision
+
+    with torch.device("meta"):
+        network = torchvision.models.get_model(name, weights=None)
+    return NetworkSpec(name, network.eval(), _TORCHVISION_STAGES[name], _IMAGENET_MEAN, _IMAGENET_STD)
+
+
+def _lite_spec(name: str) -> NetworkSpec:
+    with torch.device("meta"):
+        network = EfficientNetLite(name)
+    return NetworkSpec(name, network.eval(), LITE_STAGES, LITE_MEAN, LITE_STD)
+
+
+def _zf5_spec(name: str) -> NetworkSpec:
+    with torch.device("meta"):
+        network = ZF5(released=name == "zf5_released")
+    return NetworkSpec(name, network.eval(), _ZF5_STAGES[name], ZF5_MEAN, ZF5_STD)
+
+
+def _timm_spec(name: str, timm_name: str) -> NetworkSpec:
+    import timm
+
+    if not timm.is_model(timm_name):
+        raise ValueError(f"backbone: expected timm/NAME with a model of timm {timm.__version__}, got {name!r}")
+    with torch.device("meta"):
+        network = timm.create_model(timm_name, pretrained=False)
+    infos = getattr(network, "feature_info", None) or []
+    stages = {int(info["reduction"]): info["module"] for info in infos}
+    scaled = {key: tuple(255.0 * v for v in network.pretrained_cfg[key]) for key in ("mean", "std")}
+    return NetworkSpec(name, network.eval(), stages, scaled["mean"], scaled["std"])
+
+
+# Of our own, whose code asks for the input's size.
+_WHOLE_LAYERS = (Conv2dSame, WithinChannelResponseNorm)
+
+
+class _Tracer(fx.Tracer):
+    """Remembers the output of every module; timm's layers and some of ours stay whole."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outputs: dict[str, fx.Proxy] = {}
+
+    def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
+        from_timm = type(module).__module__.startswith("timm.layers") and not type(module).__name__.startswith("ConvN")
+        return from_timm or isinstance(module, _WHOLE_LAYERS) or super().is_leaf_module(module, qualified_name)
+
+    def call_module(self, module, forward, args, kwargs):
+        output = super().call_module(module, forward, args, kwargs)
+        self.outputs[self.path_of_module(module)] = output
+        return output
+
+
+def cut_network(spec: NetworkSpec, strides: tuple[int, ...]) -> fx.GraphModule:
+    """The part of a network that its stages at `strides` need: (N, 3, H, W) -> tuple of T maps.
+
+    Still on the meta device. Raises ValueError where a stride is not on offer or the network cannot be
+    traced.
+    """
+    missing = [stride for stride in strides if stride not in spec.stages]
+    if missing:
+        offered = ", ".join(map(str, sorted(spec.stages))) or "none"
+        raise ValueError(f"stages: backbone {spec.name!r} has strides {offered}, got {missing[0]}")
+    tracer = _Tracer()
+    try:
+        graph = tracer.trace(spec.network)
+    except (fx.proxy.TraceError, TypeError, RuntimeError, AttributeError) as error:
+        raise ValueError(f"backbone: {spec.name!r} cannot be cut into stages: {error}") from error
+    nodes = [tracer.outputs[spec.stages[stride]].node for stride in strides]
+    for node in [node for node in graph.nodes if node.op == "output"]:
+        graph.erase_node(node)
+    graph.output(tuple(nodes))
+    # A graph knows which of its calls have no effect only once it has an owner; the second one holds no
+    # module that the first found unused.
+    fx.GraphModule(spec.network, graph).graph.eliminate_dead_code()
+    cut = fx.GraphModule(spec.network, graph)
+    _protect_outputs(cut, nodes)
+    return cut.eval()
+
+
+def _protect_outputs(cut: fx.GraphModule, nodes: list[fx.Node]) -> None:
+    """A stage's map must not be changed in place by what follows it."""
+    for node in nodes:
+        for user in node.users:
+            if user.op == "call_module" and getattr(cut.get_submodule(user.target), "inplace", False):
+                cut.get_submodule(user.target).inplace = False
+
+
+def stage_shapes(name: str, strides: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """(channels, missing) of every stage of a network, without its weights; see `measure_shapes`."""
+    return measure_shapes(name, strides, cut_network(network_spec(name), strides).to_empty(device="cpu"))
+
+
+def measure_shapes(name: str, strides: tuple[int, ...], cut: nn.Module) -> tuple[tuple[int, int], ...]:
+    """(channels, missing) of every stage of a cut network.
+
+    An input of H px, a multiple of the largest stride, gives a map of H / stride - missing rows, and columns
+    likewise: networks whose layers do not all pad lose cells at the border (alexnet 1). Raises ValueError
+    where a stage's map does not have its stride.
+    """
+    device = next(cut.parameters()).device
+    sides = [multiple * max(strides) for multiple in _PROBE_MULTIPLES]
+    with torch.inference_mode():
+        small, large = (cut(torch.zeros(1, 3, side, side, device=device)) for side in sides)
+    shapes = []
+    for one, other, stride in zip(small, large, strides, strict=True):
+        missing = [side / stride - map_.shape[-1] for side, map_ in zip(sides, (one, other), strict=True)]
+        if one.ndim != 4 or missing[0] != missing[1] or missing[0] < 0:
+            raise ValueError(
+                f"stages: {name!r} does not have stride {stride} at that stage: maps of {tuple(one.shape)} and "
+                f"{tuple(other.shape)} for images of {sides} px"
+            )
+        shapes.append((int(one.shape[1]), int(missing[0])))
+    return tuple(shapes)
+
+
+def state_names(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every tensor that predicting reads."""
+    return {
+        name: tuple(value.shape) for name, value in module.state_dict().items() if not name.endswith(_UNUSED_SUFFIX)
+    }
+
+
+def random_state(module: nn.Module, seed: int) -> dict[str, np.ndarray]:
+    """Untrained weights for every tensor of a module: Gaussian, of variance 1 / fan-in; normalisations do nothing.
+
+    A variance of 2 / fan-in would let residual networks grow beyond float16.
+    """
+    generator = np.random.default_rng(seed)
+    state = {}
+    for name, shape in state_names(module).items():
+        if len(shape) >= 2:
+            fan_in = int(np.prod(shape[1:]))
+            state[name] = (generator.standard_normal(shape) * np.sqrt(1 / fan_in)).astype(np.float32)
+        else:
+            ones = name.endswith(("weight", "running_var"))
+            state[name] = np.full(shape, 1.0 if ones else 0.0, np.float32)
+    return state
+
+
+def load_weights(name: str, weights: str) -> dict[str, np.ndarray]:
+    """The state dict of the whole network `name` as float32 arrays.
+
+    weights: "default" or a path (see ``FeatureSettings.weights``). Raises FileNotFoundError where the path
+    does not exist, ValueError where the file is no state dict or the package of the weights is not installed,
+    ConnectionError where the weights cannot be fetched.
+    """
+    if weights != "default":
+        return read_state(Path(weights))
+    if name in PACKAGED_BACKBONES:
+        return _as_arrays(packaged_weights(name, network_spec(name).network.state_dict()))
+    if name in _ZF5_STAGES:
+        layers = ", ".join(f"{key} {shape}" for key, shape in state_names(network_spec(name).network).items())
+        raise ValueError(
+            f"weights: nobody publishes {name}'s; give the path of a state dict (.safetensors or .pth) with the names "
+            f"and shapes {layers}, for RGB input in grey levels minus 128, or random"
+        )
+    try:
+        tensors = _fetch(name)
+    except (URLError, OSError, RuntimeError) as error:
+        raise ConnectionError(
+            f"weights: the ImageNet weights of {name!r} are not on this machine and cannot be fetched ({error}); "
+            "fetch them once with a network, or give the path of a state dict (.safetensors or .pth) as weights"
+        ) from error
+    return _as_arrays(tensors)
+
+
+def _fetch(name: str) -> Mapping[str, torch.Tensor]:
+    if name.startswith(TIMM_PREFIX):
+        import timm
+
+        return timm.create_model(name.removeprefix(TIMM_PREFIX), pretrained=True).state_dict()
+    import torchvision
+
+    # The first published weights, which the literature's numbers are for.
+    return torchvision.models.get_model_weights(name)["IMAGENET1K_V1"].get_state_dict(check_hash=True)
+
+
+def read_state(path: Path) -> dict[str, np.ndarray]:
+    """A state dict in a .safetensors or .pth file as float32 arrays. Raises FileNotFoundError or ValueError."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"weights: expected default, random or the path of a state dict, got {os.fspath(path)!r}"
+        )
+    if path.suffix == ".safetensors":
+        return {name: np.asarray(value, np.float32) for name, value in read_arrays(path)[0].items()}
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises whatever the damaged or foreign file makes it stumble over
+        raise ValueError(f"{path}: expected a state dict that loads with weights_only=True, got {error}") from error
+    for key in ("state_dict", "model"):
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    if not isinstance(loaded, Mapping) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
+        raise ValueError(f"{path}: expected a state dict (name -> tensor), got {type(loaded).__name__}")
+    return _as_arrays(loaded)
+
+
+def _as_arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {
+        name: value.detach().to("cpu", torch.float32).numpy()
+        for name, value in tensors.items()
+        if not name.endswith(_UNUSED_SUFFIX)
+    }
+
+
+def select_state(
+    state: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]], allowed: set[str], what: str
+) -> dict[str, np.ndarray]:
+    """The entries of `state` that a part of a network needs.
+
+    wanted: name -> shape of what is needed. allowed: further names that may be there (the rest of the
+    network). Raises ValueError naming missing, unexpected and misshapen entries.
+    """
+    missing = [name for name in wanted if name not in state]
+    unexpected = [name for name in state if name not in wanted and name not in allowed]
+    if missing or unexpected:
+        raise ValueError(
+            f"{what}: expected the network's state dict, got one with "
+            f"missing keys {_some(missing)} and unexpected keys {_some(unexpected)}"
+        )
+    for name, shape in wanted.items():
+        if state[name].shape != shape:
+            raise ValueError(f"{what}, key {name!r}: expected shape {shape}, got {state[name].shape}")
+    return {name: np.ascontiguousarray(state[name], np.float32) for name in wanted}
+
+
+def _some(names: list[str], shown: int = 8) -> str:
+    listed = ", ".join(names[:shown]) or "none"
+    return f"{listed} ... ({len(names)})" if len(names) > shown else listed

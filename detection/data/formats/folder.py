@@ -1,0 +1,101 @@
+"""A plain folder of images with Pascal VOC XML beside them, or in a folder of annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from detection.data.files import images_below, is_file, is_image_name, without_extension
+from detection.data.formats.voc import read_annotation
+from detection.data.labels import ImageLabels
+from detection.data.problems import DataError, Problems
+
+# Subfolders that are splits, by the names tools give them.
+SPLIT_FOLDERS = ("train", "trainval", "val", "valid", "validation", "test")
+# Folders that hold images, and what may stand in their place for the annotations.
+IMAGE_FOLDERS = ("images", "Images", "JPEGImages", "imgs")
+_ANNOTATION_FOLDERS = ("Annotations", "annotations", "labels", "xml", "xmls")
+
+
+def split_folders(root: Path) -> dict[str, Path]:
+    """Split -> folder, for the subfolders of `root`, or of its folder of images, that are named as splits are."""
+    found = {}
+    for parent in (root, *(root / name for name in IMAGE_FOLDERS)):
+        for child in sorted(parent.iterdir()) if parent.is_dir() else []:
+            if child.name.lower() in SPLIT_FOLDERS and child.is_dir():
+                found.setdefault(child.name, child)
+    return found
+
+
+def image_ids_of(names: Iterable[str]) -> dict[str, str]:
+    """Image id -> name, in order: the name without its extension, or with it where two differ in nothing else.
+
+    A folder of images at the beginning of all names is no part of the ids.
+    """
+    names = list(names)
+    firsts = {PurePosixPath(name).parts[0] if "/" in name else "" for name in names}
+    cut = len(next(iter(firsts))) + 1 if len(firsts) == 1 and firsts <= set(IMAGE_FOLDERS) else 0
+    stems = [without_extension(name[cut:]) for name in names]
+    twice = {one for one, count in _counts(stems).items() if count > 1}
+    return {name[cut:] if stem in twice else stem: name for stem, name in zip(stems, names, strict=True)}
+
+
+def _counts(values: Sequence[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for one in values:
+        counts[one] = counts.get(one, 0) + 1
+    return counts
+
+
+class FolderReader:
+    """Images below a folder, each with its XML, as a `LabelReader`. root: the set; folder: the split's part of it."""
+
+    format = "folder"
+    classes = None
+    category_ids = None
+    source_ids: Mapping[str, str] = {}
+
+    def __init__(self, root: Path, folder: Path | None = None) -> None:
+        self.root, self.path = root, folder or root
+        self.list_path = self.image_folder = self.path
+        self._names = image_ids_of(images_below(self.path))
+
+    def image_ids(self, problems: Problems) -> list[str]:
+        """The ids of all images, sorted by path."""
+        return list(self._names)
+
+    def image_path(self, image_id: str) -> Path | None:
+        """The image of an id."""
+        return self.path / self._names[image_id]
+
+    def annotation_path(self, image_id: str) -> Path:
+        """The XML of an id: beside the image, or in a folder of annotations; beside it where there is none."""
+        image = self.path / self._names[image_id]
+        beside = [image.with_suffix(".xml"), image.with_name(f"{image.name}.xml")]
+        name = PurePosixPath(image.relative_to(self.root).as_posix())
+        for place in beside + [self.root / other for other in _mirrored(name)]:
+            if is_file(place):
+                return place
+        return beside[0]
+
+    def labels(self, image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
+        """The XML of an id. Raises DataError; an image without one is left out: it may not be labelled yet."""
+        path = self.annotation_path(image_id)
+        if not is_file(path):
+            message = "no XML beside it; of an image without objects it has no <object>"
+            raise DataError("image without annotation", self.path / self._names[image_id], message)
+        return read_annotation(path, problems)
+
+
+def _mirrored(name: PurePosixPath) -> list[PurePosixPath]:
+    """Where in the set the XML of an image may lie, if not beside it."""
+    found = []
+    parts = name.parts
+    places = [place for place, part in enumerate(parts[:-1]) if part in IMAGE_FOLDERS]
+    for other in _ANNOTATION_FOLDERS:
+        for place in places:
+            found.append(PurePosixPath(*parts[:place], other, *parts[place + 1 :]))
+        if not places:
+            found.append(PurePosixPath(other, *parts))
+            found.append(PurePosixPath(*parts[:-1], other, parts[-1]))
+    return [one.with_suffix(".xml") if is_image_name(one.name) else one for one in found]

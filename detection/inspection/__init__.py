@@ -1,0 +1,1 @@
+"""Looking inside a trained detector: what filters see, why a window has its score."""

@@ -1,0 +1,1 @@
+"""Linear SVMs: the solver, and mining of hard negatives."""

@@ -1,0 +1,180 @@
+"""What mining holds: feature rows that several SVMs share, and each SVM's samples among them."""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from detection.learning.svm._kernels import copy_rows
+from detection.types import Spread
+
+_BYTES_OF_A_VALUE = 4
+# Rows that are copied as one part of the work.
+_PART_ROWS = 64
+MIB = 2**20
+
+
+class RowStore:
+    """Rows of float32 with use counts: a row is held once however many SVMs use it, and its place is used again
+    when none does.
+
+    memory: bytes that rows may take; they are reserved at once and cost nothing until they are written. path: the
+    file in which the rows lie, so that they outlive the process; None: in memory. values: (capacity, D) float32;
+    a row's place stays the same while it is used. Places set free can be used again after the next `commit`, so
+    that whoever noted places at the last one finds their rows unchanged.
+    """
+
+    def __init__(self, memory: int, path: Path | None = None) -> None:
+        self.memory, self.path = memory, path
+        self.values = np.empty((0, 0), np.float32)
+        self.checks = np.zeros(0, np.uint32)
+        self._uses = np.zeros(0, np.int32)
+        self._top = self._held = 0
+        self._free = self._released = np.zeros(0, np.int64)
+        self.peak_rows = 0
+
+    @property
+    def held_rows(self) -> int:
+        """Rows in use."""
+        return self._held
+
+    @property
+    def peak_bytes(self) -> int:
+        """Most bytes that rows took so far: those of all places ever used."""
+        return self._top * (self.values.shape[1] if self.values.size else 0) * _BYTES_OF_A_VALUE
+
+    def open(self, length: int, kept: bool = False) -> None:
+        """Reserve places for rows of `length` values; `kept`: those that the file has. Once, before anything else."""
+        rows = max(self.memory // (length * _BYTES_OF_A_VALUE), 1)
+        if self.path is None:
+            self.values = np.empty((rows, length), np.float32)
+        else:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            mode = "r+" if kept else "w+"
+            self.values = np.memmap(self.path, np.float32, mode, shape=(rows, length)).view(np.ndarray)
+        self._uses, self.checks = np.zeros(rows, np.int32), np.zeros(rows, np.uint32)
+
+    @property
+    def room(self) -> int:
+        """Rows that can be added now."""
+        return len(self.values) - self._top + len(self._free)
+
+    def add(self, values: np.ndarray, rows: np.ndarray, spread: Spread = map) -> np.ndarray:
+        """Places (N,) int64 of copies of values[rows], (N, D), N at most `room`, not in use yet: see `use`."""
+        reused = self._free[: len(rows)]
+        fresh = len(rows) - len(reused)
+        if fresh > len(self.values) - self._top:
+            raise ValueError(f"row store: expected at most {self.room} rows, got {len(rows)}")
+        places = np.concatenate([reused, np.arange(self._top, self._top + fresh)])
+        self._free = self._free[len(reused) :]
+        self._top += fresh
+        values = np.ascontiguousarray(values)
+
+        def copy(start: int) -> None:
+            there, here = places[start : start + _PART_ROWS], rows[start : start + _PART_ROWS]
+            copy_rows(values, here, self.values, there)
+            if self.path is not None:
+                self.checks[there] = [zlib.crc32(values[row]) for row in here]
+
+        deque(spread(copy, range(0, len(rows), _PART_ROWS)), maxlen=0)
+        return places
+
+    def use(self, places: np.ndarray) -> None:
+        """Count one more user of each place (no place twice)."""
+        self._held += int((self._uses[places] == 0).sum())
+        self._uses[places] += 1
+        self.peak_rows = max(self.peak_rows, self._held)
+
+    def release(self, places: np.ndarray) -> None:
+        """Count one user less of each place (no place twice); places without a user are free after `commit`."""
+        self._uses[places] -= 1
+        free = places[self._uses[places] == 0]
+        self._held -= len(free)
+        self._released = np.concatenate([self._released, free])
+
+    def commit(self) -> None:
+        """Let the places released so far be used again."""
+        self._free = np.concatenate([self._free, self._released])
+        self._released = self._released[:0]
+
+    def restore(self, users: list[np.ndarray], checks: np.ndarray, peak_rows: int) -> bool:
+        """Take up the rows of the file at the `users`' places (one array a user); False where they are not whole.
+
+        checks: those of the first places, as far as they were used.
+        """
+        self._top = len(checks)
+        self.checks[: self._top] = checks
+        for places in users:
+            self.use(places)
+        used = np.flatnonzero(self._uses[: self._top])
+        self._free = np.flatnonzero(self._uses[: self._top] == 0)
+        self.peak_rows = peak_rows
+        return all(zlib.crc32(self.values[place]) == self.checks[place] for place in used)
+
+    def used_checks(self) -> np.ndarray:
+        """Checksums of all places ever used, for `restore`."""
+        return self.checks[: self._top]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One SVM to train: positives are the objects of `label`. C, positive_weight: see ``SVMSettings``.
+
+    fold: images of this fold are left out; None: of none.
+    """
+
+    label: int
+    C: float
+    positive_weight: float
+    fold: int | None = None
+
+
+class ClassCache:
+    """One SVM's samples, as places in the shared rows, and their dual variables.
+
+    keys: (negatives, 2) int64, position of the image and of the window in it. origins: (positives,) int64, position of
+    the image of each. boxes: (samples, 4) float32. added, left_out: negatives new since
+    the last training, and hard ones not taken since then for lack of memory. on_the_way: whether that training was to
+    the coarser tolerance.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.places = np.zeros(0, np.int64)
+        self.positives = 0
+        self.keys = np.zeros((0, 2), np.int64)
+        self.origins = np.zeros(0, np.int64)
+        self.boxes = np.zeros((0, 4), np.float32)
+        self.alphas = np.zeros(0, np.float32)
+        self.added = self.left_out = 0
+        self.trained = self.on_the_way = False
+
+    @property
+    def negatives(self) -> int:
+        return len(self.places) - self.positives
+
+    def append_positives(self, places: np.ndarray, boxes: np.ndarray, position: int) -> None:
+        self.append(places, boxes, np.zeros((0, 2), np.int64))
+        self.origins = np.concatenate([self.origins, np.full(len(places), position)])
+        self.positives += len(places)
+
+    def append(self, places: np.ndarray, boxes: np.ndarray, keys: np.ndarray) -> None:
+        self.places = np.concatenate([self.places, places])
+        self.boxes = np.concatenate([self.boxes, boxes.astype(np.float32)])
+        self.alphas = np.concatenate([self.alphas, np.zeros(len(places), np.float32)])
+        self.keys = np.concatenate([self.keys, keys])
+
+    def keep(self, wanted: np.ndarray) -> np.ndarray:
+        """Keep the samples where `wanted`; returns the places of the others, all negatives."""
+        dropped = self.places[~wanted]
+        self.places, self.alphas, self.boxes = self.places[wanted], self.alphas[wanted], self.boxes[wanted]
+        self.keys = self.keys[wanted[self.positives :]]
+        return dropped
+
+    def windows_of(self, position: int) -> np.ndarray:
+        """Windows of the image at `position` that are kept already."""
+        return self.keys[self.keys[:, 0] == position, 1]

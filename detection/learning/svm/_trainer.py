@@ -1,0 +1,355 @@
+"""The state of one mining: samples, weights and log of all SVMs that are trained in one go over the images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from detection.learning.assignment import max_overlaps, negatives_of
+from detection.learning.svm._cache import MIB, ClassCache, RowStore, Task
+from detection.learning.svm._trainer_state import restore_trainer, trainer_state
+from detection.learning.svm.checkpoint import MiningCheckpoint
+from detection.learning.svm.linear_svms import block_products, padded
+from detection.learning.svm.solver import SVMSolution, solve_svm
+from detection.learning.svm.stream import NormSample, TrainingRegions
+from detection.types import Spread
+
+if TYPE_CHECKING:
+    from detection.learning.svm.mining import MiningEntry, MiningLog, SVMSettings, TrainingSamples
+
+# Rows scored at a time for the log: few, as they are copied.
+_SCORED_ROWS = 256
+# Images after which the state is written, and places set free can be used again.
+_COMMIT_AFTER = 4
+
+
+class Trainer:
+    """Trains the SVMs of `tasks`, all over the same images.
+
+    executor: where SVMs that are due at the same image are trained; None: here. checkpoint: where the state is
+    kept after every few images. folds: image id -> fold, where a task leaves a fold out.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        tasks: Sequence[Task],
+        settings: SVMSettings,
+        executor: Executor | None = None,
+        checkpoint: MiningCheckpoint | None = None,
+        folds: Mapping[str, int] | None = None,
+    ) -> None:
+        self.num_classes, self.settings, self.executor = num_classes, settings, executor
+        self.checkpoint, self.folds = checkpoint, folds or {}
+        self.caches = [ClassCache(task) for task in tasks]
+        self.store = RowStore(settings.memory_mib * MIB, checkpoint.rows_file if checkpoint else None)
+        self.entries: list[MiningEntry] = []
+        self.layer, self.length = "", 0
+        self.images = 0
+        self.mean_norm, self.scale = 0.0, 1.0
+        self.sample = NormSample(settings.norm)
+        # Where it stands: pass (0: the positives), images done in it, negatives it added, id of the last image done.
+        self.number = self.done = self.added = 0
+        self.last_image: str | None = None
+        self.image_ids: list[str] = []
+
+    @property
+    def _has_threads(self) -> bool:
+        return isinstance(self.executor, ThreadPoolExecutor)
+
+    @property
+    def _spread(self) -> Spread:
+        # Other processes would be sent the vectors.
+        return self.executor.map if self._has_threads else map
+
+    # Passes over the images.
+
+    def collect_positives(self, images: Iterable[TrainingRegions], report: Callable[[int], None]) -> None:
+        """The first pass: positives and the features' norm; `images`: those not done yet."""
+        for regions in images:
+            self._check(regions)
+            self.sample.add_image(regions)
+            self._add_positives(regions)
+            self.image_ids.append(regions.image_id)
+            self._image_done(regions)
+            report(self.done)
+        if not self.done:
+            raise ValueError("train_svms: expected at least one image, got none")
+        self.images = self.done
+        self.mean_norm, self.scale = self.sample.mean(), self.sample.scale()
+        self.weights = padded(np.zeros((len(self.caches), self.length), np.float32))
+        self.biases = np.zeros(len(self.caches), np.float32)
+        self._begin_pass()
+
+    def _add_positives(self, regions: TrainingRegions) -> None:
+        usable = np.ones(len(regions.labels), bool) if self.settings.use_difficult else ~regions.difficult
+        labels = np.concatenate([regions.labels[usable], regions.extra_labels])
+        values, boxes = regions.objects.values[usable], regions.objects.boxes[usable]
+        if regions.extra is not None:
+            values = np.concatenate([values, regions.extra.values])
+            boxes = np.concatenate([boxes, regions.extra.boxes])
+        for label in np.unique(labels):
+            caches = [one for one in self.caches if one.task.label == label and self._is_used(one, regions)]
+            if not caches:
+                continue
+            rows = values[labels == label]
+            if len(rows) > self.store.room:
+                raise ValueError(
+                    f"svm.memory_mib: expected room for the positives of all classes and some negatives, got "
+                    f"{self.settings.memory_mib}, which holds {len(self.store.values)} vectors of {self.length} values"
+                )
+            places = self.store.add(rows, np.arange(len(rows)))
+            for cache in caches:
+                self.store.use(places)
+                cache.append_positives(places, boxes[labels == label], self.done)
+
+    def mine(self, images: Iterable[TrainingRegions], report: Callable[[int], None]) -> int:
+        """One pass for negatives; `images`: those not done yet in it. Returns how many negatives it added."""
+        for regions in images:
+            self._check(regions)
+            self._mine_image(regions)
+            due = [one for one in self.caches if one.added and (not one.trained or self._is_due(one))]
+            self._train(due, 1, on_the_way=True)
+            self._image_done(regions)
+            report(self.done)
+        if self.done != self.images:
+            raise ValueError(f"train_svms: expected the same {self.images} images in every pass, got {self.done}")
+        self._train(self._unsettled(), 0)
+        added = self.added
+        self._begin_pass()
+        return added
+
+    def _unsettled(self) -> list[ClassCache]:
+        """What was not trained to the finer tolerance on all that it has."""
+        return [one for one in self.caches if one.added or one.on_the_way]
+
+    def _is_due(self, cache: ClassCache) -> bool:
+        kept = cache.negatives - cache.added
+        return cache.added > max(self.settings.retrain_after, self.settings.retrain_growth * kept)
+
+    def _begin_pass(self) -> None:
+        self.number, self.done, self.added, self.last_image = self.number + 1, 0, 0, None
+        self._commit()
+
+    def _image_done(self, regions: TrainingRegions) -> None:
+        self.done, self.last_image = self.done + 1, regions.image_id
+        # Every image would be a tenth of the time; a pass ends with one in any case.
+        if self.done % _COMMIT_AFTER == 0:
+            self._commit()
+
+    def _is_used(self, cache: ClassCache, regions: TrainingRegions) -> bool:
+        return cache.task.fold is None or cache.task.fold != self.folds[regions.image_id]
+
+    # Negatives of one image.
+
+    def _mine_image(self, regions: TrainingRegions) -> None:
+        """Add the image's hard negatives to the SVMs that want them; a window once, whoever wants it."""
+        scores, wanted = self._hard_negatives(regions)
+        if self._missing_room(wanted):
+            # What was set free since the last one.
+            self._commit()
+        if self._missing_room(wanted) and self._unsettled():
+            # Training drops easy negatives and leaves fewer hard ones; what holds up an SVM shows in the finer one.
+            self._train(self._unsettled(), 0)
+            self._commit()
+            scores, wanted = self._hard_negatives(regions)
+        if self._missing_room(wanted):
+            self._drop_idle()
+            self._commit()
+            self._leave_out(scores, wanted)
+        self._add(regions, wanted)
+
+    def _hard_negatives(self, regions: TrainingRegions) -> tuple[np.ndarray, np.ndarray]:
+        """(scores, whether the window is a negative to be added), both (R, number of SVMs)."""
+        windows, objects, count = regions.windows, regions.objects, len(self.caches)
+        overlaps = max_overlaps(windows.boxes, objects.boxes, regions.labels, self.num_classes)
+        negatives = negatives_of(overlaps, self.settings.negative_iou)
+        scores = block_products(windows.values, self.weights, spread=self._spread)[:, :count] + self.biases
+        wanted = negatives[:, [one.task.label for one in self.caches]]
+        for index, cache in enumerate(self.caches):
+            if not cache.positives or not self._is_used(cache, regions):
+                wanted[:, index] = False
+            elif cache.trained:
+                wanted[:, index] &= scores[:, index] > self.settings.hard_threshold
+                wanted[cache.windows_of(self.done), index] = False
+        return scores, wanted
+
+    def _missing_room(self, wanted: np.ndarray) -> bool:
+        new = wanted.any(axis=1) & (self._known_places(len(wanted)) < 0)
+        return int(new.sum()) > self.store.room
+
+    def _drop_idle(self) -> None:
+        """Drop the negatives that do not hold up any SVM: without them the solution is the same."""
+        for cache in self.caches:
+            if cache.trained:
+                keep = (np.arange(len(cache.places)) < cache.positives) | (cache.alphas > 0)
+                self.store.release(cache.keep(keep))
+
+    def _leave_out(self, scores: np.ndarray, wanted: np.ndarray) -> None:
+        """Take from `wanted` the windows for which there is no room: those whose best score is least."""
+        new = np.flatnonzero(wanted.any(axis=1) & (self._known_places(len(wanted)) < 0))
+        best = np.where(wanted[new], scores[new], -np.inf).max(axis=1)
+        left_out = new[np.argsort(-best, kind="stable")[self.store.room :]]
+        for cache, missed in zip(self.caches, wanted[left_out].sum(axis=0), strict=True):
+            cache.left_out += int(missed)
+        wanted[left_out] = False
+
+    def _add(self, regions: TrainingRegions, wanted: np.ndarray) -> None:
+        places = self._known_places(len(wanted))
+        rows = np.flatnonzero(wanted.any(axis=1))
+        rows = rows[places[rows] < 0]
+        places[rows] = self.store.add(regions.windows.values, rows, self._spread)
+        for index, cache in enumerate(self.caches):
+            chosen = np.flatnonzero(wanted[:, index])
+            self.store.use(places[chosen])
+            boxes = regions.windows.boxes[chosen]
+            cache.append(places[chosen], boxes, np.stack([np.full(len(chosen), self.done), chosen], axis=1))
+            cache.added += len(chosen)
+        self.added += int(wanted.sum())
+
+    def _known_places(self, count: int) -> np.ndarray:
+        """Places (count,) of the image's windows that some SVM keeps from an earlier pass; -1 for the others."""
+        places = np.full(count, -1)
+        for cache in self.caches:
+            mine = cache.keys[:, 0] == self.done
+            places[cache.keys[mine, 1]] = cache.places[cache.positives :][mine]
+        return places
+
+    # Training.
+
+    def _train(self, due: Sequence[ClassCache], ahead: int, on_the_way: bool = False) -> None:
+        """Train the SVMs that are `due` on their caches and drop their easy negatives; `ahead`: images being done.
+
+        on_the_way: to the tolerance of trainings that are to choose negatives.
+
+        Scaling features by s is the same as C s^2 and bias_multiplier / s on the features as they are, with
+        weights s times larger and an objective s^2 times larger: no row is copied, and the scale is folded
+        into the weights by itself.
+        """
+        share = self.executor is None or self._has_threads
+        tolerance = max(self.settings.tolerance, self.settings.mining_tolerance if on_the_way else 0)
+        problems = (self._problem(one, share, tolerance) for one in due)
+        run = map if self.executor is None or len(due) < 2 else self.executor.map
+        solutions = list(run(_solve, problems))
+        for cache, solution in zip(due, solutions, strict=True):
+            self._take(cache, solution, self.done + ahead)
+            cache.on_the_way = on_the_way
+
+    def _problem(self, cache: ClassCache, share: bool, tolerance: float) -> dict[str, Any]:
+        """Arguments of `solve_svm`; share: with all rows, which other threads see too; else with copies of its own."""
+        settings = self.settings
+        return {
+            "values": self.store.values if share else self.store.values[cache.places],
+            "labels": np.where(np.arange(len(cache.places)) < cache.positives, 1, -1),
+            "rows": cache.places if share else None,
+            "C": cache.task.C * self.scale**2,
+            "bias_multiplier": settings.bias_multiplier / self.scale,
+            "positive_weight": cache.task.positive_weight,
+            "loss": settings.loss,
+            "tolerance": tolerance,
+            "max_iter": settings.max_iter,
+            "seed": settings.seed,
+            "alphas": cache.alphas,
+        }
+
+    def _take(self, cache: ClassCache, solution: SVMSolution, images: int) -> None:
+        from detection.learning.svm.mining import MiningEntry
+
+        index = self.caches.index(cache)
+        self.weights[index], self.biases[index] = solution.weights, solution.bias
+        negatives, evicted = cache.negatives, self._evict(cache, solution)
+        factor = 1 / self.scale**2
+        self.entries.append(
+            MiningEntry(
+                label=cache.task.label,
+                mining_pass=self.number,
+                images=images,
+                positives=cache.positives,
+                negatives=negatives,
+                added=cache.added,
+                evicted=evicted,
+                objective=solution.objective * factor,
+                gap=solution.gap * factor,
+                iterations=solution.iterations,
+                converged=solution.converged,
+                left_out=cache.left_out,
+            )
+        )
+        cache.added, cache.left_out, cache.trained = 0, 0, True
+
+    def _evict(self, cache: ClassCache, solution: SVMSolution) -> int:
+        keep = np.ones(len(cache.places), bool)
+        keep[cache.positives :] = solution.scores[cache.positives :] >= self.settings.evict_threshold
+        cache.alphas = solution.alphas
+        dropped = cache.keep(keep)
+        self.store.release(dropped)
+        return len(dropped)
+
+    def _check(self, regions: TrainingRegions) -> None:
+        layer, length = regions.objects.layer, regions.objects.values.shape[1]
+        if not self.layer:
+            self.layer, self.length = layer, length
+            self.store.open(length)
+        if (layer, length) != (self.layer, self.length):
+            raise ValueError(
+                f"train_svms: image {regions.image_id!r}: expected layer {self.layer!r} and length {self.length} "
+                f"as in the first image, got {layer!r} and {length}"
+            )
+        if len(regions.labels) and not (regions.labels.min() >= 0 and regions.labels.max() < self.num_classes):
+            raise ValueError(
+                f"train_svms: image {regions.image_id!r}: expected labels in 0 .. {self.num_classes - 1}, "
+                f"got {regions.labels.tolist()}"
+            )
+
+    # What came out.
+
+    def machines(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(weights (n, D) float32, biases (n,) float32, trained (n,) bool) of the SVMs, one a task."""
+        count = len(self.caches)
+        trained = np.array([cache.trained for cache in self.caches], dtype=bool)
+        return self.weights[:count].copy(), self.biases, trained
+
+    def _samples(self, index: int) -> TrainingSamples:
+        from detection.learning.svm.mining import TrainingSamples
+
+        cache = self.caches[index]
+        margins = np.empty(len(cache.places), np.float32)
+        for start in range(0, len(margins), _SCORED_ROWS):
+            rows = self.store.values[cache.places[start : start + _SCORED_ROWS]]
+            margins[start : start + len(rows)] = block_products(rows, self.weights)[:, index] + self.biases[index]
+        ids = tuple(self.image_ids[place] for place in [*cache.origins, *cache.keys[:, 0]])
+        return TrainingSamples(cache.task.label, cache.positives, ids, cache.boxes, margins, cache.alphas)
+
+    def log(self) -> MiningLog:
+        """What happened."""
+        from detection.learning.svm.mining import MiningLog
+
+        return MiningLog(
+            entries=tuple(self.entries),
+            positives=tuple(cache.positives for cache in self.caches),
+            mean_norm=self.mean_norm,
+            scale=self.scale,
+            images=self.images,
+            peak_rows=self.store.peak_rows,
+            peak_bytes=self.store.peak_bytes,
+            samples=tuple(self._samples(index) for index, cache in enumerate(self.caches) if cache.trained),
+        )
+
+    # Going on where an interrupted mining was.
+
+    def _commit(self) -> None:
+        if self.checkpoint is not None:
+            self.checkpoint.write(*trainer_state(self))
+        self.store.commit()
+
+    def restore(self) -> bool:
+        """Take up the state in the checkpoint; False where there is none that is whole."""
+        found = self.checkpoint.read() if self.checkpoint else None
+        return found is not None and restore_trainer(self, *found)
+
+
+def _solve(problem: dict[str, Any]) -> SVMSolution:
+    return solve_svm(**problem)

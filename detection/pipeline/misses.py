@@ -1,0 +1,109 @@
+"""Stage: why objects were missed, from the windows and scores of the images that have misses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from detection.engines import limit_threads
+from detection.evaluation import Evaluation, EvaluationSettings, MissCause, explain_misses, missed_rows, score_cuts
+from detection.evaluation.misses import cause_from_json, cause_to_json
+from detection.pipeline.detect import shared_detector
+from detection.pipeline.source import ImageSource
+from detection.pipeline.work import Work, map_images
+from detection.storage import read_json, write_json
+from detection.types import AnnotatedImage, Detections
+
+FORMAT_VERSION = 1
+Causes = dict[tuple[str, int], MissCause]
+
+
+@dataclass(frozen=True)
+class ImageMisses:
+    """One image's missed objects, by their rows, and what was detected in it; `source` knows this image alone."""
+
+    image: AnnotatedImage
+    source: ImageSource
+    rows: tuple[int, ...]
+    found: Detections
+
+
+def explain_images(
+    source: ImageSource,
+    evaluation: Evaluation,
+    images: Sequence[AnnotatedImage],
+    detections: Sequence[Detections],
+    detector_folder: Path,
+    key: str,
+    work: Work,
+) -> Causes:
+    """(image id, row) -> why the object was missed, of every missed object.
+
+    images: those of the evaluation; only the ones with misses are scored again. detector_folder: of the detector that
+    made `detections`, told apart from others by `key`. An image that cannot be used any more has no window, and
+    is listed in ``work.problems``.
+    """
+    found = {one.image_id: one for one in detections}
+    rows = missed_rows(evaluation, images)
+    items = [
+        ImageMisses(one, source.of(one), tuple(rows[one.image_id]), found.get(one.image_id) or _nothing(one.image_id))
+        for one in images
+        if one.image_id in rows
+    ]
+    task = partial(
+        _explain_image,
+        detector_folder=Path(detector_folder),
+        key=key,
+        cuts=score_cuts(evaluation),
+        settings=evaluation.settings,
+    )
+    causes = {
+        (one.image.image_id, row): MissCause("no window", None, 0.0, None, 0.0, None)
+        for one in items
+        for row in one.rows
+    }
+    for one, explained in map_images(task, items, work, "missed objects"):
+        causes |= {(one.image.image_id, row): cause for row, cause in zip(one.rows, explained, strict=True)}
+    return causes
+
+
+def _nothing(image_id: str) -> Detections:
+    return Detections(image_id, np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+
+
+def _explain_image(
+    one: ImageMisses,
+    detector_folder: Path,
+    key: str,
+    cuts: np.ndarray,
+    settings: EvaluationSettings,
+) -> list[MissCause]:
+    detector = shared_detector(detector_folder, key, one.source.device)
+    source, windows = one.source, one.source.windows(one.image)
+    after = detector.postprocess_settings
+    # Scores before any suppression: NMS that goes before regression would hide what it took away.
+    unsuppressed = replace(detector, postprocess_settings=replace(after, nms_before_regression=False))
+    with limit_threads(source.threads):
+        scored = unsuppressed.score_windows(windows, source.pyramid(one.image))
+    least = cuts if after.min_score is None else np.maximum(cuts, after.min_score)
+    return explain_misses(one.image, one.rows, windows, scored, one.found, least, after.max_per_class, settings)
+
+
+def write_causes(path: Path, key: str, causes: Mapping[tuple[str, int], MissCause]) -> None:
+    """Keep causes on file; `key` stands for all that made them."""
+    rows = [{"image_id": image_id, "row": row, **cause_to_json(one)} for (image_id, row), one in causes.items()]
+    write_json(path, {"format_version": FORMAT_VERSION, "key": key, "misses": rows})
+
+
+def read_causes(path: Path, key: str) -> Causes | None:
+    """What `write_causes` wrote; None where it is absent or of another key or version."""
+    if not path.is_file():
+        return None
+    content = read_json(path)
+    if not isinstance(content, dict) or (content.get("format_version"), content.get("key")) != (FORMAT_VERSION, key):
+        return None
+    return {(one.pop("image_id"), one.pop("row")): cause_from_json(one) for one in content["misses"]}

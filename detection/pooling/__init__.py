@@ -1,0 +1,24 @@
+"""Windows projected onto maps, and the spatial pyramid.
+
+Names are loaded when first used, so that what needs no torch does not load it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+_HOMES = {
+    "spp": (
+        "pool_map",
+        "spatial_pyramid_pool",
+    ),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = ["pool_map", "spatial_pyramid_pool"]
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,230 @@
+"""Files of windows in every format: one reader, one writer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from detection.proposals.foreign.mat import read_mat, write_mat
+from detection.proposals.foreign.pickled import read_pickle
+from detection.proposals.foreign.text import (
+    read_csv_rows,
+    read_json_rows,
+    read_npz_rows,
+    write_csv_rows,
+    write_json_rows,
+    write_npz_rows,
+)
+from detection.proposals.foreign.window_files import BoxConvention, WindowFile
+
+WindowFormat = Literal["mat", "pkl", "json", "csv", "npz"]
+WrittenFormat = Literal["mat", "json", "csv", "npz"]
+
+_SUFFIXES = {".mat": "mat", ".pkl": "pkl", ".pickle": "pkl", ".json": "json", ".csv": "csv", ".npz": "npz"}
+
+# This package's own: JSON objects, CSV, .npz.
+OWN = BoxConvention("xyxy", 0, "exclusive")
+# R-CNN, SPP_net and Fast R-CNN: cells of MATLAB's selective search (fast-rcnn/lib/datasets/pascal_voc.py swaps the
+# columns and takes 1 off; rcnn/imdb/roidb_from_voc.m swaps them).
+MAT_CELLS = BoxConvention("yxyx", 1, "inclusive")
+# Fast R-CNN's demo: one image's matrix, used as it is (fast-rcnn/tools/demo.py).
+MAT_MATRIX = BoxConvention("xyxy", 0, "inclusive")
+# Detectron: 1-based MATLAB boxes less 1 (Detectron/tools/convert_selective_search.py), widths with + 1.
+DETECTRON = BoxConvention("xyxy", 0, "inclusive")
+# detectron2: BoxMode.XYXY_ABS (0) and XYWH_ABS (1), continuous (detectron2/data/build.py, structures/boxes.py).
+DETECTRON2 = {0: BoxConvention("xyxy", 0, "exclusive"), 1: BoxConvention("xywh", 0, "exclusive")}
+# mmdetection's proposal lists: corners of continuous boxes.
+MMDETECTION = BoxConvention("xyxy", 0, "exclusive")
+# COCO: x, y, width, height in continuous px.
+COCO = BoxConvention("xywh", 0, "exclusive")
+# Of a .mat with one image's matrix, what its name has after the image's id.
+_MATRIX_SUFFIX = "_boxes"
+
+
+def format_of(path: Path | str) -> str:
+    """The format that a file's extension says. Raises ValueError for another one."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise ValueError(f"{path}: expected a file named {' '.join(_SUFFIXES)}, got {suffix or 'no extension'!r}")
+    return _SUFFIXES[suffix]
+
+
+def read_windows(path: Path | str, file_format: WindowFormat | None = None) -> WindowFile:
+    """The windows of a file, as they stand there, each image's best first. file_format: None goes by the extension.
+
+    mat: cells ``boxes`` and perhaps ``images`` (R-CNN, SPP_net, Fast R-CNN), or one image's matrix ``boxes``, whose
+    image is the file's name; v5, or v7.3 with h5py. pkl: Detectron's and detectron2's dictionary, mmdetection's
+    list. json: {image_id: rows} or COCO results. csv: image_id and four numbers a line. npz: see ``write_windows``, or
+    an array an image. Of a folder, all files of these kinds are read as one. A fifth number, Detectron's scores and
+    COCO's order the windows, largest first, equal ones as they stand; scores are not kept.
+
+    Raises FileNotFoundError, and ValueError naming file and image for what is not such a file.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _read_folder(path, file_format)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: expected a file of windows, found none")
+    return _READERS[file_format or format_of(path)](path)
+
+
+def _read_folder(folder: Path, file_format: WindowFormat | None) -> WindowFile:
+    """The files of a folder, sorted by name, as one: all of one convention, with image ids."""
+    kinds = [suffix for suffix, kind in _SUFFIXES.items() if file_format in (None, kind)]
+    paths = [one for one in sorted(folder.iterdir()) if one.suffix.lower() in kinds and not one.name.startswith(".")]
+    if not paths:
+        raise FileNotFoundError(f"{folder}: expected files named {' '.join(kinds)}, found none")
+    files = [read_windows(one, file_format) for one in paths]
+    for one in files:
+        if one.image_ids is None or one.convention != files[0].convention:
+            raise ValueError(
+                f"{one.path}: expected image ids and boxes of {files[0].convention}, as in {files[0].path}, "
+                f"got {'no ids' if one.image_ids is None else one.convention}; read it by itself"
+            )
+    ids = tuple(image_id for one in files for image_id in one.image_ids or ())
+    boxes = tuple(rows for one in files for rows in one.boxes)
+    return WindowFile(str(folder), files[0].format, files[0].convention, ids, boxes)
+
+
+def _from_rows(path: Path, file_format: str, convention: BoxConvention, rows: Mapping[str, Any]) -> WindowFile:
+    ids = tuple(rows)
+    boxes = tuple(_ordered(*_numbers(rows[key], f"{path}: image {key!r}")) for key in ids)
+    return WindowFile(str(path), file_format, convention, ids, boxes)
+
+
+def _numbers(rows: Any, where: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """((R, 4) float64, scores or None) of rows of four or five numbers."""
+    try:
+        values = np.array(rows)
+        if values.size == 0:
+            return np.zeros((0, 4)), None
+        if values.dtype.kind not in "iuf" or values.ndim != 2 or values.shape[1] not in (4, 5):
+            raise ValueError(f"{values.dtype} of shape {values.shape}")
+    except ValueError as error:
+        raise ValueError(f"{where}: expected rows of four numbers (a fifth is a score), got {error}") from error
+    # Not before float64: MATLAB's uint16 wraps round when 1 is taken off 0.
+    values = values.astype(np.float64)
+    return values[:, :4], values[:, 4] if values.shape[1] == 5 else None
+
+
+def _ordered(boxes: np.ndarray, scores: np.ndarray | None) -> np.ndarray:
+    return boxes if scores is None else boxes[np.argsort(-scores, kind="stable")]
+
+
+def _read_mat(path: Path) -> WindowFile:
+    images, cells = read_mat(path)
+    if isinstance(cells, np.ndarray):
+        key = path.stem.removesuffix(_MATRIX_SUFFIX) or path.stem
+        return _from_rows(path, "mat", MAT_MATRIX, {key: cells})
+    boxes = tuple(_ordered(*_numbers(cell, f"{path}: cell {place}")) for place, cell in enumerate(cells, start=1))
+    return WindowFile(str(path), "mat", MAT_CELLS, None if images is None else tuple(images), boxes)
+
+
+def _read_pkl(path: Path) -> WindowFile:
+    content = read_pickle(path)
+    if isinstance(content, (list, tuple)):
+        boxes = [_ordered(*_numbers(one, f"{path}: list {place}")) for place, one in enumerate(content, start=1)]
+        return WindowFile(str(path), "pkl", MMDETECTION, None, tuple(boxes))
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: expected a dictionary with boxes and ids, got {type(content).__name__}")
+    boxes, scores, ids = (
+        next((content[key] for key in keys if key in content), None)
+        for keys in (("boxes", "proposal_boxes"), ("scores", "objectness_logits"), ("ids", "indexes"))
+    )
+    if boxes is None:
+        found = ", ".join(map(str, content)) or "none"
+        raise ValueError(f"{path}: expected the keys boxes and ids or indexes, got {found}")
+    return _detectron(path, boxes, scores, ids, _detectron_convention(path, content))
+
+
+def _detectron_convention(path: Path, content: dict) -> BoxConvention:
+    if "bbox_mode" in content:
+        mode = np.asarray(content["bbox_mode"])
+        if mode.size != 1 or mode.dtype.kind not in "iu" or int(mode) not in DETECTRON2:
+            raise ValueError(f"{path}: expected bbox_mode 0 (XYXY_ABS) or 1 (XYWH_ABS), got {content['bbox_mode']!r}")
+        return DETECTRON2[int(mode)]
+    return DETECTRON2[0] if {"proposal_boxes", "objectness_logits"} & set(content) else DETECTRON
+
+
+def _detectron(path: Path, boxes: Any, scores: Any, ids: Any, convention: BoxConvention) -> WindowFile:
+    names = None if ids is None else tuple(str(one) for one in np.asarray(ids).tolist())
+    boxes = list(boxes)
+    scores = [None] * len(boxes) if scores is None else list(scores)
+    if len(scores) != len(boxes):
+        raise ValueError(f"{path}: expected scores of each of {len(boxes)} images, got {len(scores)}")
+    found = []
+    for place, (rows, values) in enumerate(zip(boxes, scores, strict=True), start=1):
+        numbers, fifth = _numbers(rows, f"{path}: image {place}")
+        values = fifth if values is None else np.asarray(values, dtype=np.float64).ravel()
+        if values is not None and len(values) != len(numbers):
+            raise ValueError(f"{path}: image {place}: expected {len(numbers)} scores, got {len(values)}")
+        found.append(_ordered(numbers, values))
+    return WindowFile(str(path), "pkl", convention, names, tuple(found))
+
+
+def _read_json(path: Path) -> WindowFile:
+    rows, is_coco = read_json_rows(path)
+    return _from_rows(path, "json", COCO if is_coco else OWN, rows)
+
+
+_READERS = {
+    "mat": _read_mat,
+    "pkl": _read_pkl,
+    "json": _read_json,
+    "csv": lambda path: _from_rows(path, "csv", OWN, read_csv_rows(path)),
+    "npz": lambda path: _from_rows(path, "npz", OWN, read_npz_rows(path)),
+}
+
+
+def _write_mat(path: Path, windows: Mapping[str, np.ndarray]) -> None:
+    write_mat(path, windows, list(windows))
+
+
+_WRITERS = {"mat": _write_mat, "json": write_json_rows, "csv": write_csv_rows, "npz": write_npz_rows}
+_WRITTEN_CONVENTIONS = {"mat": MAT_CELLS, "json": OWN, "csv": OWN, "npz": OWN}
+
+
+def written_convention(path: Path | str, file_format: WrittenFormat | None = None) -> BoxConvention:
+    """What a written file's numbers mean by custom. Raises ValueError for a format that is not written."""
+    chosen = file_format or format_of(path)
+    if chosen not in _WRITERS:
+        raise ValueError(f"{path}: expected a format out of {', '.join(get_args(WrittenFormat))}, got {chosen}")
+    return _WRITTEN_CONVENTIONS[chosen]
+
+
+def write_windows(
+    path: Path | str,
+    windows: Mapping[str, np.ndarray],
+    file_format: WrittenFormat | None = None,
+    convention: BoxConvention | None = None,
+) -> None:
+    """Write windows of images, atomically: image id -> (R, 4) float32 half-open, image frame, best first.
+
+    npz: image_ids, offsets, boxes. json: {image_id: [[x1, y1, x2, y2], ...]}. csv: image_id,x1,y1,x2,y2. mat: Fast
+    R-CNN's cells ``boxes``, with ``images`` beside them. file_format: None goes by the extension. convention: None is
+    the format's custom: half-open x1, y1, x2, y2, and yxyx, 1-based, inclusive for mat. Read back as written,
+    windows are bit-equal (in another convention than the package's own, corners that are multiples of 2^-29 px).
+
+    Raises ValueError for another format, boxes that are not (R, 4) float32, and an empty or unencodable id.
+    """
+    convention = convention or written_convention(path, file_format)
+    for image_id, boxes in windows.items():
+        _check_written(path, image_id, boxes)
+    values = {key: boxes if convention == OWN else convention.from_half_open(boxes) for key, boxes in windows.items()}
+    _WRITERS[file_format or format_of(path)](Path(path), values)
+
+
+def _check_written(path: Path | str, image_id: str, boxes: np.ndarray) -> None:
+    if boxes.dtype != np.float32 or boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(
+            f"{path}: image {image_id!r}: expected float32 boxes of shape (any, 4), got {boxes.dtype} {boxes.shape}"
+        )
+    try:
+        encoded = image_id.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{path}: image {image_id!r}: expected an id that UTF-8 can write") from error
+    if not encoded:
+        raise ValueError(f"{path}: expected image ids, got an empty one")

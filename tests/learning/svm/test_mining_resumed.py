@@ -1,0 +1,207 @@
+"""Mining in bounded memory, in parallel, interrupted and gone on with."""
+
+import dataclasses
+import tracemalloc
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from detection.learning import MiningCheckpoint, NormSettings, SVMSettings, TrainingRegions, train_svms
+from detection.types import RegionFeatures
+
+SETTINGS = SVMSettings(C=0.05, retrain_after=60, norm=NormSettings(target=10, windows=10), memory_mib=4)
+
+
+class StoppedError(Exception):
+    pass
+
+
+def stream_of(images):
+    ids = [one.image_id for one in images]
+    return lambda after=None: iter(images[0 if after is None else ids.index(after) + 1 :])
+
+
+def interrupted_at(calls):
+    left = [calls]
+
+    def on_progress(phase, done):
+        left[0] -= 1
+        if not left[0]:
+            raise StoppedError
+
+    return on_progress
+
+
+@pytest.mark.parametrize("commit_after", [1, 3])
+def test_interrupted_after_every_state(make_regions, tmp_path, monkeypatch, commit_after):
+    monkeypatch.setattr("detection.learning.svm._trainer._COMMIT_AFTER", commit_after)
+    images, settings = make_regions(images=8), dataclasses.replace(SETTINGS, passes=2)
+    plain, log = train_svms(stream_of(images), 3, settings)
+    checkpoint = MiningCheckpoint(tmp_path / "mining", "key")
+    # 3 passes over 8 images; with every third one's state, the ninth call would come to the end.
+    for _ in range(24 if commit_after == 1 else 8):
+        with pytest.raises(StoppedError):
+            train_svms(stream_of(images), 3, settings, interrupted_at(commit_after), checkpoint=checkpoint)
+    assert checkpoint.images_done() > 0
+    resumed, again = train_svms(stream_of(images), 3, settings, checkpoint=checkpoint)
+    assert resumed.weights.tobytes() == plain.weights.tobytes()
+    assert resumed.biases.tobytes() == plain.biases.tobytes()
+    assert again == log
+    assert [one.image_ids for one in again.samples] == [one.image_ids for one in log.samples]
+    assert all(
+        (a.margins == b.margins).all() and (a.alphas == b.alphas).all()
+        for a, b in zip(again.samples, log.samples, strict=True)
+    )
+    checkpoint.remove()
+    assert not checkpoint.folder.exists()
+
+
+def test_interrupted_within_an_image_with_little_memory(make_regions, tmp_path, monkeypatch):
+    """Whatever the training was in the middle of."""
+    monkeypatch.setattr("detection.learning.svm._trainer.MIB", 70 * 16 * 4)
+    images, settings = make_regions(images=10, noise=0.8), dataclasses.replace(SETTINGS, memory_mib=1)
+    plain, log = train_svms(stream_of(images), 3, settings)
+    assert sum(one.left_out for one in log.entries) > 0
+    from detection.learning.svm import _trainer
+
+    solve, calls = _trainer.solve_svm, [0]
+
+    def failing(*arguments, **named):
+        calls[0] += 1
+        if calls[0] > 0 and calls[0] % 2 == 0:
+            raise StoppedError
+        return solve(*arguments, **named)
+
+    checkpoint, stops = MiningCheckpoint(tmp_path / "mining", "key"), 0
+    monkeypatch.setattr(_trainer, "solve_svm", failing)
+    while stops < 1000:
+        try:
+            resumed, again = train_svms(stream_of(images[:]), 3, settings, checkpoint=checkpoint)
+            break
+        except StoppedError:
+            stops += 1
+            if stops % 3 == 0:
+                calls[0] = -20
+    assert stops > 3
+    assert resumed.weights.tobytes() == plain.weights.tobytes()
+    assert again == log
+
+
+def test_a_state_of_another_key_or_with_changed_rows_is_not_used(make_regions, tmp_path):
+    images = make_regions(images=6)
+    plain, _ = train_svms(stream_of(images), 3, SETTINGS)
+    seen = []
+
+    def train(key):
+        seen.clear()
+        checkpoint = MiningCheckpoint(tmp_path / "mining", key)
+        return train_svms(stream_of(images), 3, SETTINGS, lambda *step: seen.append(step), checkpoint=checkpoint)[0]
+
+    with pytest.raises(StoppedError):
+        train_svms(
+            stream_of(images), 3, SETTINGS, interrupted_at(9), checkpoint=MiningCheckpoint(tmp_path / "mining", "a")
+        )
+    rows = tmp_path / "mining" / "rows.float32"
+    content = rows.read_bytes()
+    assert (train("a").weights == plain.weights).all()
+    # 9 images were done, 6 of them in the pass before; after the third of this one no state was written.
+    assert seen[0] == ("mining pass 1", 1)
+    train("b")
+    assert seen[0] == ("positives", 1)
+    with pytest.raises(StoppedError):
+        train_svms(
+            stream_of(images), 3, SETTINGS, interrupted_at(9), checkpoint=MiningCheckpoint(tmp_path / "mining", "c")
+        )
+    rows.write_bytes(bytes(len(content)))
+    assert (train("c").weights == plain.weights).all()
+    assert seen[0] == ("positives", 1)
+
+
+def test_memory_is_kept_to(make_regions, monkeypatch):
+    """Counted by the rows and by what the allocator hands out."""
+    monkeypatch.setattr("detection.learning.svm._trainer.MIB", 2**16)
+    length = 1024
+    images = make_regions(images=24, windows=80, noise=0.8, length=length)
+    _, most = train_svms(stream_of(images), 3, dataclasses.replace(SETTINGS, memory_mib=1000))
+    assert most.peak_bytes > 10 * 2**16
+    assert sum(one.left_out for one in most.entries) == 0
+    for limit in (8, 10):
+        tracemalloc.start()
+        svms, log = train_svms(stream_of(images), 3, dataclasses.replace(SETTINGS, memory_mib=limit))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert log.peak_bytes <= limit * 2**16
+        assert log.peak_rows * length * 4 <= log.peak_bytes
+        # The rows, a copy of one image's, and small things.
+        assert peak <= limit * 2**16 + 80 * length * 4 + 2**18
+        assert svms.trained.all()
+        assert any(one.left_out for one in log.entries)
+
+
+def test_enough_memory_changes_nothing(make_regions):
+    images = make_regions()
+    most, log = train_svms(stream_of(images), 3, SETTINGS)
+    assert not any(one.left_out for one in log.entries)
+    least, _ = train_svms(stream_of(images), 3, dataclasses.replace(SETTINGS, memory_mib=1))
+    assert least.weights.tobytes() == most.weights.tobytes()
+
+
+def test_positives_that_do_not_fit(make_regions, monkeypatch):
+    monkeypatch.setattr("detection.learning.svm._trainer.MIB", 64)
+    with pytest.raises(ValueError, match=r"svm\.memory_mib: expected room for the positives .* 3, which holds 3 v"):
+        train_svms(stream_of(make_regions()), 3, dataclasses.replace(SETTINGS, memory_mib=3))
+
+
+@pytest.mark.parametrize("kind", [ThreadPoolExecutor, ProcessPoolExecutor])
+def test_classes_at_a_time(make_regions, kind):
+    images = make_regions()
+    plain, log = train_svms(stream_of(images), 3, SETTINGS)
+    with kind(2) as executor:
+        parallel, again = train_svms(stream_of(images), 3, SETTINGS, executor=executor)
+    assert parallel.weights.tobytes() == plain.weights.tobytes()
+    assert again == log
+
+
+def test_until_no_image_yields_a_hard_negative(make_regions):
+    images = make_regions(images=16, windows=80, noise=0.8)
+    svms, log = train_svms(stream_of(images), 3, dataclasses.replace(SETTINGS, passes=0))
+    last = max(one.mining_pass for one in log.entries)
+    assert last > 1
+    more, again = train_svms(stream_of(images), 3, dataclasses.replace(SETTINGS, passes=last + 5))
+    assert (more.weights == svms.weights).all()
+    assert again == log
+
+
+def test_images_without_objects_are_a_pool(make_regions):
+    """They give negatives to all classes, and hard ones change the SVMs."""
+    images = make_regions(images=8)
+    rng = np.random.default_rng(5)
+    boxes = np.tile(np.array([[0, 0, 9, 9]], np.float32), (150, 1))
+    values = rng.normal(0.7, 0.5, (150, 16)).astype(np.float32)
+    pool = TrainingRegions(
+        RegionFeatures("pool", boxes, values, "pool5"),
+        RegionFeatures("pool", boxes[:0], values[:0], "pool5"),
+        np.zeros(0, np.int64),
+        np.zeros(0, bool),
+    )
+    without, _ = train_svms(stream_of(images), 3, SETTINGS)
+    svms, log = train_svms(stream_of([*images, pool]), 3, SETTINGS)
+    last = [[one for one in log.entries if one.label == label and one.added][-1] for label in range(3)]
+    assert all(one.images == 9 for one in last)
+    assert (svms.score(pool.windows) > -1).mean() < (without.score(pool.windows) > -1).mean()
+
+
+def test_further_positives(make_regions):
+    images = make_regions(images=8)
+    more = [
+        dataclasses.replace(one, extra=one.objects, extra_labels=one.labels) if len(one.labels) else one
+        for one in images
+    ]
+    _, log = train_svms(stream_of(images), 3, SETTINGS)
+    _, twice = train_svms(stream_of(more), 3, SETTINGS)
+    assert twice.positives == tuple(2 * count for count in log.positives)
+    # A positive that is there twice counts as one of twice the weight.
+    heavy, _ = train_svms(stream_of(images), 3, dataclasses.replace(SETTINGS, positive_weight=4, tolerance=1e-7))
+    exact, _ = train_svms(stream_of(more), 3, dataclasses.replace(SETTINGS, tolerance=1e-7))
+    np.testing.assert_allclose(exact.weights, heavy.weights, atol=2e-3)

@@ -1,0 +1,144 @@
+"""A class more, a class less, another name: the other classes' detections keep their bits."""
+
+import os
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from detection import Detector
+from detection.data import DatasetSettings
+from detection.detector import read_description
+from detection.pipeline.class_changes import add_class, drop_class, rename_class
+
+
+@pytest.fixture(scope="module")
+def zebras(write_set, tmp_path_factory):
+    """A devkit of photos with striped squares ("zebra"), and a "box" beside each."""
+    rng, content, images = np.random.default_rng(4), {}, {}
+    for number in range(4):
+        image = np.full((100, 160, 3), 130.0) + rng.normal(0, 2, (100, 160, 3))
+        x = int(rng.integers(5, 40))
+        image[20:70, x : x + 50] = np.where(np.arange(50)[None, :, None] // 5 % 2, 250, 5)
+        image[30:80, 105:150] = (200, 40, 30)
+        name = f"zebra{number}"
+        content[name] = [("zebra", (x, 20, x + 50, 70)), ("box", (105, 30, 150, 80))]
+        images[name] = image.clip(0, 255).astype(np.uint8)
+    return write_set(tmp_path_factory.mktemp("zebras") / "VOCdevkit", {"trainval": content}, images=images)
+
+
+def photos(root):
+    return DatasetSettings(root=str(root))
+
+
+def per_class(found, classes):
+    """class name -> (boxes, scores) bytes of an image's detections."""
+    return {
+        name: (found.boxes[found.labels == i].tobytes(), found.scores[found.labels == i].tobytes())
+        for i, name in enumerate(classes)
+    }
+
+
+def test_add(run, open_run, zebras, shapes):
+    before = {one.image_id: per_class(one, ("box", "disc")) for one in open_run(run).detections()}
+    add_class(open_run(run), "zebra", photos(zebras))
+    detector = Detector.load(run / "detector")
+    assert detector.classes == ("box", "disc", "zebra")
+    assert detector.svms.trained.all()
+    found = open_run(run).detect()
+    assert len(found) == 5
+    for one in found:
+        after = per_class(one, detector.classes)
+        assert {name: after[name] for name in ("box", "disc")} == before[one.image_id]
+        assert (one.labels == 2).any()
+    image = zebras / "VOC2007/JPEGImages/zebra0.jpg"
+    best = detector.detect(image)
+    first = best.boxes[best.labels == 2][0]
+    # The striped square is in the left half.
+    assert first[:3:2].mean() < 80
+    assert (run / "classes.txt").read_text() == (run / "detector/classes.txt").read_text()
+    assert "zebra,1," in (run / "detector/mining-zebra.csv").read_text()
+    # The run knows: nothing is trained again, and other settings do not sweep the class away.
+    open_run(run).run_all()
+    assert Detector.load(run / "detector").classes == detector.classes
+    with pytest.raises(ValueError, match=r"changed by hand \(add zebra\)"):
+        open_run(run, "--svm.C=0.5").train_svms()
+
+
+def test_add_is_training_that_class_alone(run, open_run, zebras):
+    """Negatives come from the run's training images too."""
+    add_class(open_run(run), "zebra", photos(zebras))
+    log = (run / "detector/mining-zebra.csv").read_text().splitlines()
+    assert int(log[-1].split(",")[2]) == 4 + 8
+
+
+def test_drop_and_rename(run, open_run, zebras):
+    before = {one.image_id: per_class(one, ("box", "disc")) for one in open_run(run).detections()}
+    add_class(open_run(run), "zebra", photos(zebras))
+    rename_class(open_run(run), "zebra", "okapi")
+    drop_class(open_run(run), "disc")
+    assert Detector.load(run / "detector").classes == ("box", "okapi")
+    for one in open_run(run).detect():
+        assert per_class(one, ("box", "okapi"))["box"] == before[one.image_id]["box"]
+    drop_class(open_run(run), "okapi")
+    with pytest.raises(ValueError, match="--drop box: expected a detector with another class"):
+        drop_class(open_run(run), "box")
+    assert read_description(run / "detector")["notes"]["edits"][1:] == [
+        ["rename", "zebra", "okapi"], ["drop", "disc"], ["drop", "okapi"],
+    ]  # fmt: skip
+
+
+def test_what_is_refused(run, open_run, zebras, shapes, tmp_path):
+    files = {path.name: path.read_bytes() for path in (run / "detector").iterdir()}
+    with pytest.raises(ValueError, match="--add box: the detector has this class"):
+        add_class(open_run(run), "box", photos(zebras))
+    with pytest.raises(ValueError, match="--add lion: expected objects of this class in"):
+        add_class(open_run(run), "lion", photos(zebras))
+    with pytest.raises(ValueError, match="--drop lion: expected one of box, disc"):
+        drop_class(open_run(run), "lion")
+    with pytest.raises(ValueError, match="--rename lion: expected one of"):
+        rename_class(open_run(run), "lion", "tiger")
+    with pytest.raises(ValueError, match="--rename box disc: the detector has the class disc"):
+        rename_class(open_run(run), "box", "disc")
+    with pytest.raises(ValueError, match=r"expected svms .* there are none"):
+        drop_class(open_run(tmp_path / "empty"), "box")
+    root = shutil.copytree(zebras, tmp_path / "same ids")
+    for folder, suffix in (("JPEGImages", ".jpg"), ("Annotations", ".xml")):
+        (root / "VOC2007" / folder / f"zebra0{suffix}").rename(root / "VOC2007" / folder / f"train0{suffix}")
+    (root / "VOC2007/ImageSets/Main/trainval.txt").write_text("train0\n")
+    with pytest.raises(ValueError, match="'train0': expected an id that no other image"):
+        add_class(open_run(run), "zebra", photos(root))
+    assert {path.name: path.read_bytes() for path in (run / "detector").iterdir()} == files
+
+
+@pytest.mark.parametrize("moves", range(8))
+def test_a_detector_is_never_half_replaced(run, monkeypatch, moves):
+    """Killed at any move of a file: the folder holds the old detector or the new one."""
+    detector = Detector.load(run / "detector")
+    image = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
+    changed = replace(detector, classes=("a", "b"), svms=detector.svms.select(np.array([1, 0])))
+    wanted = {one.classes: one.detect(image).scores.tobytes() for one in (detector, changed)}
+    move, left = os.replace, [moves]
+
+    def failing(source, target):
+        if str(target).startswith(str(run / "detector")) and ".tmp-detector" not in str(target):
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+        move(source, target)
+
+    monkeypatch.setattr("detection.detector.os.replace", failing)
+    try:
+        changed.save(run / "detector")
+        whole = True
+    except KeyboardInterrupt:
+        whole = False
+    monkeypatch.undo()
+    found = Detector.load(run / "detector")
+    assert found.detect(image).scores.tobytes() == wanted[found.classes]
+    assert not whole or found.classes == ("a", "b")
+    assert whole == (moves >= 5)
+    changed.save(run / "detector")
+    assert Detector.load(run / "detector").classes == ("a", "b")
+    assert not [path for path in (run / "detector").iterdir() if path.name.startswith(".")]

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from detection.features import extract_region_features
+from detection.pipeline.extract import export_regions, maps_bytes
+from detection.storage import read_arrays
+
+
+def test_bytes_are_those_on_disk(run, open_run):
+    experiment = open_run(run)
+    written = sum(experiment.source.cache().path(one.image_id).stat().st_size for one in experiment.images)
+    estimated = maps_bytes(experiment.source, experiment.images)
+    assert abs(written - estimated) < 1024 * len(experiment.images)
+    assert maps_bytes(experiment.source, []) == 0
+
+
+@pytest.mark.parametrize("of", ["windows", "own"])
+def test_export(run, open_run, tmp_path, of):
+    experiment = open_run(run)
+    images = experiment.test_images[:2]
+    own = {images[0].image_id: np.array([[1, 2, 30, 40]], np.float32), images[1].image_id: np.zeros((0, 4), np.float32)}
+    boxes = None if of == "windows" else own
+    facts = export_regions(experiment.source, images, boxes, "pool5", tmp_path / "out", experiment.work)
+    wanted = {
+        one.image_id: experiment.source.windows(one).boxes if boxes is None else own[one.image_id] for one in images
+    }
+    assert facts == {"images": 2, "regions": sum(map(len, wanted.values()))}
+    arrays, metadata = read_arrays(tmp_path / "out" / "sub%20dir%2Ftest%200.safetensors")
+    assert metadata == {
+        "format_version": "1", "image_id": "sub dir/test 0", "layer": "pool5", "height": "100", "width": "160",
+    }  # fmt: skip
+    assert arrays["boxes"].tobytes() == wanted["sub dir/test 0"].tobytes()
+    direct = extract_region_features(
+        images[0].path, wanted[images[0].image_id], extractor=experiment.source.extractor()
+    )  # fmt: skip
+    assert arrays["values"].tobytes() == direct.values.tobytes()
+    assert arrays["values"].dtype == np.float32
+    empty, _ = read_arrays(tmp_path / "out" / "test1.safetensors")
+    assert len(empty["values"]) == len(wanted["test1"])

@@ -1,0 +1,82 @@
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+
+from detection.data import DataError
+from detection.pipeline.source import shared_extractor
+from detection.types import AnnotatedImage
+
+
+@pytest.fixture
+def experiment(run, open_run):
+    return open_run(run)
+
+
+def content(pyramid):
+    return [one.tobytes() for maps in pyramid.maps for one in maps]
+
+
+def test_what_is_kept_equals_what_is_made(experiment):
+    source, image = experiment.source, experiment.train_images[0]
+    windows, pyramid = source.windows(image), source.pyramid(image)
+    source.store().path("train0").unlink()
+    source.cache().path("train0").unlink()
+    assert source.windows(image).boxes.tobytes() == windows.boxes.tobytes()
+    assert content(source.pyramid(image)) == content(pyramid)
+    assert source.store().path("train0").is_file()
+    assert source.cache().path("train0").is_file()
+
+
+def test_windows_need_no_image_that_is_kept(experiment):
+    image = dataclasses.replace(experiment.train_images[0], path=experiment.run.path / "none.jpg")
+    assert len(experiment.source.windows(image).boxes) > 0
+    experiment.source.store().path("train0").unlink()
+    with pytest.raises(DataError, match=r"none\.jpg: missing image"):
+        experiment.source.windows(image)
+
+
+def test_training_regions(experiment):
+    source, image = experiment.source, experiment.train_images[0]
+    regions = source.training_regions(image, "pool5")
+    assert regions.windows.boxes.tobytes() == source.windows(image).boxes.tobytes()
+    assert regions.objects.boxes.tobytes() == image.boxes.tobytes()
+    assert regions.labels is image.labels
+    direct = source.extractor().pool(source.pyramid(image), image.boxes)
+    assert regions.objects.values.tobytes() == direct.values.tobytes()
+    assert regions.norm_windows is None
+
+
+def test_chosen_windows_have_the_same_vectors(experiment):
+    source, image = experiment.source, experiment.train_images[0]
+    whole = source.training_regions(image, "pool5")
+    rows, norm_rows = np.array([3, 7, 20]), np.array([0, 7])
+    some = source.training_regions(image, "pool5", lambda boxes: (rows, norm_rows))
+    for part, chosen in ((some.windows, rows), (some.norm_windows, norm_rows)):
+        assert part.boxes.tobytes() == whole.windows.boxes[chosen].tobytes()
+        assert part.values.tobytes() == whole.windows.values[chosen].tobytes()
+    assert some.objects.values.tobytes() == whole.objects.values.tobytes()
+    none = source.training_regions(image, "pool5", lambda boxes: (rows[:0], None))
+    assert none.windows.boxes.shape == (0, 4)
+    assert none.norm_windows is None
+
+
+def test_an_image_without_objects(experiment):
+    image = next(one for one in experiment.train_images if not len(one.boxes))
+    regions = experiment.source.training_regions(image, "pool5")
+    assert regions.objects.boxes.shape == (0, 4)
+    assert len(regions.windows.boxes) > 0
+
+
+def test_it_can_be_sent_to_another_process(experiment):
+    source = pickle.loads(pickle.dumps(experiment.source))
+    image = experiment.train_images[0]
+    assert isinstance(image, AnnotatedImage)
+    assert content(source.pyramid(image)) == content(experiment.source.pyramid(image))
+
+
+def test_the_extractor_is_built_once(experiment):
+    settings = experiment.settings.features
+    assert shared_extractor(settings, "cpu") is experiment.source.extractor()
+    assert np.array_equal(experiment.source.extractor().backbone.strides, (16, 32))

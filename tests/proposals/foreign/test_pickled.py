@@ -1,0 +1,211 @@
+import io
+import os
+import pickle
+import pickletools
+
+import numpy as np
+import pytest
+
+from detection.proposals.foreign import read_windows
+from detection.proposals.foreign.pickled import read_pickle
+
+
+def written(tmp_path, content, protocol=2, name="boxes.pkl"):
+    path = tmp_path / name
+    path.write_bytes(pickle.dumps(content, protocol))
+    return path
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(12, dtype=np.float32).reshape(3, 4),
+        np.asfortranarray(np.arange(12.0).reshape(3, 4)),
+        np.arange(24).reshape(6, 4)[::2],
+        np.zeros((0, 4), np.uint16),
+        np.array([True, False]),
+        np.arange(4, dtype=">i2"),
+        np.float64(2.5),
+    ],
+    ids=lambda array: f"{array.dtype}{array.shape}",
+)
+def test_arrays_of_every_protocol(tmp_path, protocol, array):
+    found = read_pickle(written(tmp_path, {"a": [array, 1, "x", None]}, protocol))
+    value = found["a"][0]
+    assert np.array_equal(value, array)
+    assert value.dtype == array.dtype.newbyteorder("=") or value.dtype == array.dtype
+    assert found["a"][1:] == [1, "x", None]
+
+
+def test_an_array_of_arrays_is_a_list(tmp_path):
+    cells = np.empty(2, object)
+    cells[0], cells[1] = np.ones((1, 4)), np.zeros((0, 4))
+    found = read_pickle(written(tmp_path, cells))
+    assert [one.shape for one in found] == [(1, 4), (0, 4)]
+
+
+def test_python_2_wrote_bytes_as_text(tmp_path):
+    # What cPickle of Python 2 writes for np.array([1, 2], '<f4') at protocol 2.
+    text = (
+        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\nq\x02K\x00\x85U\x01b\x87Rq\x03"
+        b"(K\x01K\x02\x85cnumpy\ndtype\nq\x04U\x02f4K\x00K\x01\x87Rq\x05(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+        b"\x89U\x08\x00\x00\x80?\x00\x00\x00@tb."
+    )
+    path = tmp_path / "two.pkl"
+    path.write_bytes(text)
+    assert read_pickle(path).tolist() == [1, 2]
+
+
+class Attack:
+    def __init__(self, *call):
+        self.call = call
+
+    def __reduce__(self):
+        return self.call
+
+
+def hostile(tmp_path):
+    mark = str(tmp_path / "ran")
+    return mark, [
+        Attack(os.system, (f"touch {mark}",)),
+        Attack(eval, (f"open({mark!r}, 'w')",)),
+        Attack(open, (mark, "w")),
+        Attack(np.save, (mark, np.zeros(1))),
+        Attack(np.load, (mark,)),
+        Attack(getattr, ("x", "join")),
+        Attack(__import__, ("os",)),
+        Attack(np.fromfile, (mark,)),
+    ]
+
+
+@pytest.mark.parametrize("which", range(8))
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+def test_a_hostile_file_runs_nothing(tmp_path, which, protocol):
+    mark, attacks = hostile(tmp_path)
+    path = written(tmp_path, {"boxes": [attacks[which]], "ids": [1]}, protocol)
+    with pytest.raises(ValueError, match=r"boxes.pkl: expected a pickle of NumPy arrays and builtin containers"):
+        read_windows(path)
+    assert not os.path.exists(mark)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"cos\nsystem\n(S'true'\ntR.",
+        b"\x80\x04\x8c\x05numpy\x8c\x0ccore.os.path\x93.",  # dotted name through an admitted module
+        b"\x80\x04\x8c\x05numpy\x8c\x08ndarray.\x93.",
+        b"cnumpy\nndarray\n(tR}(S'state'\nS'x'\ndb.",  # attributes of a stand-in
+        b"c_codecs\nencode\n(S'x'\nS'rot13'\ntR.",
+        b"c__builtin__\ngetattr\n.",
+        b"cbuiltins\nbytes\n(I99999999999999\ntR.",
+        b"cbuiltins\nlist\n)\x81N}S'append'\nI1\ns\x86b.",
+        b"\x80\x02r\xff\xff\xff\x7f.",
+        b"(lp0\n" * 100000,
+        b"\x80\x02" + b"]" * 200000 + b"a" * 199999 + b".",
+        b"P1\n.",
+        b"",
+        b"\x80\x05\x95",
+        b"garbage",
+    ],
+    ids=range(15),
+)
+def test_crafted_bytes_are_refused_or_harmless(tmp_path, text):
+    path = tmp_path / "boxes.pkl"
+    path.write_bytes(text)
+    with pytest.raises(ValueError, match=r"boxes.pkl"):
+        read_windows(path)
+
+
+def forged(dtype, shape, content, flags=0):
+    """A pickled array whose state says what it likes."""
+
+    class Kind:
+        def __reduce__(self):
+            return np.dtype, (dtype, False, True), (3, "|", None, None, None, -1, -1, flags)
+
+    class Fake:
+        def __reduce__(self):
+            function, arguments = np.zeros(1).__reduce__()[:2]
+            return function, arguments, (1, shape, Kind(), False, content)
+
+    return Fake()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "content"),
+    [
+        ("f8", (10**15,), b"12345678"),  # claims more than it has
+        ("f8", (-1, 3), b"12345678"),
+        ("O8", (1,), b"12345678"),  # a pointer as bytes
+        ("V16", (1,), b"1234567812345678"),
+        ("f8,O", (1,), b"1234567812345678"),
+        ("S4", (1,), b"abcd"),
+        ("no such", (1,), b"12345678"),
+        ("f8", "shape", b"12345678"),
+        ("f8", (1,), 7),
+    ],
+)
+def test_forged_arrays_are_refused(tmp_path, dtype, shape, content):
+    path = written(tmp_path, {"boxes": [forged(dtype, shape, content)], "ids": [1]})
+    with pytest.raises(ValueError, match=r"boxes.pkl"):
+        read_windows(path)
+
+
+def test_the_file_is_what_pickletools_says(tmp_path):
+    """The forging above reaches the unpickler: it is a pickle like any other."""
+    text = pickle.dumps(forged("f8", (1,), b"12345678"), 2)
+    out = io.StringIO()
+    pickletools.dis(text, out)
+    assert "_reconstruct" in out.getvalue()
+    path = tmp_path / "good.pkl"
+    path.write_bytes(text)
+    assert read_pickle(path).tolist() == np.frombuffer(b"12345678").tolist()
+
+
+def test_detectron(tmp_path):
+    boxes = [np.float32([[0, 0, 9, 9], [1, 2, 3, 4]]), np.zeros((0, 4), np.float32)]
+    content = {"boxes": boxes, "scores": [np.float32([0.1, 0.7]), np.zeros(0, np.float32)], "indexes": [3, 12]}
+    file = read_windows(written(tmp_path, content))
+    assert file.image_ids == ("3", "12")
+    assert str(file.convention) == "order xyxy, base 0, end inclusive"
+    assert file.boxes[0].tolist() == [[1, 2, 3, 4], [0, 0, 9, 9]]  # by score
+    assert file.boxes[1].shape == (0, 4)
+
+
+def test_scores_that_are_all_equal_keep_the_order(tmp_path):
+    boxes = np.random.default_rng(0).random((50, 4)).astype(np.float32)
+    file = read_windows(written(tmp_path, {"boxes": [boxes], "scores": [np.zeros(50)], "ids": ["a"]}))
+    assert np.array_equal(file.boxes[0], boxes)
+
+
+def test_detectron2(tmp_path):
+    content = {"proposal_boxes": [np.array([[1, 2, 30, 40]])], "objectness_logits": [np.ones(1)], "ids": np.array([7])}
+    assert str(read_windows(written(tmp_path, content)).convention) == "order xyxy, base 0, end exclusive"
+    content["bbox_mode"] = 1
+    assert str(read_windows(written(tmp_path, content)).convention) == "order xywh, base 0, end exclusive"
+    content["bbox_mode"] = 9
+    with pytest.raises(ValueError, match=r"expected bbox_mode 0 .* got 9"):
+        read_windows(written(tmp_path, content))
+
+
+def test_mmdetection_has_no_ids(tmp_path):
+    file = read_windows(written(tmp_path, [np.array([[1, 2, 3, 4, 0.2], [5, 6, 7, 8, 0.9]])]))
+    assert file.image_ids is None
+    assert file.boxes[0].tolist() == [[5, 6, 7, 8], [1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ({"ids": [1]}, "expected the keys boxes and ids or indexes, got ids"),
+        ("text", "expected a dictionary with boxes and ids, got str"),
+        ({"boxes": [np.zeros((2, 3))], "ids": [1]}, "image 1: expected rows of four numbers"),
+        ({"boxes": [np.zeros((2, 4))], "ids": [1, 2]}, "for each of its 2 image ids, got 1"),
+        ({"boxes": [np.zeros((2, 4))], "ids": [1], "scores": [np.zeros(3)]}, "image 1: expected 2 scores, got 3"),
+        ({"boxes": [np.zeros((2, 4))], "ids": [1], "scores": []}, "expected scores of each of 1 images, got 0"),
+    ],
+)
+def test_other_content_is_named(tmp_path, content, fault):
+    with pytest.raises(ValueError, match=fault):
+        read_windows(written(tmp_path, content))
