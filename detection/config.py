@@ -56,14 +56,14 @@ class Settings:
     Args:
         preset: Published protocol that the settings follow, a file of configs/ that sets all of its numbers:
             voc2007_paper or voc2007_released. Values other than its own are printed and kept with the results.
-        run: Folder of the run: settings, classes, windows, maps, detector, detections, evaluation.
+        run: Folder of the run: settings, classes, proposals, maps, detector, detections, evaluation.
         dataset: Data set.
-        proposals: Windows.
+        proposals: Proposals.
         features: Features.
         finetune: Fine-tuned fc6 and fc7, used where features.head is finetuned.
         svm: Linear SVMs and hard-negative mining.
         regression: Box regression.
-        postprocess: From scored windows to detections.
+        postprocess: From scored proposals to detections.
         evaluation: Evaluation.
         intervals: Intervals of the figures.
         diagnosis: Kinds of errors.
@@ -209,7 +209,7 @@ def resolved(settings: Settings) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in _OF_THE_CALL}
 
 
-def departures(settings: Settings) -> dict[str, Any]:
+def preset_overrides(settings: Settings) -> dict[str, Any]:
     """Dotted key -> value of every setting that is not the one of its preset; none without a preset.
 
     Where data, weights and results lie does not count. Raises SettingsError for an unknown preset.
@@ -244,7 +244,7 @@ def open_experiment(settings: Settings, console: Console | None = None, executor
         # Of several processes under torchrun the first speaks.
         console=console or Console(quiet=os.environ.get("RANK", "0") != "0"),
     )
-    differs = departures(settings)
+    differs = preset_overrides(settings)
     if differs:
         text = ", ".join(f"{key} {value}" for key, value in differs.items())
         work.console.print(f"differs from preset {settings.preset}: {text}", highlight=False, markup=False)
@@ -254,7 +254,7 @@ def open_experiment(settings: Settings, console: Console | None = None, executor
 
 
 def report_problems(experiment: Experiment) -> None:
-    """Print what was left out or mended, and write all of it to ``RUN/problems.txt``; no fault, no file."""
+    """Print what was left out or repaired, and write all of it to ``RUN/problems.txt``; no fault, no file."""
     problems, path = experiment.work.problems, experiment.run.path / "problems.txt"
     if not problems:
         path.unlink(missing_ok=True)

@@ -14,12 +14,12 @@ from typing import Any
 import torch
 
 from detection.data import DataError, Problems, read_image
-from detection.engines import in_order, lone_threads, side_by_side
+from detection.engines import ordered_map, parallel_executor, single_threaded_pool
 from detection.features import FeatureExtractor, FeatureSettings
 from detection.learning import BoxRegressors, Calibration, LinearSVMs, PostprocessSettings, postprocess, suppressed
 from detection.proposals import ProposalSettings, propose
 from detection.storage import file_fingerprint, read_arrays, read_yaml, write_arrays, write_text, write_yaml
-from detection.types import Detections, FeaturePyramid, Proposals, RegionFeatures, RegionScores, Spread
+from detection.types import Detections, FeaturePyramid, MapFunction, Proposals, RegionFeatures, RegionScores
 
 FORMAT_VERSION = 1
 _DESCRIPTION = "detector.yaml"
@@ -42,7 +42,7 @@ class Detector:
     """All that finding objects in a new image needs.
 
     classes: names in the order of the labels. extractor: image to maps to vectors. svms: vectors to scores.
-    regressors: better boxes, or None. The settings say how windows are made and scores become detections.
+    regressors: better boxes, or None. The settings say how proposals are made and scores become detections.
     calibration: margins to probabilities, or None.
     notes: plain facts kept with the detector, e.g. the keys of what it was trained on.
     """
@@ -78,15 +78,15 @@ class Detector:
         """Find objects in an image: a path, a PIL image or an (H, W, 3) uint8 RGB array.
 
         Files are turned upright by their EXIF rotation; boxes are in that frame. threads: how many may work on the
-        windows and the scales, then on parts of their vectors, side by side, each part by one thread alone, so that the
-        result is the same bit for bit whatever their number; None: as many as torch uses
+        proposals and the scales, then on parts of their vectors, side by side, each part by one thread alone, so that
+        the result is the same bit for bit whatever their number; None: as many as torch uses
         (``torch.get_num_threads()``). Returns
         ``Detections``, labels index ``self.classes``. Raises DataError where the image cannot be read.
         """
-        rgb, beside = read_image(image), side_by_side(threads)
-        windows = beside.submit(propose, image_id, rgb, self.proposal_settings)  # image -> windows
+        rgb, beside = read_image(image), parallel_executor(threads)
+        proposals = beside.submit(propose, image_id, rgb, self.proposal_settings)  # image -> proposals
         pyramid = self.extractor.pyramid(image_id, rgb, beside.map)  # image -> maps
-        return self.detect_windows(windows.result(), pyramid, beside.map)
+        return self.detect_proposals(proposals.result(), pyramid, beside.map)
 
     def detect_many(
         self, images: Iterable[Any], workers: int | None = None, problems: Problems | None = None
@@ -99,9 +99,9 @@ class Detector:
         the images that cannot be read, which then are left out; None: DataError is raised in their turn.
         """
         count = torch.get_num_threads() if workers is None else workers
-        pool = lone_threads(count)
+        pool = single_threaded_pool(count)
         try:
-            for found in in_order(self._detect_numbered, enumerate(images), pool, _AHEAD * count):
+            for found in ordered_map(self._detect_numbered, enumerate(images), pool, _AHEAD * count):
                 if isinstance(found, Detections):
                     yield found
                 elif problems is None:
@@ -119,32 +119,32 @@ class Detector:
         except DataError as error:
             return error
 
-    def detect_windows(self, windows: Proposals, pyramid: FeaturePyramid, spread: Spread = map) -> Detections:
-        """The same from an image's windows and maps; equal to `detect` bit for bit."""
-        pool5, scores = self._scored(windows, pyramid, spread)  # windows, maps -> vectors -> scores
+    def detect_proposals(self, proposals: Proposals, pyramid: FeaturePyramid, spread: MapFunction = map) -> Detections:
+        """The same from an image's proposals and maps; equal to `detect` bit for bit."""
+        pool5, scores = self._scored(proposals, pyramid, spread)  # proposals, maps -> vectors -> scores
         refine = None  # vectors -> better boxes
         if self.regressors is not None:
             refine = partial(self.regressors.boxes, pool5, spread=spread)
         return postprocess(scores, pyramid.size, self.postprocess_settings, refine)  # scores, boxes -> detections
 
-    def score_windows(self, windows: Proposals, pyramid: FeaturePyramid) -> RegionScores:
-        """Every class's score and refined box for every window.
+    def score_proposals(self, proposals: Proposals, pyramid: FeaturePyramid) -> RegionScores:
+        """Every class's score and refined box for every proposal.
 
-        `detect_windows` gives what `postprocess` makes of them, but refines only the boxes that are looked at.
+        `detect_proposals` gives what `postprocess` makes of them, but refines only the boxes that are looked at.
         """
-        pool5, scores = self._scored(windows, pyramid)
+        pool5, scores = self._scored(proposals, pyramid)
         return scores if self.regressors is None else self.regressors.refine(scores, pool5)
 
     def _scored(
-        self, windows: Proposals, pyramid: FeaturePyramid, spread: Spread = map
+        self, proposals: Proposals, pyramid: FeaturePyramid, spread: MapFunction = map
     ) -> tuple[RegionFeatures, RegionScores]:
-        """The vectors that regression reads, and every class's score for every window with the window's own box."""
-        # windows, maps -> different vectors
-        pool5 = self.extractor.pool(pyramid, windows.boxes, distinct=True, spread=spread)
+        """The vectors that regression reads, and every class's score for every proposal with the proposal's own box."""
+        # proposals, maps -> different vectors
+        pool5 = self.extractor.pool(pyramid, proposals.boxes, distinct=True, spread=spread)
         features = pool5 if self.svms.layer == "pool5" else self.extractor.head(pool5)  # vectors -> fc6 or fc7
         scores = self.svms.region_scores(features, spread)  # vectors -> scores
         if self.regressors is not None and self.postprocess_settings.nms_before_regression:
-            scores = suppressed(scores, pyramid.size, self.postprocess_settings)  # scores -> those of few windows
+            scores = suppressed(scores, pyramid.size, self.postprocess_settings)  # scores -> those of few proposals
         return pool5, scores
 
     def save(self, folder: Path | str) -> None:

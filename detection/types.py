@@ -1,7 +1,7 @@
 """The records that stages exchange. They check themselves when built and have no other behaviour, but for
 `Detections`, which go to another library's record and back.
 
-Letters: H, W image height and width in px; G objects; R windows; U different vectors of theirs; L classes; S scales;
+Letters: H, W image height and width in px; G objects; R proposals; U different vectors of theirs; L classes; S scales;
 T stages of a backbone; C, h, w channels, rows and columns of a map; D length of a feature vector; K detections.
 
 Image frame: pixels of the original image, continuous (pixel i spans [i, i + 1)), origin at the top left.
@@ -24,7 +24,7 @@ MAP_DTYPES = ("float16", "float32")
 
 # How a function goes over independent parts of its work: as `map` does, one after the other, or in several threads
 # (``Executor.map``). No result depends on it.
-Spread = Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]
+MapFunction = Callable[[Callable[..., Any], Iterable[Any]], Iterable[Any]]
 
 
 def _dtype_name(value: Any) -> str:
@@ -80,9 +80,9 @@ def _check_labels(labels: np.ndarray, image_id: str) -> None:
         raise ValueError(f"labels of image {image_id!r}: expected >= 0, got {int(labels.min())}")
 
 
-def _check_rows(rows: np.ndarray, windows: int, vectors: int, image_id: str) -> None:
-    check_array(rows, "int64", (windows,), "rows of features", image_id)
-    if windows and not (rows.min() >= 0 and rows.max() < vectors):
+def _check_rows(rows: np.ndarray, proposals: int, vectors: int, image_id: str) -> None:
+    check_array(rows, "int64", (proposals,), "rows of features", image_id)
+    if proposals and not (rows.min() >= 0 and rows.max() < vectors):
         raise ValueError(
             f"rows of features of image {image_id!r}: expected 0 .. {vectors - 1}, got {rows.min()} .. {rows.max()}"
         )
@@ -141,7 +141,7 @@ class LabelledImage:
 
 @dataclass(frozen=True)
 class Proposals:
-    """Candidate windows of one image, best first: never ground truth.
+    """Candidate proposals of one image, best first: never ground truth.
 
     boxes: (R, 4) float32, image frame, inside the image, positive area. size: (height, width) in px.
     source: what made them, e.g. ``"selective_search/fast"``.
@@ -154,9 +154,9 @@ class Proposals:
 
     def __post_init__(self) -> None:
         _check_size(self.size, self.image_id)
-        check_array(self.boxes, "float32", (None, 4), "windows", self.image_id)
-        _check_positive_area(self.boxes, "windows", self.image_id)
-        _check_inside(self.boxes, self.size, "windows", self.image_id)
+        check_array(self.boxes, "float32", (None, 4), "proposals", self.image_id)
+        _check_positive_area(self.boxes, "proposals", self.image_id)
+        _check_inside(self.boxes, self.size, "proposals", self.image_id)
 
 
 @dataclass(frozen=True)
@@ -199,10 +199,10 @@ class FeaturePyramid:
 
 @dataclass(frozen=True)
 class RegionFeatures:
-    """One vector a window; windows of equal vectors may share one.
+    """One vector a proposal; proposals of equal vectors may share one.
 
     boxes: (R, 4) float32, image frame. values: (R, D) float32; with `rows` (U, D), the U different vectors. layer: see
-    LAYERS. rows: (R,) int64, the row of `values` that is each window's vector; None: row i is window i's.
+    LAYERS. rows: (R,) int64, the row of `values` that is each proposal's vector; None: row i is proposal i's.
     """
 
     image_id: str
@@ -225,7 +225,7 @@ class RegionFeatures:
 
 @dataclass(frozen=True)
 class RegionScores:
-    """Every class's score and box for every window, before NMS.
+    """Every class's score and box for every proposal, before NMS.
 
     boxes: (R, L, 4) float32, image frame, finite, may reach outside the image or be empty until
     ``postprocess``. scores: (R, L) float32 SVM margins, no background column.
@@ -242,7 +242,7 @@ class RegionScores:
 
 @dataclass(frozen=True)
 class Detections:
-    """What a detector found in one image, surest first.
+    """What a detector found in one image, by descending score.
 
     boxes: (K, 4) float32, image frame, clipped to the image, positive area. scores: (K,) float32 falling.
     labels: (K,) int64, index into the class list.
@@ -287,7 +287,7 @@ class Detections:
 
     @classmethod
     def from_supervision(cls, found: Any, image_id: str) -> Detections:
-        """Detections from ``supervision.Detections``, surest first; what they say beyond is left out.
+        """Detections from ``supervision.Detections``, by descending score; what they say beyond is left out.
 
         Raises ValueError where they have no confidence or class, or a box of no area.
         """

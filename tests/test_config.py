@@ -211,20 +211,20 @@ def test_a_preset_sets_every_number_of_its_protocol(name):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_preset_differs_from_itself_in_nothing(name):
     path = next(path for path in CONFIGS if path.stem == name)
-    assert config.departures(settings_of("--config", path)) == {}
-    assert config.departures(settings_of("--config", path, "--dataset.root=x", "--features.weights=y")) == {}
+    assert config.preset_overrides(settings_of("--config", path)) == {}
+    assert config.preset_overrides(settings_of("--config", path, "--dataset.root=x", "--features.weights=y")) == {}
 
 
 def test_what_differs_from_a_preset_is_printed_and_kept(tmp_path):
     path = next(path for path in CONFIGS if path.stem == "voc2007_paper")
     options = ("--svm.C=0.5", "--features.short_sides=[688]", f"--run={tmp_path / 'run'}")
     settings = settings_of("--config", path, *options)
-    assert config.departures(settings) == {"svm.C": 0.5, "features.short_sides": [688]}
+    assert config.preset_overrides(settings) == {"svm.C": 0.5, "features.short_sides": [688]}
     console = Console(file=io.StringIO(), width=200)
     experiment = open_experiment(settings, console)
     expected = "differs from preset voc2007_paper: features.short_sides [688], svm.C 0.5"
     assert console.file.getvalue().strip() == expected
-    experiment.run.write_settings(experiment.record, experiment.departures)
+    experiment.run.write_settings(experiment.record, experiment.preset_overrides)
     kept = yaml.safe_load((tmp_path / "run/run.yaml").read_text())
     assert kept["differs_from_preset"] == {"svm.C": 0.5, "features.short_sides": [688]}
     assert kept["settings"]["preset"] == "voc2007_paper"
@@ -232,8 +232,8 @@ def test_what_differs_from_a_preset_is_printed_and_kept(tmp_path):
 
 def test_an_unknown_preset_is_refused(tmp_path):
     with pytest.raises(SettingsError, match="preset: expected one of voc2007_paper, voc2007_released, got 'r-cnn'"):
-        config.departures(settings_of("--preset=r-cnn", f"--run={tmp_path / 'none'}"))
-    assert config.departures(settings_of(f"--run={tmp_path / 'none'}", "--svm.C=0.5")) == {}
+        config.preset_overrides(settings_of("--preset=r-cnn", f"--run={tmp_path / 'none'}"))
+    assert config.preset_overrides(settings_of(f"--run={tmp_path / 'none'}", "--svm.C=0.5")) == {}
 
 
 class TestExitStatus:
@@ -276,7 +276,7 @@ def test_problems_are_printed_as_they_are(tmp_path):
     experiment = open_experiment(settings_of(f"--run={tmp_path}"), Console(file=io.StringIO(), width=40))
     for number in range(30):
         experiment.work.problems.skip("unreadable image", f"[red]{number}.jpg", "cut " * 30)
-    experiment.work.problems.mend("box", "a.xml", "clipped")
+    experiment.work.problems.repair("box", "a.xml", "clipped")
     config.report_problems(experiment)
     printed = experiment.work.console.file.getvalue()
     assert "31 faults in the data:" in printed
@@ -284,4 +284,4 @@ def test_problems_are_printed_as_they_are(tmp_path):
     assert "[red]25.jpg" not in printed
     lines = (tmp_path / "problems.txt").read_text().splitlines()
     assert len(lines) == 31
-    assert lines[-1] == "mended: box: a.xml: clipped"
+    assert lines[-1] == "repaired: box: a.xml: clipped"

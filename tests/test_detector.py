@@ -13,7 +13,7 @@ from PIL import Image
 from detection import Detector as Offered
 from detection.data import DataError, Problems, read_image
 from detection.detector import Detector, read_description
-from detection.engines import limit_threads, lone_threads
+from detection.engines import limit_threads, single_threaded_pool
 from detection.features import FeatureExtractor, FeatureSettings
 from detection.learning import BoxRegressors, LinearSVMs, PostprocessSettings, postprocess
 from detection.proposals import ProposalSettings, propose
@@ -82,20 +82,20 @@ def test_path_image_and_array_are_one(detector, rgb, tmp_path):
     assert content(detector.detect(Image.fromarray(rgb))) == first
 
 
-def test_from_windows_and_maps(detector, rgb):
-    windows, pyramid = propose("", rgb, detector.proposal_settings), detector.extractor.pyramid("", rgb)
-    assert content(detector.detect_windows(windows, pyramid)) == content(detector.detect(rgb))
+def test_from_proposals_and_maps(detector, rgb):
+    proposals, pyramid = propose("", rgb, detector.proposal_settings), detector.extractor.pyramid("", rgb)
+    assert content(detector.detect_proposals(proposals, pyramid)) == content(detector.detect(rgb))
 
 
 @pytest.mark.parametrize("regressed", [True, False])
-def test_windows_on_the_same_cells_cost_one_vector_and_change_nothing(extractor, rgb, regressed):
+def test_proposals_on_the_same_cells_cost_one_vector_and_change_nothing(extractor, rgb, regressed):
     detector = make_detector(extractor, regressed=regressed)
-    windows, pyramid = propose("", rgb, detector.proposal_settings), extractor.pyramid("", rgb)
-    pool5 = extractor.pool(pyramid, windows.boxes)
+    proposals, pyramid = propose("", rgb, detector.proposal_settings), extractor.pyramid("", rgb)
+    pool5 = extractor.pool(pyramid, proposals.boxes)
     scores = detector.svms.region_scores(pool5)
     expected = detector.regressors.refine(scores, pool5) if regressed else scores
-    found = detector.score_windows(windows, pyramid)
-    assert len(extractor.pool(pyramid, windows.boxes, distinct=True).values) < len(windows.boxes)
+    found = detector.score_proposals(proposals, pyramid)
+    assert len(extractor.pool(pyramid, proposals.boxes, distinct=True).values) < len(proposals.boxes)
     assert found.scores.tobytes() == expected.scores.tobytes()
     assert found.boxes.tobytes() == expected.boxes.tobytes()
 
@@ -116,7 +116,7 @@ def test_threads_change_no_bit(of_scales, rgb):
 
 
 def test_scales_side_by_side_are_in_their_places(of_scales, rgb):
-    with limit_threads(1), lone_threads(2) as pool:
+    with limit_threads(1), single_threaded_pool(2) as pool:
         plain = of_scales.extractor.pyramid("a", rgb)
         spread = of_scales.extractor.pyramid("a", rgb, pool.map)
     assert np.array_equal(plain.scales, spread.scales)
@@ -162,9 +162,9 @@ class TestMany:
 def test_boxes_that_nobody_looks_at_are_not_refined_and_nothing_changes(detector, rgb, early, best):
     settings = PostprocessSettings(max_per_class=best, nms_before_regression=early)
     detector = dataclasses.replace(detector, postprocess_settings=settings)
-    windows, pyramid = propose("", rgb, detector.proposal_settings), detector.extractor.pyramid("", rgb)
-    every = postprocess(detector.score_windows(windows, pyramid), pyramid.size, settings)
-    assert content(detector.detect_windows(windows, pyramid)) == content(every)
+    proposals, pyramid = propose("", rgb, detector.proposal_settings), detector.extractor.pyramid("", rgb)
+    every = postprocess(detector.score_proposals(proposals, pyramid), pyramid.size, settings)
+    assert content(detector.detect_proposals(proposals, pyramid)) == content(every)
 
 
 def test_regressors_change_boxes(detector, rgb):
@@ -172,7 +172,7 @@ def test_regressors_change_boxes(detector, rgb):
     assert content(plain.detect(rgb)) != content(detector.detect(rgb))
 
 
-def test_an_image_without_a_window(detector):
+def test_an_image_without_a_proposal(detector):
     found = dataclasses.replace(detector, proposal_settings=ProposalSettings(min_side=500)).detect(
         np.zeros((40, 50, 3), np.uint8)
     )
@@ -313,17 +313,19 @@ def test_detecting_changes_nothing(detector, rgb):
 
 
 def test_nms_before_regression(extractor, rgb):
-    """Windows are chosen by their own boxes, then refined: the result is what those windows alone give."""
+    """Proposals are chosen by their own boxes, then refined: the result is what those proposals alone give."""
     detector = make_detector(extractor)
     larger = dataclasses.replace(detector.regressors, weights=2000 * detector.regressors.weights)
     detector = dataclasses.replace(detector, regressors=larger)
     early = dataclasses.replace(detector.postprocess_settings, nms_before_regression=True, max_per_class=3)
     late = dataclasses.replace(early, nms_before_regression=False)
-    windows, pyramid = propose("a", rgb, detector.proposal_settings), extractor.pyramid("a", rgb)
-    first = dataclasses.replace(detector, postprocess_settings=early).detect_windows(windows, pyramid)
-    second = dataclasses.replace(detector, postprocess_settings=late).detect_windows(windows, pyramid)
+    proposals, pyramid = propose("a", rgb, detector.proposal_settings), extractor.pyramid("a", rgb)
+    first = dataclasses.replace(detector, postprocess_settings=early).detect_proposals(proposals, pyramid)
+    second = dataclasses.replace(detector, postprocess_settings=late).detect_proposals(proposals, pyramid)
     assert content(first) != content(second)
-    plain = dataclasses.replace(detector, regressors=None, postprocess_settings=late).detect_windows(windows, pyramid)
+    plain = dataclasses.replace(detector, regressors=None, postprocess_settings=late).detect_proposals(
+        proposals, pyramid
+    )
     assert set(first.scores.tolist()) <= set(plain.scores.tolist())
 
 

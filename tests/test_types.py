@@ -168,7 +168,7 @@ def test_a_sound_record_is_taken_as_it_is(record):
         assert getattr(made, key) is value
 
 
-def test_windows_may_share_a_vector():
+def test_proposals_may_share_a_vector():
     shared = {**VALID[RegionFeatures], "values": np.zeros((1, 7), np.float32), "rows": np.array([0, 0])}
     assert RegionFeatures(**shared).rows.tolist() == [0, 0]
 

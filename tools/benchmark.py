@@ -19,15 +19,15 @@ import subprocess
 import sys
 
 COMMANDS = {
-    "accuracy": "mAP and time of scales, stages and levels beside R-CNN's way; an hour, so only where asked",
+    "accuracy": "mAP and time of scales, stages and levels beside R-CNN-style crops; an hour, so only where asked",
     "convolutions": "a backbone's convolutions against eager PyTorch, OpenVINO, ONNX Runtime: time, agreement",
     "dataset": "a whole data set, from photos to mAP: seconds and memory a stage, beside another version",
-    "fc": "fc6 and fc7: all windows, different ones once, thin layers (truncated SVD); the mAP these cost",
+    "fc": "fc6 and fc7: all proposals, different ones once, low-rank layers (truncated SVD); the mAP these cost",
     "few_photos": "mAP with few training photos: draws of photos, mirrored and jittered positives, fine-tuned layers",
-    "image": "an image all in against its convolutions alone and against R-CNN's way; a folder against one by one",
+    "image": "an image all in against its convolutions and against R-CNN-style crops; a folder against one by one",
     "pooling": "pyramid pooling against torchvision's roi_pool, adaptive_max_pool2d and the machine's own limits",
-    "proposals": "selective search against OpenCV's: time of one thread, recall, windows of the original MATLAB code",
-    "scaling": "growth of time and memory with windows, image side, classes and images: curves, exponents",
+    "proposals": "selective search against OpenCV's: time of one thread, recall, proposals of the original MATLAB code",
+    "scaling": "growth of time and memory with proposals, image side, classes and images: curves, exponents",
     "scoring": "scores, box regression and NMS of an image: against NumPy, torchvision and the image's total",
     "startup": "from a fresh process to the first detection: compiling included, and with what it left on disk",
     "svm": "linear SVMs against scikit-learn's LinearSVC: time, objective, memory; many classes at once",

@@ -4,7 +4,7 @@ usage: python tools/dataset.py check | stats | convert | split | show PATH [opti
 
 check      list every fault with its file and line: missing, orphan and unreadable files, sizes that differ, boxes that
            are outside, swapped, empty, doubled or out of range, unknown and misspelt classes, equal and rotated photos.
-           Exit status 1 where training would be wrong. --fix FOLDER writes a mended copy and the list of faults.
+           Exit status 1 where training would be wrong. --fix FOLDER writes a repaired copy and the list of faults.
 stats      objects by class and size, shapes, objects an image, and the recall selective search can have at each size.
 convert    write the set as voc, folder, coco or yolo, and say what that format cannot hold.
 split      write the set with a seeded split in trainval and test, stratified by class, equal photos together.
@@ -37,13 +37,13 @@ def add_out(parser: ArgumentParser, what: str) -> None:
 
 def add_check(parser: ArgumentParser) -> None:
     """Options of check."""
-    parser.add_argument("--fix", type=str | None, default=None, help="New folder for a mended copy and faults.txt.")
+    parser.add_argument("--fix", type=str | None, default=None, help="New folder for a repaired copy and faults.txt.")
 
 
 def add_stats(parser: ArgumentParser) -> None:
     """Options of stats."""
     parser.add_argument("--out", type=str | None, default=None, help="PNG or JPEG file for the picture of the figures.")
-    parser.add_argument("--sample", type=int, default=200, help="Images that are searched for windows; 0: none.")
+    parser.add_argument("--sample", type=int, default=200, help="Images that are searched for proposals; 0: none.")
     parser.add_argument("--seed", type=int, default=0, help="Seed of the choice of those images.")
     parser.add_class_arguments(ProposalSettings, "proposals")
 

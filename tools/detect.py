@@ -46,7 +46,7 @@ def model_parser() -> ArgumentParser:
         "--threads",
         type=int,
         default=0,
-        help="Threads on each, for its windows and scales; 0: what the processors have left. No result depends on it.",
+        help="Threads on each, for its proposals and scales; 0: what the processors have left; results do not change.",
     )
     parser.add_argument("--device", type=str, default="cpu", help="torch device of the convolutions.")
     parser.add_argument("--strict", action="store_true", help="Stop at the first image that cannot be read.")

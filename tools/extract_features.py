@@ -1,7 +1,7 @@
-"""Convolutional maps of a data set's images: RUN/features/; with --export, vectors of windows or boxes.
+"""Convolutional maps of a data set's images: RUN/features/; with --export, vectors of proposals or boxes.
 
 The cache keeps maps (float16), not pooled vectors, which would take some hundred times the disk. Images that
-have their maps are passed over. --export writes RUN/regions/LAYER/NAME/ (NAME: windows, objects, or the name of
+have their maps are passed over. --export writes RUN/regions/LAYER/NAME/ (NAME: proposals, objects, or the name of
 the file of --boxes), one safetensors file an image: boxes (R, 4), values (R, D), both float32, and the layer
 in its metadata.
 """
@@ -41,7 +41,7 @@ def add_options(parser: ArgumentParser) -> None:
         "--of",
         type=Literal["windows", "objects"],
         default="windows",
-        help="What --export takes the vectors of: the windows or the ground-truth boxes.",
+        help="What --export takes the vectors of: the proposals or the ground-truth boxes.",
     )
     parser.add_argument(
         "--boxes",

@@ -1,16 +1,16 @@
-"""Windows of a data set's images.
+"""Proposals of a data set's images.
 
 usage: python tools/proposals.py generate | import | export | check | report --config FILE --run RUN
 
-generate   make the windows of every training and test image: RUN/proposals/, one file an image; images that
+generate   make the proposals of every training and test image: RUN/proposals/, one file an image; images that
            have theirs are passed over, so an interrupted run goes on where it was.
-import     put the windows of old files into RUN/proposals/ instead; the run then uses them
+import     put the proposals of old files into RUN/proposals/ instead; the run then uses them
            (proposals.method imported).
-export     write the windows of the run to one file: .npz, .json, .csv, or Fast R-CNN's .mat.
-check      list every window that is outside its image, empty, swapped, repeated or not finite, and every image
-           without windows, of the run or of --windows; with --fix, write the windows without their faults.
+export     write the proposals of the run to one file: .npz, .json, .csv, or Fast R-CNN's .mat.
+check      list every proposal that is outside its image, empty, swapped, repeated or not finite, and every image
+           without proposals, of the run or of --windows; with --fix, write the proposals without their faults.
            Exit status 1 if there were some.
-report     windows an image, recall at IoU 0.5 to 0.95, average recall, MABO by class and size, curves; of the
+report     proposals an image, recall at IoU 0.5 to 0.95, average recall, MABO by class and size, curves; of the
            run, or of several --windows side by side.
 
 COMMAND --help tells a command's options.
@@ -30,7 +30,7 @@ from detection.config import run_tool
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.proposal_files import ReadingOptions
 from detection.proposals.foreign import WrittenFormat
-from detection.proposals.foreign.window_files import Base, End, Order
+from detection.proposals.foreign.proposal_files import Base, End, Order
 
 FORMAT_HELP = "json, csv, npz or mat (Fast R-CNN's cells); null: what the extension says."
 
@@ -56,10 +56,10 @@ def add_reading(parser: ArgumentParser) -> None:
 def add_import(parser: ArgumentParser) -> None:
     """Options of import."""
     parser.add_argument(
-        "--windows", nargs="+", type=str, default=[], help="Files, or folders of files, with windows of any images."
+        "--windows", nargs="+", type=str, default=[], help="Files, or folders of files, with proposals of any images."
     )
-    parser.add_argument("--train_windows", nargs="+", type=str, default=[], help="The same, of the training images.")
-    parser.add_argument("--test_windows", nargs="+", type=str, default=[], help="The same, of the test images.")
+    parser.add_argument("--train_proposals", nargs="+", type=str, default=[], help="The same, of the training images.")
+    parser.add_argument("--test_proposals", nargs="+", type=str, default=[], help="The same, of the test images.")
     add_reading(parser)
 
 
@@ -85,7 +85,7 @@ def add_check(parser: ArgumentParser) -> None:
         "--out",
         type=str | None,
         default=None,
-        help="Where --fix writes a file's windows (npz, json, csv, mat); null: its name with .fixed.npz.",
+        help="Where --fix writes a file's proposals (npz, json, csv, mat); null: its name with .fixed.npz.",
     )
     add_reading(parser)
     add_split(parser, "all")
@@ -100,7 +100,7 @@ def add_report(parser: ArgumentParser) -> None:
         default=[],
         help="Sets, as NAME=PATH or PATH: run folders, files, or folders of files. None: the run's own.",
     )
-    parser.add_argument("--out", type=str | None, default=None, help="Folder of PNG and CSV; null: RUN/windows.")
+    parser.add_argument("--out", type=str | None, default=None, help="Folder of PNG and CSV; null: RUN/proposals.")
     add_reading(parser)
     add_split(parser, "test")
 
@@ -113,7 +113,7 @@ def reading(options: Namespace) -> ReadingOptions:
 
 def run_import(experiment: Experiment, options: Namespace) -> int | None:
     """The command import."""
-    paths = {"all": options.windows, "train": options.train_windows, "test": options.test_windows}
+    paths = {"all": options.windows, "train": options.train_proposals, "test": options.test_proposals}
     return import_files(experiment, paths, reading(options))
 
 

@@ -1,4 +1,4 @@
-"""The whole pipeline: windows, maps, SVMs, box regression, detection, drawing, evaluation, report.
+"""The whole pipeline: proposals, maps, SVMs, box regression, detection, drawing, evaluation, report.
 
 Each stage is passed over where what it would make is there already, so the same command goes on after an
 interruption, and a changed setting redoes just the stages that depend on it.

@@ -12,7 +12,7 @@ Evaluated on the test images, by --views, at every one of --sizes:
   full   the full image with its short side at that size
   crop   its middle square of 224/256 of the short side, brought to that size
   ten    that square in the middle and the corners, and mirrored; scores are averaged
-  multi  9 windows of 224 px from the map of the full image, and mirrored, at all of --multi_sizes; averaged
+  multi  9 proposals of 224 px from the map of the full image, and mirrored, at all of --multi_sizes; averaged
 mAP is over images (VOC 2007 classification: images with difficult objects alone of a class are ignored for it), with
 an interval by bootstrap over images (--intervals.resamples); the last column compares with the first row.
 """

@@ -1,6 +1,6 @@
 """Linear SVMs, one a class, with hard-negative mining: RUN/detector/.
 
-Windows and maps that are absent are made first. The log of the mining is RUN/detector/mining.csv; an interrupted
+Proposals and maps that are absent are made first. The log of the mining is RUN/detector/mining.csv; an interrupted
 training goes on behind the last image that was done.
 
 One class of a trained detector, the others' detections staying as they are, bit for bit:

@@ -73,7 +73,7 @@ def body(experiment: Experiment, options: Namespace) -> None:
 
 
 def explain(experiment: Experiment, options: Namespace, out: Path) -> None:
-    """Print and draw the story of one window."""
+    """Print and draw the explanation of one window."""
     if not options.images or len(options.images) != 1:
         raise ValueError("--window: expected one image (--images ID) beside it, got " + str(len(options.images or [])))
     try:

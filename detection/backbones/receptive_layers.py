@@ -101,7 +101,7 @@ class _Reach(fx.Interpreter):
         if isinstance(module, nn.modules.conv._ConvTransposeNd):
             raise _unknown(module)
         if isinstance(module, nn.modules.conv._ConvNd) or hasattr(module, "kernel_size"):
-            return _windowed(module, field)
+            return _proposaled(module, field)
         name, home = type(module).__name__, type(module).__module__
         if isinstance(module, _WHOLE_MODULES):
             return _WHOLE
@@ -141,7 +141,7 @@ def _call(name: str, args: tuple, kwargs: dict) -> Any:
         return None
     if name in ("avg_pool2d", "max_pool2d"):
         given = dict(zip(("kernel_size", "stride", "padding"), args[1:], strict=False)) | kwargs
-        return _windowed(SimpleNamespace(**{"stride": None, "padding": 0} | given), field)
+        return _proposaled(SimpleNamespace(**{"stride": None, "padding": 0} | given), field)
     if name == "pad":
         return _padded(field, args[1] if len(args) > 1 else kwargs["pad"])
     if name in _SPLITTING_CALLS:
@@ -208,7 +208,7 @@ def _pair(value: Any) -> tuple[int, int]:
     return (int(value[0]), int(value[-1])) if isinstance(value, (tuple, list)) else (int(value), int(value))
 
 
-def _windowed(module: Any, field: ReceptiveField) -> ReceptiveField:
+def _proposaled(module: Any, field: ReceptiveField) -> ReceptiveField:
     """Convolution or pooling."""
     if field.stride == 0:
         return field

@@ -14,8 +14,8 @@ from detection.data.checking import (
     CheckedSet,
     Fault,
     duplicate_faults,
-    mended_splits,
     read_for_checking,
+    repaired_splits,
     usual_splits,
 )
 from detection.data.dataset import read_class_names
@@ -68,7 +68,7 @@ def open_set(options: SetOptions, work: Work) -> CheckedSet:
 
 
 def check(options: SetOptions, work: Work, fix: str | None = None) -> int:
-    """Print every fault; the exit status: 1 where training would be wrong. fix: the folder of a mended copy."""
+    """Print every fault; the exit status: 1 where training would be wrong. fix: the folder of a repaired copy."""
     checked = open_set(options, work)
     contents = pixel_keys(checked, work)
     unread = [Fault("error", one.kind, one.file, one.line, one.message, one.action) for one in work.problems.records]
@@ -82,9 +82,9 @@ def check(options: SetOptions, work: Work, fix: str | None = None) -> int:
     wrong = any(one.severity == "error" for one in faults)
     _say(work, "training would be wrong" if wrong else "no fault that makes training wrong")
     if fix is not None:
-        splits = mended_splits(checked, contents)
+        splits = repaired_splits(checked, contents)
         lost = write_dataset(fix, checked.found.format, splits, checked.classes)
-        lines = [f"{one} -> {one.remedy or 'not mended: it needs your decision'}\n" for one in faults]
+        lines = [f"{one} -> {one.remedy or 'not repaired: it needs your decision'}\n" for one in faults]
         write_text(Path(fix) / "faults.txt", "".join(lines))
         _say_written(work, fix, splits, lost)
         _say(work, f"{Path(fix) / 'faults.txt'}: every fault and what was done; the original is as it was")

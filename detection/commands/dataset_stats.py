@@ -37,11 +37,11 @@ class ObjectTable:
 
 
 def stats(options: SetOptions, work: Work, out: str | None, sample: int, seed: int, settings: ProposalSettings) -> int:
-    """Print figures of a set; write them as a picture to `out`. sample: images searched for windows, 0 none."""
+    """Print figures of a set; write them as a picture to `out`. sample: images searched for proposals, 0 none."""
     checked = open_set(options, work)
     images = list({one.path: one for images in checked.splits.values() for one in images}.values())
     chosen = sorted(np.random.default_rng(seed).permutation(len(images))[:sample].tolist())
-    found = map_images(_Search(settings), [images[place] for place in chosen], work, "windows")
+    found = map_images(_Search(settings), [images[place] for place in chosen], work, "proposals")
     table = object_table(images, {image.path: overlaps for image, overlaps in found})
     work.console.print(class_table(table, checked.classes))
     work.console.print(size_table(table))
@@ -59,14 +59,14 @@ def stats(options: SetOptions, work: Work, out: str | None, sample: int, seed: i
 
 @dataclass(frozen=True)
 class _Search:
-    """A picklable task: the best overlap of each object of an image with the windows of selective search."""
+    """A picklable task: the best overlap of each object of an image with the proposals of selective search."""
 
     settings: ProposalSettings
 
     def __call__(self, image: LabelledImage) -> np.ndarray:
-        windows = propose(image.image_id, read_image(image.path, image.size), self.settings).boxes
+        proposals = propose(image.image_id, read_image(image.path, image.size), self.settings).boxes
         boxes = np.array([item.box for item in image.objects], np.float32).reshape(-1, 4)
-        return best_overlaps([windows], [boxes])
+        return best_overlaps([proposals], [boxes])
 
 
 def object_table(images: Sequence[LabelledImage], overlaps: dict[Path, np.ndarray]) -> ObjectTable:
@@ -101,7 +101,7 @@ def class_table(table: ObjectTable, classes: Sequence[str]) -> Table:
 
 
 def size_table(table: ObjectTable) -> Table:
-    """A row a size: objects, and the recall that windows have."""
+    """A row a size: objects, and the recall that proposals have."""
     title = "Objects by size (side of a square of the same area)"
     shown = Table(title=title, box=None, title_justify="left")
     for head in ("side, px", "objects", "share", *(f"R@{iou:g}" for iou in _RECALL_IOUS), "best overlap"):
@@ -140,7 +140,7 @@ def picture(table: ObjectTable, per_image: np.ndarray) -> np.ndarray:
     count = Axis("objects in an image", 0, most, sorted({0, *(round(most * part / 4) for part in range(1, 5))}))
     charts = [
         line_chart("Objects of at most this size", size, share, _below(table, table.side)),
-        line_chart("Recall of windows by size", size, share, _recall_lines(table)),
+        line_chart("Recall of proposals by size", size, share, _recall_lines(table)),
         line_chart("Objects of at most this shape", aspect, share, _below(table, table.aspect)),
         line_chart("Images with at most so many objects", count, share, [_cumulative("images", per_image)], legend=0.5),
     ]

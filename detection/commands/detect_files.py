@@ -23,7 +23,7 @@ from detection.data import (
     write_video,
 )
 from detection.detector import Detector
-from detection.engines import in_order, lone_threads
+from detection.engines import ordered_map, single_threaded_pool
 from detection.pipeline.work import Work, map_images
 from detection.storage import file_stem, write_text
 from detection.types import Detections
@@ -69,7 +69,7 @@ def _detect_video(
         task = partial(
             _detect_frame, detector=detector, name=path.as_posix(), min_score=min_score, threads=work.threads
         )
-        for detections, drawn in in_order(task, enumerate(read_video(path)), pool, work.workers):
+        for detections, drawn in ordered_map(task, enumerate(read_video(path)), pool, work.workers):
             found.append(detections)
             yield drawn
 
@@ -101,7 +101,7 @@ def detect_files(
     listed in ``work.problems``.
 
     ``work.workers`` images or frames are worked on at a time, in threads of this process, with ``work.threads``
-    threads each for its windows and scales; no bit depends on either.
+    threads each for its proposals and scales; no bit depends on either.
 
     Raises DataError for a path that is not there or a folder without images, ValueError where a drawn copy would
     replace its original, and as ``Detector.load``.
@@ -111,7 +111,7 @@ def detect_files(
     images = list_images([path for path in paths if not is_video(path)])
     targets = _targets([*images, *videos], out)
     task = partial(_detect_one, detector=detector, min_score=min_score, threads=work.threads)
-    with lone_threads(work.workers) as pool:
+    with single_threaded_pool(work.workers) as pool:
         items, pooled = [(path, targets[path]) for path in images], replace(work, executor=pool)
         found = [one for _, one in map_images(task, items, pooled, "detections")]
         for path in videos:

@@ -1,4 +1,4 @@
-"""What tools/proposals.py does beside generating: windows in, out, checked, measured."""
+"""What tools/proposals.py does beside generating: proposals in, out, checked, measured."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Literal
 
 import numpy as np
 
-from detection.commands.proposals_check import check_windows, fault_counts, mended_windows, write_faults
+from detection.commands.proposals_check import check_proposals, fault_counts, repaired_proposals, write_faults
 from detection.commands.proposals_report import quality_of, report_table, write_report
 from detection.data import split_ids
-from detection.pipeline.imported_proposals import import_windows, windows_in_force
+from detection.pipeline.imported_proposals import import_proposals, proposal_settings_in_force
 from detection.pipeline.inputs import ExperimentInputs
 from detection.pipeline.keys import image_key
-from detection.pipeline.proposal_files import FileWindows, ReadingOptions, read_file, run_windows
+from detection.pipeline.proposal_files import FileProposals, ReadingOptions, read_file, run_proposals
 from detection.proposals import ProposalSettings, ProposalStore
-from detection.proposals.foreign import WrittenFormat, write_windows
+from detection.proposals.foreign import WrittenFormat, write_proposals
 from detection.proposals.foreign.formats import written_convention
-from detection.proposals.foreign.window_files import Base, End, Order
+from detection.proposals.foreign.proposal_files import Base, End, Order
 from detection.storage.run import RunFolder
 from detection.types import AnnotatedImage, Proposals
 
@@ -46,8 +46,8 @@ def ids_of(inputs: ExperimentInputs, split: Split) -> list[str]:
     return split_ids(sources, inputs.work.problems)
 
 
-def read_set(inputs: ExperimentInputs, split: Split, path: str, options: ReadingOptions) -> FileWindows:
-    """The windows of a file for the images of a split; a doubt about its convention is printed."""
+def read_set(inputs: ExperimentInputs, split: Split, path: str, options: ReadingOptions) -> FileProposals:
+    """The proposals of a file for the images of a split; a doubt about its convention is printed."""
     ids = ids_of(inputs, split) if options.by_position else None
     found = read_file(path, images_of(inputs, split), options, ids)
     if found.doubt is not None:
@@ -56,16 +56,16 @@ def read_set(inputs: ExperimentInputs, split: Split, path: str, options: Reading
 
 
 def import_files(inputs: ExperimentInputs, paths: Mapping[Split, Sequence[str]], options: ReadingOptions) -> None:
-    """Put the windows of files, by split, into the run. Raises ValueError where there is no file."""
+    """Put the proposals of files, by split, into the run. Raises ValueError where there is no file."""
     files = [read_set(inputs, split, path, options) for split, some in paths.items() for path in some]
     if not files:
         raise ValueError("--windows: expected at least one file, got none")
-    facts = import_windows(inputs, files)
+    facts = import_proposals(inputs, files)
     for file in files:
         _print(inputs, f"{file.path}: {len(file.boxes)} images, read as {file.convention}")
     _print(
         inputs,
-        f"{inputs.run.proposals}: {facts['images']} images, {facts['windows_per_image']} windows an image; "
+        f"{inputs.run.proposals}: {facts['images']} images, {facts['proposals_per_image']} proposals an image; "
         f"{facts['missing']} images without",
     )
 
@@ -79,17 +79,17 @@ def export_set(
     base: Base | None = None,
     end: End | None = None,
 ) -> None:
-    """Write the run's windows of a split to one file. Raises ValueError where an image has none yet."""
+    """Write the run's proposals of a split to one file. Raises ValueError where an image has none yet."""
     images = images_of(inputs, split)
-    windows, missing = run_windows(inputs.run, inputs.proposal_settings, images)
+    proposals, missing = run_proposals(inputs.run, inputs.proposal_settings, images)
     if missing:
         raise ValueError(
-            f"{inputs.run.proposals}: expected windows of {len(images)} images, found none of {len(missing)}: "
+            f"{inputs.run.proposals}: expected proposals of {len(images)} images, found none of {len(missing)}: "
             f"{', '.join(missing[:_NAMED])}; run tools/proposals.py generate"
         )
     convention = written_convention(out, file_format).changed(order, base, end)
-    write_windows(out, windows, file_format, convention)
-    _print(inputs, f"{out}: {len(windows)} images, {sum(map(len, windows.values()))} windows, {convention}")
+    write_proposals(out, proposals, file_format, convention)
+    _print(inputs, f"{out}: {len(proposals)} images, {sum(map(len, proposals.values()))} proposals, {convention}")
 
 
 def check_set(
@@ -100,16 +100,16 @@ def check_set(
     fix: bool = False,
     out: str | None = None,
 ) -> int:
-    """Print and list the faults of a file's windows, or of the run's; the exit status: 1 if there are some."""
+    """Print and list the faults of a file's proposals, or of the run's; the exit status: 1 if there are some."""
     images = images_of(inputs, split)
     if path is None:
-        windows: Mapping[str, np.ndarray] = run_windows(inputs.run, inputs.proposal_settings, images)[0]
+        proposals: Mapping[str, np.ndarray] = run_proposals(inputs.run, inputs.proposal_settings, images)[0]
     else:
-        windows = read_set(inputs, split, path, options).boxes
-    faults = check_windows(windows, images)
-    total = sum(map(len, windows.values()))
+        proposals = read_set(inputs, split, path, options).boxes
+    faults = check_proposals(proposals, images)
+    total = sum(map(len, proposals.values()))
     counts = ", ".join(f"{count} {fault}" for fault, count in fault_counts(faults).items())
-    _print(inputs, f"{path or inputs.run.proposals}: {len(images)} images, {total} windows: {counts}")
+    _print(inputs, f"{path or inputs.run.proposals}: {len(images)} images, {total} proposals: {counts}")
     listed = inputs.run.path / "windows" / "faults.csv"
     write_faults(listed, faults)
     for one in faults[:_PRINTED]:
@@ -117,41 +117,41 @@ def check_set(
     if len(faults) > _PRINTED:
         _print(inputs, f"  ... all of them: {listed}")
     if fix:
-        _fix(inputs, images, windows, path, out)
+        _fix(inputs, images, proposals, path, out)
     return 1 if faults else 0
 
 
 def _fix(
     inputs: ExperimentInputs,
     images: Sequence[AnnotatedImage],
-    windows: Mapping[str, np.ndarray],
+    proposals: Mapping[str, np.ndarray],
     path: str | None,
     out: str | None,
 ) -> None:
-    mended = mended_windows(windows, images)
+    repaired = repaired_proposals(proposals, images)
     if path is None and out is None:
-        _rewrite(inputs, images, windows, mended)
+        _rewrite(inputs, images, proposals, repaired)
         target = str(inputs.run.proposals)
     else:
         target = out or str(Path(path or inputs.run.proposals).with_suffix(".fixed.npz"))
-        write_windows(target, mended)
-    dropped = sum(map(len, windows.values())) - sum(map(len, mended.values()))
+        write_proposals(target, repaired)
+    dropped = sum(map(len, proposals.values())) - sum(map(len, repaired.values()))
     changed = sum(
-        len(mended[one]) != len(boxes) or not np.array_equal(mended[one], boxes) for one, boxes in windows.items()
+        len(repaired[one]) != len(boxes) or not np.array_equal(repaired[one], boxes) for one, boxes in proposals.items()
     )
-    _print(inputs, f"fixed: {target}: {dropped} windows dropped, {changed} images changed")
+    _print(inputs, f"fixed: {target}: {dropped} proposals dropped, {changed} images changed")
 
 
 def _rewrite(
     inputs: ExperimentInputs,
     images: Sequence[AnnotatedImage],
-    windows: Mapping[str, np.ndarray],
-    mended: Mapping[str, np.ndarray],
+    proposals: Mapping[str, np.ndarray],
+    repaired: Mapping[str, np.ndarray],
 ) -> None:
     store = ProposalStore(inputs.run.proposals, inputs.proposal_settings)
     for image in images:
-        boxes = mended.get(image.image_id)
-        if boxes is not None and len(boxes) != len(windows[image.image_id]):
+        boxes = repaired.get(image.image_id)
+        if boxes is not None and len(boxes) != len(proposals[image.image_id]):
             key = image_key(image)
             found = store.read(image.image_id, key)
             if found is not None:
@@ -161,14 +161,14 @@ def _rewrite(
 def report_sets(
     inputs: ExperimentInputs, split: Split, sets: Sequence[str], options: ReadingOptions, out: str | None = None
 ) -> None:
-    """Print figures of sets of windows (NAME=PATH or PATH; none: the run's own), and write PNG and CSV."""
+    """Print figures of sets of proposals (NAME=PATH or PATH; none: the run's own), and write PNG and CSV."""
     images = images_of(inputs, split)
     found = {}
     for name, path in _named(sets or [str(inputs.run.path)]).items():
-        windows, missing = _windows_of(inputs, split, path, options)
+        proposals, missing = _proposals_of(inputs, split, path, options)
         if missing:
-            inputs.warn(f"{path}: no windows of {len(missing)} images: {', '.join(missing[:_NAMED])}")
-        found[name] = quality_of(windows, images, inputs.classes)
+            inputs.warn(f"{path}: no proposals of {len(missing)} images: {', '.join(missing[:_NAMED])}")
+        found[name] = quality_of(proposals, images, inputs.classes)
     inputs.work.console.print(report_table(found))
     for path in write_report(Path(out) if out else inputs.run.path / "windows", found):
         _print(inputs, str(path))
@@ -187,16 +187,16 @@ def _named(sets: Sequence[str]) -> dict[str, str]:
     return named
 
 
-def _windows_of(
+def _proposals_of(
     inputs: ExperimentInputs, split: Split, path: str, options: ReadingOptions
 ) -> tuple[Mapping[str, np.ndarray], Sequence[str]]:
-    """(windows by image id, ids of images without) of a run folder or a file."""
+    """(proposals by image id, ids of images without) of a run folder or a file."""
     run = RunFolder(path)
     images = images_of(inputs, split)
     if run.path.resolve() == inputs.run.path.resolve():
-        return run_windows(inputs.run, inputs.proposal_settings, images)
+        return run_proposals(inputs.run, inputs.proposal_settings, images)
     if run.record_file.is_file():
-        return run_windows(run, windows_in_force(_settings_of(run), run), images)
+        return run_proposals(run, proposal_settings_in_force(_settings_of(run), run), images)
     found = read_set(inputs, split, path, options)
     return found.boxes, found.missing
 
@@ -205,7 +205,7 @@ def _settings_of(run: RunFolder) -> ProposalSettings:
     kept = (run.read()["settings"] or {}).get("proposals")
     known = {one.name for one in dataclasses.fields(ProposalSettings)}
     if kept is None or set(kept) - known:
-        raise ValueError(f"{run.record_file}: expected the settings of windows, got {kept!r}")
+        raise ValueError(f"{run.record_file}: expected the settings of proposals, got {kept!r}")
     return ProposalSettings(**kept)
 
 

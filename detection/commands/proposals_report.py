@@ -1,4 +1,4 @@
-"""The figures of several sets of windows side by side: a table, CSV files, a picture of curves."""
+"""The figures of several sets of proposals side by side: a table, CSV files, a picture of curves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from detection.data import write_image
-from detection.proposals import WindowQuality, window_quality
+from detection.proposals import ProposalQuality, proposal_quality
 from detection.proposals.quality import CURVE_COUNTS, CURVE_IOUS, IOU_THRESHOLDS, SIZE_NAMES, Coverage
 from detection.storage import write_text
 from detection.types import AnnotatedImage
@@ -24,31 +24,31 @@ _COUNT_TICKS = (10, 100, 1000, 10000)
 
 
 def quality_of(
-    windows: Mapping[str, np.ndarray], images: Sequence[AnnotatedImage], classes: Sequence[str]
-) -> WindowQuality:
-    """Figures of windows (image id -> (R, 4), best first) over all images; objects marked difficult are left out.
+    proposals: Mapping[str, np.ndarray], images: Sequence[AnnotatedImage], classes: Sequence[str]
+) -> ProposalQuality:
+    """Figures of proposals (image id -> (R, 4), best first) over all images; objects marked difficult are left out.
 
-    An image without a list has no windows: its objects count as missed.
+    An image without a list has no proposals: its objects count as missed.
     """
     kept = [~one.difficult for one in images]
-    return window_quality(
-        [windows.get(one.image_id, np.zeros((0, 4), np.float32)) for one in images],
+    return proposal_quality(
+        [proposals.get(one.image_id, np.zeros((0, 4), np.float32)) for one in images],
         [one.boxes[keep] for one, keep in zip(images, kept, strict=True)],
         [one.labels[keep] for one, keep in zip(images, kept, strict=True)],
         classes,
     )
 
 
-def figures(quality: WindowQuality) -> dict[str, float]:
+def figures(quality: ProposalQuality) -> dict[str, float]:
     """Name -> value of every figure of a set, in the order of the table."""
     counts = np.array(quality.counts or [0])
     rows: dict[str, float] = {
         "images": len(quality.counts),
         "objects": quality.all.objects,
-        "windows an image, mean": float(counts.mean()),
-        "windows an image, median": float(np.median(counts)),
-        "windows an image, least": int(counts.min()),
-        "windows an image, most": int(counts.max()),
+        "proposals an image, mean": float(counts.mean()),
+        "proposals an image, median": float(np.median(counts)),
+        "proposals an image, least": int(counts.min()),
+        "proposals an image, most": int(counts.max()),
     }
     rows |= {f"recall at IoU {iou:g}": value for iou, value in zip(IOU_THRESHOLDS, quality.all.recall, strict=True)}
     rows |= {"average recall": quality.all.average_recall, "MABO": quality.mabo}
@@ -72,10 +72,10 @@ def _shown(value: float | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}" if value <= 1 else f"{value:,.1f}"
 
 
-def report_table(sets: Mapping[str, WindowQuality]) -> Table:
+def report_table(sets: Mapping[str, ProposalQuality]) -> Table:
     """A column a set, a row a figure. Recall, average recall and overlaps are fractions; a dash: no such objects."""
     columns = {name: figures(one) for name, one in sets.items()}
-    table = Table(title=Text("Windows; objects marked difficult left out"))
+    table = Table(title=Text("Proposals; objects marked difficult left out"))
     table.add_column("")
     for name in columns:
         table.add_column(Text(name), justify="right", overflow="fold")
@@ -84,7 +84,7 @@ def report_table(sets: Mapping[str, WindowQuality]) -> Table:
     return table
 
 
-def write_report(folder: Path, sets: Mapping[str, WindowQuality]) -> list[Path]:
+def write_report(folder: Path, sets: Mapping[str, ProposalQuality]) -> list[Path]:
     """Write figures.csv, recall_by_iou.csv, recall_by_count.csv and recall.png; returns their paths."""
     paths = [folder / name for name in ("figures.csv", "recall_by_iou.csv", "recall_by_count.csv", "recall.png")]
     columns = {name: figures(one) for name, one in sets.items()}
@@ -97,8 +97,8 @@ def write_report(folder: Path, sets: Mapping[str, WindowQuality]) -> list[Path]:
     return paths
 
 
-def _by_count(sets: Mapping[str, WindowQuality]) -> tuple[list[str], list[list[float]]]:
-    """(header, rows) of every set's recall, average recall and MABO by the first so many windows."""
+def _by_count(sets: Mapping[str, ProposalQuality]) -> tuple[list[str], list[list[float]]]:
+    """(header, rows) of every set's recall, average recall and MABO by the first so many proposals."""
     measures = [*(f"recall at {iou:g}" for iou in _SHOWN_IOUS), "average recall", "MABO"]
     rows = []
     for place, count in enumerate(CURVE_COUNTS):
@@ -108,15 +108,15 @@ def _by_count(sets: Mapping[str, WindowQuality]) -> tuple[list[str], list[list[f
             row += [covered.recall[IOU_THRESHOLDS.index(iou)] for iou in _SHOWN_IOUS]
             row += [covered.average_recall, one.mabo_by_count[place]]
         rows.append(row)
-    return ["windows", *(f"{name}: {measure}" for name in sets for measure in measures)], rows
+    return ["proposals", *(f"{name}: {measure}" for name in sets for measure in measures)], rows
 
 
-def recall_picture(sets: Mapping[str, WindowQuality]) -> np.ndarray:
-    """Recall against IoU, and recall at IoU 0.5 and 0.7 and average recall against windows: (H, W, 3) uint8."""
+def recall_picture(sets: Mapping[str, ProposalQuality]) -> np.ndarray:
+    """Recall against IoU, and recall at IoU 0.5 and 0.7 and average recall against proposals: (H, W, 3) uint8."""
     share = Axis("recall", 0, 1, (0, 0.2, 0.4, 0.6, 0.8, 1))
     overlap = Axis("IoU at least", 0.5, 1, (0.5, 0.6, 0.7, 0.8, 0.9, 1))
-    count = Axis("first windows of an image", CURVE_COUNTS[0], CURVE_COUNTS[-1], _COUNT_TICKS, True)
-    charts = [line_chart("All windows", overlap, share, [Line(n, CURVE_IOUS, s.iou_curve) for n, s in sets.items()])]
+    count = Axis("first proposals of an image", CURVE_COUNTS[0], CURVE_COUNTS[-1], _COUNT_TICKS, True)
+    charts = [line_chart("All proposals", overlap, share, [Line(n, CURVE_IOUS, s.iou_curve) for n, s in sets.items()])]
     for iou in _SHOWN_IOUS:
         place = IOU_THRESHOLDS.index(iou)
         charts.append(_count_chart(f"IoU at least {iou:g}", count, share, sets, lambda one, i=place: one.recall[i]))
@@ -129,11 +129,11 @@ def _count_chart(title, x, y, sets, figure) -> np.ndarray:
     return line_chart(title, x, y, lines, legend=0.45)
 
 
-def _until_all(one: WindowQuality, values: Sequence[float]) -> tuple[list[float], list[float]]:
+def _until_all(one: ProposalQuality, values: Sequence[float]) -> tuple[list[float], list[float]]:
     """The points of a curve up to the first count that no image exceeds: from there on it is flat."""
     most = max(one.counts, default=0)
     shown = [place for place, count in enumerate(CURVE_COUNTS) if place == 0 or CURVE_COUNTS[place - 1] < most]
-    # The last point lies where the windows end, not where the next count is.
+    # The last point lies where the proposals end, not where the next count is.
     return [min(CURVE_COUNTS[i], max(most, CURVE_COUNTS[0])) for i in shown], [values[i] for i in shown]
 
 

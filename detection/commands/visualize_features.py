@@ -12,7 +12,7 @@ import numpy as np
 from detection.data import image_size, read_image, write_image
 from detection.detector import Detector
 from detection.engines import limit_threads
-from detection.inspection.explanation import draw_story, story_json, story_lines
+from detection.inspection.explanation import draw_explanation, explanation_json, explanation_lines
 from detection.inspection.filters import (
     ALL,
     FilterRanking,
@@ -26,7 +26,7 @@ from detection.inspection.filters import (
 from detection.inspection.filters_page import filter_page
 from detection.inspection.pyramids import draw_pyramids
 from detection.inspection.samples import draw_samples, ranked_samples, read_samples
-from detection.inspection.windows import tell_window
+from detection.inspection.windows import explain_window
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.train import SAMPLES
 from detection.proposals import propose
@@ -190,13 +190,13 @@ def explain_box(
     rgb = read_image(image.path, image.size)
     label = None if class_name is None else detector.classes.index(class_name)
     pyramid = _pyramid(experiment, image, rgb)
-    story = tell_window(detector, image, _windows(experiment, image, rgb, detector), pyramid, box, label)
+    explanation = explain_window(detector, image, _windows(experiment, image, rgb, detector), pyramid, box, label)
     target = detector.extractor.settings.target_area
-    corners = "-".join(f"{one:g}" for one in story.box.tolist())
-    path = out / "windows" / f"{_stem(image)}-{corners}-{file_stem(detector.classes[story.label])}.png"
-    write_image(path, draw_story(rgb, story, detector.classes, channels))
-    write_json(path.with_suffix(".json"), story_json(story, detector.classes, channels))
-    return story_lines(story, detector.classes, target, pyramid.scales), path
+    corners = "-".join(f"{one:g}" for one in explanation.box.tolist())
+    path = out / "windows" / f"{_stem(image)}-{corners}-{file_stem(detector.classes[explanation.label])}.png"
+    write_image(path, draw_explanation(rgb, explanation, detector.classes, channels))
+    write_json(path.with_suffix(".json"), explanation_json(explanation, detector.classes, channels))
+    return explanation_lines(explanation, detector.classes, target, pyramid.scales), path
 
 
 def sample_sheets(experiment: Experiment, names: Sequence[str], count: int, out: Path) -> list[Path]:

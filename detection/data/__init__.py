@@ -1,4 +1,5 @@
-"""The doors of the project: the only room that reads or writes other people's formats, or knows anything 1-based.
+"""The readers and writers of the project: the only room that reads or writes other people's formats, or knows anything
+1-based.
 
 Names are loaded when first used: who reads a photo loads no reader of data sets.
 """

@@ -20,7 +20,7 @@ from detection.data.usable import labelled_images
 
 Severity = Literal["error", "warning"]
 
-# What the reader mends without changing what is learned; all else that it mends or leaves out does.
+# What the reader repairs without changing what is learned; all else that it repairs or leaves out does.
 _HARMLESS = frozenset(["blanks in a class name", "difficult neither 0 nor 1", "image id listed again"])
 # The largest coordinate that programs which keep boxes in 16 bits can hold (R-CNN's family).
 _LARGEST_UINT16 = 65535
@@ -54,7 +54,7 @@ class Fault:
 
 @dataclass
 class CheckedSet:
-    """A set as read. splits: name -> usable images, mended. labels: what each image's file says, by split."""
+    """A set as read. splits: name -> usable images, repaired. labels: what each image's file says, by split."""
 
     found: FoundSet
     splits: dict[str, list[LabelledImage]] = field(default_factory=dict)
@@ -141,7 +141,7 @@ def _object_faults(labels: ImageLabels) -> list[Fault]:
         if min(item.box) < -labels.rounding or max(item.box) > _LARGEST_UINT16:
             message = f"object {item.index} ({item.name}): {item.box}: expected 0 to {_LARGEST_UINT16}"
             kind = "box out of uint16 range"
-            faults.append(Fault("error", kind, str(labels.path), item.line, message, "mended or left out"))
+            faults.append(Fault("error", kind, str(labels.path), item.line, message, "repaired or left out"))
     return faults
 
 
@@ -282,7 +282,7 @@ def duplicate_faults(checked: CheckedSet, contents: Mapping[Path, str]) -> list[
     return faults
 
 
-def mended_splits(checked: CheckedSet, contents: Mapping[Path, str]) -> dict[str, list[LabelledImage]]:
+def repaired_splits(checked: CheckedSet, contents: Mapping[Path, str]) -> dict[str, list[LabelledImage]]:
     """The splits without images that cannot be decoded, and without those that a later split has too."""
     last = {
         contents[one.path]: name for name, images in checked.splits.items() for one in images if one.path in contents

@@ -226,7 +226,7 @@ def load_annotations(
     """The images of all splits in order, without decoding a pixel; labels are places in `classes`.
 
     Images and objects that cannot be used are left out and counted in `problems`, faults with an obvious remedy
-    mended (data/README.md has the table). Raises ValueError for a folder or list that is not there, an empty
+    repaired (data/README.md has the table). Raises ValueError for a folder or list that is not there, an empty
     split, a split with no usable image, and an id that two sources have: `DatasetSource.name` tells them apart.
     """
     images: list[AnnotatedImage] = []

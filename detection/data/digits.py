@@ -26,7 +26,7 @@ YEAR = "VOC2007"
 _FORMAT_VERSION = 1
 _STAMP = "digits.json"
 
-# Longer side of a digit's ink in px, and the least of both sides (windows below 20 px are dropped, R-CNN).
+# Longer side of a digit's ink in px, and the least of both sides (proposals below 20 px are dropped, R-CNN).
 INK_SIDES = (24, 140)
 MIN_INK_SIDE = 20
 MAX_ANGLE = 15.0  # degrees, either way

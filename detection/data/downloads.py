@@ -271,9 +271,9 @@ def _write_body(
 
 
 def _check_member(member: tarfile.TarInfo, path: Path) -> None:
-    windows = PureWindowsPath(member.name)
-    parts = (*PurePosixPath(member.name).parts, *windows.parts)
-    if member.name.startswith(("/", "\\")) or windows.anchor or ".." in parts:
+    proposals = PureWindowsPath(member.name)
+    parts = (*PurePosixPath(member.name).parts, *proposals.parts)
+    if member.name.startswith(("/", "\\")) or proposals.anchor or ".." in parts:
         raise DownloadError(f"{path}: expected paths below the folder, got {member.name!r}")
     if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE):
         raise DownloadError(f"{path}: expected plain files and folders, got a link or device {member.name!r}")

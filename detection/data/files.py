@@ -22,9 +22,9 @@ def stays_inside(name: str) -> bool:
     """
     if len(name) > _LONGEST_PATH:
         return False
-    windows = PureWindowsPath(name)
-    parts = (*PurePosixPath(name).parts, *windows.parts)
-    leaves = name.startswith(("/", "\\")) or windows.anchor or ".." in parts or "\0" in name
+    proposals = PureWindowsPath(name)
+    parts = (*PurePosixPath(name).parts, *proposals.parts)
+    leaves = name.startswith(("/", "\\")) or proposals.anchor or ".." in parts or "\0" in name
     return bool(parts) and not leaves
 
 

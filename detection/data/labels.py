@@ -99,10 +99,10 @@ class LabelReader(Protocol):
 
 
 def ordered_box(corners: Box, what: str, path: Path, line: int, problems: Problems) -> Box:
-    """A half-open box with its corners in order; swapped ones are mended. Raises DataError for an empty box."""
+    """A half-open box with its corners in order; swapped ones are repaired. Raises DataError for an empty box."""
     x1, y1, x2, y2 = corners
     if x2 < x1 or y2 < y1:
-        problems.mend("box with swapped corners", path, f"{what}: {corners}", line)
+        problems.repair("box with swapped corners", path, f"{what}: {corners}", line)
         x1, y1, x2, y2 = min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
     if not (x1 < x2 and y1 < y2):
         raise DataError("empty box", path, f"{what}: {corners}", line)
@@ -121,7 +121,7 @@ def clean_name(name: str) -> str:
 
 
 def checked_name(raw: str, what: str, path: Path, line: int, problems: Problems) -> str:
-    """A clean class name; blanks are mended. Raises DataError for none and for one of more than MAX_NAME letters."""
+    """A clean class name; blanks are repaired. Raises DataError for none and for one of more than MAX_NAME letters."""
     name = clean_name(raw)
     if not name:
         raise DataError("object without a name", path, what, line)
@@ -129,7 +129,7 @@ def checked_name(raw: str, what: str, path: Path, line: int, problems: Problems)
         message = f"{what}: expected at most {MAX_NAME} letters, got {len(name)}: {shortened(name)!r}"
         raise DataError("class name too long", path, message, line)
     if name != raw:
-        problems.mend("blanks in a class name", path, f"{what}: {shortened(raw)!r}, read as {name!r}", line)
+        problems.repair("blanks in a class name", path, f"{what}: {shortened(raw)!r}, read as {name!r}", line)
     return name
 
 

@@ -1,7 +1,7 @@
 """What happens to data that are not as they should be: the one policy of every reader.
 
 An item that cannot be used (an image, an object, a line of a split file) is left out and listed: ``skip``. An
-item with a fault that has one obvious remedy is mended, kept and listed: ``mend``. Nothing is changed in
+item with a fault that has one obvious remedy is repaired, kept and listed: ``repair``. Nothing is changed in
 silence, and nothing stops a long run, unless the run is strict: then the first fault raises. What is wrong as
 a whole (a folder that is not there, an empty split) is a ``ValueError`` at once, strict or not.
 """
@@ -44,7 +44,7 @@ def place(file: str, line: int) -> str:
 class Problem:
     """One fault that was met. action: what was done with the item. Otherwise as `DataError`."""
 
-    action: Literal["left out", "mended"]
+    action: Literal["left out", "repaired"]
     kind: str
     file: str
     message: str
@@ -80,9 +80,9 @@ class Problems:
         """An item is left out. Raises DataError if strict."""
         self._add(Problem("left out", kind, str(file), message, line))
 
-    def mend(self, kind: str, file: object, message: str, line: int = 0) -> None:
-        """An item was mended and is kept. Raises DataError if strict."""
-        self._add(Problem("mended", kind, str(file), message, line))
+    def repair(self, kind: str, file: object, message: str, line: int = 0) -> None:
+        """An item was repaired and is kept. Raises DataError if strict."""
+        self._add(Problem("repaired", kind, str(file), message, line))
 
     def skip_error(self, error: DataError) -> None:
         """The item that raised `error` is left out. Raises DataError if strict."""
@@ -110,7 +110,7 @@ class Problems:
         return iter(self._records)
 
     def summary(self) -> list[str]:
-        """One line of text a kind: how many were left out or mended, and the first few files' names.
+        """One line of text a kind: how many were left out or repaired, and the first few files' names.
 
         Sorted, so it does not depend on the order of the reports. Empty if there was no fault.
         """

@@ -135,7 +135,7 @@ def _with_area(rows: _Rows, problems: Problems) -> np.ndarray:
     for low, high in ((0, 2), (1, 3)):
         empty = (rows.boxes[:, low] <= rows.boxes[:, high]) & (boxes[:, low] == boxes[:, high])
         for row in np.flatnonzero(empty):
-            problems.mend(
+            problems.repair(
                 "detection without area, a false positive", rows.where(int(row)), f"{rows.boxes[row].tolist()}"
             )
         boxes[empty, high] = np.nextafter(boxes[empty, low], np.float32(np.inf))

@@ -73,7 +73,7 @@ def _frame(
     if labels.size == stored:
         return stored
     message = f"the file has (height, width) = {labels.size}, the image {upright}, which is used"
-    problems.mend("image size that is not the image's", labels.path, message)
+    problems.repair("image size that is not the image's", labels.path, message)
     return upright
 
 
@@ -95,7 +95,7 @@ def _usable_objects(
             if empty[row]:
                 problems.skip("box wholly outside the image", labels.path, what, item.line)
                 continue
-            problems.mend("box reaching outside the image", labels.path, what, item.line)
+            problems.repair("box reaching outside the image", labels.path, what, item.line)
         yield LabelledObject(item.index, name, tuple(clipped[row]), item.difficult, item.line, item.extras, item.area)
 
 

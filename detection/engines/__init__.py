@@ -9,15 +9,15 @@ from importlib import import_module
 
 _HOMES = {
     "threads": (
-        "in_order",
+        "ordered_map",
         "limit_threads",
-        "lone_threads",
-        "side_by_side",
+        "single_threaded_pool",
+        "parallel_executor",
     ),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = ["in_order", "limit_threads", "lone_threads", "side_by_side"]
+__all__ = ["limit_threads", "ordered_map", "parallel_executor", "single_threaded_pool"]
 
 
 def __getattr__(name: str):

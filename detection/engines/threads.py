@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# The threads of `side_by_side` are kept: fresh ones would start with no scratch memory, image after image.
+# The threads of `parallel_executor` are kept: fresh ones would start with no scratch memory, image after image.
 _POOLS: dict[int, ThreadPoolExecutor] = {}
 _POOLS_LOCK = threading.Lock()
 
@@ -38,7 +38,7 @@ def limit_threads(threads: int) -> Iterator[None]:
             torch.set_num_threads(before)
 
 
-def lone_threads(count: int) -> ThreadPoolExecutor:
+def single_threaded_pool(count: int) -> ThreadPoolExecutor:
     """`count` threads, in each of which torch computes with that thread alone: bits as under ``limit_threads(1)``.
 
     Work of several images or scales goes side by side in them; what it calls must release the interpreter lock, as
@@ -62,12 +62,12 @@ def _compute_alone() -> None:
     torch.set_num_threads(1)
 
 
-def side_by_side(threads: int | None = None) -> Executor:
+def parallel_executor(threads: int | None = None) -> Executor:
     """Where parts of one image are computed, each by one thread alone, so that no bit depends on `threads`.
 
     threads: how many at most; None: as many as torch would use here, which is 1 under ``limit_threads(1)``, with
-    OMP_NUM_THREADS=1 and in threads of `lone_threads`: then the parts are computed in place, one after the other.
-    The executor is shared: not to be shut down. Tasks must not wait for tasks.
+    OMP_NUM_THREADS=1 and in threads of `single_threaded_pool`: then the parts are computed in place, one after the
+    other. The executor is shared: not to be shut down. Tasks must not wait for tasks.
     """
     count = torch.get_num_threads() if threads is None else threads
     _check(count)
@@ -75,11 +75,13 @@ def side_by_side(threads: int | None = None) -> Executor:
         return _InPlace()
     with _POOLS_LOCK:
         if count not in _POOLS:
-            _POOLS[count] = lone_threads(count)
+            _POOLS[count] = single_threaded_pool(count)
         return _POOLS[count]
 
 
-def in_order(task: Callable[[Item], Result], items: Iterable[Item], executor: Executor, ahead: int) -> Iterator[Result]:
+def ordered_map(
+    task: Callable[[Item], Result], items: Iterable[Item], executor: Executor, ahead: int
+) -> Iterator[Result]:
     """Yield task(item) in the order of `items`, of which `ahead` are in work, or done, beside the one awaited.
 
     What a task raises is raised in its turn. Tasks that have not started when the iteration ends never do.

@@ -1,6 +1,6 @@
 """From detections and annotations to figures: average precision, intervals, and where a detector fails.
 
-Functions of values: detections and annotations (to explain misses, windows and their scores too) in, numbers out.
+Functions of values: detections and annotations (to explain misses, proposals and their scores too) in, numbers out.
 """
 
 from detection.evaluation.diagnosis import Diagnosis, diagnose, missed_rows, score_cuts

@@ -1,4 +1,4 @@
-"""Where a detector fails: kinds of false positives, kinds of missed objects, and what mending each would give."""
+"""Where a detector fails: kinds of false positives, kinds of missed objects, and what repairing each would give."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Diagnosis:
     """Where the detector fails.
 
     evaluation: what was diagnosed. annotations: of its images. per_class: in the class list's order. shares: mean of
-    the classes' shares over those with top-ranked detections. mean_ap: the mAP that mended is to be compared with: of
-    VOC 2010 under metric coco, else the evaluation's. mended: mAP with one error type out of the way, by type, None
+    the classes' shares over those with top-ranked detections. mean_ap: the mAP that repaired is to be compared with: of
+    VOC 2010 under metric coco, else the evaluation's. repaired: mAP with one error type out of the way, by type, None
     without objects; localisation_removed as in `ClassErrors`. missed: all missed objects, class by class, in the
     annotations' order. by_size, by_aspect, by_truncation ("whole", "truncated"; None where the format does not tell).
-    causes: how many misses have each cause, None where windows were not looked at.
+    causes: how many misses have each cause, None where proposals were not looked at.
     """
 
     settings: DiagnosisSettings
@@ -45,7 +45,7 @@ class Diagnosis:
     per_class: tuple[ClassErrors, ...]
     shares: Mapping[Kind, float]
     mean_ap: float | None
-    mended: Mapping[Kind, float] | None
+    repaired: Mapping[Kind, float] | None
     localisation_removed: float | None
     missed: tuple[MissedObject, ...]
     by_size: MissTable
@@ -63,13 +63,13 @@ class Diagnosis:
         return _case(self.evaluation, self.annotations, self.per_class[label], label, rank)
 
     def cases(self, label: int, kinds: Sequence[Kind] = KINDS, limit: int | None = None) -> list[DetectionCase]:
-        """The surest detections of a class that are of these kinds, at most `limit`, surest first."""
+        """The surest detections of a class that are of these kinds, at most `limit`, by descending score."""
         wanted = [KINDS.index(kind) for kind in kinds]
         ranks = np.flatnonzero(np.isin(self.per_class[label].kinds, wanted))[:limit]
         return [self.case(label, int(rank)) for rank in ranks]
 
     def causes_of(self, label: int) -> dict[Cause, int] | None:
-        """How many misses of one class have each cause; None where windows were not looked at."""
+        """How many misses of one class have each cause; None where proposals were not looked at."""
         return None if self.causes is None else _count_causes(one for one in self.missed if one.label == label)
 
     def to_json(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Diagnosis:
             "settings": asdict(self.settings),
             "mAP": self.mean_ap,
             "shares": dict(self.shares),
-            "mended": None if self.mended is None else dict(self.mended),
+            "repaired": None if self.repaired is None else dict(self.repaired),
             "localisation_removed": self.localisation_removed,
             "missed": {
                 "count": len(self.missed),
@@ -97,7 +97,7 @@ class Diagnosis:
             "top": one.top,
             "cut": one.cut,
             "shares": dict(one.shares),
-            "mended": None if one.mended is None else dict(one.mended),
+            "repaired": None if one.repaired is None else dict(one.repaired),
             "localisation_removed": one.localisation_removed,
             "missed": sum(miss.label == label for miss in self.missed),
             "causes": self.causes_of(label),
@@ -115,9 +115,9 @@ def diagnose(
     annotations: those it was given. causes: (image id, row of the object) -> why it was missed, of every object
     that `missed_rows` names; see `explain_misses`.
 
-    An error type is mended (`Diagnosis.mended`) by taking its detections away, as Hoiem et al. do; localisation by
-    putting mislocalised detections right, so that the surest on each object finds it and its duplicates are gone
-    (`localisation_removed`: by taking them away as well). Under metric coco these are VOC 2010 figures.
+    An error type is repaired (`Diagnosis.repaired`) by taking its detections away, as Hoiem et al. do; localisation by
+    putting mislocalised detections right, so that the highest-scoring on each object finds it and its duplicates are
+    gone (`localisation_removed`: by taking them away as well). Under metric coco these are VOC 2010 figures.
 
     Raises ValueError where the annotations are not the evaluation's, or a cause is absent.
     """
@@ -129,7 +129,7 @@ def diagnose(
     tables = _Tables(annotations)
     for label, one in enumerate(errors):
         missed += _missed_objects(evaluation, annotations, one, label, causes, tables)
-    with_objects = [one for one in errors if one.mended is not None]
+    with_objects = [one for one in errors if one.repaired is not None]
     ranked = [one for one in errors if one.top]
     return Diagnosis(
         settings=settings,
@@ -138,7 +138,7 @@ def diagnose(
         per_class=errors,
         shares={kind: _mean([one.shares[kind] for one in ranked]) or 0.0 for kind in KINDS if kind != "ignored"},
         mean_ap=_mean_ap(evaluation),
-        mended={kind: _mean([one.mended[kind] for one in with_objects]) for kind in ERROR_TYPES}
+        repaired={kind: _mean([one.repaired[kind] for one in with_objects]) for kind in ERROR_TYPES}
         if with_objects
         else None,
         localisation_removed=_mean([one.localisation_removed for one in with_objects]),

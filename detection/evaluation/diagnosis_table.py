@@ -16,7 +16,7 @@ from detection.evaluation.table import fraction
 _KINDS = ("correct", *ERROR_TYPES)
 # What a cause of misses calls for.
 _REMEDIES = {
-    "no window": "work on windows",
+    "no proposal": "work on proposals",
     "moved away": "work on box regression",
     "scored low": "work on features and training",
     "suppressed": "work on suppression (nms_iou), or on scores that favour whole objects",
@@ -24,7 +24,7 @@ _REMEDIES = {
 
 
 def diagnosis_table(diagnosis: Diagnosis) -> Group:
-    """Shares of the error types among the top-ranked, mAP if each were mended, and the missed objects by kind."""
+    """Shares of the error types among the top-ranked, mAP if each were repaired, and the missed objects by kind."""
     return Group(
         Text(
             "Top-ranked detections of a class (as many as it has objects), %; and its objects that none of them finds; "
@@ -32,7 +32,7 @@ def diagnosis_table(diagnosis: Diagnosis) -> Group:
         ),
         _shares(diagnosis),
         Text(),
-        Text(f"{_figure(diagnosis)}, if all errors of a type were mended: {_mended(diagnosis)}"),
+        Text(f"{_figure(diagnosis)}, if all errors of a type were repaired: {_repaired(diagnosis)}"),
         Text(),
         *_misses(diagnosis),
     )
@@ -56,10 +56,10 @@ def _figure(diagnosis: Diagnosis) -> str:
     return f"{name} {fraction(diagnosis.mean_ap)}"
 
 
-def _mended(diagnosis: Diagnosis) -> str:
-    if diagnosis.mended is None:
+def _repaired(diagnosis: Diagnosis) -> str:
+    if diagnosis.repaired is None:
         return "-"
-    return ", ".join(f"{kind} {fraction(diagnosis.mended[kind])}" for kind in ERROR_TYPES)
+    return ", ".join(f"{kind} {fraction(diagnosis.repaired[kind])}" for kind in ERROR_TYPES)
 
 
 def _misses(diagnosis: Diagnosis) -> list[Table | Text]:

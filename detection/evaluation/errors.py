@@ -62,7 +62,7 @@ class ClassErrors:
     annotation, -1 for none (see `DetectionCase`). overlaps: (N,) float64, IoU with it. top: how many detections are
     top-ranked: as many as there are objects that count, ignored ones not counted, fewer where there are fewer. cut:
     score of the last of them, None where there is none. shares: of the top-ranked, by kind without ignored, summing
-    to 1; all 0 where top is 0. mended: AP with one error type out of the way, by type (see `diagnose`); None without
+    to 1; all 0 where top is 0. repaired: AP with one error type out of the way, by type (see `diagnose`); None without
     objects. localisation_removed: AP with localisation errors removed instead of put right; None without objects.
     """
 
@@ -73,7 +73,7 @@ class ClassErrors:
     top: int
     cut: float | None
     shares: Mapping[Kind, float]
-    mended: Mapping[Kind, float] | None
+    repaired: Mapping[Kind, float] | None
     localisation_removed: float | None
 
     def __post_init__(self) -> None:
@@ -181,12 +181,12 @@ def _class_errors(one: ClassEvaluation, kinds, nearest, overlaps, average) -> Cl
     top = min(one.objects, len(ranked))
     counts = np.bincount(ranked[:top], minlength=len(KINDS))
     shares = {kind: int(counts[number]) / max(top, 1) for number, kind in enumerate(KINDS) if kind != "ignored"}
-    mended, removed = None, None
+    repaired, removed = None, None
     if one.objects:
         hits = ranked == KINDS.index("correct")
-        mended = {kind: _without(hits, ranked != KINDS.index(kind), one.objects, average) for kind in ERROR_TYPES}
-        removed = mended["localisation"]
-        mended["localisation"] = _well_located(one, kinds, nearest, average)
+        repaired = {kind: _without(hits, ranked != KINDS.index(kind), one.objects, average) for kind in ERROR_TYPES}
+        removed = repaired["localisation"]
+        repaired["localisation"] = _well_located(one, kinds, nearest, average)
     return ClassErrors(
         name=one.name,
         kinds=kinds,
@@ -195,7 +195,7 @@ def _class_errors(one: ClassEvaluation, kinds, nearest, overlaps, average) -> Cl
         top=top,
         cut=float(one.scores[top - 1]) if top else None,
         shares=shares,
-        mended=mended,
+        repaired=repaired,
         localisation_removed=removed,
     )
 
@@ -205,7 +205,7 @@ def _without(hits: np.ndarray, kept: np.ndarray, objects: int, average) -> float
 
 
 def _well_located(one: ClassEvaluation, kinds: np.ndarray, nearest: np.ndarray, average) -> float:
-    """AP where every mislocalised detection lies on its object: the surest on each finds it, the others are gone."""
+    """AP where mislocalised detections lie on their objects: the highest-scoring on each counts, others are gone."""
     on_object = (kinds == KINDS.index("correct")) | (kinds == KINDS.index("localisation"))
     rows = 1 + int(max(nearest.max(initial=0), one.found.rows.max(initial=0)))
     identities = one.matches.images * rows + nearest

@@ -2,7 +2,7 @@
 
 The devkit matches a detection to the object of its image and class with the greatest IoU, whether or not a
 surer detection has that object already. So the match of each detection is a matter of its image alone, and
-an object's true positive is the surest of the detections matched to it: no loop over ranked detections.
+an object's true positive is the highest-scoring of the detections matched to it: no loop over ranked detections.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FALSE_POSITIVE, TRUE_POSITIVE, DUPLICATE, IGNORED = range(4)
 
 @dataclass(frozen=True)
 class Matches:
-    """The detections of one class over all images, surest first, and what became of each. N detections.
+    """The detections of one class over all images, by descending score, and what became of each. N detections.
 
     images: (N,) int64, position among the annotations. rows: (N,) int64, row in that image's detections.
     boxes: (N, 4) float32, image frame. scores: (N,) float32 falling. objects: (N,) int64, row of the matched object

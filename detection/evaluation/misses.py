@@ -1,4 +1,4 @@
-"""Which objects were missed, and why: windows, box regression, scores or suppression."""
+"""Which objects were missed, and why: proposals, box regression, scores or suppression."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from detection.evaluation.settings import EvaluationSettings
 from detection.geometry import clip, iou
 from detection.types import AnnotatedImage, Detections, Proposals, RegionScores
 
-Cause = Literal["no window", "moved away", "scored low", "suppressed"]
-CAUSES: tuple[Cause, ...] = ("no window", "moved away", "scored low", "suppressed")
+Cause = Literal["no proposal", "moved away", "scored low", "suppressed"]
+CAUSES: tuple[Cause, ...] = ("no proposal", "moved away", "scored low", "suppressed")
 
 # Where the bins of size and aspect end, as shares of a class's objects (Hoiem et al., section 2.2).
 _BIN_ENDS = (0.1, 0.3, 0.7, 0.9)
@@ -25,16 +25,16 @@ ASPECTS = ("XT", "T", "M", "W", "XW")
 
 @dataclass(frozen=True)
 class MissCause:
-    """Why no detection among the top-ranked found an object, and the window that came nearest to doing so.
+    """Why no detection among the top-ranked found an object, and the proposal that came nearest to doing so.
 
-    window: its box before regression, image frame; box: the box that was scored, after regression and clipping; both
-    None where the image has no window at all. overlap: IoU of `window` with the object. box_overlap: of `box`. score:
-    of `box` for the object's class, None where it has none (an untrained class). Which window is shown: under
-    "no window" and "moved away" the one with the greatest IoU, else the surest of those whose `box` would match.
+    proposal: its box before regression, image frame; box: the box that was scored, after regression and clipping; both
+    None where the image has no proposal at all. overlap: IoU of `proposal` with the object. box_overlap: of `box`.
+    score: of `box` for the object's class, None where it has none (an untrained class). Which proposal is shown: under
+    "no proposal" and "moved away" the one with the greatest IoU, else the highest-scoring whose `box` would match.
     """
 
     cause: Cause
-    window: Box | None
+    proposal: Box | None
     overlap: float
     box: Box | None
     box_overlap: float
@@ -48,7 +48,7 @@ class MissedObject:
     image: position among the annotations; row: in that image's annotation. size, aspect: its bins among the objects
     of its class (SIZES, ASPECTS). truncated: as annotated, None where the format does not tell. found_score: score of
     its true positive further down the ranking, None where there is none. best: the detection of its class with the
-    greatest IoU, at any rank; None where none overlaps it. cause: None where windows were not looked at.
+    greatest IoU, at any rank; None where none overlaps it. cause: None where proposals were not looked at.
     """
 
     image: int
@@ -85,7 +85,7 @@ def bin_places(values: np.ndarray) -> np.ndarray:
 def explain_misses(
     truth: AnnotatedImage,
     rows: Sequence[int],
-    windows: Proposals,
+    proposals: Proposals,
     scored: RegionScores,
     found: Detections,
     cuts: np.ndarray,
@@ -94,37 +94,37 @@ def explain_misses(
 ) -> list[MissCause]:
     """Why the objects `rows` of one image were missed; one cause each.
 
-    windows: the image's R. scored: their scores and boxes after regression, row by row, before suppression. found:
+    proposals: the image's R. scored: their scores and boxes after regression, row by row, before suppression. found:
     what became of them. cuts: (L,) float64, the least score of a class's top-ranked detections, or the least that is
     kept at all. max_per_class: most detections that an image keeps of a class. In this order:
 
-    no window: neither a window nor its box after regression reaches the IoU that a match needs. moved away: a window
-    does, its box after regression does not. scored low: the surest box that does scores below the cut, or is not
-    among the `max_per_class`, or the class is untrained. suppressed: it scores enough, but a surer box that overlaps
-    it was kept in its place, or it counts for another object of the class that it overlaps more.
+    no proposal: neither a proposal nor its box after regression reaches the IoU that a match needs. moved away: a
+    proposal does, its box after regression does not. scored low: the highest-scoring box that does scores below the
+    cut, or is not among the `max_per_class`, or the class is untrained. suppressed: it scores enough, but a surer box
+    that overlaps it was kept in its place, or it counts for another object of the class that it overlaps more.
 
-    Raises ValueError where windows and scores are not of the same image or number.
+    Raises ValueError where proposals and scores are not of the same image or number.
     """
     if (
-        windows.image_id != truth.image_id
+        proposals.image_id != truth.image_id
         or scored.image_id != truth.image_id
-        or len(scored.boxes) != len(windows.boxes)
+        or len(scored.boxes) != len(proposals.boxes)
     ):
         raise ValueError(
-            f"misses of image {truth.image_id!r}: expected its windows and one row of scores a window, got "
-            f"{len(windows.boxes)} of {windows.image_id!r} and {len(scored.boxes)} of {scored.image_id!r}"
+            f"misses of image {truth.image_id!r}: expected its proposals and one row of scores a proposal, got "
+            f"{len(proposals.boxes)} of {proposals.image_id!r} and {len(scored.boxes)} of {scored.image_id!r}"
         )
-    return [_explain_miss(truth, row, windows, scored, found, cuts, max_per_class, settings) for row in rows]
+    return [_explain_miss(truth, row, proposals, scored, found, cuts, max_per_class, settings) for row in rows]
 
 
-def _explain_miss(truth, row, windows, scored, found, cuts, max_per_class, settings: EvaluationSettings) -> MissCause:
+def _explain_miss(truth, row, proposals, scored, found, cuts, max_per_class, settings: EvaluationSettings) -> MissCause:
     label = int(truth.labels[row])
-    if not len(windows.boxes):
-        return MissCause("no window", None, 0.0, None, 0.0, None)
+    if not len(proposals.boxes):
+        return MissCause("no proposal", None, 0.0, None, 0.0, None)
     boxes = clip(scored.boxes[:, label], truth.size)
     scores = scored.scores[:, label].astype(np.float64)
     usable = np.isfinite(scores) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    overlaps = iou(windows.boxes, truth.boxes[[row]])[:, 0]
+    overlaps = iou(proposals.boxes, truth.boxes[[row]])[:, 0]
     box_overlaps = np.where(usable, iou(boxes, truth.boxes[[row]])[:, 0], 0)
     fitting = _candidates(truth, row, boxes, _enough(box_overlaps, settings), settings)
     if len(fitting):
@@ -134,12 +134,12 @@ def _explain_miss(truth, row, windows, scored, found, cuts, max_per_class, setti
         cause = "scored low" if scores[best] < cuts[label] or limited else "suppressed"
     else:
         best = int(overlaps.argmax())
-        cause = "no window"
+        cause = "no proposal"
         if _enough(overlaps, settings).any():
             cause = "moved away" if usable.any() else "scored low"
     return MissCause(
         cause=cause,
-        window=_plain_box(windows.boxes[best]),
+        proposal=_plain_box(proposals.boxes[best]),
         overlap=float(overlaps[best]),
         box=_plain_box(boxes[best]),
         box_overlap=float(box_overlaps[best]),
@@ -174,5 +174,5 @@ def cause_to_json(cause: MissCause) -> dict[str, Any]:
 
 def cause_from_json(value: Mapping[str, Any]) -> MissCause:
     """What `cause_to_json` wrote. Raises TypeError for other keys."""
-    boxes = {name: None if value[name] is None else tuple(value[name]) for name in ("window", "box")}
+    boxes = {name: None if value[name] is None else tuple(value[name]) for name in ("proposal", "box")}
     return MissCause(**{**value, **boxes})

@@ -23,7 +23,7 @@ class ClassEvaluation:
     ap: average precision in [0, 1] by the metric of the settings, None where the class has no object that counts;
     ap07 and ap10 the same by the two VOC metrics, at the settings' IoU threshold. objects: how many
     count. difficult: how many are marked difficult, whatever the settings make of them. scores, precision,
-    recall: (M,) float32, float64, float64, after each detection that is not ignored, surest first; the
+    recall: (M,) float32, float64, float64, after each detection that is not ignored, by descending score; the
     recall is NaN without objects. matches: what became of every detection. found: what became of every object.
     """
 

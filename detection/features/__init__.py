@@ -1,4 +1,4 @@
-"""From an image to maps, and from maps and windows to feature vectors.
+"""From an image to maps, and from maps and regions to feature vectors.
 
 Names are loaded when first used, so that what needs no torch does not load it.
 """

@@ -31,17 +31,17 @@ class CompressedLayer:
 
     @property
     def weights_before(self) -> int:
-        """Weights, and multiplications a window, of the layer as it was."""
+        """Weights, and multiplications a region, of the layer as it was."""
         return self.outputs * self.inputs
 
     @property
     def weights_after(self) -> int:
-        """The same of the two thin layers, or of the layer left as it was."""
+        """The same of the two low-rank layers, or of the layer left as it was."""
         return self.weights_before if self.rank is None else self.rank * (self.outputs + self.inputs)
 
 
 def largest_useful_rank(outputs: int, inputs: int) -> int:
-    """Up to this rank two thin layers have fewer weights than one; 0: none."""
+    """Up to this rank two low-rank layers have fewer weights than one; 0: none."""
     return (outputs * inputs - 1) // (outputs + inputs)
 
 
@@ -70,7 +70,7 @@ def truncated_svd(
 def compress_head(
     state: Mapping[str, np.ndarray], ranks: Mapping[str, int | None], energy: float | None = None
 ) -> tuple[dict[str, np.ndarray], list[CompressedLayer]]:
-    """(a head's state with thin layers, what was done to fc6 and fc7), as ``Head`` reads it; other layers stay.
+    """(a head's state with low-rank layers, what was done to fc6 and fc7), as ``Head`` reads it; other layers stay.
 
     state: see ``Head.from_file``. ranks: "fc6" or "fc7" -> rank, 0: leave the layer as it is; absent or None: the
     least rank that keeps `energy` of it, where there is one that saves weights; without `energy` the layer stays.
@@ -99,7 +99,7 @@ def compress_head(
 def _compress_layer(
     name: str, weight: np.ndarray, rank: int | None, energy: float | None
 ) -> tuple[CompressedLayer, dict[str, np.ndarray]]:
-    """What was done, and the thin layers' weights, if any. rank: see `truncated_svd`; 0: none."""
+    """What was done, and the low-rank layers' weights, if any. rank: see `truncated_svd`; 0: none."""
     most = largest_useful_rank(*weight.shape)
     if rank is not None and not 0 <= rank <= most:
         raise ValueError(

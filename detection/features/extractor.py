@@ -1,4 +1,4 @@
-"""Image -> maps -> vectors of windows, as one object that holds the networks."""
+"""Image -> maps -> vectors of regions, as one object that holds the networks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from detection.features.settings import FeatureSettings
 from detection.geometry import resize_scale
 from detection.pooling.cells import Places, cells_of, distinct_rows, scales_of
 from detection.pooling.spp import empty_vectors, pool_into, pooled_length
-from detection.types import FeaturePyramid, RegionFeatures, Spread
+from detection.types import FeaturePyramid, MapFunction, RegionFeatures
 
 # Bits of a float16: all but the sign; infinity, above which lie only what are no numbers.
 _MAGNITUDE, _INFINITY = np.uint16(0x7FFF), 0x7C00
@@ -27,7 +27,7 @@ _BACKBONE, _HEAD, _OFFSETS = "backbone.", "head.", "backbone_offsets"
 
 
 class FeatureExtractor:
-    """The features of images and windows under one `FeatureSettings`. Calling it changes nothing.
+    """The features of images and regions under one `FeatureSettings`. Calling it changes nothing.
 
     backbone: with the settings' stages. head: for the layers fc6 and fc7, else None. device: where the
     networks run; maps and vectors are NumPy arrays.
@@ -108,7 +108,7 @@ class FeatureExtractor:
         """(S,) float64 resized px per image px for an image of `size` (height, width)."""
         return image_scales(size, self.settings)
 
-    def pyramid(self, image_id: str, rgb: np.ndarray, spread: Spread = map) -> FeaturePyramid:
+    def pyramid(self, image_id: str, rgb: np.ndarray, spread: MapFunction = map) -> FeaturePyramid:
         """The maps of an image: (H, W, 3) uint8 RGB -> S x T maps (C, h, w) float16.
 
         Rounded to float16 here already, so that maps from the cache are equal. Every scale is a batch of its
@@ -148,15 +148,15 @@ class FeatureExtractor:
         out: np.ndarray | None = None,
         scales: np.ndarray | None = None,
         distinct: bool = False,
-        spread: Spread = map,
+        spread: MapFunction = map,
     ) -> RegionFeatures:
-        """Pooled vectors of windows: boxes (R, 4) float32, image frame -> values (R, D) float32, layer "pool5".
+        """Pooled vectors of regions: boxes (R, 4) float32, image frame -> values (R, D) float32, layer "pool5".
 
-        Each window is pooled from the scale that the settings' rule gives it; order of a vector: see
+        Each region is pooled from the scale that the settings' rule gives it; order of a vector: see
         ``detection.pooling.spp``. out: (>= R, D) float32 array to write to, to be spared fresh memory; the
-        values are then a view of it. scales: (R,) int, the scale of each window where it is not -1. distinct: windows
+        values are then a view of it. scales: (R,) int, the scale of each region where it is not -1. distinct: regions
         on the same scale and the same cells of every stage share one row of `values`, which has U rows then, in the
-        order of the first window of each; the result's `rows` says which. The maps are spread. Raises ValueError where
+        order of the first region of each; the result's `rows` says which. The maps are spread. Raises ValueError where
         the pyramid is not of this backbone.
         """
         self._check(pyramid)
@@ -165,8 +165,8 @@ class FeatureExtractor:
         count, row_of = distinct_rows(places, len(boxes)) if distinct else (len(boxes), np.arange(len(boxes)))
         values = empty_vectors(count, self.length("pool5")) if out is None else out[:count]
         parts = []
-        for (windows, stages), maps in zip(places, pyramid.maps, strict=True):
-            rows, first = np.unique(row_of[windows], return_index=True)
+        for (regions, stages), maps in zip(places, pyramid.maps, strict=True):
+            rows, first = np.unique(row_of[regions], return_index=True)
             start = 0
             for cells, one in zip(stages, maps, strict=True):
                 parts.append((np.asarray(one), cells[first], rows, start))
@@ -182,19 +182,19 @@ class FeatureExtractor:
         return RegionFeatures(pyramid.image_id, boxes, values, "pool5", row_of if distinct else None)
 
     def _places(self, pyramid: FeaturePyramid, boxes: np.ndarray, scales: np.ndarray | None) -> list[Places]:
-        """Of each scale the windows pooled from it, and their cells on the map of each stage."""
+        """Of each scale the regions pooled from it, and their cells on the map of each stage."""
         chosen = scales_of(boxes, pyramid, self.settings)
         if scales is not None:
             chosen = np.where(scales >= 0, scales, chosen)
         places = []
         for index, (scale, maps) in enumerate(zip(pyramid.scales, pyramid.maps, strict=True)):
-            windows = np.flatnonzero(chosen == index)
+            regions = np.flatnonzero(chosen == index)
             frames = zip(pyramid.strides, pyramid.offsets, (one.shape[1:] for one in maps), strict=True)
             stages = [
-                cells_of(boxes[windows], float(scale), int(stride), offset, pyramid.size, tuple(size), self.settings)
+                cells_of(boxes[regions], float(scale), int(stride), offset, pyramid.size, tuple(size), self.settings)
                 for stride, offset, size in frames
             ]
-            places.append((windows, stages))
+            places.append((regions, stages))
         return places
 
     def _check(self, pyramid: FeaturePyramid) -> None:
@@ -228,7 +228,7 @@ class FeatureExtractor:
         return self.pooled_head
 
     def regions(self, pyramid: FeaturePyramid, boxes: np.ndarray, layer: str | None = None) -> RegionFeatures:
-        """The vectors of windows, one row each, at `layer` (default: the settings'); see `pool` and `head`."""
+        """The vectors of regions, one row each, at `layer` (default: the settings'); see `pool` and `head`."""
         layer = layer or self.settings.layer
         if layer == "pool5":
             return self.pool(pyramid, boxes)

@@ -25,7 +25,7 @@ _LAYERS = {
 }
 HEAD_LAYERS = ("fc6", "fc7")
 # Rows multiplied at a time: the last block is filled up with zeros, so that a row's bits never depend on how
-# many windows an image has.
+# many regions an image has.
 _BLOCK_ROWS = 256
 # Outputs of a product are filled up with zeros to a multiple of this: BLAS takes other paths for a handful of outputs
 # (seen up to 10), on which a row's bits depend on its place in the block.

@@ -22,7 +22,7 @@ def resize_image(image: np.ndarray, scale: float) -> np.ndarray:
     """Bilinear resizing by exactly `scale`: (H, W, C) uint8 or float32 -> same type, of `resized_size`.
 
     The value at x in the result is the image's at x / scale, both in continuous px, whatever the sizes are
-    rounded to, so that windows and maps need no second scale. Without antialiasing, as in the paper's
+    rounded to, so that regions and maps need no second scale. Without antialiasing, as in the paper's
     released code (imresize with 'antialiasing' false).
     """
     height, width = image.shape[:2]

@@ -1,4 +1,4 @@
-"""What decides the features of an image and of its windows."""
+"""What decides the features of an image and of its regions."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ class FeatureSettings:
         stage_weights: One positive factor a stage for its pooled values, to balance joined stages; None: all 1.
         short_sides: Lengths in px to which the image's short side is brought; one map a length. The SPP-net paper
             (section 4.1) has 688, or the five 480 576 688 864 1200, for a network trained on objects as large as
-            the image. The default's small scales show a window that fills the photo to the default backbone at
+            the image. The default's small scales show a region that fills the photo to the default backbone at
             the size it was trained for: chosen on folds of a training split (docs/choices.md).
         max_long_side: No resized image is longer than this, in px (Fast R-CNN, section 5.2, for the same
             five scales; the SPP-net paper has no cap).
-        target_area: Area in px^2 at which a window is seen best: 224^2 in the paper (section 4.1), 208^2 in its
+        target_area: Area in px^2 at which a region is seen best: 224^2 in the paper (section 4.1), 208^2 in its
             released code (utils/spm_pool/spm_expected_scale.m: 13 cells of 16 px).
-        scale_rule: A window is pooled from the scale at which its area is nearest to target_area ("area": paper,
+        scale_rule: A region is pooled from the scale at which its area is nearest to target_area ("area": paper,
             section 4.1), or from the one whose short side is nearest to the length that would give it that area,
             rounded to px ("side": the released code, spm_expected_scale.m and spp_features_convX_to_poolX.m).
-        projection: Which cells a window covers. "centres": those whose centre lies strictly inside it (paper,
+        projection: Which cells a region covers. "centres": those whose centre lies strictly inside it (paper,
             appendix A). "released": from round((x1 - o + projection_inset) / S) to round((x2 - o - projection_inset) /
             S), halves up and down, x1 and x2 the centres of its first and last px, o cell 0's centre, S the stride
             (utils/spm_pool/spm_pool_caffe_mex.cpp).
         projection_inset: Of the rule "released", in px. SPP_net's data package, as ported by SPP.lua: 6.5.
-        box_scaling: How a window gets into the resized image. "edges": its edges times the scale. "pixels": its first
+        box_scaling: How a region gets into the resized image. "edges": its edges times the scale. "pixels": its first
             and last px, 0 to n - 1 becoming 0 to n' - 1 along the short side of n and n' px
             (spp_features_convX_to_poolX.m). For projection "released" alone.
         levels: Spatial pyramid: n stands for n x n bins. The paper's is 6 3 2 1 (section 4.1), the released fc6 has

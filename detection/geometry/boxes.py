@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-# A regressed side may grow at most to exp(MAX_LOG_RATIO) times the window's, so that exp cannot overflow;
+# A regressed side may grow at most to exp(MAX_LOG_RATIO) times the region's, so that exp cannot overflow;
 # log(1000 / 16) is the bound of torchvision's box coder and far above any ratio IoU > 0.5 training can teach.
 MAX_LOG_RATIO = float(np.log(1000 / 16))
 

@@ -1,10 +1,10 @@
-"""From a window in the image to cells of a feature map: image px -> resized px -> cells (paper, appendix A)."""
+"""From a region in the image to cells of a feature map: image px -> resized px -> cells (paper, appendix A)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# The window's area in resized px at which it is seen best (paper, section 4.1): 224 x 224.
+# The region's area in resized px at which it is seen best (paper, section 4.1): 224 x 224.
 TARGET_AREA = 224 * 224
 
 
@@ -17,10 +17,10 @@ def resize_scale(size: tuple[int, int], short_side: int, max_long_side: int) -> 
 
 
 def choose_scale(boxes: np.ndarray, scales: np.ndarray, target_area: float = TARGET_AREA) -> np.ndarray:
-    """For each window, the scale at which its area comes nearest to `target_area`.
+    """For each region, the scale at which its area comes nearest to `target_area`.
 
     boxes: (R, 4), image frame. scales: (S,) resized px per image px. target_area: px^2 (paper: the scaled
-    window's number of pixels is closest to 224^2). Ties go to the first. Returns (R,) int64.
+    region's number of pixels is closest to 224^2). Ties go to the first. Returns (R,) int64.
     """
     boxes = np.asarray(boxes, dtype=np.float64)
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
@@ -30,7 +30,7 @@ def choose_scale(boxes: np.ndarray, scales: np.ndarray, target_area: float = TAR
 def choose_side(
     boxes: np.ndarray, scales: np.ndarray, size: tuple[int, int], target_area: float = TARGET_AREA
 ) -> np.ndarray:
-    """For each window, the scale whose short side is nearest to the one that gives the window `target_area`.
+    """For each region, the scale whose short side is nearest to the one that gives the region `target_area`.
 
     As `choose_scale`, but compared in length of the image's short side, the wanted one rounded to px (halves up):
     SPP_net, utils/spm_pool/spm_expected_scale.m. size: (height, width) of the image in px. Returns (R,) int64.
@@ -69,7 +69,7 @@ def project_to_cells(
     size: tuple[int, int],
     map_size: tuple[int, int],
 ) -> np.ndarray:
-    """Cells a window covers: those whose centre lies strictly inside it, or the one nearest its centre.
+    """Cells a region covers: those whose centre lies strictly inside it, or the one nearest its centre.
 
     boxes: (R, 4), image frame. scale: resized px per image px. stride, offset (y, x): geometry of the map
     in resized px. size: image (height, width) in px; cells whose centre is outside the image (they see
@@ -94,13 +94,13 @@ def project_as_released(
     inset: float,
     pixels: bool,
 ) -> np.ndarray:
-    """Cells a window covers by the released code, SPP_net's utils/spm_pool/spm_pool_caffe_mex.cpp.
+    """Cells a region covers by the released code, SPP_net's utils/spm_pool/spm_pool_caffe_mex.cpp.
 
-    Arguments and result as in `project_to_cells`. A window is known by the centres of its first and last px, moved
+    Arguments and result as in `project_to_cells`. A region is known by the centres of its first and last px, moved
     inwards by `inset` px of the resized image; its cells are those from the nearest to the former to the nearest to
     the latter, or the one in the middle where they have passed each other. Clamped to the map, cells beyond the image
     included. pixels: scale the numbers of the px, 0 .. n - 1, to 0 .. n' - 1 (spp_features_convX_to_poolX.m), else
-    the window's edges.
+    the region's edges.
     """
     boxes = np.asarray(boxes, dtype=np.float64)
     if pixels:

@@ -91,7 +91,7 @@ class PooledWindow:
         return [owners[place] for place in np.argsort(-added, kind="stable")[:count]]
 
 
-def explain_window(
+def window_contributions(
     pyramid: FeaturePyramid, box: np.ndarray, vector: np.ndarray, gradient: np.ndarray, settings: FeatureSettings
 ) -> PooledWindow:
     """Take a window's pooled vector apart. box: (4,) px of the image. vector: (D,) as pooled from it.

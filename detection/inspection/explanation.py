@@ -1,4 +1,4 @@
-"""Stage: the story of a window in words, as data and as a figure."""
+"""Stage: the explanation of a window in words, as data and as a figure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from detection.inspection.contributions import StagePart
 from detection.inspection.filters import GREEN, shrink
 from detection.inspection.responses import upsample
-from detection.inspection.windows import WindowStory
+from detection.inspection.windows import WindowExplanation
 from detection.visualization import (
     DrawingSettings,
     beside,
@@ -33,15 +33,17 @@ _LINES, _WIDE_LINES = DrawingSettings(0.006), DrawingSettings(0.012)
 _DOT = 0.5
 
 
-def story_lines(story: WindowStory, classes: Sequence[str], target_area: float, scales: np.ndarray) -> list[str]:
-    """The story as plain sentences."""
-    name, pooled, fate = classes[story.label], story.pooled, story.fate
-    kind = "one of its windows" if story.is_window else "none of its windows, but added to them here"
+def explanation_lines(
+    explanation: WindowExplanation, classes: Sequence[str], target_area: float, scales: np.ndarray
+) -> list[str]:
+    """The explanation as plain sentences."""
+    name, pooled, fate = classes[explanation.label], explanation.pooled, explanation.fate
+    kind = "one of its windows" if explanation.is_window else "none of its windows, but added to them here"
     sides = ", ".join(
         f"{np.sqrt(one):.0f}{' (chosen)' if index == pooled.index else ''}" for index, one in enumerate(pooled.areas)
     )
     lines = [
-        f"window {_numbers(story.box)} of image {story.image.image_id}: {kind}",
+        f"window {_numbers(explanation.box)} of image {explanation.image.image_id}: {kind}",
         f"scale: x {pooled.scale:.3g}; the window is as large as a square of so many px at the {len(scales)} scales: "
         f"{sides}; the area nearest to {np.sqrt(target_area):.0f}^2 decides",
     ]
@@ -51,48 +53,52 @@ def story_lines(story: WindowStory, classes: Sequence[str], target_area: float, 
             f"stride {stage.stride}: {y2 - y1} x {x2 - x1} cells, rows {y1} to {y2 - 1}, columns {x1} to {x2 - 1}; "
             f"adds {stage.contributions.sum():+.3f}"
         )
-    best = sorted(np.flatnonzero(np.isfinite(story.scores)), key=lambda one: -story.scores[one])[:5]
-    lines.append("scores: " + ", ".join(f"{classes[one]} {story.scores[one]:.3f}" for one in best))
-    lines.append(f"score of {name}: {story.scores[story.label]:.3f}, of that {story.constant:+.3f} without any channel")
-    lines.append(_object_line(story, classes))
-    lines.append(f"box after regression: {_numbers(story.refined)}")
+    best = sorted(np.flatnonzero(np.isfinite(explanation.scores)), key=lambda one: -explanation.scores[one])[:5]
+    lines.append("scores: " + ", ".join(f"{classes[one]} {explanation.scores[one]:.3f}" for one in best))
+    lines.append(
+        f"score of {name}: {explanation.scores[explanation.label]:.3f}, "
+        f"of that {explanation.constant:+.3f} without any channel"
+    )
+    lines.append(_object_line(explanation, classes))
+    lines.append(f"box after regression: {_numbers(explanation.refined)}")
     words = {
         "kept": f"kept, as number {fate.rank} of {name} in this image",
-        "crowded out": f"crowded out: number {fate.rank} of {name} in this image",
+        "over max_per_class": f"over max_per_class: number {fate.rank} of {name} in this image",
         "dropped": "dropped before NMS: its score is too low or its box empty",
         "suppressed": "",
     }
     if fate.outcome == "suppressed":
         words["suppressed"] = (
-            f"suppressed by {_numbers(story.rival)} of score {story.rival_score:.3f}, IoU {fate.overlap:.2f}"
+            f"suppressed by {_numbers(explanation.rival)} of score {explanation.rival_score:.3f}, "
+            f"IoU {fate.overlap:.2f}"
         )
     return [*lines, f"NMS: {words[fate.outcome]}"]
 
 
-def _object_line(story: WindowStory, classes: Sequence[str]) -> str:
-    if story.nearest < 0:
+def _object_line(explanation: WindowExplanation, classes: Sequence[str]) -> str:
+    if explanation.nearest < 0:
         return "nearest object: it overlaps none"
-    box, kind = story.image.boxes[story.nearest], classes[story.image.labels[story.nearest]]
-    difficult = ", difficult" if story.image.difficult[story.nearest] else ""
-    return f"nearest object: {kind} {_numbers(box)}{difficult}, IoU {story.overlap:.2f}"
+    box, kind = explanation.image.boxes[explanation.nearest], classes[explanation.image.labels[explanation.nearest]]
+    difficult = ", difficult" if explanation.image.difficult[explanation.nearest] else ""
+    return f"nearest object: {kind} {_numbers(box)}{difficult}, IoU {explanation.overlap:.2f}"
 
 
 def _numbers(values: np.ndarray) -> str:
     return ",".join(f"{float(one):.4g}" for one in values)
 
 
-def story_json(story: WindowStory, classes: Sequence[str], count: int) -> dict[str, Any]:
-    """The story as plain data. count: of the channels that add most."""
+def explanation_json(explanation: WindowExplanation, classes: Sequence[str], count: int) -> dict[str, Any]:
+    """The explanation as plain data. count: of the channels that add most."""
     strongest = []
-    for stage, channel in story.pooled.strongest(count):
-        part = story.pooled.stages[stage]
+    for stage, channel in explanation.pooled.strongest(count):
+        part = explanation.pooled.stages[stage]
         bins = [
             {"value": float(value), "adds": float(added), "cell": cell, "centre": centre}
             for value, added, cell, centre in zip(
                 part.values[channel],
                 part.contributions[channel],
                 part.winners[channel].tolist(),
-                part.centres(story.pooled.scale, channel).tolist(),
+                part.centres(explanation.pooled.scale, channel).tolist(),
                 strict=True,
             )
         ]
@@ -100,27 +106,29 @@ def story_json(story: WindowStory, classes: Sequence[str], count: int) -> dict[s
             {"stride": part.stride, "filter": channel, "adds": float(part.channels()[channel]), "bins": bins}
         )
     return {
-        "image_id": story.image.image_id,
-        "box": story.box.tolist(),
-        "is_window": story.is_window,
-        "class": classes[story.label],
-        "scores": {name: float(s) if np.isfinite(s) else None for name, s in zip(classes, story.scores, strict=True)},
-        "constant": story.constant,
-        "scale": story.pooled.scale,
-        "areas": story.pooled.areas.tolist(),
+        "image_id": explanation.image.image_id,
+        "box": explanation.box.tolist(),
+        "is_window": explanation.is_window,
+        "class": classes[explanation.label],
+        "scores": {
+            name: float(s) if np.isfinite(s) else None for name, s in zip(classes, explanation.scores, strict=True)
+        },
+        "constant": explanation.constant,
+        "scale": explanation.pooled.scale,
+        "areas": explanation.pooled.areas.tolist(),
         "stages": [
             {"stride": one.stride, "cells": one.cells.tolist(), "adds": float(one.contributions.sum())}
-            for one in story.pooled.stages
+            for one in explanation.pooled.stages
         ],
         "filters": strongest,
-        "refined": story.refined.tolist(),
-        "nearest_object": None if story.nearest < 0 else story.image.boxes[story.nearest].tolist(),
-        "overlap": story.overlap,
+        "refined": explanation.refined.tolist(),
+        "nearest_object": None if explanation.nearest < 0 else explanation.image.boxes[explanation.nearest].tolist(),
+        "overlap": explanation.overlap,
         "nms": {
-            "outcome": story.fate.outcome,
-            "rank": story.fate.rank,
-            "by": None if story.rival is None else story.rival.tolist(),
-            "overlap": story.fate.overlap,
+            "outcome": explanation.fate.outcome,
+            "rank": explanation.fate.rank,
+            "by": None if explanation.rival is None else explanation.rival.tolist(),
+            "overlap": explanation.fate.overlap,
         },
     }
 
@@ -154,52 +162,67 @@ def _crop(rgb: np.ndarray, box: np.ndarray) -> _Crop:
     return _Crop(np.asarray(part), np.array([x1, y1]), factor)
 
 
-def draw_story(rgb: np.ndarray, story: WindowStory, classes: Sequence[str], count: int, columns: int = 3) -> np.ndarray:
-    """The story as a figure, (H, W, 3) uint8.
+def draw_explanation(
+    rgb: np.ndarray, explanation: WindowExplanation, classes: Sequence[str], count: int, columns: int = 3
+) -> np.ndarray:
+    """The explanation as a figure, (H, W, 3) uint8.
 
     First the image with the window (solid), the nearest object and the box that suppressed it (dashed); then, around
     the window, what all cells add, and each of the `count` channels that add most: as heat, with the bins of the
     finest level and a dot on each cell that won bins, the larger the more it adds.
     """
-    crop, score = _crop(rgb, story.box), story.scores[story.label]
-    panels = [_window_panel(rgb, story, classes)]
-    whole = sum(crop.heat(part, None, story.pooled.scale) for part in story.pooled.stages)
-    panels.append(_heat_panel(crop, whole, story, f"all filters: {score - story.constant:+.2f}"))
-    for stage, channel in story.pooled.strongest(count):
-        part = story.pooled.stages[stage]
+    crop, score = _crop(rgb, explanation.box), explanation.scores[explanation.label]
+    panels = [_window_panel(rgb, explanation, classes)]
+    whole = sum(crop.heat(part, None, explanation.pooled.scale) for part in explanation.pooled.stages)
+    panels.append(_heat_panel(crop, whole, explanation, f"all filters: {score - explanation.constant:+.2f}"))
+    for stage, channel in explanation.pooled.strongest(count):
+        part = explanation.pooled.stages[stage]
         title = f"filter {channel}, stride {part.stride}: {part.channels()[channel]:+.3f}"
-        panels.append(_heat_panel(crop, crop.heat(part, channel, story.pooled.scale), story, title, (part, channel)))
+        panels.append(
+            _heat_panel(crop, crop.heat(part, channel, explanation.pooled.scale), explanation, title, (part, channel))
+        )
     width = max(one.shape[1] for one in panels)
     panels = [np.pad(one, ((0, 0), (0, width - one.shape[1]), (0, 0)), constant_values=255) for one in panels]
     rows = [beside(panels[start : start + columns], _TEXT) for start in range(0, len(panels), columns)]
     return np.pad(stacked(rows, _TEXT), ((_TEXT // 2,) * 2, (_TEXT // 2,) * 2, (0, 0)), constant_values=255)
 
 
-def _window_panel(rgb: np.ndarray, story: WindowStory, classes: Sequence[str]) -> np.ndarray:
+def _window_panel(rgb: np.ndarray, explanation: WindowExplanation, classes: Sequence[str]) -> np.ndarray:
     drawn, factor = shrink(rgb, _SHOWN_SIDE)
-    texts = [f"window: {classes[story.label]} {story.scores[story.label]:.2f} (solid)"]
-    if story.nearest >= 0:
+    texts = [f"window: {classes[explanation.label]} {explanation.scores[explanation.label]:.2f} (solid)"]
+    if explanation.nearest >= 0:
         drawn = draw_boxes(
-            drawn, story.image.boxes[[story.nearest]] * np.float32(factor), [""], [_BLUE], "dashed", _WIDE_LINES
+            drawn,
+            explanation.image.boxes[[explanation.nearest]] * np.float32(factor),
+            [""],
+            [_BLUE],
+            "dashed",
+            _WIDE_LINES,
         )
-        texts.append(f"object: {classes[story.image.labels[story.nearest]]}, IoU {story.overlap:.2f} (blue)")
-    if story.rival is not None:
-        drawn = draw_boxes(drawn, story.rival[None] * np.float32(factor), [""], [_ORANGE], "dashed", _WIDE_LINES)
-        texts.append(f"suppressed by a {story.rival_score:.2f}, IoU {story.fate.overlap:.2f} (orange)")
-    drawn = draw_boxes(drawn, story.box[None] * np.float32(factor), [""], [GREEN], "solid", _LINES)
+        texts.append(
+            f"object: {classes[explanation.image.labels[explanation.nearest]]}, IoU {explanation.overlap:.2f} (blue)"
+        )
+    if explanation.rival is not None:
+        drawn = draw_boxes(drawn, explanation.rival[None] * np.float32(factor), [""], [_ORANGE], "dashed", _WIDE_LINES)
+        texts.append(f"suppressed by a {explanation.rival_score:.2f}, IoU {explanation.fate.overlap:.2f} (orange)")
+    drawn = draw_boxes(drawn, explanation.box[None] * np.float32(factor), [""], [GREEN], "solid", _LINES)
     return captioned(drawn, texts, _TEXT)
 
 
 def _heat_panel(
-    crop: _Crop, heat: np.ndarray, story: WindowStory, title: str, channel: tuple[StagePart, int] | None = None
+    crop: _Crop,
+    heat: np.ndarray,
+    explanation: WindowExplanation,
+    title: str,
+    channel: tuple[StagePart, int] | None = None,
 ) -> np.ndarray:
     limit = float(np.abs(heat).max())
     drawn = overlay_heat(crop.rgb, heat, limit)
     if channel is not None:
-        drawn = _with_bins(drawn, crop, channel[0], story.pooled.scale)
-    drawn = draw_boxes(drawn, crop.place(story.box)[None], [""], [GREEN], "solid", _LINES)
+        drawn = _with_bins(drawn, crop, channel[0], explanation.pooled.scale)
+    drawn = draw_boxes(drawn, crop.place(explanation.box)[None], [""], [GREEN], "solid", _LINES)
     if channel is not None:
-        drawn = _with_winners(drawn, crop, *channel, story.pooled.scale)
+        drawn = _with_winners(drawn, crop, *channel, explanation.pooled.scale)
     return captioned(beside([drawn, heat_scale(drawn.shape[0], -limit, limit, _TEXT)], _TEXT // 2), [title], _TEXT)
 
 

@@ -8,13 +8,13 @@ import numpy as np
 
 from detection.detector import Detector
 from detection.geometry import iou
-from detection.inspection.contributions import PooledWindow, explain_window
-from detection.learning import WindowFate, fate_of_window, suppressed
+from detection.inspection.contributions import PooledWindow, window_contributions
+from detection.learning import NMSOutcome, nms_outcome, suppressed
 from detection.types import AnnotatedImage, FeaturePyramid, Proposals, RegionScores
 
 
 @dataclass(frozen=True)
-class WindowStory:
+class WindowExplanation:
     """Everything that decided about one box for one class.
 
     row: of the box among the image's windows; is_window: whether it is one of them, else it was added to them for this.
@@ -35,19 +35,19 @@ class WindowStory:
     refined: np.ndarray
     nearest: int
     overlap: float
-    fate: WindowFate
+    fate: NMSOutcome
     rival: np.ndarray | None
     rival_score: float
 
 
-def tell_window(
+def explain_window(
     detector: Detector,
     image: AnnotatedImage,
     windows: Proposals,
     pyramid: FeaturePyramid,
     box: np.ndarray,
     label: int | None = None,
-) -> WindowStory:
+) -> WindowExplanation:
     """Follow one box through a detector. box: (4,) px of the image. label: of the class; None: that of its best score.
 
     A box that is none of the image's windows joins them, behind the others. Raises ValueError for a box without area
@@ -72,18 +72,18 @@ def tell_window(
     if not np.isfinite(mine[label]):
         raise ValueError(f"class {detector.classes[label]}: expected one that was trained, got an untrained one")
     gradient = _gradient(detector, pool5.values[row], label)
-    pooled = explain_window(pyramid, box, pool5.values[row], gradient, detector.extractor.settings)
+    pooled = window_contributions(pyramid, box, pool5.values[row], gradient, detector.extractor.settings)
     added = sum(float(stage.contributions.sum()) for stage in pooled.stages)
     judged = refined
     if detector.regressors is not None and settings.nms_before_regression:
         # The first of two suppressions; the second is among the windows that it leaves.
         judged = scores
-        if fate_of_window(scores, image.size, row, label, settings).outcome == "kept":
+        if nms_outcome(scores, image.size, row, label, settings).outcome == "kept":
             judged = RegionScores(refined.image_id, refined.boxes, suppressed(scores, image.size, settings).scores)
-    fate = fate_of_window(judged, image.size, row, label, settings)
+    fate = nms_outcome(judged, image.size, row, label, settings)
     overlaps = iou(box, image.boxes)[0] if len(image.boxes) else np.zeros(0)
     nearest = int(overlaps.argmax()) if overlaps.any() else -1
-    return WindowStory(
+    return WindowExplanation(
         image, box, label, bool(len(same)), row, mine, pooled, float(mine[label]) - added,
         np.clip(refined.boxes[row, label], 0, np.array([*image.size[::-1]] * 2, np.float32)),
         nearest, float(overlaps[nearest]) if nearest >= 0 else 0.0, fate,
@@ -91,7 +91,7 @@ def tell_window(
     )  # fmt: skip
 
 
-def _rival(judged: RegionScores, fate: WindowFate, label: int) -> tuple[np.ndarray | None, float]:
+def _rival(judged: RegionScores, fate: NMSOutcome, label: int) -> tuple[np.ndarray | None, float]:
     if fate.by is None:
         return None, float("nan")
     return judged.boxes[fate.by, label], float(judged.scores[fate.by, label])

@@ -1,4 +1,4 @@
-"""Which windows belong to which objects."""
+"""Which proposals belong to which objects."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import numpy as np
 from detection.geometry import iou
 
 
-def max_overlaps(windows: np.ndarray, objects: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Each window's largest IoU with an instance of each class.
+def max_overlaps(proposals: np.ndarray, objects: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Each proposal's largest IoU with an instance of each class.
 
-    windows: (R, 4) and objects: (G, 4), one frame. labels: (G,) in 0 .. num_classes - 1. Returns (R, L)
+    proposals: (R, 4) and objects: (G, 4), one frame. labels: (G,) in 0 .. num_classes - 1. Returns (R, L)
     float64 in [0, 1]; 0 for a class without an instance. Raises ValueError for a label out of range.
     """
     labels = np.asarray(labels)
@@ -20,29 +20,29 @@ def max_overlaps(windows: np.ndarray, objects: np.ndarray, labels: np.ndarray, n
         raise ValueError(
             f"max_overlaps: expected labels in 0 .. {num_classes - 1}, got {labels.min()} .. {labels.max()}"
         )
-    pairs = iou(windows, objects)
-    overlaps = np.zeros((len(windows), num_classes))
+    pairs = iou(proposals, objects)
+    overlaps = np.zeros((len(proposals), num_classes))
     for one, label in enumerate(labels):
         np.maximum(overlaps[:, label], pairs[:, one], out=overlaps[:, label])
     return overlaps
 
 
 def negatives_of(overlaps: np.ndarray, negative_iou: float) -> np.ndarray:
-    """(R, L) bool: windows whose IoU with every instance of the class is below `negative_iou`.
+    """(R, L) bool: proposals whose IoU with every instance of the class is below `negative_iou`.
 
-    overlaps: (R, L) of `max_overlaps`. Windows at or above are neither negative nor positive (R-CNN report,
+    overlaps: (R, L) of `max_overlaps`. Proposals at or above are neither negative nor positive (R-CNN report,
     section 2.3: positives are the ground-truth boxes alone).
     """
     return overlaps < negative_iou
 
 
-def best_objects(windows: np.ndarray, objects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(index (R,) int64, IoU (R,) float64) of the object each window overlaps most; the first of equals.
+def best_objects(proposals: np.ndarray, objects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(index (R,) int64, IoU (R,) float64) of the object each proposal overlaps most; the first of equals.
 
     Without objects every index is -1 and every IoU 0.
     """
     if not len(objects):
-        return np.full(len(windows), -1, np.int64), np.zeros(len(windows))
-    pairs = iou(windows, objects)
+        return np.full(len(proposals), -1, np.int64), np.zeros(len(proposals))
+    pairs = iou(proposals, objects)
     best = pairs.argmax(axis=1)
-    return best, pairs[np.arange(len(windows)), best]
+    return best, pairs[np.arange(len(proposals)), best]

@@ -1,4 +1,4 @@
-"""From every class's score and box for every window to the detections of an image."""
+"""From every class's score and box for every proposal to the detections of an image."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from detection.types import Detections, RegionScores
 _BOXES_PER_DETECTION = 4
 _MAX_GROWTH = 4.0
 
-# (windows (N,), labels (N,)) int64 -> boxes (N, 4) float32 of these pairs.
+# (proposals (N,), labels (N,)) int64 -> boxes (N, 4) float32 of these pairs.
 Refine = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class PostprocessSettings:
-    """What becomes of scored windows.
+    """What becomes of scored proposals.
 
     Args:
         nms_iou: a box is dropped if its IoU with a better one of its class is above this (R-CNN report,
             section 2.2: learned threshold; rcnn_test.m and spp_test.m: 0.3).
         max_per_class: detections kept an image and class, the best (R-CNN rcnn_test.m: 100).
-        min_score: windows scored below this are dropped before NMS; null keeps all, as mAP wants (R-CNN; the
+        min_score: proposals scored below this are dropped before NMS; null keeps all, as mAP wants (R-CNN; the
             released SPP-net spp_test.m: -1.5, its demo: -0.5). SVM margin.
-        nms_before_regression: whether windows are suppressed and the best max_per_class chosen before their boxes are
+        nms_before_regression: whether proposals are suppressed and the best max_per_class chosen before their boxes are
             refined, and the refined ones suppressed once more. R-CNN (rcnn_test_bbox_regressor.m): false, regression
             comes first; released SPP-net (spp_test.m, spp_test_bbox_regressor.m): true.
     """
@@ -57,12 +57,12 @@ def postprocess(
     """Clip to the image, drop empty boxes, suppress per class, keep the best, join all classes.
 
     size: (height, width) of the image in px. refine: gives the boxes in place of the record's; asked only for pairs of
-    window and class that are good enough to be looked at, so that regression need not be computed for the others; the
+    proposal and class that are good enough to be looked at, so that regression need not be computed for the others; the
     result is that of all boxes refined. Scores that are not finite (untrained classes) are dropped.
-    Equal scores keep the order of windows within a class and of classes between them.
+    Equal scores keep the order of proposals within a class and of classes between them.
     """
-    windows, labels, boxes = _survivors(region_scores, size, settings or PostprocessSettings(), refine)
-    scores = region_scores.scores[windows, labels]
+    proposals, labels, boxes = _survivors(region_scores, size, settings or PostprocessSettings(), refine)
+    scores = region_scores.scores[proposals, labels]
     order = falling_order(scores)
     return Detections(region_scores.image_id, boxes[order], scores[order], labels[order])
 
@@ -70,34 +70,34 @@ def postprocess(
 def suppressed(
     region_scores: RegionScores, size: tuple[int, int], settings: PostprocessSettings | None = None
 ) -> RegionScores:
-    """The same windows with the score -inf for the classes that `postprocess` would not keep them for.
+    """The same proposals with the score -inf for the classes that `postprocess` would not keep them for.
 
     What ``nms_before_regression`` asks for: refined afterwards, they are the only ones left to choose from.
     """
     scores = region_scores.scores
-    windows, labels, _ = _survivors(region_scores, size, settings or PostprocessSettings())
+    proposals, labels, _ = _survivors(region_scores, size, settings or PostprocessSettings())
     kept = np.full_like(scores, -np.inf)
-    kept[windows, labels] = scores[windows, labels]
+    kept[proposals, labels] = scores[proposals, labels]
     return RegionScores(region_scores.image_id, region_scores.boxes, kept)
 
 
 def _survivors(
     region_scores: RegionScores, size: tuple[int, int], settings: PostprocessSettings, refine: Refine | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(windows (K,), labels (K,), clipped boxes (K, 4)) that are kept, class by class, best first.
+    """(proposals (K,), labels (K,), clipped boxes (K, 4)) that are kept, class by class, best first.
 
     NMS is greedy, so its result on the best boxes begins its result on all: all classes look at their best ones, then
     those that still lack detections at more.
     """
     ranked, counts = _ranked(region_scores.scores, settings)
-    boxes_of = refine or (lambda windows, labels: region_scores.boxes[windows, labels])
+    boxes_of = refine or (lambda proposals, labels: region_scores.boxes[proposals, labels])
     seen: list[_Seen] = [_Seen(*_NOTHING) for _ in counts]
     stops = np.minimum(counts, settings.max_per_class * _BOXES_PER_DETECTION)
     open_classes = np.flatnonzero(counts)
     while len(open_classes):
         parts = [ranked[c, seen[c].looked : stops[c]] for c in open_classes]
-        windows, labels = np.concatenate(parts), np.repeat(open_classes, [len(one) for one in parts])
-        boxes = clip(boxes_of(windows, labels), size)
+        proposals, labels = np.concatenate(parts), np.repeat(open_classes, [len(one) for one in parts])
+        boxes = clip(boxes_of(proposals, labels), size)
         ends = np.cumsum([len(one) for one in parts])[:-1]
         for c, rows, more in zip(open_classes, parts, np.split(boxes, ends), strict=True):
             seen[c] = _look_further(seen[c], rows, more, settings)
@@ -120,7 +120,7 @@ _NOTHING = (0, np.zeros(0, np.int64), np.zeros((0, 4), np.float32))
 
 @dataclass(frozen=True)
 class _Seen:
-    """Of one class the number of its ranked windows that were looked at, and which survived: windows and boxes."""
+    """Of one class the number of its ranked proposals that were looked at, and which survived: proposals and boxes."""
 
     looked: int
     rows: np.ndarray
@@ -128,7 +128,7 @@ class _Seen:
 
 
 def _look_further(seen: _Seen, rows: np.ndarray, boxes: np.ndarray, settings: PostprocessSettings) -> _Seen:
-    """NMS goes on with the next windows (N,) and their clipped boxes (N, 4): survivors survive again."""
+    """NMS goes on with the next proposals (N,) and their clipped boxes (N, 4): survivors survive again."""
     there = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     all_rows, all_boxes = np.concatenate([seen.rows, rows[there]]), np.concatenate([seen.boxes, boxes[there]])
     kept = suppress_sorted(all_boxes, settings.nms_iou, settings.max_per_class)
@@ -136,7 +136,7 @@ def _look_further(seen: _Seen, rows: np.ndarray, boxes: np.ndarray, settings: Po
 
 
 def _ranked(scores: np.ndarray, settings: PostprocessSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Of scores (R, L): (L, R) windows by falling score, and how many of a class (L,) count at all."""
+    """Of scores (R, L): (L, R) proposals by falling score, and how many of a class (L,) count at all."""
     usable = np.isfinite(scores)
     if settings.min_score is not None:
         usable &= scores >= settings.min_score
@@ -153,48 +153,48 @@ def _usable(boxes: np.ndarray, scores: np.ndarray, settings: PostprocessSettings
 
 
 @dataclass(frozen=True)
-class WindowFate:
-    """What `postprocess` did with one window for one class.
+class NMSOutcome:
+    """What `postprocess` did with one proposal for one class.
 
-    outcome: "kept" (a detection), "suppressed" (by a better box), "crowded out" (survived, but the image has
+    outcome: "kept" (a detection), "suppressed" (by a better box), "over max_per_class" (survived, but the image has
     `max_per_class` better ones) or "dropped" (its score is too low or not finite, or its box empty). rank: its place
     among the survivors from 1, or None. by: row of the box that suppressed it, or None; overlap: their IoU.
     """
 
-    outcome: Literal["kept", "suppressed", "crowded out", "dropped"]
+    outcome: Literal["kept", "suppressed", "over max_per_class", "dropped"]
     rank: int | None = None
     by: int | None = None
     overlap: float = 0.0
 
 
-def fate_of_window(
+def nms_outcome(
     region_scores: RegionScores,
     size: tuple[int, int],
     row: int,
     label: int,
     settings: PostprocessSettings | None = None,
-) -> WindowFate:
-    """Follow window `row` of class `label` through `postprocess`, which has the same arguments."""
+) -> NMSOutcome:
+    """Follow proposal `row` of class `label` through `postprocess`, which has the same arguments."""
     settings = settings or PostprocessSettings()
     boxes = clip(region_scores.boxes, size)
     usable = _usable(boxes, region_scores.scores, settings)
     if not usable[row, label]:
-        return WindowFate("dropped")
+        return NMSOutcome("dropped")
     scores = region_scores.scores[:, label]
     survivors = _best_of_class(boxes[:, label], scores, usable[:, label], settings.nms_iou).tolist()
     if row in survivors:
         rank = survivors.index(row) + 1
-        return WindowFate("kept" if rank <= settings.max_per_class else "crowded out", rank)
+        return NMSOutcome("kept" if rank <= settings.max_per_class else "over max_per_class", rank)
     # Survivors are sorted by score, ties in the order of rows: those before it are the ones it was tested against.
     before = [one for one in survivors if (-scores[one], one) < (-scores[row], row)]
     overlaps = iou(boxes[row, label], boxes[before, label])[0]
     # NMS compares in float32: an IoU at the threshold itself may not lie above it here.
     above = np.flatnonzero(overlaps > settings.nms_iou)
     first = int(above[0]) if len(above) else int(overlaps.argmax())
-    return WindowFate("suppressed", None, before[first], float(overlaps[first]))
+    return NMSOutcome("suppressed", None, before[first], float(overlaps[first]))
 
 
 def _best_of_class(boxes: np.ndarray, scores: np.ndarray, usable: np.ndarray, threshold: float) -> np.ndarray:
-    """All windows (K,) that survive for one class, best first."""
+    """All proposals (K,) that survive for one class, best first."""
     candidates = np.flatnonzero(usable)
     return candidates[nms(boxes[candidates], scores[candidates], threshold)]

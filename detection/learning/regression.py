@@ -15,9 +15,10 @@ from detection.learning.assignment import best_objects
 from detection.learning.svm.linear_svms import FORMAT_VERSION, block_products, check_format, check_regions, padded
 from detection.learning.svm.mining import OnProgress
 from detection.learning.svm.stream import NormSample, NormSettings, Stream, TrainingRegions
-from detection.types import RegionFeatures, RegionScores, Spread, check_array
+from detection.types import MapFunction, RegionFeatures, RegionScores, check_array
 
-# Larger offsets (in sides of the window) cannot come from training on overlapping boxes; the bound keeps boxes finite.
+# Larger offsets (in sides of the proposal) cannot come from training on overlapping boxes; the bound keeps boxes
+# finite.
 _MAX_OFFSET = 100.0
 
 
@@ -29,14 +30,14 @@ class RegressionSettings:
         ridge: weight lambda of the squared coefficients against the sum of squared errors, at the features'
             target norm. R-CNN report, appendix C: 1000; the released SPP-net (spp_train_bbox_regressor.m):
             4000.
-        min_iou: windows whose IoU with the object they overlap most reaches this are examples of its class.
+        min_iou: proposals whose IoU with the object they overlap most reaches this are examples of its class.
             R-CNN: 0.6; SPP-net (paper and code): 0.5.
         comparison: whether they need IoU > min_iou (both sources: O > opts.min_overlap) or >= (the SPP-net paper,
             section 4.1).
         whitening_epsilon: added to the eigenvalues of the targets' covariance before whitening.
             rcnn_train_bbox_regressor.m: 0.001. Ridge regression is linear in its targets, so while all four share
             one `ridge`, whitening changes the result by rounding only.
-        use_difficult: whether windows of objects marked difficult are examples. R-CNN and the released SPP-net: true
+        use_difficult: whether proposals of objects marked difficult are examples. R-CNN and the released SPP-net: true
             (imdb/roidb_from_voc.m).
         include_objects: whether ground-truth boxes are examples themselves, of offset 0. R-CNN: false; the
             released SPP-net: true.
@@ -72,7 +73,7 @@ class RegressionSettings:
 
 @dataclass(frozen=True)
 class BoxRegressors:
-    """One affine map a class from a window's features to the offsets that refine its box.
+    """One affine map a class from a proposal's features to the offsets that refine its box.
 
     weights: (L, 4, D) float32 for features as they come (scale and whitening are folded in). biases: (L, 4)
     float32. trained: (L,) bool; an untrained class has zeros, which leave a box as it is. layer: the
@@ -91,8 +92,10 @@ class BoxRegressors:
         check_array(self.trained, "bool", (len(self.weights),), "box regressor trained", "(none)")
         object.__setattr__(self, "_padded", padded(self.weights.reshape(self.biases.size, self.weights.shape[2])))
 
-    def offsets(self, regions: RegionFeatures, wanted: np.ndarray | None = None, spread: Spread = map) -> np.ndarray:
-        """Offsets (U, L, 4) float32 of the different vectors: window i's are in row ``regions.rows[i]``.
+    def offsets(
+        self, regions: RegionFeatures, wanted: np.ndarray | None = None, spread: MapFunction = map
+    ) -> np.ndarray:
+        """Offsets (U, L, 4) float32 of the different vectors: proposal i's are in row ``regions.rows[i]``.
 
         wanted: (U, L) bool, those to compute; the others mean nothing. None: all. Raises ValueError for features of
         another layer or length.
@@ -102,29 +105,29 @@ class BoxRegressors:
         return flat.reshape(len(flat), *self.biases.shape) + self.biases
 
     def boxes(
-        self, regions: RegionFeatures, windows: np.ndarray, labels: np.ndarray, spread: Spread = map
+        self, regions: RegionFeatures, proposals: np.ndarray, labels: np.ndarray, spread: MapFunction = map
     ) -> np.ndarray:
-        """Refined boxes (N, 4) float32 of pairs: window windows[i] (N,) for class labels[i] (N,); see `refine`."""
-        rows = windows if regions.rows is None else regions.rows[windows]
+        """Refined boxes (N, 4) float32 of pairs: proposal proposals[i] (N,) for class labels[i] (N,); see `refine`."""
+        rows = proposals if regions.rows is None else regions.rows[proposals]
         wanted = np.zeros((len(regions.values), len(self.weights)), bool)
         wanted[rows, labels] = self.trained[labels]
         offsets = np.clip(self.offsets(regions, wanted, spread)[rows, labels], -_MAX_OFFSET, _MAX_OFFSET)
-        boxes, trained = regions.boxes[windows], self.trained[labels]
+        boxes, trained = regions.boxes[proposals], self.trained[labels]
         boxes[trained] = decode_offsets(boxes[trained], offsets[trained])
         return boxes
 
     def refine(self, scores: RegionScores, regions: RegionFeatures) -> RegionScores:
         """The same scores with every class's boxes refined, finite and not clipped.
 
-        regions: features of the same windows, in the same order, of the layer trained on (pool5). A box is
-        the same, bit for bit, whatever other windows and classes there are. Raises ValueError where the
-        windows or the classes are not the same.
+        regions: features of the same proposals, in the same order, of the layer trained on (pool5). A box is
+        the same, bit for bit, whatever other proposals and classes there are. Raises ValueError where the
+        proposals or the classes are not the same.
         """
         expected = (scores.image_id, *scores.scores.shape)
         found = (regions.image_id, len(regions.boxes), len(self.weights))
         if expected != found:
             raise ValueError(
-                f"box regressors: expected image, windows and classes of the scores {expected}, got {found}"
+                f"box regressors: expected image, proposals and classes of the scores {expected}, got {found}"
             )
         offsets = np.clip(self.offsets(regions), -_MAX_OFFSET, _MAX_OFFSET)
         if regions.rows is not None:
@@ -166,10 +169,10 @@ def train_regressors(
 ) -> BoxRegressors:
     """Train one regressor a class in one pass over the images (phase "box regression" of `on_progress`).
 
-    A window is an example for the class of the object it overlaps most. Targets are centred and whitened
+    A proposal is an example for the class of the object it overlaps most. Targets are centred and whitened
     per class; the ridge problem has a constant feature, regularised like the others (as in the source).
-    The stream may leave out the windows that `example_rows` does not name, if it has those of the norm's sample
-    (``TrainingRegions.norm_windows``); the result is the same. executor: threads by which several classes are solved
+    The stream may leave out the proposals that `example_rows` does not name, if it has those of the norm's sample
+    (``TrainingRegions.norm_proposals``); the result is the same. executor: threads by which several classes are solved
     at a time.
     Raises ValueError for labels out of range, images of different layers or lengths, or no image at all.
     """
@@ -237,7 +240,7 @@ class Reservoir:
 
 def _collect(regions: TrainingRegions, reservoirs: list[Reservoir], settings: RegressionSettings) -> None:
     """Hand the image's examples to the reservoirs of their classes."""
-    sources = [regions.windows, regions.objects] if settings.include_objects else [regions.windows]
+    sources = [regions.proposals, regions.objects] if settings.include_objects else [regions.proposals]
     labels, objects = regions.labels, regions.objects.boxes
     if len(labels) and not (labels.min() >= 0 and labels.max() < len(reservoirs)):
         raise ValueError(
@@ -256,7 +259,7 @@ def _collect(regions: TrainingRegions, reservoirs: list[Reservoir], settings: Re
 def example_rows(
     boxes: np.ndarray, objects: np.ndarray, difficult: np.ndarray, settings: RegressionSettings
 ) -> np.ndarray:
-    """Rows, rising, of the windows (R, 4) that are examples, beside objects (G, 4) and their flags (G,) bool."""
+    """Rows, rising, of the proposals (R, 4) that are examples, beside objects (G, 4) and their flags (G,) bool."""
     best, overlap = best_objects(boxes, objects)
     wanted = overlap >= settings.min_iou if settings.comparison == ">=" else overlap > settings.min_iou
     if not settings.use_difficult and len(objects):

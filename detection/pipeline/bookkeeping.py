@@ -8,7 +8,7 @@ from typing import Any
 
 from detection.learning import FEW_POSITIVES, MiningLog
 from detection.pipeline.inputs import ExperimentInputs
-from detection.pipeline.prepare import WINDOWS, prepare_images
+from detection.pipeline.prepare import PROPOSALS, prepare_images
 from detection.pipeline.train import mining_table
 from detection.pipeline.work import peak_memory_mib
 from detection.types import Detections
@@ -51,7 +51,7 @@ class Bookkeeping(ExperimentInputs):
             self.warn(f"fewer than {FEW_POSITIVES} positives: {', '.join(few)}; docs/learning.md tells what to expect")
 
     def _prepare(self, *parts: str) -> None:
-        """Windows, maps or both, once for an experiment: what is lost later is made again where it is read.
+        """Proposals, maps or both, once for an experiment: what is lost later is made again where it is read.
 
         Of the time of both in one go each stage has the share that was spent on it.
         """
@@ -62,7 +62,7 @@ class Bookkeeping(ExperimentInputs):
         made = prepare_images(self.source, self.images, self.work, parts)
         seconds = time.monotonic() - started
         for part, facts in made.items():
-            key = self.source.store().key if part == WINDOWS else self.source.cache().key
+            key = self.source.store().key if part == PROPOSALS else self.source.cache().key
             if facts.figures["made"] or not self._is_done(part, key, key):
                 self._record(part, key, seconds * facts.share, facts.figures)
             self._seen.add(part)
@@ -87,7 +87,7 @@ class Bookkeeping(ExperimentInputs):
 
     def _record(self, stage: str, key: str, seconds: float, facts: Mapping[str, Any]) -> None:
         if self.record is not None:
-            self.run.write_settings(self.record, self.departures)
+            self.run.write_settings(self.record, self.preset_overrides)
         self.run.record_stage(stage, key, seconds, {**facts, "peak_memory_mib": peak_memory_mib()})
         shown = ", ".join(f"{name} {value}" for name, value in facts.items())
         self.work.console.print(f"{stage}: {seconds:.1f} s; {shown}", highlight=False)

@@ -1,4 +1,4 @@
-"""Stage: several detectors together, by NMS on the union of their scored windows (SPP-net paper, Table 12)."""
+"""Stage: several detectors together, by NMS on the union of their scored proposals (SPP-net paper, Table 12)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from detection.types import AnnotatedImage, Detections, RegionScores
 
 
 def united(scored: Sequence[RegionScores]) -> RegionScores:
-    """The windows of several detectors of the same classes in one image, one detector's after the other's.
+    """The proposals of several detectors of the same classes in one image, one detector's after the other's.
 
     Raises ValueError where image or classes differ, or there is none.
     """
@@ -50,7 +50,7 @@ def combine_detections(
 ) -> list[Detections]:
     """Detections of the runs' detectors together in each test image, in order. See `check_combinable`.
 
-    Each detector scores its own run's windows. settings: what becomes of the union.
+    Each detector scores its own run's proposals. settings: what becomes of the union.
     """
     check_combinable(experiments)
     parts = tuple((one.source, one.run.detector) for one in experiments)
@@ -70,5 +70,5 @@ def _combine_one(
     for source, folder in parts:
         with limit_threads(source.threads):
             detector = _detector(folder, source.device)
-            scored.append(detector.score_windows(source.windows(image), source.pyramid(image)))
+            scored.append(detector.score_proposals(source.proposals(image), source.pyramid(image)))
     return postprocess(united(scored), image.size, settings)

@@ -1,4 +1,4 @@
-"""Stage: fc6 and fc7 of a detector, or of a file, replaced by thin layers."""
+"""Stage: fc6 and fc7 of a detector, or of a file, replaced by low-rank layers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _HEAD_SUFFIX = ".safetensors"
 def compress_detector(
     model: Path | str, out: Path | str, ranks: Mapping[str, int | None], energy: float | None = None
 ) -> list[CompressedLayer]:
-    """Write the detector of folder `model` with thin layers: a folder, or its fc6 and fc7 alone to a .safetensors file.
+    """Write the detector of folder `model` with low-rank layers: a folder, or its fc6 and fc7 alone to a .safetensors
+    file.
 
     ranks, energy: see ``compression.compress_head``. SVMs, box regressors and calibration stay as they are: they
     see the same fc6 or fc7, approximated. The notes of a folder lose the key of its SVMs, whose vectors were others,
@@ -86,8 +87,10 @@ def _write_head(path: Path | str, state: Mapping, layers: Sequence[CompressedLay
 
 
 def compression_table(layers: Sequence[CompressedLayer]) -> str:
-    """What was done, one line a layer and one for both, which a window goes through in turn."""
-    lines = [f"{'layer':<6}{'shape':>14}{'rank':>7}{'energy kept':>13}{'weights':>13}{'now':>13}{'MFLOP a window':>17}"]
+    """What was done, one line a layer and one for both, which a proposal goes through in turn."""
+    lines = [
+        f"{'layer':<6}{'shape':>14}{'rank':>7}{'energy kept':>13}{'weights':>13}{'now':>13}{'MFLOP a proposal':>17}"
+    ]
     for one in layers:
         rank = "-" if one.rank is None else str(one.rank)
         lines.append(
@@ -96,7 +99,7 @@ def compression_table(layers: Sequence[CompressedLayer]) -> str:
         )
     before, after = (sum(getattr(one, f"weights_{when}") for one in layers) for when in ("before", "after"))
     lines.append(f"{'both':<40}" + _cost(before, after))
-    return "\n".join([*lines, f"{before / after:.1f} times fewer multiplications a window"])
+    return "\n".join([*lines, f"{before / after:.1f} times fewer multiplications a proposal"])
 
 
 def _cost(before: int, after: int) -> str:

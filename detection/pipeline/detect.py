@@ -1,4 +1,4 @@
-"""Stage: detections for every image of a split, from its cached windows and maps."""
+"""Stage: detections for every image of a split, from its cached proposals and maps."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _detect_one(
     if found is None:
         detector = shared_detector(detector_folder, key, source.device)
         with limit_threads(source.threads):
-            found = detector.detect_windows(source.windows(image), source.pyramid(image))
+            found = detector.detect_proposals(source.proposals(image), source.pyramid(image))
         arrays = {"boxes": found.boxes, "scores": found.scores, "labels": found.labels}
         write_arrays(path, arrays, {"format_version": PARTS_FORMAT_VERSION, "image_id": image.image_id, "key": key})
     return found

@@ -19,7 +19,7 @@ from detection.pipeline.draw import draw_images
 from detection.pipeline.finetune import finetune_layers, head_facts, mirrored_maps, write_head
 from detection.pipeline.inputs import StageSettings
 from detection.pipeline.misses import explain_images, read_causes, write_causes
-from detection.pipeline.prepare import MAPS, WINDOWS
+from detection.pipeline.prepare import MAPS, PROPOSALS
 from detection.pipeline.report import gather, run_names
 from detection.pipeline.source import uses_finetuned
 from detection.pipeline.train import (
@@ -46,16 +46,16 @@ class Experiment(Bookkeeping):
     # The stages, in order.
 
     def generate(self) -> None:
-        """Windows of all images: ``RUN/proposals``."""
-        self._prepare(WINDOWS)
+        """Proposals of all images: ``RUN/proposals``."""
+        self._prepare(PROPOSALS)
 
     def extract(self) -> None:
         """Maps of all images: ``RUN/features``."""
         self._prepare(MAPS)
 
     def prepare(self) -> None:
-        """Windows and maps of all images in one go, in which each image is decoded once."""
-        self._prepare(WINDOWS, MAPS)
+        """Proposals and maps of all images in one go, in which each image is decoded once."""
+        self._prepare(PROPOSALS, MAPS)
 
     def finetune(self) -> None:
         """Fine-tuned fc6 and fc7: ``RUN/finetuned``, with its log. Under torchrun its processes do it together."""
@@ -204,7 +204,7 @@ class Experiment(Bookkeeping):
         self.work.console.print(table(result, bounds))
         if not self._is_done("evaluation", key, key if path.is_file() else None):
             preset = (self.record or {}).get("preset")
-            protocol = {"preset": preset, "differs_from_preset": self.departures} if preset else {}
+            protocol = {"preset": preset, "differs_from_preset": self.preset_overrides} if preset else {}
             extra = {} if bounds is None else {"intervals": bounds.to_json(self.classes)}
             write_json(path, result.to_json() | extra | protocol)
             self._finish("evaluation", key, started, {"metric": result.settings.metric, "mAP": result.mean_ap})
@@ -299,11 +299,11 @@ class Experiment(Bookkeeping):
     # Helpers of the stages.
 
     def usable_training_images(self) -> list[AnnotatedImage]:
-        """The training images whose windows and maps are there, after making those that are absent."""
+        """The training images whose proposals and maps are there, after making those that are absent."""
         return self._usable(self.train_images)
 
     def _usable(self, images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
-        """The images whose windows and maps are there, after making those that are absent."""
+        """The images whose proposals and maps are there, after making those that are absent."""
         self.prepare()
         store, cache, keys = self.source.store(), self.source.cache(), self.source.image_keys
         have = {image_id for image_id, key in keys.items() if store.has(image_id, key) and cache.has(image_id, key)}

@@ -28,7 +28,7 @@ def maps_bytes(source: ImageSource, images: Sequence[AnnotatedImage]) -> int:
 
 def _export_one(item: tuple[AnnotatedImage, ImageSource, np.ndarray | None], folder: Path, layer: str) -> int:
     image, source, boxes = item
-    boxes = source.windows(image).boxes if boxes is None else boxes
+    boxes = source.proposals(image).boxes if boxes is None else boxes
     with limit_threads(source.threads):
         regions = source.extractor().regions(source.pyramid(image), boxes, layer)
     metadata = {
@@ -53,7 +53,7 @@ def export_regions(
 ) -> dict[str, float]:
     """Write region features, one safetensors an image: `boxes` (R, 4), `values` (R, D), both float32.
 
-    boxes: image id -> (R, 4) float32, image frame; None: the images' windows. layer: pool5, fc6 or fc7. The
+    boxes: image id -> (R, 4) float32, image frame; None: the images' proposals. layer: pool5, fc6 or fc7. The
     file's metadata hold image_id, layer and the image's size. Returns figures: images, regions.
     """
     items = [(one, source.of(one), None if boxes is None else boxes[one.image_id]) for one in images]

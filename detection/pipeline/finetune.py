@@ -18,7 +18,7 @@ from detection.types import AnnotatedImage
 
 if TYPE_CHECKING:
     from detection.learning.finetune.distributed import Group
-    from detection.learning.finetune.samples import LabelledWindows
+    from detection.learning.finetune.samples import LabelledRegions
     from detection.learning.finetune.train import FinetunedHead, PoolRequest
 
 FORMAT_VERSION = "1"
@@ -77,14 +77,14 @@ def mirrored_maps(source: ImageSource, images: Sequence[AnnotatedImage], work: W
         pass
 
 
-def labelled_windows(
+def labelled_proposals(
     source: ImageSource, images: Sequence[AnnotatedImage], settings: FinetuneSettings
-) -> list[LabelledWindows]:
-    """Foreground and background windows of each image, in order."""
-    from detection.learning.finetune.samples import label_windows
+) -> list[LabelledRegions]:
+    """Foreground and background proposals of each image, in order."""
+    from detection.learning.finetune.samples import label_proposals
 
     return [
-        label_windows(one.image_id, source.windows(one).boxes, one.boxes, one.labels, one.difficult, settings)
+        label_proposals(one.image_id, source.proposals(one).boxes, one.boxes, one.labels, one.difficult, settings)
         for one in images
     ]
 
@@ -99,7 +99,7 @@ def finetune_layers(
     work: Work,
     group: Group | None = None,
 ) -> tuple[FinetunedHead, str]:
-    """Train on `images`, whose windows and maps are there; (the chosen snapshot, where fc6 and fc7 started).
+    """Train on `images`, whose proposals and maps are there; (the chosen snapshot, where fc6 and fc7 started).
 
     folder: for log and checkpoint, from which a call with the same `key` goes on. group: the processes that do it
     together.
@@ -108,7 +108,7 @@ def finetune_layers(
 
     given, start, origin = initial_head(source, settings)
     task = FinetuneTask(
-        images=labelled_windows(source, images, settings),
+        images=labelled_proposals(source, images, settings),
         pool=partial(_pool, source=source, images=images, ahead=work.workers - 1),
         length=source.pooling_extractor().length("pool5"),
         num_classes=num_classes,

@@ -14,7 +14,7 @@ from detection.evaluation import DiagnosisSettings, EvaluationSettings, Interval
 from detection.features import FeatureSettings
 from detection.learning import FinetuneSettings, PostprocessSettings, RegressionSettings, SVMSettings
 from detection.pipeline.finetune import initial_key
-from detection.pipeline.imported_proposals import windows_in_force
+from detection.pipeline.imported_proposals import proposal_settings_in_force
 from detection.pipeline.keys import (
     annotations_key,
     detection_key,
@@ -62,7 +62,7 @@ class ExperimentInputs:
     run: the folder of what they make. settings: of the stages. work: how they do it. limit: use the first so
     many images of each split. record: the settings as plain data, kept in ``run.yaml`` with every stage that
     they finish, and before the first one once data set and backbone have proved usable; None keeps nothing.
-    departures: settings that are not those of the preset that `record` names, kept with it.
+    preset_overrides: settings that are not those of the preset that `record` names, kept with it.
     What is read of the data set is read when first asked for. Raises ValueError or DataError as the data set's
     readers do.
     """
@@ -74,11 +74,11 @@ class ExperimentInputs:
         work: Work,
         limit: int | None = None,
         record: Mapping[str, Any] | None = None,
-        departures: Mapping[str, Any] | None = None,
+        preset_overrides: Mapping[str, Any] | None = None,
     ) -> None:
         self.run, self.settings, self.work, self.limit, self.record = run, settings, work, limit, record
         self._told: set[str] = set()
-        self.departures = dict(departures or {})
+        self.preset_overrides = dict(preset_overrides or {})
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -125,7 +125,7 @@ class ExperimentInputs:
     def test_images(self) -> list[AnnotatedImage]:
         """The test images; those that are in the training set too are warned of.
 
-        Raises ValueError where training and test set have one id for two different images: windows and maps
+        Raises ValueError where training and test set have one id for two different images: proposals and maps
         are kept by id.
         """
         images = self._load(self.settings.dataset.test_sources, self.classes)
@@ -172,15 +172,15 @@ class ExperimentInputs:
 
     @cached_property
     def proposal_settings(self) -> ProposalSettings:
-        """The settings of the windows; of imported ones with their fingerprint, as the run has it.
+        """The settings of the proposals; of imported ones with their fingerprint, as the run has it.
 
-        Raises ValueError where the settings ask for imported windows and the run has none, or the other way round.
+        Raises ValueError where the settings ask for imported proposals and the run has none, or the other way round.
         """
-        return windows_in_force(self.settings.proposals, self.run)
+        return proposal_settings_in_force(self.settings.proposals, self.run)
 
     @cached_property
     def source(self) -> ImageSource:
-        """Where windows and maps are read from, and how those absent are made."""
+        """Where proposals and maps are read from, and how those absent are made."""
         settings, device = self.settings.features, self.work.device
         source = ImageSource(
             proposals_folder=self.run.proposals,
@@ -194,7 +194,7 @@ class ExperimentInputs:
             head_file=self.head_file,
         )
         if self.record is not None and self.run.read()["settings"] is None:
-            self.run.write_settings(self.record, self.departures)
+            self.run.write_settings(self.record, self.preset_overrides)
         return source
 
     def warn(self, text: str) -> None:

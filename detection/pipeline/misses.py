@@ -1,4 +1,4 @@
-"""Stage: why objects were missed, from the windows and scores of the images that have misses."""
+"""Stage: why objects were missed, from the proposals and scores of the images that have misses."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def explain_images(
     """(image id, row) -> why the object was missed, of every missed object.
 
     images: those of the evaluation; only the ones with misses are scored again. detector_folder: of the detector that
-    made `detections`, told apart from others by `key`. An image that cannot be used any more has no window, and
+    made `detections`, told apart from others by `key`. An image that cannot be used any more has no proposal, and
     is listed in ``work.problems``.
     """
     found = {one.image_id: one for one in detections}
@@ -62,7 +62,7 @@ def explain_images(
         settings=evaluation.settings,
     )
     causes = {
-        (one.image.image_id, row): MissCause("no window", None, 0.0, None, 0.0, None)
+        (one.image.image_id, row): MissCause("no proposal", None, 0.0, None, 0.0, None)
         for one in items
         for row in one.rows
     }
@@ -83,14 +83,14 @@ def _explain_image(
     settings: EvaluationSettings,
 ) -> list[MissCause]:
     detector = shared_detector(detector_folder, key, one.source.device)
-    source, windows = one.source, one.source.windows(one.image)
+    source, proposals = one.source, one.source.proposals(one.image)
     after = detector.postprocess_settings
     # Scores before any suppression: NMS that goes before regression would hide what it took away.
     unsuppressed = replace(detector, postprocess_settings=replace(after, nms_before_regression=False))
     with limit_threads(source.threads):
-        scored = unsuppressed.score_windows(windows, source.pyramid(one.image))
+        scored = unsuppressed.score_proposals(proposals, source.pyramid(one.image))
     least = cuts if after.min_score is None else np.maximum(cuts, after.min_score)
-    return explain_misses(one.image, one.rows, windows, scored, one.found, least, after.max_per_class, settings)
+    return explain_misses(one.image, one.rows, proposals, scored, one.found, least, after.max_per_class, settings)
 
 
 def write_causes(path: Path, key: str, causes: Mapping[tuple[str, int], MissCause]) -> None:

@@ -1,4 +1,4 @@
-"""Stage: windows and maps of every image of a data set, each image decoded once for both."""
+"""Stage: proposals and maps of every image of a data set, each image decoded once for both."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from detection.types import AnnotatedImage
 Made = TypeVar("Made")
 
 # What can be made of an image, by the name of its stage, in order.
-WINDOWS, MAPS = "proposals", "features"
-_TITLES = {(WINDOWS,): "windows", (MAPS,): "maps", (WINDOWS, MAPS): "windows and maps"}
+PROPOSALS, MAPS = "proposals", "features"
+_TITLES = {(PROPOSALS,): "proposals", (MAPS,): "maps", (PROPOSALS, MAPS): "proposals and maps"}
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class _Task:
 class _Prepared:
     """What one image took: seconds of each part that it got, decoding with the first.
 
-    windows: their number, if they were made. resized: whether the image was brought to another size for them.
+    proposals: their number, if they were made. resized: whether the image was brought to another size for them.
     """
 
-    windows: int = 0
+    proposals: int = 0
     resized: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -58,9 +58,9 @@ def _prepare_one(task: _Task) -> _Prepared:
         return made
 
     rgb = timed(task.parts[0], lambda: read_image(image.path, image.size))
-    if WINDOWS in task.parts:
-        made = timed(WINDOWS, lambda: source.make_windows(image, rgb))
-        prepared.windows = len(made.boxes)
+    if PROPOSALS in task.parts:
+        made = timed(PROPOSALS, lambda: source.make_proposals(image, rgb))
+        prepared.proposals = len(made.boxes)
         prepared.resized = made.source != source.proposal_settings.source
     if MAPS in task.parts:
         timed(MAPS, lambda: source.make_maps(image, rgb))
@@ -68,17 +68,17 @@ def _prepare_one(task: _Task) -> _Prepared:
 
 
 def prepare_images(
-    source: ImageSource, images: Sequence[AnnotatedImage], work: Work, parts: Sequence[str] = (WINDOWS, MAPS)
+    source: ImageSource, images: Sequence[AnnotatedImage], work: Work, parts: Sequence[str] = (PROPOSALS, MAPS)
 ) -> dict[str, PartFacts]:
     """Write what each image lacks of `parts`, from one decoding; unusable images are listed in ``work.problems``.
 
-    Figures: images made, images there before; of windows their number an image (mean over all), and where there are
+    Figures: images made, images there before; of proposals their number an image (mean over all), and where there are
     some, images resized by ``resize_width`` or ``max_pixels`` before they were searched.
     """
-    counts = _windows_there(source, images) if WINDOWS in parts else {}
+    counts = _proposals_there(source, images) if PROPOSALS in parts else {}
     lacking = {}
-    if WINDOWS in parts:
-        lacking[WINDOWS] = {one.image_id for one in images} - set(counts)
+    if PROPOSALS in parts:
+        lacking[PROPOSALS] = {one.image_id for one in images} - set(counts)
     if MAPS in parts:
         lacking[MAPS] = {one.image_id for one in missing_maps(source, images)}
     tasks = [
@@ -86,32 +86,32 @@ def prepare_images(
         for one in images
         if (needs := tuple(part for part, ids in lacking.items() if one.image_id in ids))
     ]
-    title = _TITLES[tuple(part for part, ids in lacking.items() if ids) or (WINDOWS,)]
+    title = _TITLES[tuple(part for part, ids in lacking.items() if ids) or (PROPOSALS,)]
     made = [prepared for _, prepared in map_images(_prepare_one, tasks, work, title)]
     total = sum(sum(one.seconds.values()) for one in made)
     facts = {}
     for part, ids in lacking.items():
         of_part = [one for one in made if part in one.seconds]
         figures = {"made": len(of_part), "kept": len(images) - len(ids)}
-        if part == WINDOWS:
-            figures |= _window_figures(of_part, list(counts.values()))
+        if part == PROPOSALS:
+            figures |= _proposal_figures(of_part, list(counts.values()))
         share = sum(one.seconds[part] for one in of_part) / total if total else 1 / len(lacking)
         facts[part] = PartFacts(figures, share)
     return facts
 
 
-def _windows_there(source: ImageSource, images: Sequence[AnnotatedImage]) -> dict[str, int]:
-    """Image id -> number of windows, where there are some on file that can be used."""
+def _proposals_there(source: ImageSource, images: Sequence[AnnotatedImage]) -> dict[str, int]:
+    """Image id -> number of proposals, where there are some on file that can be used."""
     store = source.store()
     found = {one.image_id: store.read(one.image_id, source.image_keys[one.image_id]) for one in images}
-    return {image_id: len(windows.boxes) for image_id, windows in found.items() if windows is not None}
+    return {image_id: len(proposals.boxes) for image_id, proposals in found.items() if proposals is not None}
 
 
-def _window_figures(made: Sequence[_Prepared], kept: Sequence[int]) -> dict[str, float]:
-    counts = [*kept, *(one.windows for one in made)]
+def _proposal_figures(made: Sequence[_Prepared], kept: Sequence[int]) -> dict[str, float]:
+    counts = [*kept, *(one.proposals for one in made)]
     resized = sum(one.resized for one in made)
     mean = round(sum(counts) / max(len(counts), 1), 1)
-    return {"windows_per_image": mean} | ({"resized": resized} if resized else {})
+    return {"proposals_per_image": mean} | ({"resized": resized} if resized else {})
 
 
 def missing_maps(source: ImageSource, images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:

@@ -1,4 +1,4 @@
-"""Sets of windows for the images of a data set: of files, as the options say, and of runs."""
+"""Sets of proposals for the images of a data set: of files, as the options say, and of runs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from detection.pipeline.keys import image_key
 from detection.proposals import ProposalSettings, ProposalStore
 from detection.proposals.foreign import (
     BoxConvention,
-    WindowFile,
-    WindowFormat,
+    ProposalFile,
+    ProposalFormat,
     check_convention,
-    match_windows,
-    read_windows,
+    match_proposals,
+    read_proposals,
 )
-from detection.proposals.foreign.window_files import Base, End, Order
+from detection.proposals.foreign.proposal_files import Base, End, Order
 from detection.storage import fingerprint
 from detection.storage.run import RunFolder
 from detection.types import AnnotatedImage
@@ -25,7 +25,7 @@ from detection.types import AnnotatedImage
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """How files of windows are read.
+    """How files of proposals are read.
 
     Args:
         format: Format of the file: mat (R-CNN, SPP_net, Fast R-CNN), pkl (Detectron, mmdetection), json, csv, npz.
@@ -37,7 +37,7 @@ class ReadingOptions:
             The counts must agree.
     """
 
-    format: WindowFormat | None = None
+    format: ProposalFormat | None = None
     order: Order | None = None
     base: Base | None = None
     end: End | None = None
@@ -45,8 +45,8 @@ class ReadingOptions:
 
 
 @dataclass(frozen=True)
-class FileWindows:
-    """Windows of a file for the images of a data set.
+class FileProposals:
+    """Proposals of a file for the images of a data set.
 
     boxes: image id -> (R, 4) float64, half-open, image frame, as the file has them: not clipped, faults left in.
     missing: ids of the images that the file has not. doubt: why the convention may be wrong, or None. identity: what
@@ -63,32 +63,33 @@ class FileWindows:
 
 def read_file(
     path: str, images: Sequence[AnnotatedImage], options: ReadingOptions, ids: Sequence[str] | None = None
-) -> FileWindows:
-    """The windows of a file for `images`. ids: all ids of the split in order, which matching by position needs.
+) -> FileProposals:
+    """The proposals of a file for `images`. ids: all ids of the split in order, which matching by position needs.
 
-    Raises FileNotFoundError, and ValueError naming the file: see `read_windows`, `match_windows`, `check_convention`.
+    Raises FileNotFoundError, and ValueError naming the file: see `read_proposals`, `match_proposals`,
+    `check_convention`.
     """
-    file = read_windows(path, options.format)
+    file = read_proposals(path, options.format)
     convention = file.convention.changed(options.order, options.base, options.end)
     known = {one.image_id: one for one in images}
-    place = match_windows(file, list(known) if ids is None else ids, options.by_position)
+    place = match_proposals(file, list(known) if ids is None else ids, options.by_position)
     place = {one: index for one, index in place.items() if one in known}
     sizes = [known[one].size for one in place]
     doubt = check_convention(file.path, convention, [file.boxes[index] for index in place.values()], sizes)
     boxes = {one: convention.to_half_open(file.boxes[index]) for one, index in place.items()}
     missing = tuple(one for one in known if one not in place)
-    return FileWindows(file.path, convention, boxes, missing, doubt, _identity(file, convention, place))
+    return FileProposals(file.path, convention, boxes, missing, doubt, _identity(file, convention, place))
 
 
-def _identity(file: WindowFile, convention: BoxConvention, place: Mapping[str, int]) -> str:
+def _identity(file: ProposalFile, convention: BoxConvention, place: Mapping[str, int]) -> str:
     return fingerprint(convention, [[one, file.boxes[index]] for one, index in place.items()])
 
 
-def run_windows(
+def run_proposals(
     run: RunFolder, settings: ProposalSettings, images: Sequence[AnnotatedImage]
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """(image id -> (R, 4) float32 of the images that have windows in a run, ids of those that have not)."""
+    """(image id -> (R, 4) float32 of the images that have proposals in a run, ids of those that have not)."""
     store = ProposalStore(run.proposals, settings)
     found = {one.image_id: store.read(one.image_id, image_key(one)) for one in images}
-    missing = [one for one, windows in found.items() if windows is None]
-    return {one: windows.boxes for one, windows in found.items() if windows is not None}, missing
+    missing = [one for one, proposals in found.items() if proposals is None]
+    return {one: proposals.boxes for one, proposals in found.items() if proposals is not None}, missing

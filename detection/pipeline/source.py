@@ -1,4 +1,4 @@
-"""What later stages read of an image: its windows, maps and vectors, from disk or made on the spot."""
+"""What later stages read of an image: its proposals, maps and vectors, from disk or made on the spot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from detection.proposals import ProposalSettings, ProposalStore, propose
 from detection.storage import file_fingerprint, fingerprint
 from detection.types import AnnotatedImage, FeaturePyramid, Proposals, RegionFeatures
 
-# Which of an image's windows (R, 4) are pooled: see ``ImageSource.training_regions``.
+# Which of an image's proposals (R, 4) are pooled: see ``ImageSource.training_regions``.
 Choice = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
 
 
@@ -45,7 +45,7 @@ def uses_finetuned(settings: FeatureSettings) -> bool:
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Windows and maps of a data set's images; picklable, so that worker processes get their own.
+    """Proposals and maps of a data set's images; picklable, so that worker processes get their own.
 
     proposals_folder, features_folder: where the stores lie. image_keys: image id -> fingerprint of the image
     file and frame. weights: fingerprint of the backbone's weights. head_file: fine-tuned fc6 and fc7, where the
@@ -76,7 +76,7 @@ class ImageSource:
         return shared_extractor(self.feature_settings, self.device)
 
     def store(self) -> ProposalStore:
-        """Where windows are kept."""
+        """Where proposals are kept."""
         return ProposalStore(self.proposals_folder, self.proposal_settings)
 
     def cache(self, mirrored: bool = False) -> MapCache:
@@ -90,13 +90,13 @@ class ImageSource:
         """The same for one image alone: what goes to another process with it does not grow with the data set."""
         return replace(self, image_keys={image.image_id: self.image_keys[image.image_id]})
 
-    def windows(self, image: AnnotatedImage) -> Proposals:
-        """Windows of an image, generated and kept if absent. Raises DataError for an unusable image."""
+    def proposals(self, image: AnnotatedImage) -> Proposals:
+        """Proposals of an image, generated and kept if absent. Raises DataError for an unusable image."""
         found = self.store().read(image.image_id, self.image_keys[image.image_id])
-        return self.make_windows(image, read_image(image.path, image.size)) if found is None else found
+        return self.make_proposals(image, read_image(image.path, image.size)) if found is None else found
 
-    def make_windows(self, image: AnnotatedImage, rgb: np.ndarray) -> Proposals:
-        """Generate and keep the windows of an image, `rgb` its (H, W, 3) uint8 pixels. Raises as ``propose``."""
+    def make_proposals(self, image: AnnotatedImage, rgb: np.ndarray) -> Proposals:
+        """Generate and keep the proposals of an image, `rgb` its (H, W, 3) uint8 pixels. Raises as ``propose``."""
         made = propose(image.image_id, rgb, self.proposal_settings)
         self.store().write(made, self.image_keys[image.image_id])
         return made
@@ -125,12 +125,12 @@ class ImageSource:
         choose: Choice | None = None,
         extra: ExtraPositives | None = None,
     ) -> TrainingRegions:
-        """Vectors of an image's windows and objects at `layer`. Raises DataError for an unusable image.
+        """Vectors of an image's proposals and objects at `layer`. Raises DataError for an unusable image.
 
-        choose: of the windows' boxes (R, 4), which are wanted: (rows, rows for the sample of norms, None where those
+        choose: of the proposals' boxes (R, 4), which are wanted: (rows, rows for the sample of norms, None where those
         are to be found among the former); the others cost nothing. None: all. extra: positives made of the objects.
         """
-        boxes = self.windows(image).boxes
+        boxes = self.proposals(image).boxes
         rows, norm_rows = (np.arange(len(boxes)), None) if choose is None else choose(boxes)
         ends = np.cumsum([len(rows), 0 if norm_rows is None else len(norm_rows)])
         wanted = [boxes[rows], boxes[[] if norm_rows is None else norm_rows], image.boxes]
@@ -141,11 +141,11 @@ class ImageSource:
             for one in zip(np.split(regions.boxes, ends), np.split(regions.values, ends), strict=True)
         ]
         return TrainingRegions(
-            windows=parts[0],
+            proposals=parts[0],
             objects=parts[2],
             labels=image.labels,
             difficult=image.difficult,
-            norm_windows=None if norm_rows is None else parts[1],
+            norm_proposals=None if norm_rows is None else parts[1],
             **(self._extra_positives(image, layer, extra) if extra and len(image.boxes) else {}),
         )
 

@@ -26,7 +26,7 @@ from detection.learning import (
     TrainingRegions,
     example_rows,
     norm_sample_images,
-    norm_sample_windows,
+    norm_sample_proposals,
     thinned,
     train_regressors,
     train_svms,
@@ -37,9 +37,9 @@ from detection.storage import write_text
 from detection.types import AnnotatedImage
 
 _COUNTS = ("added", "evicted", "left_out")
-# Images whose vectors are made ahead, per thread: some 40 MB each, with 1,700 windows of 6,048 values.
+# Images whose vectors are made ahead, per thread: some 40 MB each, with 1,700 proposals of 6,048 values.
 _AHEAD = 3
-# (An image's position, the image) -> which of its windows are pooled.
+# (An image's position, the image) -> which of its proposals are pooled.
 ChoiceOf = Callable[[int, AnnotatedImage], Choice]
 
 
@@ -56,8 +56,8 @@ def stream_images(
 ) -> Iterator[TrainingRegions]:
     """Every image's vectors in order.
 
-    choice_of: which windows of an image are pooled; None: all of all. after: the images behind this one alone. extra:
-    positives made of the objects. thin: leaves windows out once they are pooled.
+    choice_of: which proposals of an image are pooled; None: all of all. after: the images behind this one alone. extra:
+    positives made of the objects. thin: leaves proposals out once they are pooled.
     """
     first = 0 if after is None else [one.image_id for one in images].index(after) + 1
 
@@ -80,16 +80,16 @@ _NONE = np.zeros(0, np.int64)
 
 
 def objects_alone(count: int, settings: SVMSettings) -> ChoiceOf:
-    """Of `count` images what the pass for the positives needs: no window but those of the sample of norms."""
+    """Of `count` images what the pass for the positives needs: no proposal but those of the sample of norms."""
     sampled = _NormRows(count, settings.norm)
     if not (settings.distinct_negatives or settings.negative_overlap is not None):
         return lambda position, _: lambda boxes: (_NONE, sampled.rows(position, len(boxes)))
-    # The sample is drawn from the windows that thinning leaves, which takes all of them.
+    # The sample is drawn from the proposals that thinning leaves, which takes all of them.
     return lambda position, _: lambda boxes: (np.arange(len(boxes)) if position in sampled.images else _NONE, None)
 
 
 def near_objects(count: int, settings: RegressionSettings) -> ChoiceOf:
-    """Of `count` images what box regression needs: its examples, and the windows of the sample of norms."""
+    """Of `count` images what box regression needs: its examples, and the proposals of the sample of norms."""
     sampled = _NormRows(count, settings.norm)
     return lambda position, image: (
         lambda boxes: (
@@ -100,14 +100,14 @@ def near_objects(count: int, settings: RegressionSettings) -> ChoiceOf:
 
 
 class _NormRows:
-    """The windows of `count` images that the sample of norms takes."""
+    """The proposals of `count` images that the sample of norms takes."""
 
     def __init__(self, count: int, settings: NormSettings) -> None:
         self.images, self._settings = frozenset(norm_sample_images(count, settings).tolist()), settings
 
-    def rows(self, position: int, windows: int) -> np.ndarray:
-        """Those of the image at `position`, which has so many `windows`."""
-        return norm_sample_windows(position, windows, self._settings) if position in self.images else _NONE
+    def rows(self, position: int, proposals: int) -> np.ndarray:
+        """Those of the image at `position`, which has so many `proposals`."""
+        return norm_sample_proposals(position, proposals, self._settings) if position in self.images else _NONE
 
 
 def train_linear_svms(
@@ -121,7 +121,7 @@ def train_linear_svms(
 ) -> tuple[LinearSVMs, MiningLog]:
     """Mine hard negatives over `images` and train one SVM a class on vectors of `layer`.
 
-    images: those whose windows and maps are there; they are gone through once for the positives and once a
+    images: those whose proposals and maps are there; they are gone through once for the positives and once a
     mining pass. checkpoint: where an interrupted training goes on, see ``learning.train_svms``. Classes are
     trained ``work.workers`` at a time.
     """

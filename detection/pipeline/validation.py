@@ -139,7 +139,7 @@ class _Folds:
     def _vectors(self, image: AnnotatedImage) -> tuple[RegionFeatures, RegionFeatures]:
         source, layer = self.experiment.source, self.experiment.settings.features.layer
         extractor = source.extractor()
-        pool5 = extractor.pool(source.pyramid(image), source.windows(image).boxes, distinct=True)
+        pool5 = extractor.pool(source.pyramid(image), source.proposals(image).boxes, distinct=True)
         return pool5, pool5 if layer == "pool5" else extractor.head(pool5)
 
 

@@ -1,4 +1,4 @@
-"""Windows projected onto maps, and the spatial pyramid.
+"""Regions projected onto maps, and the spatial pyramid.
 
 Names are loaded when first used, so that what needs no torch does not load it.
 """

@@ -1,8 +1,8 @@
 """Compiled kernels of spatial pyramid pooling.
 
 Channels go in blocks of LANES, the values of a cell side by side: a line of the cache. A block's range maxima stay in
-the second cache while all windows are pooled from them. A window's bins are turned from bin after bin to channel after
-channel in the caches, and those of a few windows at a time written to memory line by line: past the caches where `out`
+the second cache while all regions are pooled from them. A region's bins are turned from bin after bin to channel after
+channel in the caches, and those of a few regions at a time written to memory line by line: past the caches where `out`
 allows it, so that memory is not read only to be overwritten. docs/speed.md has what that brings.
 """
 
@@ -26,7 +26,7 @@ from detection.pooling._lane_kernels import (
     stream,
 )
 
-# Windows of a block that are computed before they are written: lines that pass the caches go faster in a row than each
+# Regions of a block that are computed before they are written: lines that pass the caches go faster in a row than each
 # between two bins, and these (100 KB with 50 bins) leave room for the range maxima in the second cache.
 _HELD = 32
 
@@ -77,7 +77,7 @@ def unique_cells(cells):
     return first
 
 
-# What all windows and blocks share: of N levels. begin: (N + 1,) the first bin of each. order: (N,), parents first.
+# What all regions and blocks share: of N levels. begin: (N + 1,) the first bin of each. order: (N,), parents first.
 # spans, reads, parts: see the functions below that make them. first_part: (N,) where those of each level begin.
 _Plan = namedtuple("_Plan", "levels parents begin order spans reads parts first_part")
 
@@ -184,15 +184,15 @@ def _range_maxima(feature_map, low, powers, tables):
 
 @njit(cache=True, nogil=True)
 def _bins_of_map(tables, row, spans, reads, n, bins):
-    """The n x n bins of a window.
+    """The n x n bins of a region.
 
-    tables: range maxima from the window's first cell on. row: a row's length there. spans, reads: of its sides.
+    tables: range maxima from the region's first cell on. row: a row's length there. spans, reads: of its sides.
     """
     q = 0
     for i in range(n):
         top, rows = spans[2 * i] * row, spans[2 * i + 1]
         if rows == 2:
-            # A third of the bins of real windows; without a loop the kernel takes 5 % less time.
+            # A third of the bins of real regions; without a loop the kernel takes 5 % less time.
             below = top + row
             for j in range(n):
                 left, right = reads[2 * j] * LANES, reads[2 * j + 1] * LANES
@@ -261,10 +261,10 @@ def _write(tile, count, out, start, targets, past_caches):
 def _pool_block(
     range_maxima, width, cells, different, following, rows, plan, bin_values, tiles, out_values, targets, past_caches
 ):
-    """Pool one block of channels of all windows. See `pool_windows`.
+    """Pool one block of channels of all regions. See `pool_regions`.
 
-    different: rows of windows, the first on each rectangle. following: of `_next_equals`. bin_values, tiles: lines of
-    the bins of a window and of _HELD windows. targets: (bins,) for each line of a tile its place in a row of `out`.
+    different: rows of regions, the first on each rectangle. following: of `_next_equals`. bin_values, tiles: lines of
+    the bins of a region and of _HELD regions. targets: (bins,) for each line of a tile its place in a row of `out`.
     """
     levels, parents, begin, order, spans, reads, parts, first_part = plan
     _, sides, per_side = reads.shape
@@ -296,7 +296,7 @@ def _pool_block(
 
 @njit(cache=True, nogil=True)
 def _next_equals(first):
-    """For each window the next one on the same cells, or -1. first: of `unique_cells`."""
+    """For each region the next one on the same cells, or -1. first: of `unique_cells`."""
     following = np.full(len(first), -1, np.int64)
     last = first.copy()
     for r in range(len(first)):
@@ -307,11 +307,11 @@ def _next_equals(first):
 
 
 @njit(cache=True, nogil=True)
-def pool_windows(feature_map, powers, cells, first, rows, levels, parents, out, start, past_caches):
-    """Pool every window into its row of `out` from column `start` on.
+def pool_regions(feature_map, powers, cells, first, rows, levels, parents, out, start, past_caches):
+    """Pool every region into its row of `out` from column `start` on.
 
     feature_map: (C >= LANES, h, w) float32. powers: of two, up to the widest bin. cells: (R, 4) int32 x1, y1, x2, y2,
-    half-open. first: of `unique_cells`. rows: (R,) int64, row of `out` of each window. levels: (N,) int64. parents:
+    half-open. first: of `unique_cells`. rows: (R,) int64, row of `out` of each region. levels: (N,) int64. parents:
     (N,) int64, the level (its index) that each is computed from, or -1 for the map; a parent is larger. out: (?, >=
     start + C * bins) float32; a level's part is channel-major, then bin in row-major order. past_caches: write past the
     caches; `out` has to begin with a line then, and C, `start` and the length of a row are multiples of LANES.

@@ -1,4 +1,4 @@
-"""Scale and cells of a window under the rules that the settings name."""
+"""Scale and cells of a region under the rules that the settings name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from detection.types import FeaturePyramid
 
 
 class CellRules(Protocol):
-    """The settings that say which scale serves a window and which cells it covers: see ``FeatureSettings``."""
+    """The settings that say which scale serves a region and which cells it covers: see ``FeatureSettings``."""
 
     target_area: float
     scale_rule: str
@@ -23,12 +23,12 @@ class CellRules(Protocol):
     box_scaling: str
 
 
-# The windows (N,) int64 that one scale serves, and for every stage their cells (N, 4) int32.
+# The regions (N,) int64 that one scale serves, and for every stage their cells (N, 4) int32.
 Places = tuple[np.ndarray, list[np.ndarray]]
 
 
 def scales_of(boxes: np.ndarray, pyramid: FeaturePyramid, settings: CellRules) -> np.ndarray:
-    """(R,) int64: index of the scale that each window (R, 4), image frame, is pooled from."""
+    """(R,) int64: index of the scale that each region (R, 4), image frame, is pooled from."""
     if settings.scale_rule == "side":
         return choose_side(boxes, pyramid.scales, pyramid.size, settings.target_area)
     return choose_scale(boxes, pyramid.scales, settings.target_area)
@@ -43,7 +43,7 @@ def cells_of(
     map_size: tuple[int, int],
     settings: CellRules,
 ) -> np.ndarray:
-    """(R, 4) int32 cells of windows; see ``geometry.project_to_cells`` and ``projection.project_as_released``."""
+    """(R, 4) int32 cells of regions; see ``geometry.project_to_cells`` and ``projection.project_as_released``."""
     if settings.projection == "centres":
         return project_to_cells(boxes, scale, stride, offset, size, map_size)
     inset, pixels = settings.projection_inset, settings.box_scaling == "pixels"
@@ -51,17 +51,17 @@ def cells_of(
 
 
 def distinct_rows(places: Sequence[Places], count: int) -> tuple[int, np.ndarray]:
-    """Number the different places of `count` windows: (how many there are, (count,) int64 the number of each window's).
+    """Number the different places of `count` regions: (how many there are, (count,) int64 the number of each region's).
 
-    Windows of one scale that have the same cells in every stage are one; numbers rise with the first window of each.
+    Regions of one scale that have the same cells in every stage are one; numbers rise with the first region of each.
     """
     first = np.arange(count)
-    for windows, stages in places:
-        same = np.zeros(len(windows), np.int64)
+    for regions, stages in places:
+        same = np.zeros(len(regions), np.int64)
         for cells in stages:
-            keys = np.zeros((len(windows), 4), np.int32)
+            keys = np.zeros((len(regions), 4), np.int32)
             keys[:, 0], keys[:, 1] = same, unique_cells(cells)
             same = unique_cells(keys)
-        first[windows] = windows[same]
+        first[regions] = regions[same]
     numbers = np.cumsum(first == np.arange(count)) - 1
     return int(numbers[-1]) + 1 if count else 0, numbers[first]

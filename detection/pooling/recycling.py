@@ -15,7 +15,7 @@ _MIB = 2**20
 LEAST_BYTES = 16 * _MIB
 # What is kept for arrays to come.
 _MOST_BYTES = 512 * _MIB
-# Blocks are made in multiples of this, so that one fits the next image, which has somewhat more windows.
+# Blocks are made in multiples of this, so that one fits the next image, which has somewhat more regions.
 _STEP_BYTES = 32 * _MIB
 
 _free: deque[np.ndarray] = deque()

@@ -1,11 +1,11 @@
-"""Spatial pyramid pooling of windows (SPP-net paper, section 2.2).
+"""Spatial pyramid pooling of regions (SPP-net paper, section 2.2).
 
 Order of a pooled vector: level by level as the levels are listed; within a level channel by channel; within
 a channel bin by bin, rows from the top, each from the left. It is the order of the paper's released fc6, and
 for one level n that of a flattened (C, n, n) map. Where several stages are pooled and joined, stage by stage
 in rising stride, each in that order.
 
-Bin i of n over w cells holds cells floor(i w / n) to ceil((i + 1) w / n) - 1; a window with fewer cells than
+Bin i of n over w cells holds cells floor(i w / n) to ceil((i + 1) w / n) - 1; a region with fewer cells than
 bins has bins that share cells, and no bin is empty. Negative zeros become zeros, so that a maximum has one
 value on every path.
 """
@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from detection.pooling._kernels import pool_windows, unique_cells, widen
+from detection.pooling._kernels import pool_regions, unique_cells, widen
 from detection.pooling._lane_kernels import LANES
 from detection.pooling.recycling import empty_values
 
-# Cells are packed into 16 bits each to find equal windows.
+# Cells are packed into 16 bits each to find equal regions.
 _MAX_SIDE = 2**15
 # An output that fills a processor's caches is better written past them; a smaller one is read from there afterwards.
 _PAST_CACHES_BYTES = 16 * 2**20
@@ -32,7 +32,7 @@ def pooled_length(channels: int, levels: tuple[int, ...]) -> int:
 
 
 def spatial_pyramid_pool(feature_map: Any, cells: Any, levels: tuple[int, ...]) -> Any:
-    """Maximum of every bin of every window's spatial pyramid.
+    """Maximum of every bin of every region's spatial pyramid.
 
     feature_map: (C, h, w) float32 array or tensor. cells: (R, 4) int x1, y1, x2, y2, half-open, inside the
     map, at least one cell each. levels: n stands for n x n bins, e.g. (6, 3, 2, 1). Returns
@@ -104,7 +104,7 @@ def pool_into(
 ) -> None:
     """`spatial_pyramid_pool` of a float16 or float32 array into out[rows, start : start + C * bins].
 
-    rows: (R,) int, the row of `out` of each window. Windows on the same cells are computed once; to have their vectors
+    rows: (R,) int, the row of `out` of each region. Regions on the same cells are computed once; to have their vectors
     once too, pool those that `unique_cells` names. out: contiguous float32; fastest from `empty_vectors`, with C,
     `start` and the length of a row multiples of 16. Raises ValueError for cells outside the map and rows or columns
     outside `out`.
@@ -124,7 +124,7 @@ def pool_into(
     cells = np.ascontiguousarray(cells, dtype=np.int32)
     parents = parents_of(levels)
     coarsest = min(n for n, parent in zip(levels, parents, strict=True) if parent < 0)
-    pool_windows(
+    pool_regions(
         values,
         powers_needed(int((cells[:, 2] - cells[:, 0]).max()), coarsest),
         cells,
@@ -185,7 +185,7 @@ def _pool_few_channels(
 
 
 def powers_needed(side: int, level: int) -> int:
-    """How many powers of two the range maxima need for bins of `level` over windows of up to `side` cells."""
+    """How many powers of two the range maxima need for bins of `level` over regions of up to `side` cells."""
     # A bin starts within a cell and ends within one, so it spans at most this many.
     longest = min(side, side // level + 2)
     return longest.bit_length()

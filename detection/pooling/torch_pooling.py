@@ -1,4 +1,4 @@
-"""Spatial pyramid pooling of tensors, of windows and as a layer: on any device, differentiable in the map."""
+"""Spatial pyramid pooling of tensors, of regions and as a layer: on any device, differentiable in the map."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def pool_tensor(feature_map: torch.Tensor, cells: Any, levels: tuple[int, ...]) 
 
 
 def _pool_vectorised(
-    values: torch.Tensor, windows: np.ndarray, levels: tuple[int, ...], learning: bool
+    values: torch.Tensor, regions: np.ndarray, levels: tuple[int, ...], learning: bool
 ) -> torch.Tensor:
     """`pool_tensor` in whole-array operations of any device: a bin is four overlapping entries of tables of maxima.
 
@@ -61,7 +61,7 @@ def _pool_vectorised(
     """
     parents = parents_of(levels)
     coarsest = min(n for n, parent in zip(levels, parents, strict=True) if parent < 0)
-    longest = (windows[:, 2:] - windows[:, :2]).max(axis=0)
+    longest = (regions[:, 2:] - regions[:, :2]).max(axis=0)
     powers = tuple(powers_needed(int(side), coarsest) for side in longest[::-1])
     flat = values.flatten(1)
     with torch.no_grad():
@@ -69,8 +69,8 @@ def _pool_vectorised(
         bins = sum(n * n for n in levels)
         step = max(1, _CHUNK_VALUES // (len(values) * bins))
         chunks = [
-            _bins_of_windows(tables, powers, tuple(values.shape[1:]), windows[at : at + step], levels, parents)
-            for at in range(0, len(windows), step)
+            _bins_of_regions(tables, powers, tuple(values.shape[1:]), regions[at : at + step], levels, parents)
+            for at in range(0, len(regions), step)
         ]
     parts = []
     for chunk in chunks:
@@ -125,11 +125,11 @@ def _doubled(table: _Maxima, axis: int, half: int) -> _Maxima:
     return torch.cat([both[0], rest[0]], axis), cells
 
 
-def _bins_of_windows(
+def _bins_of_regions(
     tables: _Maxima,
     powers: tuple[int, int],
     size: tuple[int, int],
-    windows: np.ndarray,
+    regions: np.ndarray,
     levels: tuple[int, ...],
     parents: tuple[int, ...],
 ) -> list[_Maxima]:
@@ -138,17 +138,17 @@ def _bins_of_windows(
     for k in sorted(range(len(levels)), key=lambda k: -levels[k]):
         n = levels[k]
         found[k] = (
-            _bins_of_map(tables, powers, size, windows, n) if parents[k] < 0 else _bins_of_finer(found[parents[k]], n)
+            _bins_of_map(tables, powers, size, regions, n) if parents[k] < 0 else _bins_of_finer(found[parents[k]], n)
         )
     return [found[k] for k in range(len(levels))]
 
 
 def _bins_of_map(
-    tables: _Maxima, powers: tuple[int, int], size: tuple[int, int], windows: np.ndarray, n: int
+    tables: _Maxima, powers: tuple[int, int], size: tuple[int, int], regions: np.ndarray, n: int
 ) -> _Maxima:
     height, width = size
-    rows, row_power = _entries(windows[:, 1], windows[:, 3], n)
-    columns, column_power = _entries(windows[:, 0], windows[:, 2], n)
+    rows, row_power = _entries(regions[:, 1], regions[:, 3], n)
+    columns, column_power = _entries(regions[:, 0], regions[:, 2], n)
     table = row_power[:, :, None] * powers[1] + column_power[:, None, :]
     best: _Maxima | None = None
     for row in rows:
@@ -157,12 +157,12 @@ def _bins_of_map(
             index = torch.as_tensor(place.reshape(-1), device=tables[0].device)
             entry = (tables[0][index], None if tables[1] is None else tables[1][index])
             best = entry if best is None else _larger(best, entry)
-    shape = (len(windows), n, n, tables[0].shape[1])
+    shape = (len(regions), n, n, tables[0].shape[1])
     return best[0].reshape(shape), None if best[1] is None else best[1].reshape(shape)
 
 
 def _entries(low: np.ndarray, high: np.ndarray, n: int) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-    """Of the n bins of each window along an axis the two table entries that span it, (R, n) each, and their power."""
+    """Of the n bins of each region along an axis the two table entries that span it, (R, n) each, and their power."""
     bins, length = np.arange(n), (high - low)[:, None]
     first = low[:, None] + bins * length // n
     end = low[:, None] - -(bins + 1) * length // n
@@ -201,7 +201,7 @@ class SpatialPyramidPooling(nn.Module):
     """The pyramid over whole maps, as a layer between convolutions and fully connected layers (paper, figure 3).
 
     levels: n stands for n x n bins. (N, C, h, w) floating maps of any h, w >= 1 -> (N, C * bins) of the same dtype, in
-    the order and with the bins of ``detection.pooling.spp``; equal, bit for bit, to pooling the window that covers
+    the order and with the bins of ``detection.pooling.spp``; equal, bit for bit, to pooling the region that covers
     the map. Runs under ``torch.export`` and as ONNX with height and width dynamic. Raises ValueError for levels < 1
     and maps of another shape.
     """
@@ -217,7 +217,7 @@ class SpatialPyramidPooling(nn.Module):
             raise ValueError(
                 f"SpatialPyramidPooling: expected (N, C, h, w) floating maps, got {maps.dtype} {tuple(maps.shape)}"
             )
-        # Negative zeros become zeros, as in window pooling.
+        # Negative zeros become zeros, as in region pooling.
         maps = maps + 0.0
         # Exporters know no adaptive pooling over sides that they do not know.
         pool = _masked_bins if torch.compiler.is_compiling() else nn.functional.adaptive_max_pool2d

@@ -1,8 +1,8 @@
 """Colour spaces of selective search, every channel a byte.
 
 The spaces and their ranges are those of the authors' MATLAB code: each channel is rounded to a byte before both
-segmentation and histograms. Two published files of windows made by it hold 94 to 100 % of the regions that RGB and HSV
-give so, and 92 to 100 % of rgI's; an unrounded or differently rounded channel moves half of the regions. They say
+segmentation and histograms. Two published files of proposals made by it hold 94 to 100 % of the regions that RGB and
+HSV give so, and 92 to 100 % of rgI's; an unrounded or differently rounded channel moves half of the regions. They say
 nothing on Lab (here D65).
 """
 

@@ -52,7 +52,7 @@ def _edge_detector(path: str, _content: str) -> Any:
 
 
 def edge_boxes(rgb: np.ndarray, settings: ProposalSettings) -> np.ndarray:
-    """Windows of one image by EdgeBoxes, best first: (R, 4) float32 half-open in px of the image.
+    """Proposals of one image by EdgeBoxes, best first: (R, 4) float32 half-open in px of the image.
 
     rgb: (H, W, 3) uint8 RGB, or grey. Of settings, edge_boxes_model, min_side, max_windows, resize_width and
     max_pixels are used. Raises ValueError without OpenCV's contributed modules, FileNotFoundError without the model.

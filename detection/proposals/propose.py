@@ -1,4 +1,4 @@
-"""Windows of one image as a record, by whatever method the settings name."""
+"""Proposals of one image as a record, by whatever method the settings name."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from detection.types import Proposals
 
 
 def propose(image_id: str, rgb: np.ndarray, settings: ProposalSettings) -> Proposals:
-    """The windows of one image (H, W, 3) uint8, or grey, made by ``settings.method``.
+    """The proposals of one image (H, W, 3) uint8, or grey, made by ``settings.method``.
 
     ``source`` names the method and preset, and the size that the image was brought to, where it was. Raises
-    ValueError naming the image for another dtype or shape, and DataError where windows are imported, not made.
+    ValueError naming the image for another dtype or shape, and DataError where proposals are imported, not made.
     """
     rgb = check_image(rgb, image_id)
     if settings.method == "imported":
         raise DataError(
-            "no imported windows",
+            "no imported proposals",
             image_id or "image",
-            "expected windows that tools/proposals.py import has put into the run, found none; a detector trained on "
-            "imported windows takes an image's own through Detector.detect_windows",
+            "expected proposals that tools/proposals.py import has put into the run, found none; a detector trained on "
+            "imported proposals takes an image's own through Detector.detect_proposals",
         )
     size = rgb.shape[:2]
     working = working_size(size, settings)

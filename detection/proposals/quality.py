@@ -1,4 +1,4 @@
-"""Figures of a set of windows: how many there are, and how well they cover the objects."""
+"""Figures of a set of proposals: how many there are, and how well they cover the objects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from detection.geometry import area, iou
 
 # Thresholds of recall and of average recall, its mean over them (COCO's ten).
 IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
-# The points of the curves: IoU, and the first so many windows of each image.
+# The points of the curves: IoU, and the first so many proposals of each image.
 CURVE_IOUS = tuple(round(0.5 + 0.01 * step, 2) for step in range(51))
 CURVE_COUNTS = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 # COCO's sizes, by the area in px^2 of the box: up to here small, up to here medium, larger ones large.
@@ -21,7 +21,7 @@ SIZE_NAMES = ("small", "medium", "large")
 
 @dataclass(frozen=True)
 class Coverage:
-    """How well windows cover some objects: their number, recall at IoU_THRESHOLDS, its mean, mean best overlap.
+    """How well proposals cover some objects: their number, recall at IoU_THRESHOLDS, its mean, mean best overlap.
 
     NaN where there are no objects.
     """
@@ -33,12 +33,12 @@ class Coverage:
 
 
 @dataclass(frozen=True)
-class WindowQuality:
-    """Figures of one set of windows.
+class ProposalQuality:
+    """Figures of one set of proposals.
 
-    counts: windows of each image. all: coverage of all objects. by_class: class name -> coverage, of the classes that
+    counts: proposals of each image. all: coverage of all objects. by_class: class name -> coverage, of the classes that
     have objects. by_size: of SIZE_NAMES. mabo: mean over the classes of the mean best overlap (IJCV 2013, section 5).
-    by_count: for each of CURVE_COUNTS, coverage by the first so many windows of each image. iou_curve: recall at
+    by_count: for each of CURVE_COUNTS, coverage by the first so many proposals of each image. iou_curve: recall at
     CURVE_IOUS.
     """
 
@@ -52,9 +52,9 @@ class WindowQuality:
     iou_curve: tuple[float, ...]
 
 
-def overlaps_by_count(windows: np.ndarray, objects: np.ndarray, counts: Sequence[int]) -> np.ndarray:
-    """Largest IoU of each object with the first n windows, for every n of `counts`, and with all: (G, N + 1)."""
-    found = iou(objects, windows)
+def overlaps_by_count(proposals: np.ndarray, objects: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """Largest IoU of each object with the first n proposals, for every n of `counts`, and with all: (G, N + 1)."""
+    found = iou(objects, proposals)
     if found.shape[1] == 0:
         return np.zeros((len(objects), len(counts) + 1))
     so_far = np.maximum.accumulate(found, axis=1)
@@ -76,25 +76,25 @@ def _mabo(best: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean([best[labels == label].mean() for label in np.unique(labels)]))
 
 
-def window_quality(
-    windows: Sequence[np.ndarray], objects: Sequence[np.ndarray], labels: Sequence[np.ndarray], classes: Sequence[str]
-) -> WindowQuality:
-    """Figures of windows, best first, over images: one (R, 4), one (G, 4) and one (G,) int64 an image.
+def proposal_quality(
+    proposals: Sequence[np.ndarray], objects: Sequence[np.ndarray], labels: Sequence[np.ndarray], classes: Sequence[str]
+) -> ProposalQuality:
+    """Figures of proposals, best first, over images: one (R, 4), one (G, 4) and one (G,) int64 an image.
 
     classes: names by label. Raises ValueError where the three have different lengths.
     """
-    if not len(windows) == len(objects) == len(labels):
+    if not len(proposals) == len(objects) == len(labels):
         raise ValueError(
-            f"window_quality: expected windows, objects and labels of the same images, got {len(windows)}, "
+            f"proposal_quality: expected proposals, objects and labels of the same images, got {len(proposals)}, "
             f"{len(objects)} and {len(labels)}"
         )
-    tables = [overlaps_by_count(one, found, CURVE_COUNTS) for one, found in zip(windows, objects, strict=True)]
+    tables = [overlaps_by_count(one, found, CURVE_COUNTS) for one, found in zip(proposals, objects, strict=True)]
     table = np.concatenate([np.zeros((0, len(CURVE_COUNTS) + 1)), *tables])
     label = np.concatenate([np.zeros(0, np.int64), *labels])
     size = np.digitize(np.concatenate([np.zeros(0), *map(area, objects)]), SIZE_LIMITS, right=True)
     best = table[:, -1]
-    return WindowQuality(
-        counts=tuple(map(len, windows)),
+    return ProposalQuality(
+        counts=tuple(map(len, proposals)),
         all=_coverage(best),
         by_class={classes[one]: _coverage(best[label == one]) for one in np.unique(label)},
         by_size={name: _coverage(best[size == place]) for place, name in enumerate(SIZE_NAMES)},

@@ -1,4 +1,4 @@
-"""How well windows cover objects: recall at overlaps, and mean average best overlap (IJCV 2013, section 5)."""
+"""How well proposals cover objects: recall at overlaps, and mean average best overlap (IJCV 2013, section 5)."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from detection.geometry import iou
 
 
 def best_overlaps(proposals: Sequence[np.ndarray], objects: Sequence[np.ndarray]) -> np.ndarray:
-    """Largest IoU of every object with the windows of its image: (sum of G,) float64, image after image.
+    """Largest IoU of every object with the proposals of its image: (sum of G,) float64, image after image.
 
-    proposals: one (R, 4) an image; objects: one (G, 4) an image. An object of an image without windows has 0. Raises
+    proposals: one (R, 4) an image; objects: one (G, 4) an image. An object of an image without proposals has 0. Raises
     ValueError if the two have different lengths.
     """
     if len(proposals) != len(objects):
         raise ValueError(
-            f"best_overlaps: expected windows and objects of the same images, got {len(proposals)} and {len(objects)}"
+            f"best_overlaps: expected proposals and objects of the same images, got {len(proposals)} and {len(objects)}"
         )
-    best = [iou(found, windows).max(axis=1, initial=0.0) for windows, found in zip(proposals, objects, strict=True)]
+    best = [iou(found, proposals).max(axis=1, initial=0.0) for proposals, found in zip(proposals, objects, strict=True)]
     return np.concatenate(best) if best else np.zeros(0)
 
 
 def recall_at(
     proposals: Sequence[np.ndarray], objects: Sequence[np.ndarray], thresholds: Sequence[float]
 ) -> np.ndarray:
-    """Share of objects with a window of IoU >= threshold: (T,) float64; NaN without objects."""
+    """Share of objects with a proposal of IoU >= threshold: (T,) float64; NaN without objects."""
     best = best_overlaps(proposals, objects)
     if len(best) == 0:
         return np.full(len(thresholds), np.nan)

@@ -15,7 +15,7 @@ COLOUR_BINS = 25
 TEXTURE_BINS = 10
 DIRECTIONS = 8
 # Not in the paper: the constants of the authors' texture code (sigma 0.8, bins over 0 to 0.43 of the value range,
-# larger values in the last one). All channels and bins rounded down agree best with the windows in Fast R-CNN's demo.
+# larger values in the last one). All channels and bins rounded down agree best with the proposals in Fast R-CNN's demo.
 TEXTURE_SIGMA = 0.8
 TEXTURE_RANGE = 0.43 * 255
 # The Gaussian derivative is cut at 4 standard deviations.

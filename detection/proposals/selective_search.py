@@ -1,4 +1,4 @@
-"""Selective search (Uijlings et al., IJCV 2013): windows of an image, best first."""
+"""Selective search (Uijlings et al., IJCV 2013): proposals of an image, best first."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _unique_by_priority(boxes: np.ndarray, priority: np.ndarray) -> np.ndarray:
 
 
 def search(rgb: np.ndarray, settings: ProposalSettings, seed: int) -> np.ndarray:
-    """Windows of an image as `check_image` returns it; see `selective_search`."""
+    """Proposals of an image as `check_image` returns it; see `selective_search`."""
     resized = to_working_size(rgb, settings)
     boxes, levels = hierarchies(resized, settings)
     stream = np.random.Generator(np.random.PCG64([seed, zlib.crc32(rgb.tobytes())]))
@@ -132,11 +132,11 @@ def selective_search(
     *,
     preset: str | None = None,
 ) -> np.ndarray:
-    """Windows of one image by selective search, best first: (R, 4) float32.
+    """Proposals of one image by selective search, best first: (R, 4) float32.
 
     rgb: (H, W, 3) uint8 RGB, or grey (H, W). settings: ``ProposalSettings``, or the name of a preset; preset: the same
     by keyword. seed: replaces the settings' seed. Boxes are x1, y1, x2, y2 in px of the image, half-open, inside it,
-    no two equal before scaling back; R <= max_windows, and R = 0 where no window has both sides of at least min_side
+    no two equal before scaling back; R <= max_windows, and R = 0 where no proposal has both sides of at least min_side
     (an image smaller than that has none).
 
     A box's priority is the smallest over its runs of level x random number, level 1 being the whole image (IJCV

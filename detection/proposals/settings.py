@@ -1,4 +1,4 @@
-"""Settings of window generation: presets of the selective-search paper, and every parameter by itself."""
+"""Settings of proposal generation: presets of the selective-search paper, and every parameter by itself."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SIMILARITY_SETS: tuple[str, ...] = get_args(SimilaritySet)
 METHODS: tuple[str, ...] = get_args(Method)
 
 # Values: colour spaces, thresholds k, similarity sets. single, fast, quality: Uijlings et al., IJCV 2013, table 5.
-# texture: inferred for the window files of Fast R-CNN's demo. They hold 94 to 100 % of the initial regions that RGB and
-# HSV give at these thresholds and 92 to 100 % of rgI's; of the similarity sets these two agree best. diverse: of a
+# texture: inferred for the proposal files of Fast R-CNN's demo. They hold 94 to 100 % of the initial regions that RGB
+# and HSV give at these thresholds and 92 to 100 % of rgI's; of the similarity sets these two agree best. diverse: of a
 # hundred sets of runs scored by recall on COCO photos, the one that also did well on other COCO photos, photos of
 # animals and VOC photos (docs/windows.md, What was tried: its figures on those VOC photos took part in the choice).
 PRESETS: dict[str, tuple[tuple[ColourSpace, ...], tuple[int, ...], tuple[SimilaritySet, ...]]] = {
@@ -26,12 +26,12 @@ PRESETS: dict[str, tuple[tuple[ColourSpace, ...], tuple[int, ...], tuple[Similar
     "texture": (("RGB", "HSV", "rgI"), (100, 200), ("T", "TS")),
     "quality": (("HSV", "Lab", "rgI", "H", "I"), (50, 100, 150, 300), ("CTSF", "TSF", "F", "S")),
 }
-# Largest IoU that a window may have with a better one; 1 where a preset is not listed.
+# Largest IoU that a proposal may have with a better one; 1 where a preset is not listed.
 PRESET_OVERLAPS: dict[str, float] = {"diverse": 0.9}
 
 # Settings that edge_boxes shares with selective search, and those that selective search has no use for.
 _SHARED = ("min_side", "max_windows", "resize_width", "max_pixels")
-# Came later than the first windows on disk: no part of their identity where it is not set, so that they stay valid.
+# Came later than the first proposals on disk: no part of their identity where it is not set, so that they stay valid.
 _LATER = ("max_overlap",)
 _OF_OTHER_METHODS = ("edge_boxes_model", "imported")
 
@@ -47,16 +47,16 @@ def _check_choices(key: str, values: tuple[str, ...] | None, known: tuple[str, .
 
 @dataclass(frozen=True)
 class ProposalSettings:
-    """How candidate windows are made (selective search: Uijlings et al., IJCV 2013).
+    """How candidate proposals are made (selective search: Uijlings et al., IJCV 2013).
 
     Args:
-        method: What makes the windows: selective_search (the method of R-CNN and SPP-net), edge_boxes (ECCV 2014; needs
-            opencv-contrib-python and edge_boxes_model), or imported (those that tools/proposals.py import has put
+        method: What makes the proposals: selective_search (the method of R-CNN and SPP-net), edge_boxes (ECCV 2014;
+            needs opencv-contrib-python and edge_boxes_model), or imported (those that tools/proposals.py import has put
             into the run, as they are). The keys from preset to seed are of selective search, min_side, max_overlap,
             max_windows, resize_width and max_pixels also of edge_boxes.
         preset: Set of runs (colour spaces x k x similarity sets), IJCV 2013 table 5: single 1 run, fast 8 runs
-            (R-CNN and SPP-net), quality 80 runs; texture: 12 runs inferred for the window files of Fast R-CNN's demo;
-            diverse: 18 runs of which near duplicates go, for the largest recall with 2000 windows. The next three
+            (R-CNN and SPP-net), quality 80 runs; texture: 12 runs inferred for the proposal files of Fast R-CNN's demo;
+            diverse: 18 runs of which near duplicates go, for the largest recall with 2000 proposals. The next three
             keys and max_overlap replace parts of it.
         colour_spaces: Colour spaces of segmentation and grouping, of HSV, Lab, rgI (normalised red and green,
             intensity), H (hue alone), I (intensity alone), RGB. None: the preset's.
@@ -68,19 +68,19 @@ class ProposalSettings:
         min_size: Regions of fewer px are merged into a neighbour after segmentation. None: equal to k, as the
             original code has it. Doubled where it leaves more than 1,000 regions of less than 16 px on average, or
             more than 40,000: grouping would take minutes. No preset on an image of up to max_pixels comes near.
-        min_side: Windows with either side under this many px of the original image are dropped (R-CNN and SPP_net,
+        min_side: Proposals with either side under this many px of the original image are dropped (R-CNN and SPP_net,
             selective_search_boxes.m: 20). 0 keeps all.
-        max_overlap: A window whose IoU with a better one is above this is dropped, before max_windows counts. 1: none
+        max_overlap: A proposal whose IoU with a better one is above this is dropped, before max_windows counts. 1: none
             is. None: the preset's (diverse 0.9, the others 1).
-        max_windows: At most this many windows are kept, first by priority (the papers use about 2000 an image). None:
+        max_windows: At most this many proposals are kept, first by priority (the papers use about 2000 an image). None:
             all.
         resize_width: The image is resized to this width in px before segmentation (rcnn_detect.m: 500). None: never.
         max_pixels: An image of more px (after resize_width) is shrunk to this area before segmentation: a bound on
             time and memory. None: no bound.
-        seed: Seed of the random numbers that order the windows (IJCV 2013 section 4: level times random number). The
+        seed: Seed of the random numbers that order the proposals (IJCV 2013 section 4: level times random number). The
             stream depends on it and on the image's content alone. 3 is the seed of R-CNN's code.
         edge_boxes_model: Structured-forest model file of edge_boxes (model.yml.gz of opencv_extra). None: none.
-        imported: Fingerprint of the imported windows: found in the run by itself, not to be set.
+        imported: Fingerprint of the imported proposals: found in the run by itself, not to be set.
     """
 
     method: Method = "selective_search"
@@ -142,21 +142,21 @@ class ProposalSettings:
 
     @property
     def resolved_max_overlap(self) -> float:
-        """The largest IoU in force of a window with a better one: the explicit one, else the preset's."""
+        """The largest IoU in force of a proposal with a better one: the explicit one, else the preset's."""
         if self.max_overlap is not None:
             return self.max_overlap
         return PRESET_OVERLAPS.get(self.preset, 1.0) if self.method == "selective_search" else 1.0
 
     @property
     def source(self) -> str:
-        """What ``Proposals.source`` says of these windows: the method, and the preset or that it was changed."""
+        """What ``Proposals.source`` says of these proposals: the method, and the preset or that it was changed."""
         if self.method != "selective_search":
             return self.method
         explicit = (self.colour_spaces, self.ks, self.similarities) != (None, None, None)
         return f"{self.method}/{'custom' if explicit else self.preset}"
 
     def identity(self) -> dict[str, Any]:
-        """The keys that decide what windows these settings give: those of the method in force, as plain data.
+        """The keys that decide what proposals these settings give: those of the method in force, as plain data.
 
         Of edge_boxes, the model is named by its path here.
         """
@@ -165,5 +165,5 @@ class ProposalSettings:
             return {"method": self.method, "imported": self.imported}
         if self.method == "edge_boxes":
             return {key: values[key] for key in ("method", "edge_boxes_model", *_SHARED, *_LATER) if key in values}
-        # "": how fingerprint() writes a dataclass; so windows made before there were other methods stay valid.
+        # "": how fingerprint() writes a dataclass; so proposals made before there were other methods stay valid.
         return {"": type(self).__name__} | {key: values[key] for key in values if key not in _OF_OTHER_METHODS}

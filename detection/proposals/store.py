@@ -1,4 +1,4 @@
-"""Windows on disk: one small file an image, checked against what made it on reading."""
+"""Proposals on disk: one small file an image, checked against what made it on reading."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from detection.storage import file_stem, fingerprint, read_arrays, read_metadata
 from detection.types import Proposals
 
 FORMAT_VERSION = "2"
-# To be raised with every change of the algorithm that changes windows: files of the old one are then made again.
+# To be raised with every change of the algorithm that changes proposals: files of the old one are then made again.
 ALGORITHM_VERSION = 1
 
 
-def windows_identity(settings: ProposalSettings) -> dict[str, Any]:
-    """All that decides what windows settings give, as plain data; a model file by its content.
+def proposals_identity(settings: ProposalSettings) -> dict[str, Any]:
+    """All that decides what proposals settings give, as plain data; a model file by its content.
 
     Raises FileNotFoundError for a model file that is not there.
     """
@@ -30,7 +30,7 @@ def windows_identity(settings: ProposalSettings) -> dict[str, Any]:
 
 
 class ProposalStore:
-    """The windows of a run: ``FOLDER/<image id, percent-encoded>.safetensors``.
+    """The proposals of a run: ``FOLDER/<image id, percent-encoded>.safetensors``.
 
     A file made with other settings, by another version of the algorithm, from another image content, or damaged,
     counts as absent.
@@ -38,14 +38,14 @@ class ProposalStore:
 
     def __init__(self, folder: Path | str, settings: ProposalSettings) -> None:
         self.folder = Path(folder)
-        self.key = fingerprint(ALGORITHM_VERSION, windows_identity(settings))
+        self.key = fingerprint(ALGORITHM_VERSION, proposals_identity(settings))
 
     def path(self, image_id: str) -> Path:
-        """Where the windows of an image lie."""
+        """Where the proposals of an image lie."""
         return self.folder / f"{file_stem(image_id)}.safetensors"
 
     def read(self, image_id: str, image_fingerprint: str) -> Proposals | None:
-        """The windows of an image, or None where they must be made (again)."""
+        """The proposals of an image, or None where they must be made (again)."""
         try:
             arrays, metadata = read_arrays(self.path(image_id))
         except (FileNotFoundError, ValueError):
@@ -58,7 +58,7 @@ class ProposalStore:
         return Proposals(image_id, size, arrays["boxes"], metadata["source"])
 
     def has(self, image_id: str, image_fingerprint: str) -> bool:
-        """Whether there is a file of this image, by its metadata: the windows are not read."""
+        """Whether there is a file of this image, by its metadata: the proposals are not read."""
         try:
             metadata = read_metadata(self.path(image_id))
         except (FileNotFoundError, ValueError):
@@ -66,7 +66,7 @@ class ProposalStore:
         return self._is_current(metadata, image_id, image_fingerprint)
 
     def write(self, proposals: Proposals, image_fingerprint: str) -> None:
-        """Write the windows of an image, atomically."""
+        """Write the proposals of an image, atomically."""
         height, width = proposals.size
         metadata = {
             "format_version": FORMAT_VERSION,

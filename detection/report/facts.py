@@ -34,7 +34,7 @@ def stage_table(run: ReportRun) -> Table:
         for name, facts in stages.items()
     ]
     rows.append(("all", float(total), None, None, ""))
-    caption = "Wall time of each stage. Windows and maps that were there before are not made again, and take no time."
+    caption = "Wall time of each stage. Proposals and maps that were there before are not made again, and take no time."
     return Table("times", caption, columns, tuple(rows), foot=1)
 
 

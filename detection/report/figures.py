@@ -18,10 +18,10 @@ KIND_HINTS = {
     "background": "on no object",
 }
 CAUSE_HINTS = {
-    "no window": "no window overlaps it enough: work on the windows",
-    "moved away": "a window does, box regression moved it away: work on the regressors",
-    "scored low": "a window does, but its score is below the top-ranked: work on features or training",
-    "suppressed": "a window does and scores enough, but a surer box was kept instead: work on NMS",
+    "no proposal": "no proposal overlaps it enough: work on the proposals",
+    "moved away": "a proposal does, box regression moved it away: work on the regressors",
+    "scored low": "a proposal does, but its score is below the top-ranked: work on features or training",
+    "suppressed": "a proposal does and scores enough, but a surer box was kept instead: work on NMS",
 }
 _SHOWN_KINDS = tuple(kind for kind in KINDS if kind != "ignored")
 _BIN_NAMES = {
@@ -131,22 +131,23 @@ def verdict(bound: Interval | None) -> str | None:
 
 
 def kind_table(run: ReportRun) -> Table:
-    """A row an error type: its share of the top-ranked, and mAP if it were mended."""
+    """A row an error type: its share of the top-ranked, and mAP if it were repaired."""
     diagnosis = run.diagnosis
     columns = (
         Column("what the top-ranked are"),
         Column("share", "percent", "mean over the classes", bar=True),
-        Column("mAP if mended", "share"),
+        Column("mAP if repaired", "share"),
         Column("gain", "signed", "over the mAP measured"),
         Column("meaning", "words"),
     )
     rows = []
     for kind in _SHOWN_KINDS:
-        mended = diagnosis.mended[kind] if diagnosis.mended and kind in ERROR_TYPES else None
-        gain = None if mended is None or diagnosis.mean_ap is None else mended - diagnosis.mean_ap
-        rows.append((kind, diagnosis.shares.get(kind, 0.0), mended, gain, KIND_HINTS[kind]))
+        repaired = diagnosis.repaired[kind] if diagnosis.repaired and kind in ERROR_TYPES else None
+        gain = None if repaired is None or diagnosis.mean_ap is None else repaired - diagnosis.mean_ap
+        rows.append((kind, diagnosis.shares.get(kind, 0.0), repaired, gain, KIND_HINTS[kind]))
     caption = (
-        "Of each class, as many of the surest detections as it has objects: what they are, and the mAP if one type of "
+        "Of each class, as many of the highest-scoring detections as it has objects: what they are, and the mAP "
+        "if one type of "
         "error were out of the way."
     )
     return Table("errors", caption, columns, tuple(rows))
@@ -196,7 +197,7 @@ def _bins(what: str, table: MissTable, names: Sequence[str] | None) -> Iterator[
 
 
 def cause_table(run: ReportRun) -> Table | None:
-    """A row a cause of misses; None where windows were not looked at."""
+    """A row a cause of misses; None where proposals were not looked at."""
     causes = run.diagnosis.causes
     if causes is None:
         return None
@@ -211,4 +212,4 @@ def cause_table(run: ReportRun) -> Table | None:
         Column("share", "percent", bar=True),
         Column("meaning", "words"),
     )
-    return Table("causes", "Why objects were missed: windows, box regression, scores or suppression.", columns, rows)
+    return Table("causes", "Why objects were missed: proposals, box regression, scores or suppression.", columns, rows)

@@ -88,7 +88,7 @@ def _by_image(chosen: Sequence[Pick]) -> Iterator[tuple[int, list[int]]]:
     yield from places.items()
 
 
-def crop_window(boxes: Sequence[Box], size: tuple[int, int]) -> tuple[int, int, int, int]:
+def crop_proposal(boxes: Sequence[Box], size: tuple[int, int]) -> tuple[int, int, int, int]:
     """x1, y1, x2, y2 in whole px of the part of an image of (height, width) that shows `boxes` and what is around."""
     corners = np.array(boxes, dtype=np.float64)
     low, high = corners[:, :2].min(axis=0), corners[:, 2:].max(axis=0)
@@ -104,7 +104,7 @@ def crop_window(boxes: Sequence[Box], size: tuple[int, int]) -> tuple[int, int, 
 
 def _picture(rgb: np.ndarray, pick: Pick, side: int) -> Picture:
     boxes = [box for box in (pick.found, pick.truth) if box is not None]
-    x1, y1, x2, y2 = crop_window(boxes, rgb.shape[:2])
+    x1, y1, x2, y2 = crop_proposal(boxes, rgb.shape[:2])
     part = Image.fromarray(np.ascontiguousarray(rgb[y1:y2, x1:x2]))
     scale = min(side / max(part.size), _ENLARGEMENT)
     size = tuple(max(1, round(length * scale)) for length in part.size)

@@ -28,11 +28,11 @@ GENERATOR = "sppnet detection report"
 # Galleries that are open at first: of a few classes all, of many the first.
 _OPEN = 5
 _GROUP_NAMES = {
-    "found": "Found, surest first",
-    "false": "False, surest first",
+    "found": "Found, by descending score",
+    "false": "False, by descending score",
     "missed": "Missed, largest first",
-    "gained": "Found by this run alone, surest first",
-    "lost": "Found by the other run alone, surest first",
+    "gained": "Found by this run alone, by descending score",
+    "lost": "Found by the other run alone, by descending score",
 }
 _SECTIONS = {
     "summary": "Summary",
@@ -241,7 +241,7 @@ def _cards(run: ReportRun, comparison: Comparison | None) -> list[tuple[str, str
     cards.append(("detections", f"{evaluation.detections:,}", ""))
     seconds = run.stages.get("detections", {}).get("seconds_per_image")
     if seconds is not None:
-        cards.append(("detection", f"{seconds:.2f} s", "an image, with windows and maps at hand"))
+        cards.append(("detection", f"{seconds:.2f} s", "an image, with proposals and maps at hand"))
     training = [run.stages[name]["seconds"] for name in ("svms", "regressors") if name in run.stages]
     if training:
         cards.append(("training", f"{sum(training):,.0f} s", "SVMs and box regressors"))

@@ -21,7 +21,7 @@ Box = tuple[float, float, float, float]
 class Pick:
     """What one picture is to show. image: position among the images.
 
-    found: the detection or window, drawn solid; truth: the object, drawn dashed; one of them may be None. title and
+    found: the detection or proposal, drawn solid; truth: the object, drawn dashed; one of them may be None. title and
     text: its caption. The labels stand at the boxes.
     """
 
@@ -74,7 +74,7 @@ def _miss_pick(miss: MissedObject, classes: Sequence[str], cut: float | None) ->
     name = classes[miss.label]
     cause = miss.cause
     if cause is not None and cause.box is not None:
-        found, score = (cause.window if cause.cause == "no window" else cause.box), cause.score
+        found, score = (cause.proposal if cause.cause == "no proposal" else cause.box), cause.score
     elif miss.best is not None:
         found, score = miss.best.box, miss.best.score
     else:
@@ -102,14 +102,14 @@ def _miss_text(miss: MissedObject, cut: float | None) -> str:
             return "no detection of its class overlaps it"
         overlap = miss.best.nearest.overlap if miss.best.nearest else 0.0
         return f"nearest detection: IoU {overlap:.2f}, score {miss.best.score:.2f}{limit}"
-    if cause.window is None:
+    if cause.proposal is None:
         return f"{cause.cause}: the image has none"
     score = "" if cause.score is None else f", score {cause.score:.2f}{limit}"
-    if cause.cause == "no window":
-        return f"no window: the best has IoU {cause.overlap:.2f}"
+    if cause.cause == "no proposal":
+        return f"no proposal: the best has IoU {cause.overlap:.2f}"
     if cause.cause == "moved away":
-        return f"moved away: window IoU {cause.overlap:.2f}, after regression {cause.box_overlap:.2f}"
-    return f"{cause.cause}: window IoU {cause.overlap:.2f}, box IoU {cause.box_overlap:.2f}{score}"
+        return f"moved away: proposal IoU {cause.overlap:.2f}, after regression {cause.box_overlap:.2f}"
+    return f"{cause.cause}: proposal IoU {cause.overlap:.2f}, box IoU {cause.box_overlap:.2f}{score}"
 
 
 def _misses(diagnosis: Diagnosis, label: int, count: int) -> list[MissedObject]:
@@ -127,7 +127,7 @@ def _area(box: Box) -> float:
 
 
 def _found_alone(finder: ReportRun, misser: ReportRun, label: int, group: Group) -> Iterator[Pick]:
-    """The objects of a class that one run found and the other missed, the surest first."""
+    """The objects of a class that one run found and the other missed, the by descending score."""
     of_class = finder.evaluation.per_class[label].found
     ranks = dict(
         zip(zip(of_class.images.tolist(), of_class.rows.tolist(), strict=True), of_class.found.tolist(), strict=True)

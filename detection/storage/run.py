@@ -62,16 +62,16 @@ class RunFolder:
             raise ValueError(f"{self.record_file}: expected format_version {FORMAT_VERSION}, got {version!r}")
         return record
 
-    def write_settings(self, settings: Mapping[str, Any], departures: Mapping[str, Any] | None = None) -> None:
+    def write_settings(self, settings: Mapping[str, Any], preset_overrides: Mapping[str, Any] | None = None) -> None:
         """Keep the resolved settings and the versions in force; stages done so far stay recorded.
 
-        departures: settings that are not those of the preset they name, kept as ``differs_from_preset``.
+        preset_overrides: settings that are not those of the preset they name, kept as ``differs_from_preset``.
         """
         record = self.read()
         changed = {**record, "settings": dict(settings), "versions": _versions()}
         changed.pop("differs_from_preset", None)
-        if departures:
-            changed["differs_from_preset"] = dict(departures)
+        if preset_overrides:
+            changed["differs_from_preset"] = dict(preset_overrides)
         if changed != record:
             write_yaml(self.record_file, changed)
 

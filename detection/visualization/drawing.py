@@ -92,7 +92,7 @@ def draw_detections(
     settings: DrawingSettings = _DEFAULT,
     probabilities: np.ndarray | None = None,
 ) -> np.ndarray:
-    """A copy of an image with its detections of at least `min_score` on it, the surest on top.
+    """A copy of an image with its detections of at least `min_score` on it, the highest-scoring on top.
 
     rgb: (H, W, 3) uint8. classes: names in the order of the labels, shown with the score. Each class has
     the colour of its place in the list (`class_colour`). probabilities: (K,), shown in percent behind the score;

@@ -1,4 +1,4 @@
-"""Every fault of a set is found with its file and line, and a mended copy has none."""
+"""Every fault of a set is found with its file and line, and a repaired copy has none."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from detection.data import DatasetSource, Problems, load_labelled, read_image
-from detection.data.checking import duplicate_faults, mended_splits, read_for_checking, usual_splits
+from detection.data.checking import duplicate_faults, read_for_checking, repaired_splits, usual_splits
 from detection.data.formats.finding import find_set
 from detection.data.writing import write_dataset
 from detection.storage import fingerprint
@@ -115,7 +115,7 @@ def test_faults_of_files(devkit):
         ("image in no split", "unlisted.png", 0, "warning"),
         ("rotated image", "t10.jpg", 0, "warning"),
     }
-    assert "t9" not in {one.image_id for one in mended_splits(checked, contents)["trainval"]}
+    assert "t9" not in {one.image_id for one in repaired_splits(checked, contents)["trainval"]}
 
 
 def test_classes(devkit, tmp_path):
@@ -136,14 +136,14 @@ def test_classes(devkit, tmp_path):
     }
 
 
-def test_a_mended_copy_has_no_error_left(devkit, tmp_path):
+def test_a_repaired_copy_has_no_error_left(devkit, tmp_path):
     wrong = objects(xmin=40, xmax=11) + objects(xmax=500) + GOOD + GOOD + objects(xmin=500, xmax=600)
     (devkit / "Annotations" / "t1.xml").write_text(f"<annotation>{wrong}</annotation>")
     shutil.copy(devkit / "JPEGImages" / "e0.jpg", devkit / "JPEGImages" / "t9.jpg")
     before = {path: path.read_bytes() for path in devkit.rglob("*") if path.is_file()}
     checked, contents, faults = check(devkit)
     assert any(one.severity == "error" for one in faults)
-    write_dataset(tmp_path / "fixed", "voc", mended_splits(checked, contents), checked.classes)
+    write_dataset(tmp_path / "fixed", "voc", repaired_splits(checked, contents), checked.classes)
     assert [one for one in check(tmp_path / "fixed")[2] if one.severity == "error"] == []
     images = load_labelled([DatasetSource(root=str(tmp_path / "fixed"), split="trainval")], Problems(strict=True))
     boxes = [item.box for one in images if one.image_id == "t1" for item in one.objects]

@@ -104,7 +104,7 @@ def test_the_same_seed_gives_the_same_bytes(root, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["digits"]
 
 
-def test_what_is_complete_is_left_and_what_is_not_is_mended(tmp_path):
+def test_what_is_complete_is_left_and_what_is_not_is_repaired(tmp_path):
     root = write_digits(tmp_path / "digits", seed=1, trainval=2, test=1)
     path = root / "VOC2007" / "JPEGImages" / "000001.jpg"
     before = path.stat().st_mtime_ns

@@ -8,11 +8,11 @@ from detection.data import DataError, Problem, Problems
 def test_reports_are_counted_once_and_kept_in_order():
     problems = Problems()
     problems.skip("missing image", "b.jpg", "no such file")
-    problems.mend("box outside", "a.xml", "object 1")
+    problems.repair("box outside", "a.xml", "object 1")
     problems.skip("missing image", "b.jpg", "no such file")
     assert problems.records == (
         Problem("left out", "missing image", "b.jpg", "no such file"),
-        Problem("mended", "box outside", "a.xml", "object 1"),
+        Problem("repaired", "box outside", "a.xml", "object 1"),
     )
     assert len(problems) == 2
 
@@ -22,11 +22,11 @@ def test_summary_counts_by_kind_and_names_a_few_files():
     assert problems.summary() == []
     for number in range(7, 0, -1):
         problems.skip("missing image", f"folder/{number}.jpg", "no such file")
-    problems.mend("box outside", "a.xml", "object 1")
-    problems.mend("box outside", "a.xml", "object 2")
+    problems.repair("box outside", "a.xml", "object 1")
+    problems.repair("box outside", "a.xml", "object 2")
     assert problems.summary() == [
         "7 left out: missing image: 1.jpg, 2.jpg, 3.jpg, 4.jpg, 5.jpg and 2 more",
-        "2 mended: box outside: a.xml",
+        "2 repaired: box outside: a.xml",
     ]
 
 
@@ -41,7 +41,7 @@ def test_records_of_workers_are_merged():
         Problems(strict=True).extend(worker.records)
 
 
-@pytest.mark.parametrize("report", ["skip", "mend"])
+@pytest.mark.parametrize("report", ["skip", "repair"])
 def test_strict_raises_at_once(report):
     with pytest.raises(DataError) as caught:
         getattr(Problems(strict=True), report)("empty box", "a.xml", "object 1")

@@ -121,7 +121,7 @@ def test_box_without_area_is_kept_and_told(tmp_path):
     (one,) = read(tmp_path / "a.json", {1: "cat"}, problems)
     assert one.boxes[0, 2] == np.nextafter(np.float32(6), np.float32(7))
     assert [(record.action, record.kind) for record in problems] == [
-        ("mended", "detection without area, a false positive")
+        ("repaired", "detection without area, a false positive")
     ]
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from detection.backbones.backbone import Backbone
 from detection.detector import Detector
-from detection.engines import limit_threads, lone_threads, openvino_engine
+from detection.engines import limit_threads, openvino_engine, single_threaded_pool
 from detection.engines.fusion import fuse
 from detection.features import FeatureExtractor, FeatureSettings, settings_key
 from detection.features.cache import map_settings
@@ -103,7 +103,7 @@ def test_same_bits_again_and_in_any_thread(extractor):
     assert torch.equal(backbone(images[0])[0], copy)
     with limit_threads(1):
         expected = [backbone(one)[0] for one in images]
-    with lone_threads(2) as pool:
+    with single_threaded_pool(2) as pool:
         found = list(pool.map(lambda one: backbone(one)[0], images * 4))
     assert all(torch.equal(one, expected[number % len(images)]) for number, one in enumerate(found))
 

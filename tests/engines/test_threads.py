@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import torch
 
-from detection.engines import in_order, limit_threads, lone_threads, side_by_side
+from detection.engines import limit_threads, ordered_map, parallel_executor, single_threaded_pool
 
 
 def convolved_with():
@@ -19,7 +19,7 @@ def convolved_with():
 
 def test_lone_threads_compute_alone():
     with limit_threads(3):
-        with lone_threads(2) as pool:
+        with single_threaded_pool(2) as pool:
             meet = threading.Barrier(2)
             found = [pool.submit(lambda: (meet.wait(), convolved_with())[1]) for _ in range(2)]
             assert [one.result() for one in found] == [1, 1]
@@ -30,7 +30,7 @@ def test_lone_threads_compute_alone():
         assert convolved_with() == 3
 
 
-@pytest.mark.parametrize("make", [lone_threads, side_by_side])
+@pytest.mark.parametrize("make", [single_threaded_pool, parallel_executor])
 def test_no_threads_are_refused(make):
     with pytest.raises(ValueError, match="threads: expected at least 1, got 0"):
         make(0)
@@ -39,22 +39,22 @@ def test_no_threads_are_refused(make):
 def test_side_by_side():
     here = threading.get_ident()
     with limit_threads(1):
-        assert side_by_side().submit(threading.get_ident).result() == here
-        assert side_by_side(2) is side_by_side(2)
-        assert side_by_side(2).submit(threading.get_ident).result() != here
+        assert parallel_executor().submit(threading.get_ident).result() == here
+        assert parallel_executor(2) is parallel_executor(2)
+        assert parallel_executor(2).submit(threading.get_ident).result() != here
     with limit_threads(2):
-        assert side_by_side() is side_by_side(2)
+        assert parallel_executor() is parallel_executor(2)
         # One thread, but not this one, which would compute with two.
-        assert side_by_side(1).submit(convolved_with).result() == 1
-    with lone_threads(1) as pool:
+        assert parallel_executor(1).submit(convolved_with).result() == 1
+    with single_threaded_pool(1) as pool:
         assert pool.submit(
-            lambda: side_by_side().submit(threading.get_ident).result() == threading.get_ident()
+            lambda: parallel_executor().submit(threading.get_ident).result() == threading.get_ident()
         ).result()
 
 
 def test_what_is_computed_in_place():
     with limit_threads(1):
-        place = side_by_side()
+        place = parallel_executor()
     assert list(place.map(operator.mul, [1, 2], [3, 4])) == [3, 8]
     failed = place.submit(operator.floordiv, 1, 0)
     with pytest.raises(ZeroDivisionError):
@@ -63,10 +63,10 @@ def test_what_is_computed_in_place():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_has_threads_of_its_own():
-    side_by_side(2).submit(int).result()
+    parallel_executor(2).submit(int).result()
     child = os.fork()
     if not child:
-        os._exit(7 if side_by_side(2).submit(int, "7").result() == 7 else 1)
+        os._exit(7 if parallel_executor(2).submit(int, "7").result() == 7 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
@@ -78,9 +78,9 @@ def late_first(n):
 @pytest.mark.parametrize("ahead", [0, 1, 3, 9])
 def test_in_order(ahead):
     with ThreadPoolExecutor(2) as pool:
-        assert list(in_order(late_first, range(6), pool, ahead)) == list(range(6))
-        assert list(in_order(late_first, [], pool, ahead)) == []
-        results = in_order(partial(operator.floordiv, 6), [1, 2, 0, 3], pool, ahead)
+        assert list(ordered_map(late_first, range(6), pool, ahead)) == list(range(6))
+        assert list(ordered_map(late_first, [], pool, ahead)) == []
+        results = ordered_map(partial(operator.floordiv, 6), [1, 2, 0, 3], pool, ahead)
         assert [next(results), next(results)] == [6, 3]
         with pytest.raises(ZeroDivisionError):
             next(results)
@@ -89,7 +89,7 @@ def test_in_order(ahead):
 def test_in_order_takes_few_and_stops_when_closed():
     taken, started = [], []
     with ThreadPoolExecutor(1) as pool:
-        results = in_order(started.append, (taken.append(n) or n for n in range(100)), pool, 2)
+        results = ordered_map(started.append, (taken.append(n) or n for n in range(100)), pool, 2)
         next(results)
         assert taken == [0, 1, 2]
         results.close()

@@ -1,4 +1,4 @@
-"""Winograd's algorithm gives the convolutions that loops over windows give."""
+"""Winograd's algorithm gives the convolutions that loops over proposals give."""
 
 import copy
 import pickle

@@ -26,14 +26,14 @@ def make_case(seed, images=6, class_count=3, distinct=True):
     generator = np.random.default_rng(seed)
     detections, annotations = [], []
     for i in range(images):
-        objects, windows = int(generator.integers(0, 5)), int(generator.integers(0, 15))
+        objects, proposals = int(generator.integers(0, 5)), int(generator.integers(0, 15))
         labels = generator.integers(0, class_count, objects)
         difficult = generator.random(objects) < 0.2
         annotations.append(make_truth(f"image {i}", _boxes(generator, objects), labels, difficult))
-        scores = generator.random(windows)
+        scores = generator.random(proposals)
         scores = -np.sort(-(scores if distinct else np.round(scores, 1)))
-        labels = generator.integers(0, class_count, windows)
-        detections.append(make_found(f"image {i}", _boxes(generator, windows), scores, labels))
+        labels = generator.integers(0, class_count, proposals)
+        detections.append(make_found(f"image {i}", _boxes(generator, proposals), scores, labels))
     return detections, annotations
 
 

@@ -44,10 +44,10 @@ def test_missed_objects_by_hand(three):
 
 def test_causes(three):
     evaluation, annotations = three
-    none = MissCause("no window", None, 0.0, None, 0.0, None)
+    none = MissCause("no proposal", None, 0.0, None, 0.0, None)
     found = diagnose(evaluation, annotations, causes={("a", 1): LOW, ("a", 2): none})
     assert [one.cause for one in found.missed] == [LOW, none]
-    assert found.causes == {"no window": 1, "moved away": 0, "scored low": 1, "suppressed": 0}
+    assert found.causes == {"no proposal": 1, "moved away": 0, "scored low": 1, "suppressed": 0}
     assert found.causes_of(0) == found.causes
     with pytest.raises(ValueError, match="cause of missed object 2 of image 'a', got none"):
         diagnose(evaluation, annotations, causes={("a", 1): LOW})
@@ -65,7 +65,7 @@ def test_truncation_that_is_not_told(truth):
 
 def test_nothing_at_all():
     found = diagnose(evaluate([], [], ["cat"]), [])
-    assert (found.mean_ap, found.mended, found.localisation_removed, found.missed) == (None, None, None, ())
+    assert (found.mean_ap, found.repaired, found.localisation_removed, found.missed) == (None, None, None, ())
     assert json.loads(json.dumps(found.to_json(), allow_nan=False))["missed"]["count"] == 0
     assert "cat" in shown(found)
 
@@ -89,7 +89,7 @@ def test_table_and_json_say_the_same(three):
     ]
     assert "truncated 1 of 1" in text
     assert "scored low" in text
-    assert f"background {value['mended']['background']:.3f}" in text
+    assert f"background {value['repaired']['background']:.3f}" in text
 
 
 def test_coco_is_compared_with_voc10(three):

@@ -109,7 +109,7 @@ def test_kinds_by_brute_force(random_case, seed):
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["voc07", "voc10"]))
-def test_mended_is_what_evaluating_mended_detections_gives(random_case, seed, metric):
+def test_repaired_is_what_evaluating_repaired_detections_gives(random_case, seed, metric):
     detections, annotations = random_case(seed)
     evaluation = evaluate(detections, annotations, CLASSES, metric)
     diagnosis = diagnose(evaluation, annotations, GROUPS)
@@ -117,16 +117,18 @@ def test_mended_is_what_evaluating_mended_detections_gives(random_case, seed, me
         removed = evaluate(without(detections, diagnosis, kind), annotations, CLASSES, metric)
         expected = [one.ap for one in removed.per_class]
         got = [
-            one.mended and (one.localisation_removed if kind == "localisation" else one.mended[kind])
+            one.repaired and (one.localisation_removed if kind == "localisation" else one.repaired[kind])
             for one in diagnosis.per_class
         ]
         assert got == expected
     right = evaluate(put_right(detections, diagnosis), annotations, CLASSES, metric)
-    assert [one.mended and one.mended["localisation"] for one in diagnosis.per_class] == [
+    assert [one.repaired and one.repaired["localisation"] for one in diagnosis.per_class] == [
         None if one.ap is None else pytest.approx(one.ap, abs=1e-12) for one in without_duplicates(right, annotations)
     ]
-    means = [one.mended["localisation"] for one in diagnosis.per_class if one.mended]
-    assert (diagnosis.mended and diagnosis.mended["localisation"]) == (pytest.approx(np.mean(means)) if means else None)
+    means = [one.repaired["localisation"] for one in diagnosis.per_class if one.repaired]
+    assert (diagnosis.repaired and diagnosis.repaired["localisation"]) == (
+        pytest.approx(np.mean(means)) if means else None
+    )
 
 
 def rows_of(diagnosis, image_id, kind):
@@ -200,8 +202,8 @@ def test_no_detection_and_no_object(truth):
     annotation = truth("a", [A])
     one, other, _ = class_errors(evaluate([], [annotation], CLASSES), [annotation], GROUPS)
     assert (one.top, one.cut, sum(one.shares.values())) == (0, None, 0)
-    assert one.mended == dict.fromkeys(ERROR_TYPES, 0)
-    assert (other.mended, other.localisation_removed) == (None, None)
+    assert one.repaired == dict.fromkeys(ERROR_TYPES, 0)
+    assert (other.repaired, other.localisation_removed) == (None, None)
 
 
 @pytest.mark.parametrize("value", [0, 1])

@@ -344,7 +344,7 @@ def random_case(seed, images=6, class_count=3):
     generator = np.random.default_rng(seed)
     detections, annotations = [], []
     for i in range(images):
-        objects, windows = generator.integers(0, 5), generator.integers(0, 15)
+        objects, proposals = generator.integers(0, 5), generator.integers(0, 15)
         annotations.append(
             truth(
                 f"image {i}",
@@ -353,9 +353,9 @@ def random_case(seed, images=6, class_count=3):
                 generator.random(objects) < 0.3,
             )
         )
-        scores = -np.sort(-np.round(generator.random(windows), 1))
-        labels = generator.integers(0, class_count, windows)
-        detections.append(found(f"image {i}", random_boxes(generator, windows), scores, labels))
+        scores = -np.sort(-np.round(generator.random(proposals), 1))
+        labels = generator.integers(0, class_count, proposals)
+        detections.append(found(f"image {i}", random_boxes(generator, proposals), scores, labels))
     return detections, annotations
 
 

@@ -9,12 +9,12 @@ A, NEAR, FAR = [0, 0, 10, 10], [0, 0, 10, 6], [60, 60, 70, 70]
 NO_CUT = np.array([-np.inf, -np.inf])
 
 
-def explain(truth, windows, boxes, scores, found, cuts=NO_CUT, limit=100, rows=(0,), **flags):
-    """boxes, scores: of class 0; class 1 has the windows themselves, scored 9."""
-    windows = np.array(windows, np.float32).reshape(-1, 4)
-    boxes = np.stack([np.array(boxes, np.float32).reshape(-1, 4), windows], axis=1)
-    values = np.stack([np.array(scores, np.float32), np.full(len(windows), 9, np.float32)], axis=1)
-    proposals = Proposals("a", (100, 100), windows, "test")
+def explain(truth, proposals, boxes, scores, found, cuts=NO_CUT, limit=100, rows=(0,), **flags):
+    """boxes, scores: of class 0; class 1 has the proposals themselves, scored 9."""
+    proposals = np.array(proposals, np.float32).reshape(-1, 4)
+    boxes = np.stack([np.array(boxes, np.float32).reshape(-1, 4), proposals], axis=1)
+    values = np.stack([np.array(scores, np.float32), np.full(len(proposals), 9, np.float32)], axis=1)
+    proposals = Proposals("a", (100, 100), proposals, "test")
     scored = RegionScores("a", boxes, values)
     return explain_misses(truth, rows, proposals, scored, found, cuts, limit, EvaluationSettings(**flags))
 
@@ -29,21 +29,21 @@ def nothing(found):
     return found("a", [], [])
 
 
-def test_no_window(one_object, nothing):
+def test_no_proposal(one_object, nothing):
     (cause,) = explain(one_object, [FAR, [0, 0, 10, 4]], [FAR, [0, 0, 10, 3]], [5, 4], nothing)
-    assert cause == MissCause("no window", (0, 0, 10, 4), 0.4, (0, 0, 10, 3), pytest.approx(0.3), 4)
+    assert cause == MissCause("no proposal", (0, 0, 10, 4), 0.4, (0, 0, 10, 3), pytest.approx(0.3), 4)
 
 
-def test_not_one_window_at_all(one_object, nothing):
-    assert explain(one_object, [], [], [], nothing) == [MissCause("no window", None, 0, None, 0, None)]
+def test_not_one_proposal_at_all(one_object, nothing):
+    assert explain(one_object, [], [], [], nothing) == [MissCause("no proposal", None, 0, None, 0, None)]
 
 
 def test_moved_away(one_object, nothing):
     (cause,) = explain(one_object, [NEAR], [FAR], [5], nothing)
-    assert (cause.cause, cause.window, cause.box, cause.box_overlap) == ("moved away", (0, 0, 10, 6), (*FAR,), 0)
+    assert (cause.cause, cause.proposal, cause.box, cause.box_overlap) == ("moved away", (0, 0, 10, 6), (*FAR,), 0)
 
 
-def test_regression_that_brings_a_box_near_is_a_window_found(one_object, nothing):
+def test_regression_that_brings_a_box_near_is_a_proposal_found(one_object, nothing):
     (cause,) = explain(one_object, [FAR], [NEAR], [5], nothing, cuts=np.array([6.0, 0]))
     assert (cause.cause, cause.overlap, cause.box_overlap) == ("scored low", 0, pytest.approx(0.6))
 
@@ -53,7 +53,7 @@ def test_scored_low_or_suppressed_by_the_cut(one_object, found):
     other = found("a", [[0, 0, 10, 20]], [7])
     for cut, expected in ((4.0, "scored low"), (3.0, "suppressed"), (2.0, "suppressed")):
         (cause,) = explain(one_object, [A, NEAR], [A, NEAR], [1, 3], other, cuts=np.array([cut, 0]))
-        assert (cause.cause, cause.score, cause.window) == (expected, 3, (*NEAR,))
+        assert (cause.cause, cause.score, cause.proposal) == (expected, 3, (*NEAR,))
 
 
 def test_beyond_the_most_that_an_image_keeps(one_object, found):
@@ -74,7 +74,7 @@ def test_boxes_are_clipped_and_empty_ones_are_none(truth, nothing):
     (cause,) = explain(annotation, [A], [[90, 0, 130, 10]], [5], nothing, cuts=np.array([9.0, 0]))
     assert (cause.cause, cause.box_overlap, cause.box) == ("scored low", 1, (90, 0, 100, 10))
     (cause,) = explain(annotation, [A], [[120, 0, 130, 10]], [5], nothing)
-    assert (cause.cause, cause.box_overlap) == ("no window", 0)
+    assert (cause.cause, cause.box_overlap) == ("no proposal", 0)
 
 
 def test_a_box_that_would_match_a_neighbour_comes_last(truth, nothing):
@@ -97,7 +97,7 @@ def test_threshold_and_comparison(one_object, nothing):
         explain(one_object, [half], [half], [5], nothing, **flags)[0].cause
         for flags in ({}, {"comparison": ">"}, {"iou_threshold": 0.6})
     ]
-    assert causes == ["suppressed", "no window", "no window"]
+    assert causes == ["suppressed", "no proposal", "no proposal"]
 
 
 def test_classes_are_apart(truth, nothing):
@@ -107,13 +107,13 @@ def test_classes_are_apart(truth, nothing):
 
 
 def test_other_images_are_refused(truth, nothing):
-    with pytest.raises(ValueError, match="misses of image 'b': expected its windows"):
+    with pytest.raises(ValueError, match="misses of image 'b': expected its proposals"):
         explain(truth("b", [A]), [A], [A], [1], nothing)
 
 
 def test_causes_go_through_json(one_object, nothing):
-    for windows in ([NEAR], []):
-        (cause,) = explain(one_object, windows, windows, [1] * len(windows), nothing)
+    for proposals in ([NEAR], []):
+        (cause,) = explain(one_object, proposals, proposals, [1] * len(proposals), nothing)
         assert cause_from_json(cause_to_json(cause)) == cause
 
 

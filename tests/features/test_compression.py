@@ -86,7 +86,7 @@ def test_the_gradient_of_a_compressed_head(state, pooled):
 
 @pytest.mark.parametrize("widths", [(40, 24), (9, 7), (1, 3)])
 def test_a_rows_bits_do_not_depend_on_its_place(widths):
-    """Windows that are the same to the maps go through a head once, wherever they then come to lie."""
+    """Regions that are the same to the maps go through a head once, wherever they then come to lie."""
     rng, length = np.random.default_rng(4), 37
     shapes = {
         "fc6.weight": (widths[0], length),

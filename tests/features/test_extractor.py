@@ -57,7 +57,7 @@ def test_a_tiny_image(extractor):
     assert np.isfinite(regions.values).all()
 
 
-def test_each_window_is_pooled_from_its_scale_stage_by_stage(extractor, rgb):
+def test_each_region_is_pooled_from_its_scale_stage_by_stage(extractor, rgb):
     pyramid = extractor.pyramid("a", rgb)
     boxes = random_boxes(30, pyramid.size)
     regions = extractor.pool(pyramid, boxes)
@@ -104,12 +104,12 @@ def test_cached_and_fresh_are_equal(extractor, rgb, tmp_path):
     assert extractor.pool(again, boxes).values.tobytes() == expected
 
 
-def test_no_window(extractor, rgb):
+def test_no_region(extractor, rgb):
     regions = extractor.regions(extractor.pyramid("a", rgb), np.zeros((0, 4), np.float32))
     assert regions.values.shape == (0, extractor.length())
 
 
-def test_windows_do_not_depend_on_each_other(extractor, rgb):
+def test_regions_do_not_depend_on_each_other(extractor, rgb):
     pyramid = extractor.pyramid("a", rgb)
     boxes = random_boxes(40, pyramid.size)
     whole = extractor.pool(pyramid, boxes).values
@@ -127,20 +127,20 @@ def test_writing_to_memory_at_hand(extractor, rgb):
 
 
 def crowded_boxes(size):
-    """Windows of which many share their cells: each of 40 comes again moved by a fraction of a pixel."""
+    """Regions of which many share their cells: each of 40 comes again moved by a fraction of a pixel."""
     boxes = random_boxes(40, size)
     moved = np.clip(boxes + 0.3, 0, np.array([*size[::-1]] * 2, np.float32))
     return np.concatenate([boxes, moved, boxes[::-1]])
 
 
-def test_windows_on_the_same_cells_share_a_vector(extractor, rgb):
+def test_regions_on_the_same_cells_share_a_vector(extractor, rgb):
     pyramid = extractor.pyramid("a", rgb)
     boxes = crowded_boxes(pyramid.size)
     plain, shared = extractor.pool(pyramid, boxes), extractor.pool(pyramid, boxes, distinct=True)
     assert plain.rows is None
     assert np.array_equal(shared.boxes, boxes)
     assert np.array_equal(shared.values[shared.rows], plain.values)
-    # Row by row in the order of the windows that came first.
+    # Row by row in the order of the regions that came first.
     assert list(dict.fromkeys(shared.rows.tolist())) == list(range(len(shared.values)))
     assert len(shared.values) <= 60
     scale_of = np.repeat([0, 1], [60, 60])
@@ -150,14 +150,14 @@ def test_windows_on_the_same_cells_share_a_vector(extractor, rgb):
     assert not set(again.rows[:60].tolist()) & set(again.rows[60:].tolist())
 
 
-def test_windows_apart_in_one_stage_alone_are_apart(extractor, rgb):
+def test_regions_apart_in_one_stage_alone_are_apart(extractor, rgb):
     """Cells of stride 16 differ while those of stride 32 are equal: two vectors."""
     pyramid = extractor.pyramid("a", rgb)
     boxes = random_boxes(200, pyramid.size, seed=2)
     shared = extractor.pool(pyramid, boxes, distinct=True)
     keys = []
-    for window, box in enumerate(boxes):
-        scale = int(scales_of(boxes, pyramid, extractor.settings)[window])
+    for region, box in enumerate(boxes):
+        scale = int(scales_of(boxes, pyramid, extractor.settings)[region])
         cells = [
             project_to_cells(box[None], pyramid.scales[scale], stride, offset, pyramid.size, one.shape[1:]).tolist()
             for stride, offset, one in zip(pyramid.strides, pyramid.offsets, pyramid.maps[scale], strict=True)
@@ -167,7 +167,7 @@ def test_windows_apart_in_one_stage_alone_are_apart(extractor, rgb):
     assert [keys.index(key) for key in keys] == [shared.rows.tolist().index(row) for row in shared.rows]
 
 
-def test_no_window_has_no_vector(extractor, rgb):
+def test_no_region_has_no_vector(extractor, rgb):
     regions = extractor.pool(extractor.pyramid("a", rgb), np.zeros((0, 4), np.float32), distinct=True)
     assert (regions.values.shape, regions.rows.shape) == ((0, extractor.length()), (0,))
 
@@ -292,7 +292,7 @@ def test_the_gradient_of_a_head_takes_a_score_apart(alexnet, layer):
     assert (gradient != 0).sum() <= 256 * 36
 
 
-def test_head_of_a_whole_window_is_the_network_itself(alexnet):
+def test_head_of_a_whole_region_is_the_network_itself(alexnet):
     """Fully connected layers on a map that is pooled to 6 x 6 as torchvision pools it."""
     import torchvision
 

@@ -187,11 +187,11 @@ def test_growth_is_bounded():
 
 
 def test_offsets_broadcast_over_classes():
-    windows = boxes([0, 0, 10, 10], [5, 5, 9, 9])
+    regions = boxes([0, 0, 10, 10], [5, 5, 9, 9])
     offsets = np.random.default_rng(0).normal(size=(2, 3, 4))
-    result = decode_offsets(windows[:, None], offsets)
+    result = decode_offsets(regions[:, None], offsets)
     assert result.shape == (2, 3, 4)
-    assert np.array_equal(result[:, 1], decode_offsets(windows, offsets[:, 1]))
+    assert np.array_equal(result[:, 1], decode_offsets(regions, offsets[:, 1]))
 
 
 @pytest.mark.parametrize("which", [0, 1])

@@ -24,8 +24,8 @@ def test_short_side_decides_until_the_long_one_is_capped():
 
 def test_the_scale_nearest_to_the_target_area():
     scales = np.array([1.0, 2.0, 4.0])
-    windows = boxes([0, 0, 224, 224], [0, 0, 112, 112], [0, 0, 10, 10], [0, 0, 400, 400])
-    assert choose_scale(windows, scales).tolist() == [0, 1, 2, 0]
+    regions = boxes([0, 0, 224, 224], [0, 0, 112, 112], [0, 0, 10, 10], [0, 0, 400, 400])
+    assert choose_scale(regions, scales).tolist() == [0, 1, 2, 0]
     assert choose_scale(boxes(), scales).tolist() == []
 
 
@@ -40,13 +40,13 @@ def test_equally_near_scales_give_the_first():
 def test_scales_against_the_loop(seed):
     generator = np.random.default_rng(seed)
     corner = generator.random((6, 2)) * 100
-    windows = np.concatenate([corner, corner + 1 + generator.random((6, 2)) * 300], axis=1).astype(np.float32)
+    regions = np.concatenate([corner, corner + 1 + generator.random((6, 2)) * 300], axis=1).astype(np.float32)
     scales = np.sort(generator.random(4) * 4 + 0.2)
     expected = []
-    for x1, y1, x2, y2 in windows.astype(float):
+    for x1, y1, x2, y2 in regions.astype(float):
         distance = [abs((x2 - x1) * (y2 - y1) * s**2 - 224**2) for s in scales]
         expected.append(distance.index(min(distance)))
-    assert choose_scale(windows, scales).tolist() == expected
+    assert choose_scale(regions, scales).tolist() == expected
 
 
 # -- cells -------------------------------------------------------------------------------------------------
@@ -66,9 +66,9 @@ def test_offsets_are_y_then_x():
     assert cells.tolist() == [[0, 0, 1, 2]]
 
 
-def test_a_window_between_centres_gets_the_nearest_cell():
-    windows = boxes([9, 9, 15, 15], [17, 17, 23, 23], [0, 0, 2, 2], [62, 62, 64, 64])
-    cells = project_to_cells(windows, 1.0, 16, (8.0, 8.0), (64, 64), (4, 4))
+def test_a_region_between_centres_gets_the_nearest_cell():
+    regions = boxes([9, 9, 15, 15], [17, 17, 23, 23], [0, 0, 2, 2], [62, 62, 64, 64])
+    cells = project_to_cells(regions, 1.0, 16, (8.0, 8.0), (64, 64), (4, 4))
     assert cells.tolist() == [[0, 0, 1, 1], [1, 1, 2, 2], [0, 0, 1, 1], [3, 3, 4, 4]]
 
 
@@ -85,7 +85,7 @@ def test_valid_cells(length, expected):
     assert valid_cells(length, 16, 8.0, 4) == expected
 
 
-def test_no_window():
+def test_no_region():
     assert project_to_cells(boxes(), 1.0, 16, (8.0, 8.0), (64, 64), (4, 4)).shape == (0, 4)
 
 
@@ -115,10 +115,10 @@ def test_against_an_enumeration_of_the_centres(seed, scale, stride, offset_y, of
     height, width = (int(n) for n in generator.integers(20, 200, 2))
     corner = generator.integers(0, [2 * width - 1, 2 * height - 1], (20, 2))
     other = generator.integers(corner + 1, [2 * width + 1, 2 * height + 1])
-    windows = (np.concatenate([corner, other], axis=1) / 2).astype(np.float32)
+    regions = (np.concatenate([corner, other], axis=1) / 2).astype(np.float32)
     map_size = tuple(int(np.ceil(side * scale / stride)) for side in (height, width))
-    result = project_to_cells(windows, scale, stride, (offset_y, offset_x), (height, width), map_size)
-    for (x1, y1, x2, y2), cells in zip(windows.astype(float) * scale, result.tolist(), strict=True):
+    result = project_to_cells(regions, scale, stride, (offset_y, offset_x), (height, width), map_size)
+    for (x1, y1, x2, y2), cells in zip(regions.astype(float) * scale, result.tolist(), strict=True):
         columns = enumerate_axis(x1, x2, stride, offset_x, width * scale, map_size[1])
         rows = enumerate_axis(y1, y2, stride, offset_y, height * scale, map_size[0])
         assert cells == [columns[0], rows[0], columns[1], rows[1]]
@@ -156,7 +156,7 @@ def test_the_released_projection():
 
 
 def test_the_released_projection_of_edges():
-    """A window of exactly one cell around centre 36.5, without inset and with one."""
+    """A region of exactly one cell around centre 36.5, without inset and with one."""
     box = np.array([[28.5, 28.5, 44.5, 44.5]], np.float32)
     for inset in (0.0, 6.5):
         got = project_as_released(box, 1.0, 16, (20.5, 20.5), (200, 200), (10, 10), inset, False)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from detection.features import FeatureExtractor, FeatureSettings
-from detection.inspection.contributions import explain_window, winning_cells
+from detection.inspection.contributions import window_contributions, winning_cells
 from detection.pooling import spatial_pyramid_pool
 
 
@@ -32,7 +32,7 @@ def test_parts_add_up_to_the_score(box):
     pyramid = extractor.pyramid("image", rgb)
     vector = extractor.pool(pyramid, np.array([box], np.float32)).values[0]
     weights = np.random.default_rng(2).standard_normal(len(vector))
-    explained = explain_window(pyramid, np.array(box), vector, weights, settings)
+    explained = window_contributions(pyramid, np.array(box), vector, weights, settings)
     assert sum(stage.contributions.sum() for stage in explained.stages) == pytest.approx(vector @ weights)
     assert explained.areas.tolist() == pytest.approx(
         [(box[2] - box[0]) * (box[3] - box[1]) * s**2 for s in pyramid.scales]

@@ -27,15 +27,17 @@ def _features(rng, boxes, objects, labels, length, noise):
     return values.astype(np.float32)
 
 
-def make_image(rng, name, windows, objects, num_classes, length, noise, layer) -> TrainingRegions:
+def make_image(rng, name, proposals, objects, num_classes, length, noise, layer) -> TrainingRegions:
     boxes = random_boxes(rng, objects)
     labels = rng.integers(0, num_classes, objects)
-    near = boxes[rng.integers(0, objects, windows // 2)] if objects else np.zeros((0, 4), np.float32)
+    near = boxes[rng.integers(0, objects, proposals // 2)] if objects else np.zeros((0, 4), np.float32)
     near = near + rng.uniform(-6, 6, near.shape).astype(np.float32)
     near[:, 2:] = np.maximum(near[:, 2:], near[:, :2] + 1)
-    windows_boxes = np.concatenate([near, random_boxes(rng, windows - len(near))])
+    proposals_boxes = np.concatenate([near, random_boxes(rng, proposals - len(near))])
     return TrainingRegions(
-        windows=RegionFeatures(name, windows_boxes, _features(rng, windows_boxes, boxes, labels, length, noise), layer),
+        proposals=RegionFeatures(
+            name, proposals_boxes, _features(rng, proposals_boxes, boxes, labels, length, noise), layer
+        ),
         objects=RegionFeatures(name, boxes, _features(rng, boxes, boxes, labels, length, noise), layer),
         labels=labels.astype(np.int64),
         difficult=rng.random(objects) < 0.2,
@@ -44,15 +46,15 @@ def make_image(rng, name, windows, objects, num_classes, length, noise, layer) -
 
 @pytest.fixture
 def make_regions() -> Callable[..., list[TrainingRegions]]:
-    """A function that makes a list of images; every fourth has no object, every fifth no window."""
+    """A function that makes a list of images; every fourth has no object, every fifth no proposal."""
 
-    def make(images=12, windows=60, num_classes=3, length=16, noise=0.5, seed=0, layer="pool5"):
+    def make(images=12, proposals=60, num_classes=3, length=16, noise=0.5, seed=0, layer="pool5"):
         rng = np.random.default_rng(seed)
         return [
             make_image(
                 rng,
                 f"img {i}",
-                0 if i % 5 == 4 else windows,
+                0 if i % 5 == 4 else proposals,
                 0 if i % 4 == 3 else int(rng.integers(1, 4)),
                 num_classes,
                 length,

@@ -11,8 +11,8 @@ LABELS = np.array([0, 0, 2])
 
 
 def test_by_hand():
-    windows = np.array([[0, 0, 10, 10], [10, 0, 20, 5], [50, 50, 60, 60]], np.float32)
-    overlaps = max_overlaps(windows, OBJECTS, LABELS, 3)
+    proposals = np.array([[0, 0, 10, 10], [10, 0, 20, 5], [50, 50, 60, 60]], np.float32)
+    overlaps = max_overlaps(proposals, OBJECTS, LABELS, 3)
     assert overlaps.tolist() == [[1, 0, 0.5], [0.5, 0, 0], [0, 0, 0]]
     assert negatives_of(overlaps, 0.5).tolist() == [[False, True, False], [False, True, True], [True, True, True]]
 
@@ -29,12 +29,12 @@ def test_best_objects_by_hand():
     assert overlap.tolist() == [50 / 60, 0.5]
 
 
-@pytest.mark.parametrize(("windows", "objects"), [(0, 0), (0, 3), (4, 0)])
-def test_nothing(windows, objects):
-    boxes = np.tile(np.array([[0, 0, 5, 5]], np.float32), (windows, 1))
-    assert max_overlaps(boxes, OBJECTS[:objects], LABELS[:objects], 3).shape == (windows, 3)
+@pytest.mark.parametrize(("proposals", "objects"), [(0, 0), (0, 3), (4, 0)])
+def test_nothing(proposals, objects):
+    boxes = np.tile(np.array([[0, 0, 5, 5]], np.float32), (proposals, 1))
+    assert max_overlaps(boxes, OBJECTS[:objects], LABELS[:objects], 3).shape == (proposals, 3)
     best, overlap = best_objects(boxes, OBJECTS[:objects])
-    assert best.shape == overlap.shape == (windows,)
+    assert best.shape == overlap.shape == (proposals,)
     if not objects:
         assert negatives_of(max_overlaps(boxes, OBJECTS[:0], LABELS[:0], 3), 0.3).all()
         assert (best == -1).all()
@@ -53,9 +53,9 @@ def test_against_nested_loops(seed):
     rng = np.random.default_rng(seed)
     boxes = rng.integers(0, 30, (9, 4)).astype(np.float32)
     boxes[:, 2:] += boxes[:, :2] + 1
-    windows, objects, labels = boxes[:5], boxes[5:], rng.integers(0, 3, 4)
+    proposals, objects, labels = boxes[:5], boxes[5:], rng.integers(0, 3, 4)
     expected = np.zeros((5, 3))
     for r in range(5):
         for g in range(4):
-            expected[r, labels[g]] = max(expected[r, labels[g]], iou(windows[[r]], objects[[g]])[0, 0])
-    assert (max_overlaps(windows, objects, labels, 3) == expected).all()
+            expected[r, labels[g]] = max(expected[r, labels[g]], iou(proposals[[r]], objects[[g]])[0, 0])
+    assert (max_overlaps(proposals, objects, labels, 3) == expected).all()

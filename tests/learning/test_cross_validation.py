@@ -23,7 +23,7 @@ def test_folds():
 def test_a_fold_is_training_without_its_images(make_regions):
     """The one thing shared is the features' scale, made equal here."""
     images = make_regions(images=12)
-    norms = np.concatenate([np.linalg.norm(one.windows.values.astype(np.float64), axis=1) for one in images])
+    norms = np.concatenate([np.linalg.norm(one.proposals.values.astype(np.float64), axis=1) for one in images])
     fold_of = image_folds([one.image_id for one in images], 3, 0)
     settings = [SETTINGS, dataclasses.replace(SETTINGS, C=0.01, positive_weight=4.0)]
     machines, log = train_fold_svms(lambda: iter(images), 3, settings, fold_of)
@@ -32,7 +32,7 @@ def test_a_fold_is_training_without_its_images(make_regions):
     for one, of_folds in zip(settings, machines, strict=True):
         for fold, svms in enumerate(of_folds):
             rest = [r for r in images if fold_of[r.image_id] != fold]
-            there = np.concatenate([np.linalg.norm(r.windows.values.astype(np.float64), axis=1) for r in rest])
+            there = np.concatenate([np.linalg.norm(r.proposals.values.astype(np.float64), axis=1) for r in rest])
             # The target that gives the rest of the images the scale of all of them.
             target = log.scale * there.mean()
             alone, _ = train_svms(

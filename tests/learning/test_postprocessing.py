@@ -4,17 +4,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.geometry import iou
-from detection.learning import PostprocessSettings, WindowFate, fate_of_window, postprocess, suppressed
+from detection.learning import NMSOutcome, PostprocessSettings, nms_outcome, postprocess, suppressed
 from detection.types import RegionScores
 
 SIZE = (100, 120)
 
 
-def make_scores(windows, classes, seed=0, spread=120):
+def make_scores(proposals, classes, seed=0, spread=120):
     rng = np.random.default_rng(seed)
-    corners = rng.uniform(-20, spread, (windows, classes, 2))
-    boxes = np.concatenate([corners, corners + rng.uniform(-3, 60, (windows, classes, 2))], axis=2)
-    scores = rng.integers(-40, 40, (windows, classes)) / 8
+    corners = rng.uniform(-20, spread, (proposals, classes, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(-3, 60, (proposals, classes, 2))], axis=2)
+    scores = rng.integers(-40, 40, (proposals, classes)) / 8
     return RegionScores("img", boxes.astype(np.float32), scores.astype(np.float32))
 
 
@@ -55,8 +55,8 @@ def test_by_hand():
     st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(0, 3), st.sampled_from([0.0, 0.3, 0.7, 1.0]),
     st.integers(1, 6), st.sampled_from([None, -1.0, 2.0]),
 )  # fmt: skip
-def test_against_the_definition(seed, windows, classes, nms_iou, max_per_class, min_score):
-    record = make_scores(windows, classes, seed)
+def test_against_the_definition(seed, proposals, classes, nms_iou, max_per_class, min_score):
+    record = make_scores(proposals, classes, seed)
     found = postprocess(record, SIZE, PostprocessSettings(nms_iou, max_per_class, min_score))
     expected = reference(record, SIZE, nms_iou, max_per_class, min_score)
     assert [
@@ -86,9 +86,9 @@ def test_the_record_is_left_alone():
     assert (record.scores == before[1]).all()
 
 
-@pytest.mark.parametrize(("windows", "classes"), [(0, 0), (0, 3), (5, 0)])
-def test_nothing(windows, classes):
-    found = postprocess(make_scores(windows, classes), SIZE)
+@pytest.mark.parametrize(("proposals", "classes"), [(0, 0), (0, 3), (5, 0)])
+def test_nothing(proposals, classes):
+    found = postprocess(make_scores(proposals, classes), SIZE)
     assert found.boxes.shape == (0, 4)
     assert found.labels.dtype == np.int64
 
@@ -99,26 +99,26 @@ def test_settings_out_of_range(change):
         PostprocessSettings(**change)
 
 
-def test_the_fate_of_each_window_by_hand():
+def test_the_fate_of_each_proposal_by_hand():
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 10], [130, 0, 140, 10], [50, 50, 60, 60]], np.float32)
     scores = np.array([[2], [1], [3], [9], [-4]], np.float32)
     record = RegionScores("img", boxes[:, None], scores)
     strict = PostprocessSettings(max_per_class=1, min_score=-2)
-    fates = [fate_of_window(record, SIZE, row, 0, strict) for row in range(5)]
-    assert [one.outcome for one in fates] == ["crowded out", "suppressed", "kept", "dropped", "dropped"]
-    assert fates[1] == WindowFate("suppressed", None, 0, 0.9)
-    assert fates[2] == WindowFate("kept", 1)
+    fates = [nms_outcome(record, SIZE, row, 0, strict) for row in range(5)]
+    assert [one.outcome for one in fates] == ["over max_per_class", "suppressed", "kept", "dropped", "dropped"]
+    assert fates[1] == NMSOutcome("suppressed", None, 0, 0.9)
+    assert fates[2] == NMSOutcome("kept", 1)
     assert fates[0].rank == 2
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 40), st.integers(0, 99), st.integers(1, 5))
-def test_fates_agree_with_the_detections(windows, seed, most):
-    record = make_scores(windows, 2, seed, spread=60)
+def test_fates_agree_with_the_detections(proposals, seed, most):
+    record = make_scores(proposals, 2, seed, spread=60)
     chosen = PostprocessSettings(max_per_class=most, min_score=-3.0)
     found = postprocess(record, SIZE, chosen)
     for label in (0, 1):
-        fates = [fate_of_window(record, SIZE, row, label, chosen) for row in range(windows)]
+        fates = [nms_outcome(record, SIZE, row, label, chosen) for row in range(proposals)]
         kept = sorted((fate.rank, row) for row, fate in enumerate(fates) if fate.outcome == "kept")
         mine = found.labels == label
         assert [rank for rank, _ in kept] == list(range(1, mine.sum() + 1))
@@ -126,11 +126,11 @@ def test_fates_agree_with_the_detections(windows, seed, most):
         for row, fate in enumerate(fates):
             if fate.outcome == "suppressed":
                 assert fate.overlap > chosen.nms_iou - 1e-6
-                assert fates[fate.by].outcome in ("kept", "crowded out")
+                assert fates[fate.by].outcome in ("kept", "over max_per_class")
                 assert record.scores[fate.by, label] >= record.scores[row, label]
 
 
-def test_suppressed_windows_are_those_that_postprocess_drops():
+def test_suppressed_proposals_are_those_that_postprocess_drops():
     record, settings = make_scores(60, 3), PostprocessSettings(max_per_class=5, min_score=-0.5)
     kept = suppressed(record, (100, 100), settings)
     assert kept.boxes is record.boxes

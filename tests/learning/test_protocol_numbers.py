@@ -30,7 +30,7 @@ REGRESSION_CHANGES = {
     "ridge": 50.0, "min_iou": 0.5, "use_difficult": False, "include_objects": True, "max_examples": 12,
     "min_examples": 10_000,
 }  # fmt: skip
-NORM_CHANGES = {"target": 20.0, "images": 2, "windows": 5, "seed": 4}
+NORM_CHANGES = {"target": 20.0, "images": 2, "proposals": 5, "seed": 4}
 POSTPROCESS_CHANGES = {"nms_iou": 0.5, "max_per_class": 3, "min_score": 0.0}
 # Of what comes before: test_thinning.py, test_detector.py; a comparison differs at equality alone: test_regression.py.
 THINNING, ORDER, COMPARISON = {"negative_overlap", "distinct_negatives"}, {"nms_before_regression"}, {"comparison"}
@@ -64,7 +64,7 @@ def test_no_field_is_forgotten():
 
 @pytest.mark.parametrize(("key", "value"), (SVM_CHANGES | norms()).items())
 def test_svms(make_regions, key, value):
-    images = make_regions(images=16, windows=80, noise=0.8)
+    images = make_regions(images=16, proposals=80, noise=0.8)
     plain, _ = train_svms(lambda: images, 3, SVM)
     changed, _ = train_svms(lambda: images, 3, with_change(SVM, key, value))
     assert not (plain.weights == changed.weights).all()
@@ -72,14 +72,14 @@ def test_svms(make_regions, key, value):
 
 @pytest.mark.parametrize(("key", "value"), (REGRESSION_CHANGES | norms()).items())
 def test_regressors(make_regions, key, value):
-    images = make_regions(images=16, windows=80)
+    images = make_regions(images=16, proposals=80)
     plain = train_regressors(lambda: images, 3, REGRESSION)
     changed = train_regressors(lambda: images, 3, with_change(REGRESSION, key, value))
     assert not (plain.weights == changed.weights).all()
 
 
 def test_the_seed_of_the_regressors(make_regions):
-    images = make_regions(images=16, windows=80)
+    images = make_regions(images=16, proposals=80)
     few = [dataclasses.replace(REGRESSION, max_examples=12, seed=seed) for seed in (3, 4)]
     first, second = (train_regressors(lambda: images, 3, one) for one in few)
     assert not (first.weights == second.weights).all()

@@ -15,7 +15,7 @@ from detection.learning import (
     TrainingRegions,
     example_rows,
     norm_sample_images,
-    norm_sample_windows,
+    norm_sample_proposals,
     train_regressors,
 )
 from detection.learning._ridge import solve_ridge
@@ -99,7 +99,7 @@ def reference(images, num_classes, settings, scale):
     for label in range(num_classes):
         X, Y = [], []
         for r in images:
-            boxes = [(r.windows.boxes[i], r.windows.values[i]) for i in range(len(r.windows.boxes))]
+            boxes = [(r.proposals.boxes[i], r.proposals.values[i]) for i in range(len(r.proposals.boxes))]
             if settings.include_objects:
                 boxes += [(r.objects.boxes[i], r.objects.values[i]) for i in range(len(r.labels))]
             for box, value in boxes:
@@ -122,18 +122,18 @@ def reference(images, num_classes, settings, scale):
 
 @pytest.mark.parametrize("include_objects", [False, True])
 def test_training_against_the_source(make_regions, include_objects):
-    images = make_regions(images=16, windows=80)
+    images = make_regions(images=16, proposals=80)
     settings = dataclasses.replace(SETTINGS, include_objects=include_objects)
     regressors = train_regressors(lambda: iter(images), 4, settings)
-    norms = np.concatenate([np.linalg.norm(r.windows.values, axis=1) for r in images])
+    norms = np.concatenate([np.linalg.norm(r.proposals.values, axis=1) for r in images])
     scale = 10 / norms.mean()
     assert regressors.trained.tolist() == [True, True, True, False]
     for label, model in enumerate(reference(images, 4, settings, scale)):
-        offsets = regressors.offsets(images[0].windows)[:, label]
+        offsets = regressors.offsets(images[0].proposals)[:, label]
         if model is None:
             assert (offsets == 0).all()
             continue
-        features = np.concatenate([images[0].windows.values * scale, np.ones((80, 1))], axis=1)
+        features = np.concatenate([images[0].proposals.values * scale, np.ones((80, 1))], axis=1)
         np.testing.assert_allclose(offsets, features @ model[0] + model[1], atol=1e-4)
 
 
@@ -143,7 +143,7 @@ def make_regressors(classes=5, length=37, seed=0, size=0.05):
     return BoxRegressors(weights, rng.normal(0, size, (classes, 4)).astype(np.float32), np.ones(classes, bool), "pool5")
 
 
-def windows_and_scores(count=11, classes=5, length=37, seed=1):
+def proposals_and_scores(count=11, classes=5, length=37, seed=1):
     rng = np.random.default_rng(seed)
     corners = rng.uniform(0, 50, (count, 2))
     boxes = np.concatenate([corners, corners + rng.uniform(1, 40, (count, 2))], axis=1).astype(np.float32)
@@ -153,7 +153,7 @@ def windows_and_scores(count=11, classes=5, length=37, seed=1):
 
 
 def test_refine_is_features_to_offsets_to_boxes():
-    regressors, (regions, scores) = make_regressors(), windows_and_scores()
+    regressors, (regions, scores) = make_regressors(), proposals_and_scores()
     refined = regressors.refine(scores, regions)
     for r in range(11):
         for c in range(5):
@@ -164,8 +164,8 @@ def test_refine_is_features_to_offsets_to_boxes():
     assert not (scores.boxes == refined.boxes).all()
 
 
-def test_a_box_depends_on_its_window_and_class_alone():
-    regressors, (regions, scores) = make_regressors(), windows_and_scores()
+def test_a_box_depends_on_its_proposal_and_class_alone():
+    regressors, (regions, scores) = make_regressors(), proposals_and_scores()
     every = regressors.refine(scores, regions).boxes
     rng = np.random.default_rng(3)
     for classes in (1, 2, 3, 5):
@@ -177,22 +177,22 @@ def test_a_box_depends_on_its_window_and_class_alone():
             assert (fewer.refine(some, part).boxes == every[np.ix_(r, c)]).all()
 
 
-def test_windows_that_share_a_vector_have_boxes_of_their_own():
-    regressors, (regions, _) = make_regressors(), windows_and_scores(4)
+def test_proposals_that_share_a_vector_have_boxes_of_their_own():
+    regressors, (regions, _) = make_regressors(), proposals_and_scores(4)
     rows = np.array([2, 0, 3, 2, 2, 1])
-    other, scores = windows_and_scores(6, seed=5)
+    other, scores = proposals_and_scores(6, seed=5)
     shared = RegionFeatures("img", other.boxes, regions.values, "pool5", rows)
     plain = RegionFeatures("img", other.boxes, regions.values[rows], "pool5")
     assert regressors.refine(scores, shared).boxes.tobytes() == regressors.refine(scores, plain).boxes.tobytes()
 
 
 def test_boxes_stay_finite():
-    regions, scores = windows_and_scores()
+    regions, scores = proposals_and_scores()
     assert np.isfinite(make_regressors(size=1e6).refine(scores, regions).boxes).all()
 
 
-def test_untrained_classes_keep_the_windows_to_the_bit():
-    regions, scores = windows_and_scores(classes=2)
+def test_untrained_classes_keep_the_proposals_to_the_bit():
+    regions, scores = proposals_and_scores(classes=2)
     regressors = make_regressors(2)
     only_first = BoxRegressors(regressors.weights, regressors.biases, np.array([True, False]), "pool5")
     refined = only_first.refine(scores, regions)
@@ -200,34 +200,34 @@ def test_untrained_classes_keep_the_windows_to_the_bit():
     assert not (refined.boxes[:, 0] == regions.boxes).all()
 
 
-def test_no_windows_and_no_classes():
-    regions, scores = windows_and_scores(0)
+def test_no_proposals_and_no_classes():
+    regions, scores = proposals_and_scores(0)
     assert make_regressors().refine(scores, regions).boxes.shape == (0, 5, 4)
-    regions, scores = windows_and_scores(3, 0)
+    regions, scores = proposals_and_scores(3, 0)
     assert make_regressors(0).refine(scores, regions).boxes.shape == (3, 0, 4)
 
 
-def test_refinement_brings_windows_nearer(make_regions):
-    images = make_regions(images=40, windows=80, noise=0.02)
+def test_refinement_brings_proposals_nearer(make_regions):
+    images = make_regions(images=40, proposals=80, noise=0.02)
     regressors = train_regressors(lambda: images[:30], 3, dataclasses.replace(SETTINGS, ridge=0.1))
     before, after = [], []
     for r in images[30:]:
-        if not len(r.labels) or not len(r.windows.boxes):
+        if not len(r.labels) or not len(r.proposals.boxes):
             continue
-        pairs = iou(r.windows.boxes, r.objects.boxes)
+        pairs = iou(r.proposals.boxes, r.objects.boxes)
         near = np.flatnonzero(pairs.max(axis=1) > 0.6)
         best = pairs.argmax(axis=1)[near]
-        boxes = np.repeat(r.windows.boxes[:, None], 3, axis=1)
+        boxes = np.repeat(r.proposals.boxes[:, None], 3, axis=1)
         record = RegionScores(r.image_id, boxes, np.zeros((len(boxes), 3), np.float32))
-        refined = regressors.refine(record, r.windows).boxes[near, r.labels[best]]
+        refined = regressors.refine(record, r.proposals).boxes[near, r.labels[best]]
         before += pairs.max(axis=1)[near].tolist()
         after += [iou(refined[[i]], r.objects.boxes[[best[i]]])[0, 0] for i in range(len(near))]
     assert np.mean(after) > np.mean(before) + 0.02
 
 
 def test_what_refine_refuses():
-    regressors, (regions, scores) = make_regressors(), windows_and_scores()
-    with pytest.raises(ValueError, match="image, windows and classes"):
+    regressors, (regions, scores) = make_regressors(), proposals_and_scores()
+    with pytest.raises(ValueError, match="image, proposals and classes"):
         regressors.refine(scores, RegionFeatures("img", regions.boxes[:3], regions.values[:3], "pool5"))
     with pytest.raises(ValueError, match="'pool5' and length 37, got layer 'fc7'"):
         regressors.refine(scores, dataclasses.replace(regions, layer="fc7"))
@@ -265,7 +265,7 @@ def test_a_reservoir_is_uniform_and_seeded():
 
 
 def test_examples_are_bounded(make_regions):
-    images = make_regions(images=16, windows=80)
+    images = make_regions(images=16, proposals=80)
     few = dataclasses.replace(SETTINGS, max_examples=15)
     first = train_regressors(lambda: images, 3, few)
     again = train_regressors(lambda: images, 3, few)
@@ -308,24 +308,24 @@ def test_settings_out_of_range(change):
 def test_regions_fixture_is_what_it_says(make_regions):
     images = make_regions()
     assert isinstance(images[0], TrainingRegions)
-    assert {len(r.windows.boxes) for r in images} == {0, 60}
+    assert {len(r.proposals.boxes) for r in images} == {0, 60}
     assert 0 in {len(r.labels) for r in images}
 
 
 @pytest.mark.parametrize("change", [{}, {"include_objects": True}, {"use_difficult": False, "comparison": ">="}])
-def test_windows_that_are_no_examples_may_be_left_out(make_regions, change):
+def test_proposals_that_are_no_examples_may_be_left_out(make_regions, change):
     images = make_regions(images=20)
     settings = dataclasses.replace(SETTINGS, norm=NormSettings(images=4, windows=10), **change)
     sampled = set(norm_sample_images(20, settings.norm).tolist())
 
-    def take(windows, rows):
-        return dataclasses.replace(windows, boxes=windows.boxes[rows], values=windows.values[rows])
+    def take(proposals, rows):
+        return dataclasses.replace(proposals, boxes=proposals.boxes[rows], values=proposals.values[rows])
 
     def light():
         for i, r in enumerate(images):
-            near = example_rows(r.windows.boxes, r.objects.boxes, r.difficult, settings)
-            norms = norm_sample_windows(i, len(r.windows.boxes), settings.norm) if i in sampled else []
-            yield dataclasses.replace(r, windows=take(r.windows, near), norm_windows=take(r.windows, norms))
+            near = example_rows(r.proposals.boxes, r.objects.boxes, r.difficult, settings)
+            norms = norm_sample_proposals(i, len(r.proposals.boxes), settings.norm) if i in sampled else []
+            yield dataclasses.replace(r, proposals=take(r.proposals, near), norm_proposals=take(r.proposals, norms))
 
     plain = train_regressors(lambda: images, 3, settings)
     with ThreadPoolExecutor(2) as executor:
@@ -337,7 +337,7 @@ def test_windows_that_are_no_examples_may_be_left_out(make_regions, change):
 
 @pytest.mark.parametrize(("comparison", "trained"), [(">", False), (">=", True)])
 def test_examples_at_the_least_iou(comparison, trained):
-    """All windows have IoU 0.5 exactly: examples by >=, none by >."""
+    """All proposals have IoU 0.5 exactly: examples by >=, none by >."""
     boxes = np.repeat(np.array([[0, 0, 10, 5]], np.float32), 12, axis=0)
     values = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
     regions = TrainingRegions(

@@ -10,15 +10,15 @@ from detection.storage import read_json
 from detection.types import RegionScores
 
 
-def record(seed, windows=30, classes=2, image_id="a"):
+def record(seed, proposals=30, classes=2, image_id="a"):
     rng = np.random.default_rng(seed)
-    corners = rng.uniform(0, 60, (windows, 1, 2))
-    boxes = np.concatenate([corners, corners + rng.uniform(10, 40, (windows, 1, 2))], axis=2).astype(np.float32)
-    return RegionScores(image_id, np.repeat(boxes, classes, axis=1), rng.normal(size=(windows, classes)).astype("f4"))
+    corners = rng.uniform(0, 60, (proposals, 1, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(10, 40, (proposals, 1, 2))], axis=2).astype(np.float32)
+    return RegionScores(image_id, np.repeat(boxes, classes, axis=1), rng.normal(size=(proposals, classes)).astype("f4"))
 
 
 def test_nms_on_the_union():
-    parts = [record(0), record(1, windows=20)]
+    parts = [record(0), record(1, proposals=20)]
     both = united(parts)
     assert both.scores.shape == (50, 2)
     found = postprocess(both, (200, 200), PostprocessSettings())

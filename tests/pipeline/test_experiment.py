@@ -50,7 +50,7 @@ def data(shapes, tmp_path):
 
 
 class TestWholeRun:
-    """Every file of the tools' table, from windows to average precision."""
+    """Every file of the tools' table, from proposals to average precision."""
 
     def test_files_of_the_stages(self, finished):
         names = ["train0", "sub%20dir%2Ftest%200", "test4"]
@@ -190,7 +190,7 @@ class TestSecondRun:
         open_run(run, f"--dataset.root={data}").run_all()
         assert redone(run, before) == stages
 
-    def test_lost_windows_and_maps_are_made_again(self, run, open_run):
+    def test_lost_proposals_and_maps_are_made_again(self, run, open_run):
         expected = detections_of(run)
         shutil.rmtree(run / "proposals")
         next((run / "features").rglob("test1.safetensors")).write_bytes(b"damaged")

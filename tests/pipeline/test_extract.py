@@ -14,15 +14,15 @@ def test_bytes_are_those_on_disk(run, open_run):
     assert maps_bytes(experiment.source, []) == 0
 
 
-@pytest.mark.parametrize("of", ["windows", "own"])
+@pytest.mark.parametrize("of", ["proposals", "own"])
 def test_export(run, open_run, tmp_path, of):
     experiment = open_run(run)
     images = experiment.test_images[:2]
     own = {images[0].image_id: np.array([[1, 2, 30, 40]], np.float32), images[1].image_id: np.zeros((0, 4), np.float32)}
-    boxes = None if of == "windows" else own
+    boxes = None if of == "proposals" else own
     facts = export_regions(experiment.source, images, boxes, "pool5", tmp_path / "out", experiment.work)
     wanted = {
-        one.image_id: experiment.source.windows(one).boxes if boxes is None else own[one.image_id] for one in images
+        one.image_id: experiment.source.proposals(one).boxes if boxes is None else own[one.image_id] for one in images
     }
     assert facts == {"images": 2, "regions": sum(map(len, wanted.values()))}
     arrays, metadata = read_arrays(tmp_path / "out" / "sub%20dir%2Ftest%200.safetensors")

@@ -26,7 +26,7 @@ def tuned(open_run, run):
     return open_it
 
 
-def test_from_windows_to_detections(tuned, run):
+def test_from_proposals_to_detections(tuned, run):
     experiment = tuned("--features.layer=fc7")
     with pytest.raises(ValueError, match=r"head.safetensors: expected .* there are none; run tools/finetune.py"):
         experiment.train_svms()
@@ -79,8 +79,8 @@ def test_mirrored_images_have_maps_of_their_own(tuned, run):
     assert not np.array_equal(plain.maps[0][0], mirrored.maps[0][0])
 
 
-def test_vectors_of_a_mirrored_window_are_near_those_of_its_mirror_image(tuned):
-    """A network is not symmetric, but the mirrored window in the mirrored image shows the same object."""
+def test_vectors_of_a_mirrored_proposal_are_near_those_of_its_mirror_image(tuned):
+    """A network is not symmetric, but the mirrored proposal in the mirrored image shows the same object."""
     experiment = tuned("--features.layer=fc7")
     source, image = experiment.source, experiment.train_images[0]
     extractor = source.pooling_extractor()

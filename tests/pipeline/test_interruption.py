@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # How the lines begin that the stages print, in order, off a terminal: when the second or third of their items is done,
 # and at their end. Expressions: an end tells the seconds.
 LINES = (
-    "windows and maps: 3/", "proposals: ", "features: ", "SVMs: 4/16", "SVMs: 14/16", "svms: ",
+    "proposals and maps: 3/", "proposals: ", "features: ", "SVMs: 4/16", "SVMs: 14/16", "svms: ",
     "box regression: 3/8", "regressors: ", "detections: 2/5", r"detections: \d+\.", "drawings: ", "evaluation: ",
     "misses: ", "report: ",
 )  # fmt: skip
@@ -100,7 +100,7 @@ def wait_for(process, text):
 def test_killed_in_every_stage(finished, shape_options, tmp_path):
     """One run: killed in each stage in turn, and started again after each."""
     run = tmp_path / "run"
-    for line in ("windows and maps: 3/13", "SVMs: 4/16", "box regression: 3/8", "detections: 2/5"):
+    for line in ("proposals and maps: 3/13", "SVMs: 4/16", "box regression: 3/8", "detections: 2/5"):
         with start(shape_options, run) as process:
             wait_for(process, line)
             os.killpg(process.pid, signal.SIGKILL)
@@ -114,7 +114,7 @@ def test_killed_in_every_stage(finished, shape_options, tmp_path):
 def test_ctrl_c(shape_options, tmp_path):
     """It goes to the whole group; the workers are starting at that moment."""
     with start([*shape_options, "--workers=2", "--proposals.preset=quality"], tmp_path / "run") as process:
-        wait_for(process, "windows and maps: 1/13")
+        wait_for(process, "proposals and maps: 1/13")
         os.killpg(process.pid, signal.SIGINT)
         output, errors = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -7,7 +7,7 @@ from detection.evaluation import MissCause, explain_misses, score_cuts
 from detection.pipeline import misses
 from detection.pipeline.misses import read_causes, write_causes
 
-NONE = MissCause("no window", None, 0.0, None, 0.0, None)
+NONE = MissCause("no proposal", None, 0.0, None, 0.0, None)
 LOW = MissCause("scored low", (0.0, 0.0, 9.0, 9.0), 0.8, (0.0, 0.0, 9.0, 10.0), 0.9, -1.5)
 
 
@@ -39,22 +39,22 @@ def test_every_miss_has_its_cause(experiment):
     records = {one.image_id: one for one in experiment.detections()}
     for miss in found.missed:
         truth = images[miss.image_id]
-        windows, pyramid = experiment.source.windows(truth), experiment.source.pyramid(truth)
-        scored = detector.score_windows(windows, pyramid)
+        proposals, pyramid = experiment.source.proposals(truth), experiment.source.pyramid(truth)
+        scored = detector.score_proposals(proposals, pyramid)
         limit = detector.postprocess_settings.max_per_class
         expected = explain_misses(
-            truth, [miss.row], windows, scored, records[miss.image_id], score_cuts(evaluation), limit,
+            truth, [miss.row], proposals, scored, records[miss.image_id], score_cuts(evaluation), limit,
             evaluation.settings,
         )  # fmt: skip
         assert [miss.cause] == expected
 
 
 def test_scores_before_suppression_give_the_detections(experiment):
-    """`score_windows` is what `detect_windows` suppresses."""
+    """`score_proposals` is what `detect_proposals` suppresses."""
     detector = misses.shared_detector(experiment.run.detector, "x", "cpu")
     truth = experiment.test_images[1]
-    scored = detector.score_windows(experiment.source.windows(truth), experiment.source.pyramid(truth))
-    found = detector.detect_windows(experiment.source.windows(truth), experiment.source.pyramid(truth))
+    scored = detector.score_proposals(experiment.source.proposals(truth), experiment.source.pyramid(truth))
+    found = detector.detect_proposals(experiment.source.proposals(truth), experiment.source.pyramid(truth))
     for score, label in zip(found.scores, found.labels, strict=True):
         assert (scored.scores[:, label] == score).any()
     assert scored.scores.shape[1] == 2
@@ -78,10 +78,10 @@ def test_kept_on_file_and_not_computed_again(experiment, run, open_run, monkeypa
         open_run(run, "--evaluation.iou_threshold=0.85").diagnose()
 
 
-def test_image_that_is_gone_has_no_window(run, open_run):
+def test_image_that_is_gone_has_no_proposal(run, open_run):
     experiment = open_run(run, "--evaluation.iou_threshold=0.99")
     image = next(one for one in experiment.test_images if len(one.labels))
-    experiment.source.windows(image)
+    experiment.source.proposals(image)
     for folder in ("proposals", "features"):
         for path in (run / folder).rglob("*"):
             if path.is_file() and path.name.startswith(image.image_id.replace("/", "%2F").replace(" ", "%20")):

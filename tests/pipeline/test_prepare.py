@@ -7,7 +7,7 @@ import detection.data.images
 from detection.backbones.backbone import Backbone
 from detection.features import FeatureExtractor
 from detection.pipeline import source as source_module
-from detection.pipeline.prepare import MAPS, WINDOWS, missing_maps, prepare_images
+from detection.pipeline.prepare import MAPS, PROPOSALS, missing_maps, prepare_images
 
 
 def figures(experiment, *parts):
@@ -27,11 +27,11 @@ def test_only_what_is_absent_is_made(run, open_run):
     cache.path("train1").unlink()
     cache.path("train2").unlink()
     assert [one.image_id for one in missing_maps(experiment.source, experiment.images)] == ["train1", "train2"]
-    made = figures(experiment, WINDOWS, MAPS)
-    counts = [len(experiment.source.windows(one).boxes) for one in experiment.images]
+    made = figures(experiment, PROPOSALS, MAPS)
+    counts = [len(experiment.source.proposals(one).boxes) for one in experiment.images]
     mean = pytest.approx(sum(counts) / 13, abs=0.05)
     assert made == {
-        WINDOWS: {"made": 2, "kept": 11, "windows_per_image": mean},
+        PROPOSALS: {"made": 2, "kept": 11, "proposals_per_image": mean},
         MAPS: {"made": 2, "kept": 11},
     }  # fmt: skip
     after = {one.image_id: store.path(one.image_id).stat().st_mtime_ns for one in experiment.images}
@@ -39,7 +39,7 @@ def test_only_what_is_absent_is_made(run, open_run):
     assert missing_maps(experiment.source, experiment.images) == []
 
 
-@pytest.mark.parametrize(("part", "title"), [(WINDOWS, "windows"), (MAPS, "maps")])
+@pytest.mark.parametrize(("part", "title"), [(PROPOSALS, "proposals"), (MAPS, "maps")])
 def test_one_part_alone(run, open_run, part, title):
     experiment = open_run(run)
     experiment.source.store().path("train1").unlink()
@@ -47,7 +47,7 @@ def test_one_part_alone(run, open_run, part, title):
     made = prepare_images(experiment.source, experiment.images, experiment.work, [part])
     assert list(made) == [part]
     assert (made[part].figures["made"], made[part].figures["kept"], made[part].share) == (1, 12, 1)
-    assert experiment.source.store().path("train1").is_file() == (part == WINDOWS)
+    assert experiment.source.store().path("train1").is_file() == (part == PROPOSALS)
     assert experiment.source.cache().path("train1").is_file() == (part == MAPS)
     assert experiment.work.console.file.getvalue().splitlines()[-1].startswith(f"{title}: 1/1")
 
@@ -56,7 +56,7 @@ def test_no_image(run, open_run):
     experiment = open_run(run)
     made = prepare_images(experiment.source, [], experiment.work)
     assert {part: one.figures for part, one in made.items()} == {
-        WINDOWS: {"made": 0, "kept": 0, "windows_per_image": 0.0}, MAPS: {"made": 0, "kept": 0},
+        PROPOSALS: {"made": 0, "kept": 0, "proposals_per_image": 0.0}, MAPS: {"made": 0, "kept": 0},
     }  # fmt: skip
 
 
@@ -64,16 +64,16 @@ def test_each_stage_has_its_share_of_the_time(tmp_path, open_run):
     experiment = open_run(tmp_path / "run")
     experiment.prepare()
     lines = experiment.work.console.file.getvalue().splitlines()
-    assert any(line.startswith("windows and maps: 13/13") for line in lines)
+    assert any(line.startswith("proposals and maps: 13/13") for line in lines)
     stages = experiment.run.read()["stages"]
-    assert {name: stages[name]["made"] for name in stages} == {WINDOWS: 13, MAPS: 13}
+    assert {name: stages[name]["made"] for name in stages} == {PROPOSALS: 13, MAPS: 13}
     assert min(one["seconds"] for one in stages.values()) >= 0
     experiment.prepare()
     experiment.generate()
     assert experiment.work.console.file.getvalue().splitlines() == lines
     again = open_run(tmp_path / "run")
     again.prepare()
-    assert again.work.console.file.getvalue().split("\n")[-3:-1] == [f"{one}: done before" for one in (WINDOWS, MAPS)]
+    assert again.work.console.file.getvalue().split("\n")[-3:-1] == [f"{one}: done before" for one in (PROPOSALS, MAPS)]
 
 
 def test_an_image_that_cannot_be_read_is_listed_once(run, open_run):

@@ -20,53 +20,53 @@ def content(pyramid):
 
 def test_what_is_kept_equals_what_is_made(experiment):
     source, image = experiment.source, experiment.train_images[0]
-    windows, pyramid = source.windows(image), source.pyramid(image)
+    proposals, pyramid = source.proposals(image), source.pyramid(image)
     source.store().path("train0").unlink()
     source.cache().path("train0").unlink()
-    assert source.windows(image).boxes.tobytes() == windows.boxes.tobytes()
+    assert source.proposals(image).boxes.tobytes() == proposals.boxes.tobytes()
     assert content(source.pyramid(image)) == content(pyramid)
     assert source.store().path("train0").is_file()
     assert source.cache().path("train0").is_file()
 
 
-def test_windows_need_no_image_that_is_kept(experiment):
+def test_proposals_need_no_image_that_is_kept(experiment):
     image = dataclasses.replace(experiment.train_images[0], path=experiment.run.path / "none.jpg")
-    assert len(experiment.source.windows(image).boxes) > 0
+    assert len(experiment.source.proposals(image).boxes) > 0
     experiment.source.store().path("train0").unlink()
     with pytest.raises(DataError, match=r"none\.jpg: missing image"):
-        experiment.source.windows(image)
+        experiment.source.proposals(image)
 
 
 def test_training_regions(experiment):
     source, image = experiment.source, experiment.train_images[0]
     regions = source.training_regions(image, "pool5")
-    assert regions.windows.boxes.tobytes() == source.windows(image).boxes.tobytes()
+    assert regions.proposals.boxes.tobytes() == source.proposals(image).boxes.tobytes()
     assert regions.objects.boxes.tobytes() == image.boxes.tobytes()
     assert regions.labels is image.labels
     direct = source.extractor().pool(source.pyramid(image), image.boxes)
     assert regions.objects.values.tobytes() == direct.values.tobytes()
-    assert regions.norm_windows is None
+    assert regions.norm_proposals is None
 
 
-def test_chosen_windows_have_the_same_vectors(experiment):
+def test_chosen_proposals_have_the_same_vectors(experiment):
     source, image = experiment.source, experiment.train_images[0]
     whole = source.training_regions(image, "pool5")
     rows, norm_rows = np.array([3, 7, 20]), np.array([0, 7])
     some = source.training_regions(image, "pool5", lambda boxes: (rows, norm_rows))
-    for part, chosen in ((some.windows, rows), (some.norm_windows, norm_rows)):
-        assert part.boxes.tobytes() == whole.windows.boxes[chosen].tobytes()
-        assert part.values.tobytes() == whole.windows.values[chosen].tobytes()
+    for part, chosen in ((some.proposals, rows), (some.norm_proposals, norm_rows)):
+        assert part.boxes.tobytes() == whole.proposals.boxes[chosen].tobytes()
+        assert part.values.tobytes() == whole.proposals.values[chosen].tobytes()
     assert some.objects.values.tobytes() == whole.objects.values.tobytes()
     none = source.training_regions(image, "pool5", lambda boxes: (rows[:0], None))
-    assert none.windows.boxes.shape == (0, 4)
-    assert none.norm_windows is None
+    assert none.proposals.boxes.shape == (0, 4)
+    assert none.norm_proposals is None
 
 
 def test_an_image_without_objects(experiment):
     image = next(one for one in experiment.train_images if not len(one.boxes))
     regions = experiment.source.training_regions(image, "pool5")
     assert regions.objects.boxes.shape == (0, 4)
-    assert len(regions.windows.boxes) > 0
+    assert len(regions.proposals.boxes) > 0
 
 
 def test_it_can_be_sent_to_another_process(experiment):

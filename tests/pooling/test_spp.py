@@ -104,7 +104,7 @@ def test_negative_zero_becomes_zero():
     assert not np.signbit(got).any()
 
 
-def test_no_window():
+def test_no_region():
     assert spatial_pyramid_pool(np.zeros((3, 4, 4), np.float32), np.zeros((0, 4), int), (3, 1)).shape == (0, 30)
 
 
@@ -155,8 +155,8 @@ def test_writing_past_the_caches_gives_the_same_bits(levels, monkeypatch):
     expected = np.zeros((len(cells) + 2, length), np.float32)
     expected[rows] = nested_loops(feature_map, cells, levels)
     seen = []
-    kernel = spp.pool_windows
-    monkeypatch.setattr(spp, "pool_windows", lambda *arguments: (seen.append(arguments[-1]), kernel(*arguments)))
+    kernel = spp.pool_regions
+    monkeypatch.setattr(spp, "pool_regions", lambda *arguments: (seen.append(arguments[-1]), kernel(*arguments)))
     for least, past in ((0, True), (2**40, False)):
         monkeypatch.setattr(spp, "_PAST_CACHES_BYTES", least)
         out = empty_vectors(len(cells) + 2, length)
@@ -250,7 +250,7 @@ def test_whole_array_operations_give_the_same_bits(problem):
         assert wanting.grad.sum() == got.numel()
 
 
-def test_windows_in_chunks_give_the_same(monkeypatch):
+def test_regions_in_chunks_give_the_same(monkeypatch):
     import torch
 
     from detection.pooling import torch_pooling as spp_torch

@@ -15,8 +15,8 @@ def random_maps(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def by_windows(maps, levels):
-    """The window that covers the map, pooled by the compiled kernel."""
+def by_regions(maps, levels):
+    """The region that covers the map, pooled by the compiled kernel."""
     cells = np.array([[0, 0, maps.shape[3], maps.shape[2]]])
     return np.concatenate([spatial_pyramid_pool(one, cells, levels) for one in maps.numpy()])
 
@@ -33,11 +33,11 @@ def test_by_hand():
     st.integers(1, 3), st.integers(1, 4), st.integers(1, 17), st.integers(1, 17),
     st.lists(st.integers(1, 7), min_size=1, max_size=4, unique=True), st.integers(0, 99),
 )  # fmt: skip
-def test_equals_the_window_that_covers_the_map(count, channels, height, width, levels, seed):
+def test_equals_the_region_that_covers_the_map(count, channels, height, width, levels, seed):
     maps = random_maps(count, channels, height, width, seed=seed)
     maps[maps.abs() < 0.2] = -0.0
     pooled = SpatialPyramidPooling(levels)(maps).numpy()
-    assert pooled.tobytes() == by_windows(maps, tuple(levels)).tobytes()
+    assert pooled.tobytes() == by_regions(maps, tuple(levels)).tobytes()
 
 
 @pytest.mark.parametrize("size", SIZES)

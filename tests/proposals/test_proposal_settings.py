@@ -44,7 +44,7 @@ def test_a_wrong_value_is_refused_by_name(key, value):
         ProposalSettings(**{key: value})
 
 
-def test_near_duplicates_go_by_preset_or_by_key_and_old_windows_stay_valid():
+def test_near_duplicates_go_by_preset_or_by_key_and_old_proposals_stay_valid():
     assert ProposalSettings().resolved_max_overlap == 1
     assert ProposalSettings(preset="diverse").resolved_max_overlap == 0.9
     assert ProposalSettings(preset="diverse", max_overlap=0.8).resolved_max_overlap == 0.8

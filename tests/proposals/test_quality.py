@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.proposals import best_overlaps, mean_average_best_overlap, recall_at, window_quality
+from detection.proposals import best_overlaps, mean_average_best_overlap, proposal_quality, recall_at
 from detection.proposals.quality import CURVE_COUNTS, CURVE_IOUS, IOU_THRESHOLDS, overlaps_by_count
 
 
@@ -13,9 +13,9 @@ def boxes_of(rng, count, side=200):
 
 
 def test_hand_computed():
-    windows = [np.float32([[0, 0, 10, 20], [0, 0, 10, 10]]), np.zeros((0, 4), np.float32)]
+    proposals = [np.float32([[0, 0, 10, 20], [0, 0, 10, 10]]), np.zeros((0, 4), np.float32)]
     objects = [np.float32([[0, 0, 10, 10]]), np.float32([[0, 0, 50, 50], [0, 0, 100, 200]])]
-    found = window_quality(windows, objects, [np.int64([1]), np.int64([1, 0])], ["cat", "dog"])
+    found = proposal_quality(proposals, objects, [np.int64([1]), np.int64([1, 0])], ["cat", "dog"])
     assert found.counts == (2, 0)
     assert found.all.objects == 3
     assert found.all.recall == pytest.approx([1 / 3] * 10)
@@ -30,35 +30,35 @@ def test_hand_computed():
 def test_sizes_end_at_coco_s_limits():
     sides = [32, 32.1, 96, 96.1]
     objects = [np.float32([[0, 0, side, side] for side in sides])]
-    found = window_quality([np.zeros((0, 4), np.float32)], objects, [np.zeros(4, np.int64)], ["x"])
+    found = proposal_quality([np.zeros((0, 4), np.float32)], objects, [np.zeros(4, np.int64)], ["x"])
     assert [one.objects for one in found.by_size.values()] == [1, 2, 1]
 
 
 def test_nothing_is_not_a_number():
-    found = window_quality([], [], [], ["x"])
+    found = proposal_quality([], [], [], ["x"])
     assert found.counts == ()
     assert np.isnan([found.mabo, found.all.average_recall, *found.iou_curve]).all()
     with pytest.raises(ValueError, match="of the same images, got 1, 0 and 0"):
-        window_quality([np.zeros((0, 4))], [], [], [])
+        proposal_quality([np.zeros((0, 4))], [], [], [])
 
 
 @given(st.integers(0, 2**32), st.integers(0, 30), st.integers(0, 5))
 def test_against_the_plain_functions(seed, count, objects):
     rng = np.random.default_rng(seed)
-    windows = [boxes_of(rng, count), boxes_of(rng, 3)]
+    proposals = [boxes_of(rng, count), boxes_of(rng, 3)]
     truth = [boxes_of(rng, objects), boxes_of(rng, 1)]
     labels = [rng.integers(0, 3, objects), np.int64([2])]
-    found = window_quality(windows, truth, labels, ["a", "b", "c"])
-    assert found.all.recall == pytest.approx(recall_at(windows, truth, IOU_THRESHOLDS))
-    assert found.iou_curve == pytest.approx(recall_at(windows, truth, CURVE_IOUS))
-    assert found.mabo == pytest.approx(mean_average_best_overlap(windows, truth, labels))
+    found = proposal_quality(proposals, truth, labels, ["a", "b", "c"])
+    assert found.all.recall == pytest.approx(recall_at(proposals, truth, IOU_THRESHOLDS))
+    assert found.iou_curve == pytest.approx(recall_at(proposals, truth, CURVE_IOUS))
+    assert found.mabo == pytest.approx(mean_average_best_overlap(proposals, truth, labels))
     for place, first in enumerate(CURVE_COUNTS):
-        cut = [one[:first] for one in windows]
+        cut = [one[:first] for one in proposals]
         assert found.by_count[place].mean_best_overlap == pytest.approx(best_overlaps(cut, truth).mean())
         assert found.mabo_by_count[place] == pytest.approx(mean_average_best_overlap(cut, truth, labels))
 
 
-def test_more_windows_never_cover_less():
+def test_more_proposals_never_cover_less():
     rng = np.random.default_rng(0)
     table = overlaps_by_count(boxes_of(rng, 100), boxes_of(rng, 9), (1, 5, 50, 500))
     assert table.shape == (9, 5)

@@ -3,16 +3,16 @@ import pytest
 
 from detection.proposals import best_overlaps, mean_average_best_overlap, recall_at
 
-WINDOWS = [np.float32([[0, 0, 10, 10], [0, 0, 5, 10]]), np.zeros((0, 4), np.float32)]
+PROPOSALS = [np.float32([[0, 0, 10, 10], [0, 0, 5, 10]]), np.zeros((0, 4), np.float32)]
 OBJECTS = [np.float32([[0, 0, 10, 10], [0, 0, 5, 5]]), np.float32([[0, 0, 4, 4]])]
 
 
 def test_hand_computed():
-    assert best_overlaps(WINDOWS, OBJECTS).tolist() == [1.0, 0.5, 0.0]
-    assert recall_at(WINDOWS, OBJECTS, [0.5, 0.7]) == pytest.approx([2 / 3, 1 / 3])
+    assert best_overlaps(PROPOSALS, OBJECTS).tolist() == [1.0, 0.5, 0.0]
+    assert recall_at(PROPOSALS, OBJECTS, [0.5, 0.7]) == pytest.approx([2 / 3, 1 / 3])
     # Class 0: (1 + 0) / 2, class 1: .5
     labels = [np.int64([0, 1]), np.int64([0])]
-    assert mean_average_best_overlap(WINDOWS, OBJECTS, labels) == pytest.approx(0.5)
+    assert mean_average_best_overlap(PROPOSALS, OBJECTS, labels) == pytest.approx(0.5)
 
 
 def test_no_objects_is_not_a_number():
@@ -24,9 +24,9 @@ def test_no_objects_is_not_a_number():
 
 def test_different_numbers_of_images_are_an_error():
     with pytest.raises(ValueError, match="got 2 and 1"):
-        best_overlaps(WINDOWS, OBJECTS[:1])
+        best_overlaps(PROPOSALS, OBJECTS[:1])
     with pytest.raises(ValueError, match="a label an object"):
-        mean_average_best_overlap(WINDOWS, OBJECTS, [np.int64([0])])
+        mean_average_best_overlap(PROPOSALS, OBJECTS, [np.int64([0])])
 
 
 def test_recall_falls_with_the_threshold():

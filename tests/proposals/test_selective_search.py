@@ -70,7 +70,7 @@ def test_images_of_any_shape(size):
     assert selective_search(image * 0, ALL).tolist() == [[0, 0, size[1], size[0]]]
 
 
-def test_a_one_colour_image_has_the_one_window():
+def test_a_one_colour_image_has_the_one_proposal():
     assert selective_search(np.full((60, 80, 3), 128, np.uint8)).tolist() == [[0, 0, 80, 60]]
 
 
@@ -127,7 +127,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("key", CHANGES)
-def test_every_parameter_changes_the_windows(key):
+def test_every_parameter_changes_the_proposals(key):
     image = textured_image()
     changed = selective_search(image, ProposalSettings(**{key: CHANGES[key]}))
     assert not np.array_equal(changed, selective_search(image))
@@ -141,7 +141,7 @@ def test_max_windows_keeps_the_first():
 
 
 @pytest.mark.parametrize("chosen", [ProposalSettings(max_overlap=0.6), ProposalSettings(preset="diverse")])
-def test_near_duplicates_of_better_windows_are_dropped_before_the_first_are_counted(chosen):
+def test_near_duplicates_of_better_proposals_are_dropped_before_the_first_are_counted(chosen):
     image = textured_image()
     found = selective_search(image, replace(chosen, max_windows=None))
     overlaps = iou(found, found) - np.eye(len(found))
@@ -227,7 +227,7 @@ def test_propose_makes_the_record():
     assert np.array_equal(found.boxes, selective_search(image))
 
 
-def test_other_processes_and_another_order_give_the_same_windows():
+def test_other_processes_and_another_order_give_the_same_proposals():
     images = [textured_image(40, 50, seed) for seed in range(3)]
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         elsewhere = list(pool.map(selective_search, images[::-1]))[::-1]
@@ -240,7 +240,7 @@ def test_importing_needs_no_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_windows_of_the_authors_code_are_found(shared_data):
+def test_proposals_of_the_authors_code_are_found(shared_data):
     folder = shared_data / "selective-search-matlab"
     for name, least in (("000004", 0.70), ("001551", 0.75)):
         theirs = loadmat(folder / f"{name}_boxes.mat")["boxes"].astype(np.float32) + np.float32([0, 0, 1, 1])

@@ -7,14 +7,14 @@ from detection.types import Proposals
 BOXES = np.array([[0, 0, 10, 20], [5.5, 6, 30, 40]], np.float32)
 
 
-def windows(image_id="a b/c", boxes=BOXES):
+def proposals(image_id="a b/c", boxes=BOXES):
     return Proposals(image_id, (40, 30), boxes, "selective_search/fast")
 
 
 @pytest.fixture
 def kept(tmp_path):
     found = ProposalStore(tmp_path, ProposalSettings())
-    found.write(windows(), "f")
+    found.write(proposals(), "f")
     return found
 
 
@@ -27,8 +27,8 @@ def test_round_trip(kept):
     assert kept.path("a b/c").parent == kept.folder
 
 
-def test_no_window(kept):
-    kept.write(windows("none", np.zeros((0, 4), np.float32)), "f")
+def test_no_proposal(kept):
+    kept.write(proposals("none", np.zeros((0, 4), np.float32)), "f")
     assert kept.read("none", "f").boxes.shape == (0, 4)
 
 

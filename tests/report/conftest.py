@@ -55,7 +55,7 @@ def make_run(photos: list[Path]) -> Callable[..., ReportRun]:
         found = [_detections(one, len(classes), rng) for one in images] if detected else []
         evaluation = evaluate(found, images, classes)
         causes = {
-            (image_id, row): MissCause("no window", None, 0.0, None, 0.0, None)
+            (image_id, row): MissCause("no proposal", None, 0.0, None, 0.0, None)
             for image_id, rows in missed_rows(evaluation, images).items()
             for row in rows
         }

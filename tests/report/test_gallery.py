@@ -9,7 +9,7 @@ from PIL import Image
 
 from detection.evaluation import IntervalSettings, difference
 from detection.report import Comparison, ReportSettings
-from detection.report.gallery import crop_window, pictures
+from detection.report.gallery import crop_proposal, pictures
 from detection.report.picks import picks
 
 AMPLE = 10**8
@@ -44,7 +44,7 @@ def test_words_say_type_object_and_cause(make_run):
     assert any("IoU 0." in text for text in false)
     missed = [pick.text for pick in chosen if pick.group == "missed"]
     assert missed
-    assert set(missed) == {"no window: the image has none"}
+    assert set(missed) == {"no proposal: the image has none"}
 
 
 def test_first_ones_of_all_classes_before_second_ones_of_any(make_run):
@@ -112,8 +112,8 @@ def test_boxes_are_drawn_where_they_are(make_run):
 
 def test_crop_by_hand():
     # 40 wide, 20 high, in the middle: 24 px around, and 10 more above and below to make it square.
-    assert crop_window([(100, 100, 140, 120)], (500, 500)) == (76, 66, 164, 154)
-    assert crop_window([(0, 0, 10, 10), (90, 90, 100, 100)], (100, 100)) == (0, 0, 100, 100)
+    assert crop_proposal([(100, 100, 140, 120)], (500, 500)) == (76, 66, 164, 154)
+    assert crop_proposal([(0, 0, 10, 10), (90, 90, 100, 100)], (100, 100)) == (0, 0, 100, 100)
 
 
 @given(st.data())
@@ -121,7 +121,7 @@ def test_a_crop_is_inside_and_holds_the_boxes(data):
     height, width = data.draw(st.integers(1, 3000)), data.draw(st.integers(1, 3000))
     x1, y1 = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     box = (x1, y1, data.draw(st.integers(x1 + 1, width)), data.draw(st.integers(y1 + 1, height)))
-    left, top, right, bottom = crop_window([box], (height, width))
+    left, top, right, bottom = crop_proposal([box], (height, width))
     assert 0 <= left <= box[0]
     assert 0 <= top <= box[1]
     assert box[2] <= right <= width

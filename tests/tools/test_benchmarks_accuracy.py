@@ -1,4 +1,4 @@
-"""R-CNN's way beside this package's on a few made-up images."""
+"""R-CNN-style crops beside this package's on a few made-up images."""
 
 import json
 from dataclasses import replace
@@ -30,7 +30,7 @@ def _tables(folder):
 
 def test_the_command(tools, shapes, tmp_path, capsys, monkeypatch):
     benchmark, accuracy, _ = tools
-    options = [f"--voc={shapes}", "--accuracy_windows=4", "--folds=2", "--C=[0.01,0.1]", "--scales=[[64]]"]
+    options = [f"--voc={shapes}", "--accuracy_proposals=4", "--folds=2", "--C=[0.01,0.1]", "--scales=[[64]]"]
     options += ["--stages=[[32]]", "--levels=[[2,1]]", "--timed_images=1", "--repeats=1", "--accuracy_test_images=2"]
     options += [f"--cache={tmp_path / 'cache'}", f"--out={tmp_path}"]
     assert benchmark.main(["accuracy", *options]) == 0
@@ -38,7 +38,7 @@ def test_the_command(tools, shapes, tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "benchmark.json").exists()
     assert benchmark.main(["accuracy", *options, "--accuracy_images=6"]) == 0
     rows, on_test = _tables(tmp_path)
-    assert [row["scales"] for row in rows] == ["R-CNN's way"] * 3 + ["64 96", "64", "64 96", "64 96"]
+    assert [row["scales"] for row in rows] == ["R-CNN-style crops"] * 3 + ["64 96", "64", "64 96", "64 96"]
     assert [row["stages"] for row in rows] == ["32", "16 32", "16 32", "16 32", "16 32", "32", "16 32"]
     assert [row["levels"] for row in rows] == ["3 2 1", "3 2 1", "6 3 2 1", "3 2 1", "3 2 1", "3 2 1", "2 1"]
     assert all(0 <= row[name] <= 1 for row in [*rows, *on_test] for name in ("mAP_without", "mAP"))

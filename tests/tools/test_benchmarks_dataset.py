@@ -23,7 +23,7 @@ def test_dataset_beside_another_version(benchmark, shapes, tmp_path, monkeypatch
     tables = json.loads((tmp_path / "benchmark.json").read_text())["commands"]["dataset"]["tables"]
     stages, found, eager = tables.values()
     assert [row["stage"] for row in stages[::2]] == [
-        "start", "windows and maps", "SVMs", "box regression", "detections", "evaluation", "total",
+        "start", "proposals and maps", "SVMs", "box regression", "detections", "evaluation", "total",
     ]  # fmt: skip
     assert [row["version"] for row in stages[:2]] == ["before", "this version"]
     for column in ("wall_s", "cpu_s"):

@@ -1,4 +1,4 @@
-"""The benchmark of fc6 and fc7 on tiny layers: different windows give the same bits, thin layers are measured."""
+"""The benchmark of fc6 and fc7 on tiny layers: different proposals give the same bits, low-rank layers are measured."""
 
 import json
 
@@ -39,14 +39,16 @@ def test_layers_of_a_run(command, load_tool, run, shape_options, tmp_path, capsy
     for rows, layers in ((made_up, "432-32-16"), (own, f"{length}-24-16")):
         assert {row["layers"] for row in rows} == {layers}
         names = [row["method"] for row in rows]
-        assert names[:2] == ["float32, all windows", "float32, different windows"]
+        assert names[:2] == ["float32, all proposals", "float32, different proposals"]
         assert [name for name in names if name.startswith("ranks")][::2] == [
-            "ranks 9 3, all windows", "ranks 5 3, all windows"
+            "ranks 9 3, all proposals", "ranks 5 3, all proposals"
         ]  # fmt: skip
-        assert all(row["equal_bits"] for row in rows if row["method"].endswith("different windows"))
-        assert rows[0]["windows"] > rows[1]["windows"]
+        assert all(row["equal_bits"] for row in rows if row["method"].endswith("different proposals"))
+        assert rows[0]["proposals"] > rows[1]["proposals"]
         assert rows[0]["GFLOP"] > rows[2]["GFLOP"]
-    errors = [row["relative_error"] for row in own if row["method"].endswith("all windows") and "relative_error" in row]
+    errors = [
+        row["relative_error"] for row in own if row["method"].endswith("all proposals") and "relative_error" in row
+    ]
     assert 0 < errors[0] < errors[1] < 1
     assert [row["layers"] for row in cost] == ["float32", "ranks 9 3", "ranks 5 3", str(run / "detector")]
     assert cost[3]["mAP"] == cost[0]["mAP"]

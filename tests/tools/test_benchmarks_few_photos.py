@@ -68,7 +68,7 @@ def test_all_photos_give_the_detector_of_the_run(tool, run, open_run, tmp_path):
     experiment = open_run(run)
     detector = dataclasses.replace(Detector.load(run / "detector"), regressors=None)
     source, images = experiment.source, experiment.test_images
-    found = [detector.detect_windows(source.windows(one), source.pyramid(one)) for one in images]
+    found = [detector.detect_proposals(source.proposals(one), source.pyramid(one)) for one in images]
     expected = evaluate(found, images, experiment.classes, **vars(experiment.settings.evaluation)).mean_ap
     tolerance = f"--tolerance={experiment.settings.svm.tolerance}"
     options = [f"--run={run}", "--everything=true", "--photos=[2]", "--draws=2", tolerance]

@@ -31,7 +31,7 @@ def test_image(command, finished, tmp_path, capsys):
     ]
     for row in rcnn:
         assert row["crops_timed"] == 3
-        assert row["times_with_windows"] < row["times_without_windows"]
+        assert row["times_with_proposals"] < row["times_without_proposals"]
     assert [row["at_a_time"] for row in folder] == [1, 1, 2, 1, 2]
     assert "of convolutions cpu" in capsys.readouterr().out
     assert command(["image", "--photos=0"]) == 2

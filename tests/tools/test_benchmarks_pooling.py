@@ -2,7 +2,7 @@ import json
 
 
 def test_pooling_on_a_sample_photo(benchmark, tmp_path, capsys):
-    options = ["--windows", "30", "--short_side", "160", "--channels", "[16, 5]", "--repeats", "1"]
+    options = ["--proposals", "30", "--short_side", "160", "--channels", "[16, 5]", "--repeats", "1"]
     assert benchmark.main(["pooling", *options, "--out", str(tmp_path)]) == 0
     tables = json.loads((tmp_path / "benchmark.json").read_text())["commands"]["pooling"]["tables"]
     forward, gradients = tables.values()
@@ -14,4 +14,4 @@ def test_pooling_on_a_sample_photo(benchmark, tmp_path, capsys):
     assert gradients[0]["method"] == "this package"
     assert all(row["largest_difference"] < 1e-3 for row in gradients)
     assert "roi_pool" in capsys.readouterr().out
-    assert benchmark.main(["pooling", "--windows", "0"]) == 2
+    assert benchmark.main(["pooling", "--proposals", "0"]) == 2

@@ -1,4 +1,4 @@
-"""R-CNN's way to vectors against a slow, obvious one."""
+"""R-CNN-style crops to vectors against a slow, obvious one."""
 
 import math
 
@@ -77,15 +77,15 @@ def _warped(image, box, side, context):
 def test_warping_equals_the_slow_way(rcnn, photo, box, side, context):
     image = normalise(photo, (120.0, 110.0, 100.0), (60.0, 61.0, 62.0))
     out = np.full((side, side, 3), np.nan, np.float32)
-    rcnn.warp_window(image, np.array(box, np.float32), rcnn.CropSettings(side, context), out)
+    rcnn.warp_proposal(image, np.array(box, np.float32), rcnn.CropSettings(side, context), out)
     np.testing.assert_allclose(out, _warped(image, box, side, context), atol=2e-3)
 
 
-def test_the_window_lies_within_the_context(rcnn):
+def test_the_proposal_lies_within_the_context(rcnn):
     photo = np.zeros((100, 100, 3), np.float32)
     photo[40:60, 30:70] = 1
     out = np.empty((224, 224, 3), np.float32)
-    rcnn.warp_window(photo, np.array([30, 40, 70, 60], np.float32), rcnn.CropSettings(), out)
+    rcnn.warp_proposal(photo, np.array([30, 40, 70, 60], np.float32), rcnn.CropSettings(), out)
     # Edges are rounded to whole px of the photo, of up to 224 / 20 px here.
     assert (out[24:200, 24:200] > 0.999).all()
     assert not out[:8].any()
@@ -99,7 +99,7 @@ def test_vectors_equal_crops_one_by_one(rcnn, backbone, photo):
     image = normalise(photo, backbone.mean, backbone.std)
     for box, found in zip(boxes, values, strict=True):
         crop = np.empty((1, 224, 224, 3), np.float32)
-        rcnn.warp_window(image, box, settings, crop[0])
+        rcnn.warp_proposal(image, box, settings, crop[0])
         maps = backbone(torch.from_numpy(crop).permute(0, 3, 1, 2))
         expected = np.concatenate([pool_map(one[0].numpy(), LEVELS) for one in maps])
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)

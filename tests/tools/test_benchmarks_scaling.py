@@ -15,27 +15,27 @@ def test_scaling(benchmark, tmp_path, monkeypatch, capsys):
         return chain.run([f"--run={folder}", *options])
 
     monkeypatch.setattr(scaling, "turn", turn)
-    sizes = ["--windows=[40,80]", "--sides=[120,160]", "--classes=[1,3]", "--images=[5]", "--repeats=1"]
+    sizes = ["--proposals=[40,80]", "--sides=[120,160]", "--classes=[1,3]", "--images=[5]", "--repeats=1"]
     small = ["--features.short_sides=[64]", "--features.weights=random", f"--out={tmp_path}"]
     assert benchmark.main(["scaling", *sizes, *small]) == 0
     tables = json.loads((tmp_path / "benchmark.json").read_text())["commands"]["scaling"]["tables"]
     assert list(tables) == [
         f"{what} {title}"
         for what in ("Exponents against", "Against")
-        for title in ("windows", "longer side", "classes", "images")
+        for title in ("proposals", "longer side", "classes", "images")
     ]
     stages = {title: {row["stage"] for row in rows} for title, rows in tables.items()}
-    assert stages["Against windows"] == {"pool", "score", "regress", "suppress", "all of these"}
-    assert stages["Against longer side"] == {"decode", "windows", "maps"}
+    assert stages["Against proposals"] == {"pool", "score", "regress", "suppress", "all of these"}
+    assert stages["Against longer side"] == {"decode", "proposals", "maps"}
     assert {"train SVMs", "train regressors"} < stages["Against classes"]
-    assert {"windows and maps", "SVMs", "total"} < stages["Against images"]
+    assert {"proposals and maps", "SVMs", "total"} < stages["Against images"]
     assert {row["size"] for row in tables["Against images"]} == {5}
     assert all(row["cpu_s"] >= 0 for rows in list(tables.values())[4:] for row in rows)
     # One number of images makes no curve.
     assert not (tmp_path / "scaling-images.png").exists()
-    for name in ("windows", "side", "classes"):
+    for name in ("proposals", "side", "classes"):
         assert read_image(tmp_path / f"scaling-{name}.png").shape[1] > 1000
-    assert benchmark.main(["scaling", "--windows=[0]"]) == 2
+    assert benchmark.main(["scaling", "--proposals=[0]"]) == 2
     assert "sizes >= 1" in capsys.readouterr().err
 
 
@@ -52,7 +52,7 @@ def test_slopes(benchmark):
     assert row["MiB_last"] == pytest.approx(math.log(26 / 14) / math.log(4))
 
 
-def test_made_up_windows_lie_in_the_image(benchmark):
+def test_made_up_proposals_lie_in_the_image(benchmark):
     from benchmarks.scaling import made_up_boxes
 
     boxes = made_up_boxes(500, (200, 300))

@@ -30,13 +30,13 @@ def test_a_head_file_and_a_detector(load_tool, run, shape_options, head_file, tm
     ranks = ["--fc6_rank=5", "--fc7_rank=4"]
     assert compress.main([f"--head={head_file}", f"--out={thin}", *ranks]) == 0
     output = capsys.readouterr().out
-    assert "times fewer multiplications a window" in output
+    assert "times fewer multiplications a proposal" in output
     arrays, metadata = read_arrays(thin)
     assert metadata["format_version"] == "1"
     assert (arrays["fc6.down.weight"].shape[0], arrays["fc7.up.weight"].shape) == (5, (12, 4))
     assert "fc8.weight" not in arrays
 
-    # A run whose vectors the thin layers make.
+    # A run whose vectors the low-rank layers make.
     call = [f"--run={run}", *shape_options, "--features.layer=fc7", "--svm.C=0.1"]
     assert load_tool("train_svm").main([*call, f"--features.head={head_file}"]) == 0
     whole = Detector.load(run / "detector")

@@ -56,7 +56,7 @@ def test_check(tool, photos, tmp_path):
     assert "p2.jpg: error: unreadable image" in said
     assert "training would be wrong" in said
     listed = (tmp_path / "fixed" / "faults.txt").read_text()
-    assert "-> mended" in listed
+    assert "-> repaired" in listed
     assert "-> left out" in listed
     assert len(read_dataset(tmp_path / "fixed").images) == 9
     assert tool("check", tmp_path / "fixed")[0] == 0

@@ -52,7 +52,7 @@ def test_diagnosis_in_a_run(tool, run, capsys):
     arguments = [f"--run={run}", "--workers=1", "--diagnose", "--evaluation.iou_threshold=0.8"]
     assert tool.main([*arguments, f"--json={run / 'out.json'}"]) == 0
     output = capsys.readouterr().out
-    assert "if all errors of a type were mended" in output
+    assert "if all errors of a type were repaired" in output
     assert "cause of misses" in output
     content = json.loads((run / "out.json").read_text())["diagnosis"]
     assert sum(content["missed"]["causes"].values()) == content["missed"]["count"] > 0

@@ -32,16 +32,16 @@ def test_dry_run(extract, run, capsys):
     assert abs(written - figure) < 0.05 * 2**20 + 1024 * count
 
 
-def test_export_of_windows_and_objects(extract, run, open_run, capsys):
+def test_export_of_proposals_and_objects(extract, run, open_run, capsys):
     assert extract("--export=pool5") == 0
     assert extract("--export=pool5", "--of=objects") == 0
     experiment = open_run(run)
     length = experiment.source.extractor().length()
     for image in experiment.images:
         name = experiment.source.store().path(image.image_id).name
-        windows, metadata = read_arrays(run / "regions/pool5/windows" / name)
-        assert windows["boxes"].tobytes() == experiment.source.windows(image).boxes.tobytes()
-        assert windows["values"].shape == (len(windows["boxes"]), length)
+        proposals, metadata = read_arrays(run / "regions/pool5/proposals" / name)
+        assert proposals["boxes"].tobytes() == experiment.source.proposals(image).boxes.tobytes()
+        assert proposals["values"].shape == (len(proposals["boxes"]), length)
         assert (metadata["layer"], metadata["image_id"]) == ("pool5", image.image_id)
         objects, _ = read_arrays(run / "regions/pool5/objects" / name)
         assert objects["boxes"].tobytes() == image.boxes.tobytes()

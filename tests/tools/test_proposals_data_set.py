@@ -39,23 +39,23 @@ def call(tmp_path, capsys):
     return run
 
 
-def windows_of(folder):
+def proposals_of(folder):
     return {path.stem: read_arrays(path)[0]["boxes"] for path in sorted((folder / "proposals").glob("*.safetensors"))}
 
 
-def test_several_processes_make_the_windows_of_one(call, make_devkit, tmp_path):
+def test_several_processes_make_the_proposals_of_one(call, make_devkit, tmp_path):
     train = {f"{number:06d}": OBJECT for number in range(5)}
     make_devkit({"trainval": train, "test": {"000009": OBJECT}}, images={one: blobs(int(one)) for one in train})
     assert call("generate", folder="one")[0] == 0
     assert "made 6, kept 0" in call("generate", folder="two", workers=2)[1]
-    one, two = windows_of(tmp_path / "one"), windows_of(tmp_path / "two")
+    one, two = proposals_of(tmp_path / "one"), proposals_of(tmp_path / "two")
     assert list(one) == list(two) == [*sorted(train), "000009"]
     for image_id, boxes in one.items():
         assert len(boxes) > 3
         assert boxes.tobytes() == two[image_id].tobytes()
 
 
-def test_odd_images_have_windows(call, make_devkit, tmp_path):
+def test_odd_images_have_proposals(call, make_devkit, tmp_path):
     """One px, one row, one column, one colour, grey values alone."""
     grey = np.repeat(blobs(3)[..., :1], 3, axis=2)
     shapes = {"point": (1, 1), "row": (1, 300), "column": (300, 1), "flat": (60, 80)}
@@ -64,18 +64,18 @@ def test_odd_images_have_windows(call, make_devkit, tmp_path):
     make_devkit({"trainval": objects, "test": {"000009": OBJECT}}, images=images)
     status, printed = call("generate", "--proposals.min_side", 0)
     assert status == 0, printed
-    found = windows_of(tmp_path / "run")
+    found = proposals_of(tmp_path / "run")
     for name, (height, width) in shapes.items():
         assert found[name].tolist() == [[0, 0, width, height]]
     assert len(found["grey"]) > 3
-    # At the default of 20 px, an image without windows is no error.
+    # At the default of 20 px, an image without proposals is no error.
     assert call("generate", folder="other")[0] == 0
-    assert {name for name, boxes in windows_of(tmp_path / "other").items() if len(boxes) == 0} == {
+    assert {name for name, boxes in proposals_of(tmp_path / "other").items() if len(boxes) == 0} == {
         "point", "row", "column",
     }  # fmt: skip
 
 
-def test_bad_images_are_listed_at_the_end_and_made_when_they_are_mended(call, make_devkit, tmp_path):
+def test_bad_images_are_listed_at_the_end_and_made_when_they_are_repaired(call, make_devkit, tmp_path):
     names = ["000001", "000002", "000003", "000004"]
     root = make_devkit({"trainval": dict.fromkeys(names, OBJECT), "test": {"000009": OBJECT}})
     photos = root / "VOC2007" / "JPEGImages"
@@ -83,16 +83,16 @@ def test_bad_images_are_listed_at_the_end_and_made_when_they_are_mended(call, ma
     (photos / "000002.jpg").write_bytes(whole["000002"][: len(whole["000002"]) // 2])
     (photos / "000004.jpg").write_bytes(b"no image")
     _, printed = call("generate")
-    assert list(windows_of(tmp_path / "run")) == ["000001", "000003", "000009"]
+    assert list(proposals_of(tmp_path / "run")) == ["000001", "000003", "000009"]
     for name in ("000002", "000004"):
-        assert printed.rfind(f"{name}.jpg") > printed.rfind("windows:")
-    before = windows_of(tmp_path / "run")
+        assert printed.rfind(f"{name}.jpg") > printed.rfind("proposals:")
+    before = proposals_of(tmp_path / "run")
     for name, content in whole.items():
         (photos / f"{name}.jpg").write_bytes(content)
     status, printed = call("generate")
     assert status == 0
     assert "made 2, kept 3" in printed
-    after = windows_of(tmp_path / "run")
+    after = proposals_of(tmp_path / "run")
     assert list(after) == [*names, "000009"]
     assert all(np.array_equal(after[name], before[name]) for name in before)
 
@@ -101,14 +101,14 @@ def test_check_lists_every_fault_and_fix_leaves_none(call, make_devkit, tmp_path
     names = [f"{number:06d}" for number in range(1, 6)]
     make_devkit({"trainval": dict.fromkeys(names, OBJECT), "test": {"000009": OBJECT}})
     good = [[0, 0, 120, 90], [10, 20, 60, 81], [3, 4, 40, 50]]
-    windows = dict.fromkeys([*names, "000009"], good)
-    windows["000001"] = [*good, [-5, 0, 10, 95], [7, 7, 7, 9], [20, 15, 10, 5], [3, 4, 40, 50]]
-    windows["000002"] = [[float("nan"), 0, 1, 1], *good]
-    windows["000003"] = []
-    (tmp_path / "old.json").write_text(json.dumps(windows))
+    proposals = dict.fromkeys([*names, "000009"], good)
+    proposals["000001"] = [*good, [-5, 0, 10, 95], [7, 7, 7, 9], [20, 15, 10, 5], [3, 4, 40, 50]]
+    proposals["000002"] = [[float("nan"), 0, 1, 1], *good]
+    proposals["000003"] = []
+    (tmp_path / "old.json").write_text(json.dumps(proposals))
     status, printed = call("check", "--windows", tmp_path / "old.json", "--fix")
     assert status == 1
-    with (tmp_path / "run" / "windows" / "faults.csv").open() as file:
+    with (tmp_path / "run" / "proposals" / "faults.csv").open() as file:
         rows = {(row["image_id"], row["fault"], row["row"]) for row in csv.DictReader(file)}
     assert rows == {
         ("000001", "outside", "3"),
@@ -116,14 +116,14 @@ def test_check_lists_every_fault_and_fix_leaves_none(call, make_devkit, tmp_path
         ("000001", "swapped", "5"),
         ("000001", "duplicate", "6"),
         ("000002", "not finite", "0"),
-        ("000003", "no windows", ""),
+        ("000003", "no proposals", ""),
     }
-    assert "3 windows dropped, 2 images changed" in printed
+    assert "3 proposals dropped, 2 images changed" in printed
     fixed = tmp_path / "old.fixed.npz"
     status, printed = call("check", "--windows", fixed)
     assert status == 1
-    assert "1 no windows" in printed
-    assert (tmp_path / "run" / "windows" / "faults.csv").read_text().split()[1:] == ["000003,no", "windows,"]
+    assert "1 no proposals" in printed
+    assert (tmp_path / "run" / "proposals" / "faults.csv").read_text().split()[1:] == ["000003,no", "proposals,"]
 
 
 def test_report_has_every_figure(call, make_devkit, tmp_path):
@@ -131,10 +131,10 @@ def test_report_has_every_figure(call, make_devkit, tmp_path):
     objects = {name: [("cat" if name == "small" else "dog", box)] for name, box in images.items()}
     make_devkit({"trainval": {"000001": [*OBJECT, ("dog", (0, 0, 50, 50))]}, "test": objects})
     # Overlaps 1, 0.5 and 0.75.
-    windows = {"small": [[10, 10, 30, 30]], "medium": [[0, 0, 60, 30]], "large": [[0, 0, 90, 90]]}
-    (tmp_path / "some.json").write_text(json.dumps(windows))
+    proposals = {"small": [[10, 10, 30, 30]], "medium": [[0, 0, 60, 30]], "large": [[0, 0, 90, 90]]}
+    (tmp_path / "some.json").write_text(json.dumps(proposals))
     assert call("report", "--windows", tmp_path / "some.json")[0] == 0
-    with (tmp_path / "run" / "windows" / "figures.csv").open() as file:
+    with (tmp_path / "run" / "proposals" / "figures.csv").open() as file:
         figures = {row["figure"]: float(row["some.json"]) for row in csv.DictReader(file)}
     recall = [1, 2 / 3, 2 / 3, 2 / 3, 2 / 3, 2 / 3, 1 / 3, 1 / 3, 1 / 3, 1 / 3]
     for step, value in enumerate(recall):
@@ -145,7 +145,7 @@ def test_report_has_every_figure(call, make_devkit, tmp_path):
     for name, value in (("small", 1), ("medium", 0.5), ("large", 0.75)):
         assert figures[f"objects, {name}"] == 1
         assert figures[f"best overlap, {name}"] == pytest.approx(value)
-    with (tmp_path / "run" / "windows" / "recall_by_iou.csv").open() as file:
+    with (tmp_path / "run" / "proposals" / "recall_by_iou.csv").open() as file:
         rows = list(csv.reader(file))
     assert [float(one) for one in rows[1]] == pytest.approx([0.5, 1])
     assert [float(one) for one in rows[-1]] == pytest.approx([1, 1 / 3])

@@ -10,7 +10,7 @@ import scipy.io
 
 from detection.data import DataError, read_image
 from detection.proposals import ProposalSettings, ProposalStore, propose
-from detection.proposals.foreign import read_windows, write_windows
+from detection.proposals.foreign import read_proposals, write_proposals
 from detection.storage import read_json
 from detection.storage.run import RunFolder
 
@@ -59,7 +59,7 @@ def call(tool, devkit, tmp_path, capsys):
     return run
 
 
-def windows_of(tmp_path, image_id, folder="run"):
+def proposals_of(tmp_path, image_id, folder="run"):
     arrays = next((tmp_path / folder / "proposals").glob(f"{image_id}.safetensors"))
     from detection.storage import read_arrays
 
@@ -72,18 +72,18 @@ OLD = {one: np.float32([[0, 0, 120, 90], [10, 20, 60, 81], [3, 4, 40, 50]]) for 
 def test_generate_export_import_is_lossless(call, tmp_path):
     assert call("generate")[0] == 0
     for kind in ("npz", "json", "csv", "mat"):
-        out = tmp_path / f"windows.{kind}"
+        out = tmp_path / f"proposals.{kind}"
         assert call("export", "--out", out)[0] == 0
         status, printed = call("import", "--windows", out, folder=f"run_{kind}")
         assert status == 0
         assert "3 images" in printed
         for image_id in OLD:
-            found = windows_of(tmp_path, image_id, f"run_{kind}")
-            assert np.array_equal(found, windows_of(tmp_path, image_id))
+            found = proposals_of(tmp_path, image_id, f"run_{kind}")
+            assert np.array_equal(found, proposals_of(tmp_path, image_id))
 
 
-def test_an_imported_run_uses_its_windows_and_no_others(call, tool, tmp_path, capsys):
-    write_windows(tmp_path / "old.mat", OLD)
+def test_an_imported_run_uses_its_proposals_and_no_others(call, tool, tmp_path, capsys):
+    write_proposals(tmp_path / "old.mat", OLD)
     assert call("import", "--windows", tmp_path / "old.mat")[0] == 0
     # The run's own settings say so,
     assert RunFolder(tmp_path / "run").read()["settings"]["proposals"]["method"] == "imported"
@@ -92,10 +92,10 @@ def test_an_imported_run_uses_its_windows_and_no_others(call, tool, tmp_path, ca
     # settings that say something else are refused,
     status, printed = call("generate", "--proposals.method", "selective_search")
     assert status == 2
-    assert "holds windows imported from" in printed
+    assert "holds proposals imported from" in printed
     # and the word for it is enough.
     assert call("generate", "--proposals.method", "imported")[0] == 0
-    assert np.array_equal(windows_of(tmp_path, "000002"), OLD["000002"])
+    assert np.array_equal(proposals_of(tmp_path, "000002"), OLD["000002"])
 
 
 def test_imported_without_an_import_is_refused(call):
@@ -104,9 +104,9 @@ def test_imported_without_an_import_is_refused(call):
     assert "run tools/proposals.py import" in printed
 
 
-def test_other_windows_are_another_key(call, tmp_path):
-    write_windows(tmp_path / "old.npz", OLD)
-    write_windows(tmp_path / "new.npz", OLD | {"000001": OLD["000001"][::-1].copy()})
+def test_other_proposals_are_another_key(call, tmp_path):
+    write_proposals(tmp_path / "old.npz", OLD)
+    write_proposals(tmp_path / "new.npz", OLD | {"000001": OLD["000001"][::-1].copy()})
     records = []
     for name in ("old", "new", "old"):
         assert call("import", "--windows", tmp_path / f"{name}.npz")[0] == 0
@@ -117,7 +117,7 @@ def test_other_windows_are_another_key(call, tmp_path):
 
 
 def test_a_wrong_order_names_the_right_one_and_writes_nothing(call, tmp_path):
-    write_windows(tmp_path / "old.mat", OLD)
+    write_proposals(tmp_path / "old.mat", OLD)
     status, printed = call("import", "--windows", tmp_path / "old.mat", "--order", "xyxy")
     assert status == 2
     assert "Read as order yxyx, base 1, end inclusive, 0 do: that is likely right" in printed
@@ -139,49 +139,49 @@ def positional(path, ids):
 def test_files_without_ids_go_by_position_when_asked(call, tmp_path):
     train = positional(tmp_path / "voc_trainval.mat", ["000001", "000002"])
     test = positional(tmp_path / "voc_test.mat", ["000003"])
-    status, printed = call("import", "--train_windows", train)
+    status, printed = call("import", "--train_proposals", train)
     assert status == 2
     assert "expected image ids" in printed
     status, printed = call("import", "--windows", train, "--by_position")
     assert status == 2
     assert "got both" in printed
-    status, printed = call("import", "--train_windows", test, "--by_position")
+    status, printed = call("import", "--train_proposals", test, "--by_position")
     assert status == 2
     assert "as many lists as the split has images, 2, got 1" in printed
-    assert call("import", "--train_windows", train, "--test_windows", test, "--by_position")[0] == 0
-    assert np.array_equal(windows_of(tmp_path, "000003"), OLD["000003"])
+    assert call("import", "--train_proposals", train, "--test_proposals", test, "--by_position")[0] == 0
+    assert np.array_equal(proposals_of(tmp_path, "000003"), OLD["000003"])
 
 
 def test_position_counts_images_that_cannot_be_used_too(call, devkit, tmp_path):
     (devkit / "VOC2007" / "JPEGImages" / "000001.jpg").unlink()
     train = positional(tmp_path / "voc_trainval.mat", ["000001", "000002"])
-    assert call("import", "--train_windows", train, "--by_position")[0] == 0
-    assert np.array_equal(windows_of(tmp_path, "000002"), OLD["000002"])
+    assert call("import", "--train_proposals", train, "--by_position")[0] == 0
+    assert np.array_equal(proposals_of(tmp_path, "000002"), OLD["000002"])
 
 
-def test_import_mends_and_lists(call, tmp_path):
+def test_import_repairs_and_lists(call, tmp_path):
     dirty = {one: np.repeat(OLD[one], 20, axis=0) for one in OLD}
     dirty["000002"][:2] = [[100, 50, 300, 80], [60, 81, 10, 20]]
     ids = sorted(dirty)
     np.savez(tmp_path / "old.npz", **{one: dirty[one] for one in ids[:2]})
     status, printed = call("import", "--windows", tmp_path / "old.npz")
     assert status == 0
-    assert "1 mended: windows swapped: 000002" in printed
-    assert "1 mended: windows outside: 000002" in printed
-    assert windows_of(tmp_path, "000002")[:2].tolist() == [[100, 50, 120, 80], [10, 20, 60, 81]]
+    assert "1 repaired: proposals swapped: 000002" in printed
+    assert "1 repaired: proposals outside: 000002" in printed
+    assert proposals_of(tmp_path, "000002")[:2].tolist() == [[100, 50, 120, 80], [10, 20, 60, 81]]
     assert "2 images" in printed
     assert "1 images without" in printed
-    assert "no imported windows: 000003" in printed
-    assert len(windows_of(tmp_path, "000001")) == 60  # equal windows stay
+    assert "no imported proposals: 000003" in printed
+    assert len(proposals_of(tmp_path, "000001")) == 60  # equal proposals stay
 
 
 def test_import_wants_a_file_and_each_image_once(call, tmp_path):
     assert "expected at least one file" in call("import")[1]
-    write_windows(tmp_path / "a.npz", OLD)
-    write_windows(tmp_path / "b.json", {"000001": OLD["000001"]})
+    write_proposals(tmp_path / "a.npz", OLD)
+    write_proposals(tmp_path / "b.json", {"000001": OLD["000001"]})
     status, printed = call("import", "--windows", tmp_path / "a.npz", tmp_path / "b.json")
     assert status == 2
-    assert "image '000001': expected windows in one file" in printed
+    assert "image '000001': expected proposals in one file" in printed
 
 
 def test_check_lists_and_fixes(call, tmp_path):
@@ -189,21 +189,21 @@ def test_check_lists_and_fixes(call, tmp_path):
     dirty["000001"] = np.concatenate([OLD["000001"], np.float32([[3, 4, 40, 50], [7, 7, 7, 9]])])
     dirty["000002"] = np.zeros((0, 4), np.float32)
     path = tmp_path / "old.json"
-    write_windows(path, dirty)
-    # One of two images with windows has a fault by any convention: it is no wrong convention.
+    write_proposals(path, dirty)
+    # One of two images with proposals has a fault by any convention: it is no wrong convention.
     status, printed = call("check", "--windows", path, "--fix")
     assert status == 1
-    assert "1 empty, 1 duplicate, 1 no windows" in printed
-    assert "empty: 000001, window 4: 7, 7, 7, 9" in printed
-    assert "2 windows dropped, 1 images changed" in printed
-    with (tmp_path / "run" / "windows" / "faults.csv").open() as file:
+    assert "1 empty, 1 duplicate, 1 no proposals" in printed
+    assert "empty: 000001, proposal 4: 7, 7, 7, 9" in printed
+    assert "2 proposals dropped, 1 images changed" in printed
+    with (tmp_path / "run" / "proposals" / "faults.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(one["image_id"], one["fault"], one["row"]) for one in rows] == [
         ("000001", "empty", "4"),
         ("000001", "duplicate", "3"),
-        ("000002", "no windows", ""),
+        ("000002", "no proposals", ""),
     ]
-    fixed = read_windows(tmp_path / "old.fixed.npz")
+    fixed = read_proposals(tmp_path / "old.fixed.npz")
     assert fixed.boxes[0].tolist() == OLD["000001"].tolist()
     assert call("check", "--windows", tmp_path / "old.fixed.npz", "--split", "test")[0] == 0
 
@@ -216,26 +216,26 @@ def test_check_and_fix_the_runs_own(call, tmp_path):
     assert status == 1
     assert "9 duplicate" in printed
     assert call("check", "--proposals.method", "imported")[0] == 0
-    assert np.array_equal(windows_of(tmp_path, "000001"), OLD["000001"])
+    assert np.array_equal(proposals_of(tmp_path, "000001"), OLD["000001"])
 
 
 def test_report_of_several_sets(call, tmp_path):
     exact = {"000003": np.float32([[0, 0, 120, 90], [10, 10, 70, 70]])}
-    write_windows(tmp_path / "exact.npz", exact)
-    write_windows(tmp_path / "old.mat", OLD)
+    write_proposals(tmp_path / "exact.npz", exact)
+    write_proposals(tmp_path / "old.mat", OLD)
     assert call("generate")[0] == 0
     status, printed = call(
         "report", "--windows", f"mine={tmp_path / 'run'}", tmp_path / "exact.npz", tmp_path / "old.mat"
     )
     assert status == 0
-    folder = tmp_path / "run" / "windows"
+    folder = tmp_path / "run" / "proposals"
     with (folder / "figures.csv").open() as file:
         rows = {row["figure"]: row for row in csv.DictReader(file)}
     assert list(rows["MABO"])[1:] == ["mine", "exact.npz", "old.mat"]
     # The difficult dog does not count.
     assert rows["objects"]["mine"] == "1"
     assert float(rows["MABO"]["exact.npz"]) == 1
-    assert float(rows["windows an image, mean"]["exact.npz"]) == 2
+    assert float(rows["proposals an image, mean"]["exact.npz"]) == 2
     best = 50 * 50 / (60 * 60 + 50 * 61 - 50 * 50)
     assert float(rows["best overlap, cat"]["old.mat"]) == pytest.approx(best)
     assert read_image(folder / "recall.png").shape[2] == 3
@@ -246,20 +246,20 @@ def test_report_of_several_sets(call, tmp_path):
     assert "sets of different names" in printed
 
 
-def test_report_counts_images_without_windows_as_missed(call, tmp_path):
-    write_windows(tmp_path / "some.npz", {"000001": OLD["000001"]})
+def test_report_counts_images_without_proposals_as_missed(call, tmp_path):
+    write_proposals(tmp_path / "some.npz", {"000001": OLD["000001"]})
     status, printed = call("report", "--windows", tmp_path / "some.npz", "--split", "train")
     assert status == 0
-    assert "no windows of 1 images: 000002" in printed
+    assert "no proposals of 1 images: 000002" in printed
 
 
-def test_export_wants_windows_and_a_file(call, tmp_path):
+def test_export_wants_proposals_and_a_file(call, tmp_path):
     assert "found none of 3" in call("export", "--out", tmp_path / "a.npz")[1]
     assert "expected the file to write" in call("export")[1]
 
 
-def test_a_detector_of_imported_windows_has_none_for_a_new_photo():
-    with pytest.raises(DataError, match="no imported windows"):
+def test_a_detector_of_imported_proposals_has_none_for_a_new_photo():
+    with pytest.raises(DataError, match="no imported proposals"):
         propose("new", blobs(0), ProposalSettings(method="imported", imported="x"))
 
 

@@ -61,11 +61,15 @@ def test_the_story_of_a_detection(look, tmp_path, run):
     for words in ("none of its windows", "(chosen)", "cells, rows", "score of box:", "nearest object:", "NMS:"):
         assert words in printed
     (picture,) = (tmp_path / "out" / "windows").glob("*.png")
-    story = json.loads(picture.with_suffix(".json").read_text())
-    assert story["constant"] + sum(one["adds"] for one in story["stages"]) == pytest.approx(story["scores"]["box"])
-    assert len(story["filters"]) == 2
-    assert story["filters"][0]["adds"] >= story["filters"][1]["adds"]
-    assert sum(one["adds"] for one in story["filters"][0]["bins"]) == pytest.approx(story["filters"][0]["adds"])
+    explanation = json.loads(picture.with_suffix(".json").read_text())
+    assert explanation["constant"] + sum(one["adds"] for one in explanation["stages"]) == pytest.approx(
+        explanation["scores"]["box"]
+    )
+    assert len(explanation["filters"]) == 2
+    assert explanation["filters"][0]["adds"] >= explanation["filters"][1]["adds"]
+    assert sum(one["adds"] for one in explanation["filters"][0]["bins"]) == pytest.approx(
+        explanation["filters"][0]["adds"]
+    )
 
 
 def test_support_vectors(look, tmp_path, run):

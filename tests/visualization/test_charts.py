@@ -4,7 +4,7 @@ import pytest
 from detection.visualization import Axis, Line, class_colour, line_chart
 from detection.visualization.charts import _dashed
 
-X = Axis("windows", 10, 1000, (10, 100, 1000), logarithmic=True)
+X = Axis("proposals", 10, 1000, (10, 100, 1000), logarithmic=True)
 Y = Axis("recall", 0, 1, (0, 0.5, 1))
 
 

@@ -203,8 +203,8 @@ def test_a_label_that_fits_is_drawn_whole(height, width, parts):
     (x1, x2), (y1, y2) = sorted(parts[:2]), sorted(parts[2:])
     box = [x1 * (width - 1), y1 * (height - 1), x2 * (width - 1) + 1, y2 * (height - 1) + 1]
     drawn = one(grey(height, width), box, "ab", settings=small)
-    windows = np.lib.stride_tricks.sliding_window_view(drawn, block.shape)[:, :, 0]
-    assert (windows == block).all(axis=(2, 3, 4)).any()
+    proposals = np.lib.stride_tricks.sliding_window_view(drawn, block.shape)[:, :, 0]
+    assert (proposals == block).all(axis=(2, 3, 4)).any()
 
 
 def test_the_same_call_gives_the_same_picture():

@@ -1,9 +1,9 @@
-"""What speed costs in accuracy: this package's vectors beside R-CNN's, on the same photos, windows and learning.
+"""What speed costs in accuracy: this package's vectors beside R-CNN's, on the same photos, proposals and learning.
 
-Scales x stages x levels of the maps that are computed once an image, against every window sent through the network
-alone (see rcnn.py): mAP of held-out photos, the difference to R-CNN's way with a paired interval, and the time. How it
-is learned: see held_out.py. R-CNN's way takes 20 to 30 ms a window, an hour in all: its vectors, and the maps, are kept
-in the folder --cache, and an interrupted call goes on there.
+Scales x stages x levels of the maps that are computed once an image, against every proposal sent through the network
+alone (see rcnn.py): mAP of held-out photos, the difference to R-CNN-style crops with a paired interval, and the time.
+How it is learned: see held_out.py. R-CNN-style crops takes 20 to 30 ms a proposal, an hour in all: its vectors, and the
+maps, are kept in the folder --cache, and an interrupted call goes on there.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from benchmarks.held_out import (
     draw_sample,
     evaluated,
     held_out,
+    proposals_of,
     read_found,
     training_classes,
     transferred,
-    windows_of,
     write_found,
 )
 from benchmarks.measure import keep, run, take_turns
@@ -48,18 +48,19 @@ DEFAULT = FeatureSettings()
 SCALES = [[480], [688], [240, 480], [240, 336, 480], [480, 576, 688, 864, 1200]]
 STAGES = [[16], [32]]
 LEVELS = [[1], [2, 1], [6, 3, 2, 1]]
-# Of R-CNN's way: its network's last stage, as the source has it, and ours; the levels that its vectors are kept at.
+# Of R-CNN-style crops: its network's last stage, as the source has it, and ours; the levels that its vectors are kept
+# at.
 RCNN_STAGES, RCNN_LEVELS = ((32,), (16, 32)), (6, 3, 2, 1)
-# Windows of R-CNN's way that are timed; the time of all of them is in proportion.
+# Proposals of R-CNN-style crops that are timed; the time of all of them is in proportion.
 TIMED_CROPS = 32
-RCNN = "R-CNN's way"
+RCNN = "R-CNN-style crops"
 # Levels for what is timed without regard to them.
 ANY_LEVELS = DEFAULT.levels
 
 
 @dataclass(frozen=True)
 class Way:
-    """How vectors are made. sides: short sides of the image in px; none: window by window."""
+    """How vectors are made. sides: short sides of the image in px; none: proposal by proposal."""
 
     sides: tuple[int, ...]
     stages: tuple[int, ...]
@@ -206,8 +207,8 @@ def _text(one: Interval | None, sign: str, value: bool = False) -> str:
 
 
 def times_of(ways: Sequence[Way], maker: Maker, image: AnnotatedImage, repeats: int) -> dict[Way, dict[str, float]]:
-    """CPU ms of one image: its maps, and the pooling of all its windows; R-CNN's way in proportion to some of them."""
-    rgb, boxes = read_image(image.path, image.size), windows_of(image, maker.cache)
+    """CPU ms of one image: its maps, and pooling of all its proposals; R-CNN-style crops in proportion to some."""
+    rgb, boxes = read_image(image.path, image.size), proposals_of(image, maker.cache)
     some = boxes[:TIMED_CROPS]
     methods: dict[tuple[Way, str], Callable[[], Any]] = {}
     for way in ways:
@@ -240,7 +241,7 @@ def mean_times(
 
 
 def transfer_rows(found: dict[Way, Found], maker: Maker, sample: Sample, other: Sample) -> list[dict[str, Any]]:
-    """The defaults and the best of R-CNN's way, learned on all of `sample` at the C of its folds, on other photos."""
+    """The defaults and the best of crops, learned on all of `sample` at the C of its folds, on other photos."""
     cropped = [way for way in found if not way.sides]
     best = max(cropped, key=lambda way: evaluated(sample, found[way].refined).mean_ap or 0.0, default=None)
     measured = {}
@@ -255,7 +256,7 @@ def benchmark(
     year: str = "VOC2007",
     split: str = "trainval",
     accuracy_images: int = 0,
-    accuracy_windows: int = 150,
+    accuracy_proposals: int = 150,
     accuracy_test_images: int = 0,
     test_split: str = "test",
     folds: int = 2,
@@ -271,16 +272,16 @@ def benchmark(
     seed: int = 0,
     out: str = "runs/benchmark",
 ) -> None:
-    """Measure mAP and time of scales, stages and levels beside R-CNN's way; see the head of this file.
+    """Measure mAP and time of scales, stages and levels beside R-CNN-style crops; see the head of this file.
 
     Args:
         voc: Folder that holds the year folder of a VOC devkit. None: nothing is measured.
         year: Name of the year folder.
         split: Split whose photos are learned from and measured on, in folds.
-        accuracy_images: Photos of it, chosen by a hash; 0: leave all out. R-CNN's way takes 4 s a photo with 150
-            windows.
-        accuracy_windows: Windows a photo, the first of selective search.
-        accuracy_test_images: Photos of the test split that the defaults and R-CNN's way are measured on as well.
+        accuracy_images: Photos of it, chosen by a hash; 0: leave all out. R-CNN-style crops takes 4 s a photo with 150
+            proposals.
+        accuracy_proposals: Proposals a photo, the first of selective search.
+        accuracy_test_images: Photos of the test split that the defaults and R-CNN-style crops are measured on as well.
         test_split: That split.
         folds: Parts that are left out in turn.
         C: Costs of the SVMs that each way chooses from.
@@ -288,18 +289,18 @@ def benchmark(
         stages: Stages that are tried beside the default's.
         levels: Levels that are tried beside the default's.
         full: Try all combinations, not one thing at a time.
-        with_rcnn: Measure R-CNN's way too.
+        with_rcnn: Measure R-CNN-style crops too.
         timed_images: Photos on which times are taken.
         repeats: Runs of everything that is timed.
-        cache: Folder of windows, maps, R-CNN's vectors and detections.
+        cache: Folder of proposals, maps, R-CNN's vectors and detections.
         seed: Of the folds.
         out: Folder of benchmark.json and benchmark.md.
     """
     if voc is None or not accuracy_images:
         print("accuracy: left out: it takes an hour; --voc=FOLDER --accuracy_images=N, e.g. 300, ask for it")
         return
-    if min(accuracy_images, accuracy_windows, repeats) < 1 or min(timed_images, accuracy_test_images) < 0 or not C:
-        raise ValueError("expected accuracy_images, accuracy_windows, repeats >= 1, timed_images >= 0, some C")
+    if min(accuracy_images, accuracy_proposals, repeats) < 1 or min(timed_images, accuracy_test_images) < 0 or not C:
+        raise ValueError("expected accuracy_images, accuracy_proposals, repeats >= 1, timed_images >= 0, some C")
     tried = ways(scales, stages, levels, full)
     if with_rcnn:
         # The finest pyramid for both stages alone: one is behind without it already.
@@ -308,17 +309,17 @@ def benchmark(
     source, folder = DatasetSource(year, split, voc), Path(cache)
     used = tuple(sorted({stage for way in tried for stage in way.stages}))
     with limit_threads(1):
-        sample = draw_sample(source, training_classes(source), accuracy_images, accuracy_windows, folder)
+        sample = draw_sample(source, training_classes(source), accuracy_images, accuracy_proposals, folder)
         maker = Maker(folder, used, CropSettings())
         found = {way: detections_of(way, maker, sample, C, folds, seed) for way in tried}
         rows = accuracy_rows(sample, found)
         times = mean_times(tried, maker, sample.images[:timed_images], repeats)
         rows = [row | times[way] for row, way in zip(rows, tried, strict=True)]
-        title = f"{len(sample.images)} photos of {split} in {folds} folds, {accuracy_windows} windows each"
+        title = f"{len(sample.images)} photos of {split} in {folds} folds, {accuracy_proposals} proposals each"
         tables = {title: rows}
         if accuracy_test_images:
             other = draw_sample(
-                replace(source, split=test_split), sample.classes, accuracy_test_images, accuracy_windows, folder
+                replace(source, split=test_split), sample.classes, accuracy_test_images, accuracy_proposals, folder
             )
             tables[f"{len(other.images)} photos of {test_split}, learned on those of {split}"] = transfer_rows(
                 found, maker, sample, other

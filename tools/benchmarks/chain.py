@@ -18,7 +18,7 @@ from typing import Any
 
 # Stages by the methods of an experiment that make them; of several ways the first that the version has.
 STAGES = {
-    "windows and maps": (("prepare",), ("generate", "extract")),
+    "proposals and maps": (("prepare",), ("generate", "extract")),
     "SVMs": (("train_svms",),),
     "box regression": (("train_regressors",),),
     "detections": (("detect",),),

@@ -1,12 +1,13 @@
-"""fc6 and fc7 of an image's windows: all in float32, once for different ones, as thin layers; and the mAP these cost.
+"""fc6 and fc7 of an image's proposals: all in float32, once for different ones, as low-rank layers; and the mAP these
+cost.
 
-Time of one thread, methods in turn, for layers of given widths with made-up weights on real windows of a photo: the
+Time of one thread, methods in turn, for layers of given widths with made-up weights on real proposals of a photo: the
 default backbone's vectors (D = 6,048), and those of 256 channels in levels 6-3-2-1 (D = 12,800); and for a run's own
-layers on one of its test images. The floor is a product of square matrices in the same turns. Windows on the same cells
-of the same map share a vector: what comes out is compared bit for bit with that of all windows.
+layers on one of its test images. The floor is a product of square matrices in the same turns. Proposals on the same
+cells of the same map share a vector: what comes out is compared bit for bit with that of all proposals.
 
-mAP: a run's detector on its test split, its fc6 and fc7 replaced by thin layers, SVMs and regressors as they are; and
-other detectors beside it, such as those whose SVMs were trained on thin layers.
+mAP: a run's detector on its test split, its fc6 and fc7 replaced by low-rank layers, SVMs and regressors as they are;
+and other detectors beside it, such as those whose SVMs were trained on low-rank layers.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from detection.features.compression import CompressedLayer, compress_head, large
 from detection.learning import postprocess
 from detection.pipeline.experiment import Experiment
 from detection.proposals import ProposalSettings, propose
-from detection.proposals.foreign import match_windows, read_windows
+from detection.proposals.foreign import match_proposals, read_proposals
 from detection.types import AnnotatedImage, Proposals, RegionFeatures
 
 # The vectors that made-up layers read.
@@ -45,38 +46,38 @@ MADE_UP = {
 }
 # Fast R-CNN's for layers of 4,096 (section 3.1), and some for narrower ones.
 RANKS = [(1024, 256), (256, 128), (128, 64)]
-WINDOWS = 2000
+PROPOSALS = 2000
 SGEMM_SIDE = 2048
-WHOLE = "all windows"
+WHOLE = "all proposals"
 State = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Case:
-    """Layers and the vectors they read: all of an image's windows, and the different ones (with `rows`)."""
+    """Layers and the vectors they read: all of an image's proposals, and the different ones (with `rows`)."""
 
     name: str
     settings: FeatureSettings
     state: State
-    windows: RegionFeatures
+    proposals: RegionFeatures
     different: RegionFeatures
     trained: bool
 
     def head(self, state: State) -> Head:
         """The layers of a state, for these vectors."""
-        return Head(self.settings, self.windows.values.shape[1], state)
+        return Head(self.settings, self.proposals.values.shape[1], state)
 
 
-def photo_and_windows(matlab: str | None) -> tuple[str, np.ndarray, Proposals]:
-    """A photo and its windows, the first WINDOWS: of the original MATLAB code where they are given."""
+def photo_and_proposals(matlab: str | None) -> tuple[str, np.ndarray, Proposals]:
+    """A photo and its proposals, the first PROPOSALS: of the original MATLAB code where they are given."""
     if matlab is None:
         name, rgb = next(iter(sample_photos().items()))
-        return name, rgb, propose(name, rgb, ProposalSettings(max_windows=WINDOWS))
+        return name, rgb, propose(name, rgb, ProposalSettings(max_windows=PROPOSALS))
     photo = sorted(Path(matlab).glob("*.jpg"))[0]
-    file = read_windows(photo.with_name(f"{photo.stem}_boxes.mat"))
-    match_windows(file, [photo.stem])
+    file = read_proposals(photo.with_name(f"{photo.stem}_boxes.mat"))
+    match_proposals(file, [photo.stem])
     rgb = read_image(photo)
-    boxes = file.convention.to_half_open(file.boxes[0])[:WINDOWS].astype(np.float32)
+    boxes = file.convention.to_half_open(file.boxes[0])[:PROPOSALS].astype(np.float32)
     return photo.name, rgb, Proposals(photo.stem, rgb.shape[:2], boxes, "matlab")
 
 
@@ -91,7 +92,7 @@ def made_up_layers(length: int, widths: Sequence[int], seed: int = 0) -> dict[st
 
 
 def made_up_thin(state: State, ranks: Sequence[int]) -> dict[str, np.ndarray]:
-    """Gaussian thin layers: what they take does not depend on what they hold."""
+    """Gaussian low-rank layers: what they take does not depend on what they hold."""
     generator = np.random.default_rng(1)
     thin = {f"{name}.bias": state[f"{name}.bias"] for name in ("fc6", "fc7")}
     for name, rank in zip(("fc6", "fc7"), ranks, strict=True):
@@ -102,21 +103,21 @@ def made_up_thin(state: State, ranks: Sequence[int]) -> dict[str, np.ndarray]:
 
 
 def made_up_cases(matlab: str | None, widths: Sequence[int]) -> Iterator[Case]:
-    """Layers of `widths` on the vectors of one photo's windows."""
-    name, rgb, windows = photo_and_windows(matlab)
+    """Layers of `widths` on the vectors of one photo's proposals."""
+    name, rgb, proposals = photo_and_proposals(matlab)
     for vectors, settings in MADE_UP.items():
         extractor = FeatureExtractor.from_settings(settings)
-        pyramid = extractor.pyramid(windows.image_id, rgb)
+        pyramid = extractor.pyramid(proposals.image_id, rgb)
         state = made_up_layers(extractor.length("pool5"), widths)
-        pooled = [extractor.pool(pyramid, windows.boxes, distinct=one) for one in (False, True)]
+        pooled = [extractor.pool(pyramid, proposals.boxes, distinct=one) for one in (False, True)]
         yield Case(f"{vectors}: {name}", dataclasses.replace(settings, head="made up"), state, *pooled, trained=False)
 
 
 def case_of_run(experiment: Experiment, detector: Detector) -> Case:
-    """A run's own layers on the vectors of its first test image with most windows."""
+    """A run's own layers on the vectors of its first test image with most proposals."""
     source, extractor = experiment.source, detector.extractor
-    image = max(experiment.test_images[:20], key=lambda one: len(source.windows(one).boxes))
-    pyramid, boxes = source.pyramid(image), source.windows(image).boxes
+    image = max(experiment.test_images[:20], key=lambda one: len(source.proposals(one).boxes))
+    pyramid, boxes = source.pyramid(image), source.proposals(image).boxes
     pooled = [extractor.pool(pyramid, boxes, distinct=one) for one in (False, True)]
     state = extractor.pooled_head.state()
     return Case(f"run: {image.image_id}", extractor.settings, state, *pooled, trained=True)
@@ -130,17 +131,17 @@ def useful(state: State, ranks: Sequence[Sequence[int]]) -> list[tuple[int, int]
 
 def thin_layers(state: State, pair: tuple[int, int]) -> tuple[dict[str, np.ndarray], list[CompressedLayer]]:
     """The truncated singular value decomposition at a pair of ranks."""
-    progress(f"thin layers of ranks {pair[0]} and {pair[1]}")
+    progress(f"low-rank layers of ranks {pair[0]} and {pair[1]}")
     return compress_head(state, dict(zip(("fc6", "fc7"), pair, strict=True)))
 
 
 def multiplications(state: State) -> int:
-    """Of one window."""
+    """Of one proposal."""
     return sum(value.size for name, value in state.items() if name.endswith(".weight") and not name.startswith("fc8"))
 
 
 def time_rows(case: Case, ranks: Sequence[Sequence[int]], repeats: int) -> list[dict[str, Any]]:
-    """CPU and wall seconds of fc7 of all windows, with its GFLOP/s, by method."""
+    """CPU and wall seconds of fc7 of all proposals, with its GFLOP/s, by method."""
     states: dict[str, State] = {"float32": case.state}
     for pair in useful(case.state, ranks):
         make = thin_layers(case.state, pair)[0] if case.trained else made_up_thin(case.state, pair)
@@ -149,7 +150,7 @@ def time_rows(case: Case, ranks: Sequence[Sequence[int]], repeats: int) -> list[
     flops = {}
     for name, state in states.items():
         head = case.head(state)
-        for part, regions in ((WHOLE, case.windows), ("different windows", case.different)):
+        for part, regions in ((WHOLE, case.proposals), ("different proposals", case.different)):
             head(regions.values[:1], "fc7")
             methods[f"{name}, {part}"] = lambda head=head, values=regions.values: head(values, "fc7")
             flops[f"{name}, {part}"] = 2e-9 * multiplications(state) * len(regions.values)
@@ -165,7 +166,7 @@ def time_rows(case: Case, ranks: Sequence[Sequence[int]], repeats: int) -> list[
         row = {"vectors": case.name, "layers": _layers(case.state), "method": name, "cpu_s": timing.cpu_s}
         row |= {"wall_s": timing.wall_s, "GFLOP": flops[name], "GFLOP_per_s": speed, "of_floor": speed / floor}
         if name in methods and "," in name:
-            row |= {"windows": len(timing.result), "times_faster": first.cpu_s / timing.cpu_s}
+            row |= {"proposals": len(timing.result), "times_faster": first.cpu_s / timing.cpu_s}
             row |= _agreement(case, timings, name, first.result)
         rows.append(row)
     return rows
@@ -177,7 +178,7 @@ def _layers(state: State) -> str:
 
 
 def _agreement(case: Case, timings: Mapping[str, Any], name: str, whole: np.ndarray) -> dict[str, Any]:
-    """Whether different windows alone give what all do, bit for bit; how far trained layers are from the whole ones."""
+    """Whether distinct ones alone give what all do, bit for bit; how far trained layers are from the whole ones."""
     layers, part = name.split(", ")
     found, values = {}, timings[name].result
     if part != WHOLE:
@@ -188,11 +189,11 @@ def _agreement(case: Case, timings: Mapping[str, Any], name: str, whole: np.ndar
     return found
 
 
-# What thin layers cost.
+# What low-rank layers cost.
 
 
 def variants(detector: Detector, ranks: Sequence[Sequence[int]], others: Sequence[str]) -> dict[str, tuple]:
-    """Name -> (detector, facts of its layers): as it is, with thin layers, and saved ones beside it."""
+    """Name -> (detector, facts of its layers): as it is, with low-rank layers, and saved ones beside it."""
     extractor, head = detector.extractor, detector.extractor.pooled_head
     found: dict[str, tuple[Detector, dict[str, Any]]] = {"float32": (detector, {})}
     for pair in useful(head.state(), ranks):
@@ -224,8 +225,8 @@ def accuracy_rows(
     plain: dict[str, list] = {name: [] for name in every}
     seconds: dict[str, list[float]] = {name: [] for name in every}
     for place, image in enumerate(images):
-        windows, pyramid = experiment.source.windows(image), experiment.source.pyramid(image)
-        pool5 = detector.extractor.pool(pyramid, windows.boxes, distinct=True)
+        proposals, pyramid = experiment.source.proposals(image), experiment.source.pyramid(image)
+        pool5 = detector.extractor.pool(pyramid, proposals.boxes, distinct=True)
         for name, (one, _) in every.items():
             started = time.process_time()
             vectors = one.extractor.head(pool5)
@@ -241,7 +242,7 @@ def accuracy_rows(
     for name, (one, facts) in every.items():
         with_regression, without = (_evaluation(experiment, images, part[name]) for part in (found, plain))
         first = with_regression if first is None else first
-        row = {"layers": name, **facts, "MFLOP_a_window": 2e-6 * multiplications(one.extractor.pooled_head.state())}
+        row = {"layers": name, **facts, "MFLOP_a_proposal": 2e-6 * multiplications(one.extractor.pooled_head.state())}
         row |= {"fc_cpu_s_an_image": float(np.median(seconds[name])), "mAP_without_regression": without.mean_ap}
         rows.append(row | {"mAP": with_regression.mean_ap, **_difference(experiment, first, with_regression)})
     return rows
@@ -269,11 +270,11 @@ def benchmark(
     others: list[str] = [],  # noqa: B006 (jsonargparse reads it, nothing changes it)
     out: str = "runs/benchmark",
 ) -> None:
-    """Measure fc6 and fc7, and what thin layers cost; see the head of this file.
+    """Measure fc6 and fc7, and what low-rank layers cost; see the head of this file.
 
     Args:
-        matlab: Folder with photos NAME.jpg and the original code's windows NAME_boxes.mat: those of the first. None:
-            scikit-learn's first photo and windows of this package.
+        matlab: Folder with photos NAME.jpg and the original code's proposals NAME_boxes.mat: those of the first. None:
+            scikit-learn's first photo and proposals of this package.
         run: Folder of a run whose SVMs see fc7: its layers are measured too. None, or of other vectors: they are not.
         widths: Outputs of the made-up fc6 and fc7.
         ranks: Pairs of ranks of fc6 and fc7; a pair that saves no multiplications is left out.

@@ -3,8 +3,8 @@
 A draw puts the training photos into a random order and takes, for every class, the first so many that show it, or all
 that there are; all objects in them are used. So a draw's photos of a smaller number are among those of a larger one,
 and all ways of training see the same photos. SVMs are trained as tools/train_svm.py does, but to a wider duality gap,
-and without box regression. Windows and maps are the run's; those that are absent are made and kept, mirrored ones too.
-The test photos are pooled once for all detectors of a draw, and every detector scores all of their windows.
+and without box regression. Proposals and maps are the run's; those that are absent are made and kept, mirrored ones
+too. The test photos are pooled once for all detectors of a draw, and every detector scores all of their proposals.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def detect(experiment: Experiment, trained: Sequence[Trained]) -> list[list[Dete
     joined = {key: reduce(LinearSVMs.joined, (trained[place].svms for place in group)) for key, group in groups.items()}
     found: list[list[Detections]] = [[] for _ in trained]
     for number, image in enumerate(images):
-        pool5 = source.pooling_extractor().pool(source.pyramid(image), source.windows(image).boxes)
+        pool5 = source.pooling_extractor().pool(source.pyramid(image), source.proposals(image).boxes)
         for key, group in groups.items():
             vectors = _vectors(trained[group[0]].extractor, pool5, joined[key].layer)
             scores = joined[key].region_scores(vectors)
@@ -180,7 +180,7 @@ def benchmark(
     """Measure mAP with few training photos; see the head of this file. Takes minutes to hours.
 
     Args:
-        run: Folder of a run that has windows and maps, e.g. after tools/extract_features.py; its settings are used.
+        run: Folder of a run that has proposals and maps, e.g. after tools/extract_features.py; its settings are used.
         photos: Numbers of photos a class, e.g. [5,10,20,50].
         draws: Random draws of each number.
         ways: plain (as the run's settings say), mirrored, jittered (4 boxes beside each object), both; finetuned: fc6

@@ -1,8 +1,8 @@
-"""What a way of making vectors of windows is worth: learned on folds of a sample of photos, measured on the others.
+"""What a way of making vectors of proposals is worth: learned on folds of a sample of photos, measured on the others.
 
 Every way goes through the same steps: linear SVMs with mined negatives, box regression, suppression, VOC's mAP, on the
-same photos, windows and folds. C is chosen for each way from the same grid, by the mAP of the held-out detections with
-box regression.
+same photos, proposals and folds. C is chosen for each way from the same grid, by the mAP of the held-out detections
+with box regression.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ LEARNING = (SVMS, RegressionSettings(), PostprocessSettings())
 
 @dataclass(frozen=True)
 class Sample:
-    """Photos with the windows that are looked at, the same for every way. boxes: image id -> (G + R, 4) float32, the
+    """Photos with the proposals that are looked at, the same for every way. boxes: image id -> (G + R, 4) float32, the
     objects first.
     """
 
@@ -62,24 +62,24 @@ class Sample:
         return fingerprint(self.classes, facts)
 
 
-def draw_sample(source: DatasetSource, classes: Sequence[str], count: int, windows: int, cache: Path) -> Sample:
-    """The first `count` images of a split in the order of a hash of their ids, each with its first windows.
+def draw_sample(source: DatasetSource, classes: Sequence[str], count: int, proposals: int, cache: Path) -> Sample:
+    """The first `count` images of a split in the order of a hash of their ids, each with its first proposals.
 
-    windows: of selective search under the default settings, in its own order; they are kept in `cache`.
+    proposals: of selective search under the default settings, in its own order; they are kept in `cache`.
     """
     images = sorted(load_annotations([source], classes, Problems()), key=lambda one: fingerprint(one.image_id))[:count]
     boxes = {}
     for place, image in enumerate(images):
-        found = windows_of(image, cache)[:windows]
+        found = proposals_of(image, cache)[:proposals]
         boxes[image.image_id] = np.concatenate([image.boxes, found])
-        progress(f"windows: {place + 1}/{len(images)} photos")
+        progress(f"proposals: {place + 1}/{len(images)} photos")
     progress("")
     return Sample(tuple(classes), tuple(images), boxes)
 
 
-def windows_of(image: AnnotatedImage, cache: Path) -> np.ndarray:
-    """(R, 4) float32: all windows of an image under the default settings, kept in `cache`."""
-    store, key = ProposalStore(cache / "windows", ProposalSettings()), file_fingerprint(image.path)
+def proposals_of(image: AnnotatedImage, cache: Path) -> np.ndarray:
+    """(R, 4) float32: all proposals of an image under the default settings, kept in `cache`."""
+    store, key = ProposalStore(cache / "proposals", ProposalSettings()), file_fingerprint(image.path)
     found = store.read(image.image_id, key)
     if found is None:
         found = propose(image.image_id, read_image(image.path, image.size), ProposalSettings())
@@ -114,7 +114,7 @@ class Pool:
         values, boxes = self.values[image.image_id].astype(np.float32), self.sample.boxes[image.image_id]
         objects, name = len(image.boxes), image.image_id
         return TrainingRegions(
-            windows=RegionFeatures(name, boxes[objects:], values[objects:], LAYER),
+            proposals=RegionFeatures(name, boxes[objects:], values[objects:], LAYER),
             objects=RegionFeatures(name, boxes[:objects], values[:objects], LAYER),
             labels=image.labels,
             difficult=image.difficult,
@@ -165,10 +165,10 @@ def _detections(pool: Pool, cost: float, machines: Sequence[LinearSVMs], regress
     """machines, regressors: one an image."""
     plain, refined = [], []
     for image, svms, boxes in zip(pool.sample.images, machines, regressors, strict=True):
-        windows = pool.regions(image).windows
-        scores = svms.region_scores(windows)
+        proposals = pool.regions(image).proposals
+        scores = svms.region_scores(proposals)
         plain.append(postprocess(scores, image.size))
-        refined.append(postprocess(boxes.refine(scores, windows), image.size))
+        refined.append(postprocess(boxes.refine(scores, proposals), image.size))
     return Found(cost, tuple(plain), tuple(refined))
 
 

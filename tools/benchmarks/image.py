@@ -1,13 +1,14 @@
-"""An image from its file to its detections, against its convolutions alone and against R-CNN's way; a folder of images.
+"""An image from its file to its detections, against its convolutions alone and against R-CNN-style crops; a folder of
+images.
 
-All in: decoding, windows, maps, pooling, scores, regression, suppression. Its peer is what nobody can do without: the
+All in: decoding, proposals, maps, pooling, scores, regression, suppression. Its peer is what nobody can do without: the
 plain convolutions of the same network at the same scales (eager PyTorch, NCHW, batch norms as they are, without
 gradients), inputs ready beforehand. With two threads the peer runs both ways that there are: each convolution spread
 over the threads, and the scales side by side as this package has them.
 
-R-CNN's way (benchmarks.rcnn): the same windows cropped with context, warped to 224 px, sent through the same network in
-batches, pooled over the whole crop; then SVMs, regression and suppression as ours. So many crops are timed as --crops
-says, and counted up to all windows.
+R-CNN-style crops (benchmarks.rcnn): the same proposals cropped with context, warped to 224 px, sent through the same
+network in batches, pooled over the whole crop; then SVMs, regression and suppression as ours. So many crops are timed
+as --crops says, and counted up to all proposals.
 """
 
 from __future__ import annotations
@@ -30,19 +31,19 @@ from benchmarks.rcnn import CropSettings, crop_vectors
 from detection.backbones import Backbone
 from detection.data import read_image
 from detection.detector import Detector
-from detection.engines import limit_threads, lone_threads
+from detection.engines import limit_threads, single_threaded_pool
 from detection.features import FeatureExtractor
 from detection.features.resize import network_input, normalise
 from detection.learning import postprocess
 from detection.proposals import propose
-from detection.types import Detections, FeaturePyramid, Proposals, RegionFeatures, Spread
+from detection.types import Detections, FeaturePyramid, MapFunction, Proposals, RegionFeatures
 
 ALL_IN, PEER = "all in", "plain convolutions"
 PEER_SPREAD = "plain convolutions, scales side by side"
 ONE_BY_ONE, MANY, HASHING = "one after the other", "detect_many", "control: hashing"
 # About as long as an image takes.
 HASHED_BLOCKS, HASHED_BLOCK = 128, bytes(2**22)
-STAGES = ("decode", "windows", "maps", "pooling", "fc layers", "scores", "regression", "suppression")
+STAGES = ("decode", "proposals", "maps", "pooling", "fc layers", "scores", "regression", "suppression")
 
 
 def plain_backbone(backbone: Backbone) -> Backbone:
@@ -59,7 +60,7 @@ def inputs_of(extractor: FeatureExtractor, rgb: np.ndarray) -> list[torch.Tensor
     return [torch.from_numpy(one).permute(0, 3, 1, 2).contiguous() for one in images]
 
 
-def convolve(network: Callable, images: Sequence[torch.Tensor], spread: Spread = map) -> None:
+def convolve(network: Callable, images: Sequence[torch.Tensor], spread: MapFunction = map) -> None:
     """The convolutions of an image, and nothing else."""
 
     def one(image: torch.Tensor) -> None:
@@ -83,7 +84,7 @@ def image_rows(detector: Detector, paths: Sequence[Path], repeats: int, threads:
     """Median seconds an image of all in and of its peer, with one thread and with `threads`."""
     network = plain_backbone(detector.extractor.backbone).network.to(memory_format=torch.contiguous_format)
     rows: dict[tuple[str, int], list[Timing]] = {}
-    with lone_threads(threads) as pool:
+    with single_threaded_pool(threads) as pool:
         for path in paths:
             images = inputs_of(detector.extractor, read_image(path))
             methods = {}
@@ -138,11 +139,11 @@ def _stages(detector: Detector, path: Path) -> dict[str, float]:
 
     rgb = read_image(path)
     lap("decode")
-    windows = propose("", rgb, detector.proposal_settings)
-    lap("windows")
+    proposals = propose("", rgb, detector.proposal_settings)
+    lap("proposals")
     pyramid = detector.extractor.pyramid("", rgb)
     lap("maps")
-    pool5 = detector.extractor.pool(pyramid, windows.boxes, distinct=True)
+    pool5 = detector.extractor.pool(pyramid, proposals.boxes, distinct=True)
     lap("pooling")
     features = pool5 if detector.svms.layer == "pool5" else detector.extractor.head(pool5)
     lap("fc layers")
@@ -150,9 +151,9 @@ def _stages(detector: Detector, path: Path) -> dict[str, float]:
     lap("scores")
     laps["regression"] = 0.0
 
-    def refine(windows_asked: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def refine(proposals_asked: np.ndarray, labels: np.ndarray) -> np.ndarray:
         start = time.process_time()
-        boxes = detector.regressors.boxes(pool5, windows_asked, labels)
+        boxes = detector.regressors.boxes(pool5, proposals_asked, labels)
         laps["regression"] += time.process_time() - start
         return boxes
 
@@ -165,35 +166,35 @@ def _stages(detector: Detector, path: Path) -> dict[str, float]:
 def rcnn_rows(
     detector: Detector, path: Path, repeats: int, crops: int | None, side_sets: Sequence[Sequence[int]]
 ) -> list[dict[str, Any]]:
-    """Ours, at each set of short sides, against R-CNN's way: CPU seconds of one thread for one image.
+    """Ours, at each set of short sides, against R-CNN-style crops: CPU seconds of one thread for one image.
 
     The network is this package's fused one on both sides, then the plain one on both sides.
     """
     rgb = read_image(path)
-    windows = propose("", rgb, detector.proposal_settings)
-    boxes = windows.boxes[:crops]
+    proposals = propose("", rgb, detector.proposal_settings)
+    boxes = proposals.boxes[:crops]
     rows = []
     for executor, backbone in (
         ("fused", detector.extractor.backbone),
         ("plain", plain_backbone(detector.extractor.backbone)),
     ):
         ours = {tuple(sides): _with_scales(detector, backbone, tuple(sides)) for sides in side_sets}
-        methods = {sides: partial(_ours, one, windows, rgb) for sides, one in ours.items()}
-        methods["windows"] = partial(propose, "", rgb, detector.proposal_settings)
+        methods = {sides: partial(_ours, one, proposals, rgb) for sides, one in ours.items()}
+        methods["proposals"] = partial(propose, "", rgb, detector.proposal_settings)
         crop = partial(crop_vectors, backbone, rgb, levels=detector.extractor.settings.levels, settings=CropSettings())
         with limit_threads(1):
             for method in (*methods.values(), partial(crop, boxes=boxes[: CropSettings().batch])):
                 method()
             methods["crops"] = partial(crop, boxes=boxes)
-            timings = take_turns(methods, repeats, f"R-CNN's way, {executor}", warm=False)
-            rest = _after_vectors(detector, timings["crops"].result, boxes, windows, rgb.shape[:2], repeats)
-        crops_s = timings["crops"].cpu_s * len(windows.boxes) / len(boxes) + rest
-        made = timings["windows"].cpu_s
+            timings = take_turns(methods, repeats, f"R-CNN-style crops, {executor}", warm=False)
+            rest = _after_vectors(detector, timings["crops"].result, boxes, proposals, rgb.shape[:2], repeats)
+        crops_s = timings["crops"].cpu_s * len(proposals.boxes) / len(boxes) + rest
+        made = timings["proposals"].cpu_s
         for sides in ours:
             own = timings[sides].cpu_s
-            row = {"network": executor, "short_sides": list(sides), "windows": len(windows.boxes)}
-            row |= {"crops_timed": len(boxes), "ours_s": own, "windows_s": made, "rcnn_s": crops_s}
-            row |= {"times_without_windows": crops_s / own, "times_with_windows": (crops_s + made) / (own + made)}
+            row = {"network": executor, "short_sides": list(sides), "proposals": len(proposals.boxes)}
+            row |= {"crops_timed": len(boxes), "ours_s": own, "proposals_s": made, "rcnn_s": crops_s}
+            row |= {"times_without_proposals": crops_s / own, "times_with_proposals": (crops_s + made) / (own + made)}
             rows.append(row)
     return rows
 
@@ -204,17 +205,22 @@ def _with_scales(detector: Detector, backbone: Backbone, sides: tuple[int, ...])
     return replace(detector, extractor=FeatureExtractor(settings, backbone, extractor.pooled_head))
 
 
-def _ours(detector: Detector, windows: Proposals, rgb: np.ndarray) -> Detections:
+def _ours(detector: Detector, proposals: Proposals, rgb: np.ndarray) -> Detections:
     pyramid: FeaturePyramid = detector.extractor.pyramid("", rgb)
-    return detector.detect_windows(windows, pyramid)
+    return detector.detect_proposals(proposals, pyramid)
 
 
 def _after_vectors(
-    detector: Detector, vectors: np.ndarray, boxes: np.ndarray, windows: Proposals, size: tuple[int, int], repeats: int
+    detector: Detector,
+    vectors: np.ndarray,
+    boxes: np.ndarray,
+    proposals: Proposals,
+    size: tuple[int, int],
+    repeats: int,
 ) -> float:
-    """CPU seconds of what follows R-CNN's vectors, for all windows: those of the timed crops stand for the others'."""
-    rows = np.arange(len(windows.boxes)) % len(boxes)
-    pool5 = RegionFeatures("", windows.boxes, vectors[rows], "pool5")
+    """CPU seconds of what follows R-CNN's vectors, for all: those of the timed crops stand for the others'."""
+    rows = np.arange(len(proposals.boxes)) % len(boxes)
+    pool5 = RegionFeatures("", proposals.boxes, vectors[rows], "pool5")
 
     def method() -> None:
         features = pool5 if detector.svms.layer == "pool5" else detector.extractor.head(pool5)
@@ -231,7 +237,7 @@ def folder_rows(detector: Detector, paths: Sequence[Path], repeats: int, workers
 
     Hashing tells what the machine gave so many threads meanwhile: it shares nothing but the processors.
     """
-    with lone_threads(workers) as pool:
+    with single_threaded_pool(workers) as pool:
         methods = {
             (ONE_BY_ONE, 1, 1): partial(_limited, 1, lambda: [detector.detect(one) for one in paths]),
             (ONE_BY_ONE, 1, workers): lambda: [detector.detect(one, threads=workers) for one in paths],
@@ -269,7 +275,7 @@ def benchmark(
     folder: int = 6,
     out: str = "runs/benchmark",
 ) -> None:
-    """Measure one image against its convolutions and R-CNN's way, and a folder; see the head of this file.
+    """Measure one image against its convolutions and R-CNN-style crops, and a folder; see the head of this file.
 
     Args:
         voc: Folder that holds the year folder of a VOC devkit; its photos of 500x375 px are taken. None: scikit-learn's
@@ -280,7 +286,7 @@ def benchmark(
         photos: Photos for the first two tables.
         repeats: Runs of each method.
         threads: Threads beside one, and images of a folder at a time.
-        crops: Windows sent R-CNN's way, the rest counted up; None: all of the image (minutes).
+        crops: Proposals sent R-CNN-style crops, the rest counted up; None: all of the image (minutes).
         folder: Photos of the folder.
         out: Folder of benchmark.json and benchmark.md.
     """
@@ -292,7 +298,7 @@ def benchmark(
     tables = {
         "One image, all in, against its convolutions alone": image_rows(detector, paths[:photos], repeats, threads),
         "Stages of an image, one thread": stage_rows(detector, paths[:photos], repeats),
-        "One image against R-CNN's way, CPU time of one thread": rcnn_rows(
+        "One image against R-CNN-style crops, CPU time of one thread": rcnn_rows(
             detector, paths[0], repeats, crops, [sides, (688,), (480,)]
         ),
         "A folder of images": folder_rows(detector, paths[:folder], repeats, threads),

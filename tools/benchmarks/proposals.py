@@ -1,8 +1,9 @@
-"""Selective search against OpenCV's, in one process and one thread: CPU time, recall, agreement with MATLAB's windows.
+"""Selective search against OpenCV's, in one process and one thread: CPU time, recall, agreement with MATLAB's
+proposals.
 
 Time: the methods take turns on every photo, so that whatever else the machine does hits all of them; what counts is
 the process's CPU time. Recall: of the objects of a VOC split that are not marked difficult, with a standard error
-by resampling images. Agreement: of photos NAME.jpg with windows NAME_boxes.mat beside them.
+by resampling images. Agreement: of photos NAME.jpg with proposals NAME_boxes.mat beside them.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from benchmarks.measure import keep, progress, run, take_turns
 from detection.data import VOC_CLASSES, DatasetSource, Problems, image_size, load_annotations, read_image
 from detection.geometry import iou
 from detection.proposals import PRESETS, ProposalSettings, selective_search
-from detection.proposals.foreign import match_windows, read_windows
+from detection.proposals.foreign import match_proposals, read_proposals
 from detection.proposals.quality import overlaps_by_count
 
 Method = Callable[[np.ndarray], np.ndarray]
 
-# What is measured: windows with both sides of so many px, the first so many of every image. 1,129 is the mean number
+# What is measured: proposals with both sides of so many px, the first so many of every image. 1,129 is the mean number
 # that OpenCV's fast mode has on the photos of the first measurement.
 MIN_SIDE = 20
 BUDGETS = (2000, 1129)
@@ -37,7 +38,7 @@ RESAMPLES = 1000
 
 
 def opencv_fast(rgb: np.ndarray) -> np.ndarray:
-    """All windows of OpenCV's fast mode in its own order: (R, 4) float32 half-open."""
+    """All proposals of OpenCV's fast mode in its own order: (R, 4) float32 half-open."""
     search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
     search.setBaseImage(np.ascontiguousarray(rgb[:, :, ::-1]))
     search.switchToSelectiveSearchFast()
@@ -47,7 +48,7 @@ def opencv_fast(rgb: np.ndarray) -> np.ndarray:
 
 
 def own(preset: str) -> Method:
-    """Selective search of this package: all windows of a preset, by priority, whatever their size."""
+    """Selective search of this package: all proposals of a preset, by priority, whatever their size."""
     settings = ProposalSettings(preset=preset, min_side=0, max_windows=None)
     return lambda rgb: selective_search(rgb, settings)
 
@@ -67,7 +68,7 @@ def cpu_times(methods: Mapping[str, Method], photos: Mapping[str, np.ndarray], r
     for photo, rgb in photos.items():
         timings = take_turns({name: partial(method, rgb) for name, method in methods.items()}, repeats, photo)
         for name, timing in timings.items():
-            row = {"photo": photo, "size": list(rgb.shape[:2]), "method": name, "windows": len(methods[name](rgb))}
+            row = {"photo": photo, "size": list(rgb.shape[:2]), "method": name, "proposals": len(methods[name](rgb))}
             row |= {"median_s": timing.cpu_s, "least_s": min(timing.cpu)}
             if OPENCV in timings:
                 row["times_faster"] = timings[OPENCV].cpu_s / timing.cpu_s
@@ -76,7 +77,7 @@ def cpu_times(methods: Mapping[str, Method], photos: Mapping[str, np.ndarray], r
 
 
 def large_enough(boxes: np.ndarray) -> np.ndarray:
-    """The windows with both sides of MIN_SIDE px or more."""
+    """The proposals with both sides of MIN_SIDE px or more."""
     return boxes[(boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE).all(axis=1)]
 
 
@@ -94,8 +95,8 @@ def recall_rows(methods: Mapping[str, Method], root: str, year: str, split: str,
             counts.append(len(boxes))
             progress(f"{name}: {place + 1}/{len(images)} photos")
         for column, budget in enumerate(BUDGETS):
-            windows = float(np.mean(np.minimum(counts, budget)))
-            row = {"method": name, "at_most": budget, "photos": len(images), "windows": windows}
+            proposals = float(np.mean(np.minimum(counts, budget)))
+            row = {"method": name, "at_most": budget, "photos": len(images), "proposals": proposals}
             rows.append(row | coverage([table[:, column] for table in tables], labels))
     progress("")
     return rows
@@ -120,16 +121,16 @@ def coverage(best: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> dict[s
 
 
 def agreement_rows(methods: Mapping[str, Method], folder: str) -> list[dict]:
-    """Share of the MATLAB windows of each photo that each method has at each IoU, and the other way round."""
+    """Share of the MATLAB proposals of each photo that each method has at each IoU, and the other way round."""
     rows = []
     for path in sorted(Path(folder).glob("*_boxes.mat")):
         photo = path.with_name(path.name.replace("_boxes.mat", ".jpg"))
-        file = read_windows(path)
-        match_windows(file, [photo.stem])
+        file = read_proposals(path)
+        match_proposals(file, [photo.stem])
         theirs, rgb = file.convention.to_half_open(file.boxes[0]), read_image(photo, image_size(photo))
         for name, method in methods.items():
             overlaps = iou(theirs, method(rgb)[:AGREEMENT_LIMIT])
-            row = {"photo": photo.name, "matlab_windows": len(theirs), "method": name, "windows": overlaps.shape[1]}
+            row = {"photo": photo.name, "matlab_proposals": len(theirs), "method": name, "proposals": overlaps.shape[1]}
             row |= {f"found_{one:g}": float((overlaps.max(axis=1) >= one).mean()) for one in AGREEMENT_IOUS}
             row |= {f"confirmed_{one:g}": float((overlaps.max(axis=0) >= one).mean()) for one in AGREEMENT_IOUS}
             rows.append(row)
@@ -153,10 +154,10 @@ def benchmark(
         voc: Folder that holds the year folder of a VOC devkit, for recall. None: no recall.
         year: Name of the year folder.
         split: Split whose photos are used.
-        matlab: Folder with photos NAME.jpg and the original code's windows NAME_boxes.mat; also the photos that are
+        matlab: Folder with photos NAME.jpg and the original code's proposals NAME_boxes.mat; also the photos that are
             timed. None: no agreement, and scikit-learn's two sample photos are timed.
         presets: Presets measured for time and recall.
-        agreement_presets: Presets compared with the original code's windows.
+        agreement_presets: Presets compared with the original code's proposals.
         repeats: Runs of each method on each photo that is timed.
         limit: Photos of the split for recall; None: all.
         out: Folder of benchmark.json and benchmark.md.
@@ -172,10 +173,10 @@ def benchmark(
         photos = {path.name: read_image(path) for path in paths}
     tables = {
         "CPU time of one thread": cpu_times(methods, photos, repeats),
-        f"Recall, windows of {MIN_SIDE} px and more": []
+        f"Recall, proposals of {MIN_SIDE} px and more": []
         if voc is None
         else recall_rows(methods, voc, year, split, limit),
-        f"Windows of the original MATLAB code, first {AGREEMENT_LIMIT} of all sizes": []
+        f"Proposals of the original MATLAB code, first {AGREEMENT_LIMIT} of all sizes": []
         if matlab is None
         else agreement_rows(methods_of(agreement_presets), matlab),
     }

@@ -1,4 +1,5 @@
-"""The baseline: R-CNN's way to the vectors of windows, every one cropped, warped and sent through the network alone.
+"""The baseline: R-CNN-style crops to the vectors of proposals, every one cropped, warped and sent through the network
+alone.
 
 Girshick et al., *Rich feature hierarchies for accurate object detection and semantic segmentation*, CVPR 2014, appendix
 A, and the released rcnn_im_crop.m. The network, its normalisation and the pyramid are this package's, so that what
@@ -21,18 +22,18 @@ from detection.pooling.spp import pooled_length
 from detection.pooling.torch_pooling import SpatialPyramidPooling
 from detection.storage import file_fingerprint, file_stem, fingerprint, read_arrays, write_arrays
 
-# To be raised where the same window gets other values.
+# To be raised where the same proposal gets other values.
 _VERSION = 1
 
 
 @dataclass(frozen=True)
 class CropSettings:
-    """How a window becomes an input of the network.
+    """How a proposal becomes an input of the network.
 
     Args:
         side: Height and width of a warped crop, in px: what the network was trained on. R-CNN 227 (Caffe's AlexNet),
             EfficientNet-Lite0 224; a multiple of the largest stride in use.
-        context: Px of the warped crop, on each side, that show what surrounds the window. R-CNN, appendix A: 16.
+        context: Px of the warped crop, on each side, that show what surrounds the proposal. R-CNN, appendix A: 16.
         batch: Crops that go through the network together. R-CNN has 256 on a GPU; on a CPU few stay in its caches.
     """
 
@@ -45,8 +46,8 @@ class CropSettings:
             raise ValueError(f"crops: expected batch >= 1 and 0 <= 2 x context < side, got {self}")
 
 
-def warp_window(normalised: np.ndarray, box: np.ndarray, settings: CropSettings, out: np.ndarray) -> None:
-    """Write one window, with its context, into out (side, side, 3) float32, stretched in both directions.
+def warp_proposal(normalised: np.ndarray, box: np.ndarray, settings: CropSettings, out: np.ndarray) -> None:
+    """Write one proposal, with its context, into out (side, side, 3) float32, stretched in both directions.
 
     normalised: (H, W, 3) float32, 0 the mean colour. box: (4,) x1, y1, x2, y2, image frame, inside the image. The
     context's edges are rounded to whole px; what lies beyond the image is 0. Bilinear without antialiasing, as
@@ -83,7 +84,8 @@ def _span(first: int, last: int, length: int, side: int) -> tuple[int, int, int,
 def crop_vectors(
     backbone: Backbone, rgb: np.ndarray, boxes: np.ndarray, levels: tuple[int, ...], settings: CropSettings
 ) -> np.ndarray:
-    """R-CNN's way: (H, W, 3) uint8 RGB and boxes (R, 4), image frame -> (R, D) float32 pooled from each crop's maps.
+    """R-CNN-style crops: (H, W, 3) uint8 RGB and boxes (R, 4), image frame -> (R, D) float32 pooled from each crop's
+    maps.
 
     The pyramid lies over the whole map of a crop. Order of a vector: as of ``FeatureExtractor.pool`` with the same
     stages and levels.
@@ -97,7 +99,7 @@ def crop_vectors(
         for start in range(0, len(boxes), settings.batch):
             part = crops[: len(boxes[start : start + settings.batch])]
             for crop, box in zip(part, boxes[start : start + settings.batch], strict=True):
-                warp_window(normalised, box, settings, crop)
+                warp_proposal(normalised, box, settings, crop)
             maps = backbone(torch.from_numpy(part).permute(0, 3, 1, 2).to(device))
             values[start : start + len(part)] = torch.cat([pool(one) for one in maps], 1).cpu().numpy()
     return values

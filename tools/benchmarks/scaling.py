@@ -1,8 +1,8 @@
-"""How time and memory grow with windows, image side, classes and images: curves, and the exponent of each.
+"""How time and memory grow with proposals, image side, classes and images: curves, and the exponent of each.
 
 The exponent is the slope of the logarithms of CPU seconds (and of MiB) against those of the input's size: 1 is growth
 with the input, less is growth behind it, as while fixed costs weigh most. `last` is the slope of the last step alone,
-where they weigh least. Input: windows; px of the image; classes; images. Memory: what a process takes for it beyond
+where they weigh least. Input: proposals; px of the image; classes; images. Memory: what a process takes for it beyond
 what it has; of images the peak of the run's processes. The smallest inputs run first and compile.
 """
 
@@ -42,12 +42,12 @@ from detection.proposals import ProposalSettings, propose
 from detection.types import Proposals, RegionFeatures
 from detection.visualization.charts import Axis, Line, line_chart
 
-# Windows and classes while the other of the two grows, and those of an image of any side.
-WINDOWS, CLASSES = 2000, 20
-# Sides of made-up windows in px, and how many times wider or taller one may be.
+# Proposals and classes while the other of the two grows, and those of an image of any side.
+PROPOSALS, CLASSES = 2000, 20
+# Sides of made-up proposals in px, and how many times wider or taller one may be.
 MIN_SIDE, MAX_ASPECT = 20, 4
-# Made-up training: images, windows an image, length of a vector, objects of each class.
-TRAINING_IMAGES, TRAINING_WINDOWS, TRAINING_LENGTH, CLASS_OBJECTS = 40, 200, 256, 8
+# Made-up training: images, proposals an image, length of a vector, objects of each class.
+TRAINING_IMAGES, TRAINING_PROPOSALS, TRAINING_LENGTH, CLASS_OBJECTS = 40, 200, 256, 8
 # What runs over images, so that one takes a tenth of a second.
 SMALL_RUN = ("--proposals.preset=single", "--proposals.max_windows=200", "--features.short_sides=[96]",
              "--regression.min_examples=3", "--dataset.classes=collect")  # fmt: skip
@@ -55,7 +55,7 @@ WARM_IMAGES = 4
 
 
 def made_up_boxes(count: int, size: tuple[int, int], seed: int = 0) -> np.ndarray:
-    """(count, 4) float32 windows in an image of `size` (height, width), their areas' logarithms uniform."""
+    """(count, 4) float32 proposals in an image of `size` (height, width), their areas' logarithms uniform."""
     rng = np.random.default_rng(seed)
     height, width = size
     side = np.exp(rng.uniform(math.log(MIN_SIDE), math.log(min(size)), count))
@@ -97,8 +97,8 @@ def measure(
     return rows
 
 
-def window_methods(extractor: FeatureExtractor, rgb: np.ndarray) -> Callable[[int], Mapping[str, Callable]]:
-    """Stages behind the maps, of so many windows of one photo."""
+def proposal_methods(extractor: FeatureExtractor, rgb: np.ndarray) -> Callable[[int], Mapping[str, Callable]]:
+    """Stages behind the maps, of so many proposals of one photo."""
     pyramid, detector = extractor.pyramid("photo", rgb), made_up_detector(extractor, CLASSES)
 
     def methods(count: int) -> Mapping[str, Callable]:
@@ -116,13 +116,13 @@ def _scoring(detector: Detector, pyramid: Any, boxes: np.ndarray) -> Mapping[str
         "score": partial(detector.svms.region_scores, vectors),
         "regress": partial(detector.regressors.refine, scores, vectors),
         "suppress": partial(postprocess, refined, pyramid.size, PostprocessSettings()),
-        "all of these": partial(detector.detect_windows, Proposals("photo", pyramid.size, boxes, "made up"), pyramid),
+        "all of these": partial(detector.detect_proposals, Proposals("photo", pyramid.size, boxes, "made up"), pyramid),
     }
 
 
 def class_methods(extractor: FeatureExtractor, rgb: np.ndarray) -> Callable[[int], Mapping[str, Callable]]:
     """Scoring by so many classes, and their training on made-up vectors."""
-    pyramid, boxes = extractor.pyramid("photo", rgb), made_up_boxes(WINDOWS, rgb.shape[:2])
+    pyramid, boxes = extractor.pyramid("photo", rgb), made_up_boxes(PROPOSALS, rgb.shape[:2])
 
     def methods(count: int) -> Mapping[str, Callable]:
         images = made_up_training(count)
@@ -136,7 +136,7 @@ def class_methods(extractor: FeatureExtractor, rgb: np.ndarray) -> Callable[[int
 
 
 def made_up_training(classes: int, seed: int = 0) -> list[TrainingRegions]:
-    """Training images in which each class has CLASS_OBJECTS objects, with a window near each; the rest is noise."""
+    """Training images in which each class has CLASS_OBJECTS objects, with a proposal near each; the rest is noise."""
     rng = np.random.default_rng(seed)
     size = (400, 400)
     modes = 2 * rng.standard_normal((classes, TRAINING_LENGTH), dtype=np.float32)
@@ -145,17 +145,17 @@ def made_up_training(classes: int, seed: int = 0) -> list[TrainingRegions]:
     for number, own in enumerate(np.array_split(labels, TRAINING_IMAGES)):
         name, objects = f"image {number}", made_up_boxes(len(own), size, number)
         near = objects + rng.uniform(-1, 1, objects.shape).astype(np.float32)
-        boxes = np.concatenate([near, made_up_boxes(TRAINING_WINDOWS, size, TRAINING_IMAGES + number)])
+        boxes = np.concatenate([near, made_up_boxes(TRAINING_PROPOSALS, size, TRAINING_IMAGES + number)])
         values = rng.standard_normal((len(boxes), TRAINING_LENGTH), dtype=np.float32)
         values[: len(own)] += modes[own]
         of_objects = modes[own] + rng.standard_normal((len(own), TRAINING_LENGTH), dtype=np.float32)
-        windows, truth = (RegionFeatures(name, *one, "pool5") for one in ((boxes, values), (objects, of_objects)))
-        images.append(TrainingRegions(windows, truth, own, np.zeros(len(own), bool)))
+        proposals, truth = (RegionFeatures(name, *one, "pool5") for one in ((boxes, values), (objects, of_objects)))
+        images.append(TrainingRegions(proposals, truth, own, np.zeros(len(own), bool)))
     return images
 
 
 def side_methods(extractor: FeatureExtractor, rgb: np.ndarray, folder: Path) -> Callable[[int], Mapping[str, Callable]]:
-    """Windows and maps of a photo brought to so long a side, from its file on."""
+    """Proposals and maps of a photo brought to so long a side, from its file on."""
     from detection.data import read_image
 
     def methods(side: int) -> Mapping[str, Callable]:
@@ -168,7 +168,7 @@ def side_methods(extractor: FeatureExtractor, rgb: np.ndarray, folder: Path) -> 
         pixels = read_image(path)
         return {
             "decode": partial(read_image, path),
-            "windows": partial(propose, "photo", pixels, ProposalSettings()),
+            "proposals": partial(propose, "photo", pixels, ProposalSettings()),
             "maps": partial(extractor.pyramid, "photo", pixels),
         }
 
@@ -244,7 +244,7 @@ def draw(path: Path, title: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def benchmark(
-    windows: list[int] = [500, 1000, 2000, 4000, 8000],  # noqa: B006 (jsonargparse reads it, nothing changes it)
+    proposals: list[int] = [500, 1000, 2000, 4000, 8000],  # noqa: B006 (jsonargparse reads it, nothing changes it)
     sides: list[int] = [300, 750, 1500, 3000],  # noqa: B006
     classes: list[int] = [1, 5, 20, 60, 200],  # noqa: B006
     images: list[int] = [15, 30, 60],  # noqa: B006
@@ -256,10 +256,11 @@ def benchmark(
     """Measure how time and memory grow; see the head of this file. An empty list leaves one out.
 
     Args:
-        windows: Numbers of windows, made up, on one photo: pooling, scores, box regression, suppression (20 classes).
-        sides: Longer sides in px of one photo, resampled: decoding, windows, maps, all at their defaults, which bring
+        proposals: Numbers of proposals, made up, on one photo: pooling, scores, box regression, suppression (20
+        classes).
+        sides: Longer sides in px of one photo, resampled: decoding, proposals, maps, all at their defaults, which bring
             large images to another size.
-        classes: Numbers of classes: scores, regression and suppression of 2,000 windows, and training on made-up
+        classes: Numbers of classes: scores, regression and suppression of 2,000 proposals, and training on made-up
             vectors.
         images: Numbers of embedded digits in a whole run with small maps; [100,200,400,800] takes half an hour.
         workers: Worker processes of those runs.
@@ -267,16 +268,16 @@ def benchmark(
         repeats: Runs of which the median counts.
         out: Folder of benchmark.json and benchmark.md, and of the curves, scaling-WHAT.png.
     """
-    if repeats < 1 or workers < 1 or min([1, *windows, *sides, *classes]) < 1 or min([WARM_IMAGES + 1, *images]) < 5:
+    if repeats < 1 or workers < 1 or min([1, *proposals, *sides, *classes]) < 1 or min([WARM_IMAGES + 1, *images]) < 5:
         raise ValueError("expected repeats and workers >= 1, sizes >= 1 and images >= 5")
     rgb = next(iter(sample_photos().values()))
     curves: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory(prefix="benchmark-scaling-") as name, limit_threads(1):
         folder = Path(name)
-        if windows or sides or classes:
+        if proposals or sides or classes:
             extractor = FeatureExtractor.from_settings(features)
-        if windows:
-            curves["windows"] = measure("windows", windows, window_methods(extractor, rgb), repeats)
+        if proposals:
+            curves["proposals"] = measure("proposals", proposals, proposal_methods(extractor, rgb), repeats)
         if sides:
             curves["longer side"] = measure("longer side", sides, side_methods(extractor, rgb, folder), repeats)
         if classes:

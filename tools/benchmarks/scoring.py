@@ -1,8 +1,8 @@
 """What follows pooling: scores, refined boxes and suppression, for 5 to 200 classes, and NMS by itself.
 
-Stages are measured on one photo's windows with made-up SVMs and regressors on the real backbone, against the plain way
-(one product for all scores, one for all offsets, ``torchvision.ops.batched_nms`` of everything) and as a share of
-the whole image: windows, maps, vectors and detections.
+Stages are measured on one photo's proposals with made-up SVMs and regressors on the real backbone, against the plain
+way (one product for all scores, one for all offsets, ``torchvision.ops.batched_nms`` of everything) and as a share of
+the whole image: proposals, maps, vectors and detections.
 """
 
 from __future__ import annotations
@@ -46,23 +46,23 @@ def made_up_detector(extractor: FeatureExtractor, classes: int) -> Detector:
 def stages(extractor: FeatureExtractor, photo: np.ndarray, classes: int, repeats: int) -> list[dict[str, Any]]:
     """CPU ms of each stage, the plain way's, and the share of the image's total."""
     detector = made_up_detector(extractor, classes)
-    windows, pyramid = propose("", photo, detector.proposal_settings), extractor.pyramid("", photo)
-    plain = extractor.pool(pyramid, windows.boxes)
-    shared = extractor.pool(pyramid, windows.boxes, distinct=True)
+    proposals, pyramid = propose("", photo, detector.proposal_settings), extractor.pyramid("", photo)
+    plain = extractor.pool(pyramid, proposals.boxes)
+    shared = extractor.pool(pyramid, proposals.boxes, distinct=True)
     scores, settings = detector.svms.region_scores(shared), detector.postprocess_settings
     refine = partial(detector.regressors.boxes, shared)
     asked: list[tuple[np.ndarray, np.ndarray]] = []
     postprocess(scores, pyramid.size, settings, lambda *pairs: asked.append(pairs) or refine(*pairs))
-    windows_asked, labels_asked = (np.concatenate(one) for one in zip(*asked, strict=True))
+    proposals_asked, labels_asked = (np.concatenate(one) for one in zip(*asked, strict=True))
     refined = np.zeros_like(detector.regressors.refine(scores, shared).boxes)
-    refined[windows_asked, labels_asked] = refine(windows_asked, labels_asked)
+    refined[proposals_asked, labels_asked] = refine(proposals_asked, labels_asked)
     flat = detector.regressors.weights.reshape(4 * classes, -1)
 
     def plain_regression() -> np.ndarray:
         return decode_offsets(scores.boxes, (plain.values @ flat.T).reshape(-1, classes, 4))
 
     clipped = torch.from_numpy(clip(plain_regression(), pyramid.size).reshape(-1, 4))
-    labels = torch.arange(classes).repeat(len(windows.boxes))
+    labels = torch.arange(classes).repeat(len(proposals.boxes))
     flat_scores = torch.from_numpy(scores.scores.reshape(-1).copy())
     batched_nms = _batched_nms()
     methods = {
@@ -79,7 +79,7 @@ def stages(extractor: FeatureExtractor, photo: np.ndarray, classes: int, repeats
     total, rows = 1000 * timings["total"].cpu_s, []
     for stage in ("scoring", "regression", "suppression"):
         own = 1000 * timings[stage].cpu_s
-        row = {"classes": classes, "windows": len(windows.boxes), "vectors": len(shared.values), "stage": stage}
+        row = {"classes": classes, "proposals": len(proposals.boxes), "vectors": len(shared.values), "stage": stage}
         row |= {"cpu_ms": own, "share_of_image": own / total, "image_ms": total}
         if f"{stage}, plain" in timings:
             row |= {"plain_ms": 1000 * timings[f"{stage}, plain"].cpu_s}
@@ -108,7 +108,13 @@ def nms_rows(boxes: np.ndarray, repeats: int) -> list[dict[str, Any]]:
         theirs = [(kept[labels[kept] == c] - starts[c]).tolist() for c in range(NMS_CLASSES)]
         same = sum(one.tolist() == other for one, other in zip(timings["own"].result, theirs, strict=True))
         own, peer = 1000 * timings["own"].cpu_s, 1000 * timings["batched_nms"].cpu_s
-        row = {"windows": len(boxes), "scores": len(labels), "own_ms": own, "batched_nms_ms": peer, "ratio": peer / own}
+        row = {
+            "proposals": len(boxes),
+            "scores": len(labels),
+            "own_ms": own,
+            "batched_nms_ms": peer,
+            "ratio": peer / own,
+        }
         rows.append(row | {"equal_keep_lists": same, "classes": NMS_CLASSES})
     return rows
 

@@ -1,7 +1,7 @@
 """Linear SVMs against scikit-learn's LinearSVC (liblinear), in one process and one thread: CPU time, objective, memory.
 
-Problems: vectors of a run's training images, of the class with most objects: its objects, and windows near them where
-they are too few, against windows far from it, drawn at random; pooled vectors, and those of the layer that the run's
+Problems: vectors of a run's training images, of the class with most objects: its objects, and proposals near them where
+they are too few, against proposals far from it, drawn at random; pooled vectors, and those of the layer that the run's
 SVMs see. Where these see pooled ones, a random layer with ReLU stands in for a head, and is labelled so. All at a mean
 norm of 20, as in training. The solvers take turns; what counts is the median of the process's CPU time. Then many
 classes at once on made-up rows against one class of them.
@@ -22,7 +22,7 @@ from sklearn.svm import LinearSVC
 from detection.learning import fit_linear_svm, max_overlaps, solve_svm, solve_svms
 
 BIAS, POSITIVE_WEIGHT, NORM = 10.0, 2.0, 20.0
-# IoU below which windows are negatives and from which they stand in for objects.
+# IoU below which proposals are negatives and from which they stand in for objects.
 FAR, NEAR = 0.3, 0.8
 STAND_IN = 4096
 # Made-up rows: positives of each class, how far they are off, and the share of negatives that look like one.
@@ -52,7 +52,7 @@ def problems_of_run(run: str, positives: int, negatives: int, seed: int) -> list
     source, extractor = experiment.source, experiment.source.extractor()
     objects, near, far = [], [], []
     for place, image in enumerate(images):
-        boxes = source.windows(image).boxes
+        boxes = source.proposals(image).boxes
         overlap = max_overlaps(boxes, image.boxes, image.labels, len(experiment.base_classes))[:, label]
         there = np.flatnonzero(overlap < FAR)
         parts = (

@@ -126,7 +126,7 @@ class _Builder:
         if value["id"] in self.names:
             raise self._error("id given again", item, f"{what}: it is {self.names[value['id']]!r} already")
         if name in self.known_names:
-            self.problems.mend("class listed again", self.path, f"{what}: {name!r}: taken as one class", item.line)
+            self.problems.repair("class listed again", self.path, f"{what}: {name!r}: taken as one class", item.line)
         self.names[value["id"]] = name
         self.known_names.add(name)
 

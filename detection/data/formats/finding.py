@@ -76,7 +76,7 @@ def _hint(path: Path) -> str:
 
 
 def possible_formats(path: Path) -> list[Format]:
-    """The formats that a file or folder looks like, the surest first."""
+    """The formats that a file or folder looks like, the by descending score."""
     if path.is_file():
         suffix = path.suffix.lower()
         return ["coco"] if suffix == ".json" else ["yolo"] if suffix in (".yaml", ".yml") else []

@@ -137,7 +137,7 @@ def read_split_file(folder: VocFolder, split: str, problems: Problems) -> list[s
 
 
 def read_annotation(path: Path, problems: Problems) -> ImageLabels:
-    """Read one annotation file; objects that cannot be used are left out, swapped corners mended, all counted.
+    """Read one annotation file; objects that cannot be used are left out, swapped corners repaired, all counted.
 
     A document type declaration is refused, and with it every XML entity, internal or external: they have no use
     here, and are how a small file becomes a huge one or pulls in others.
@@ -295,7 +295,7 @@ def _read_box(element: _Element, what: str, path: Path, problems: Problems) -> B
     (x1, x2), x_swapped = _half_open(corners[0], corners[2])
     (y1, y2), y_swapped = _half_open(corners[1], corners[3])
     if x_swapped or y_swapped:
-        problems.mend("box with swapped corners", path, f"{what}: {corners}", found.line)
+        problems.repair("box with swapped corners", path, f"{what}: {corners}", found.line)
     if not (x1 < x2 and y1 < y2):
         raise DataError("empty box", path, f"{what}: {corners}", found.line)
     return x1, y1, x2, y2
@@ -312,5 +312,5 @@ def _read_difficult(element: _Element, what: str, path: Path, problems: Problems
     text = (element.findtext("difficult") or "0").strip()
     if text not in ("0", "1"):
         message = f"{what}: {shortened(text)!r}, read as 0"
-        problems.mend("difficult neither 0 nor 1", path, message, element.find("difficult").line)
+        problems.repair("difficult neither 0 nor 1", path, message, element.find("difficult").line)
     return text == "1"

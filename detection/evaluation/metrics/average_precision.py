@@ -11,7 +11,7 @@ ELEVEN_POINTS = tuple([i * 0.1 for i in range(6)] + [1 - (10 - i) * 0.1 for i in
 
 
 def precision_recall(true_positive: np.ndarray, objects: int) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall after each detection, surest first.
+    """Precision and recall after each detection, by descending score.
 
     true_positive: (M,) bool, False for a false positive; ignored detections are left out. objects: how many
     there were to find. Returns two (M,) float64 in [0, 1]; the recall is NaN where `objects` is 0.

@@ -14,7 +14,7 @@ import torch.distributed as dist
 
 Result = TypeVar("Result")
 
-# The first process may make windows and maps for days before the others go on.
+# The first process may make proposals and maps for days before the others go on.
 _PATIENCE = timedelta(days=14)
 
 

@@ -1,4 +1,4 @@
-"""Which windows fine-tuning sees, and in which order: decided by settings and seed alone, whoever computes what."""
+"""Which proposals fine-tuning sees, and in which order: decided by settings and seed alone, whoever computes what."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from detection.learning.assignment import best_objects
 from detection.learning.finetune.settings import FinetuneSettings
 
-# Kinds of window that are no class.
+# Kinds of proposal that are no class.
 BACKGROUND, LEFT_OUT = -1, -2
 # Numbers that tell the seeds of several generators apart; a round has _ROUNDS + its number.
 _SPLIT, _HELD_OUT, _ROUNDS = 0, 1, 2
@@ -18,28 +18,28 @@ _BYTES_OF_A_VALUE = 2
 
 
 @dataclass(frozen=True)
-class LabelledWindows:
-    """The windows of one image. boxes: (R, 4) float32. kinds: (R,) int64, a class's label, BACKGROUND or LEFT_OUT."""
+class LabelledRegions:
+    """The proposals of one image. boxes: (R, 4) float32. kinds: (R,) int64, a class's label, BACKGROUND or LEFT_OUT."""
 
     image_id: str
     boxes: np.ndarray
     kinds: np.ndarray
 
 
-def label_windows(
+def label_proposals(
     image_id: str,
-    windows: np.ndarray,
+    proposals: np.ndarray,
     objects: np.ndarray,
     labels: np.ndarray,
     difficult: np.ndarray,
     settings: FinetuneSettings,
-) -> LabelledWindows:
-    """Foreground and background among an image's windows (R, 4), and its objects (G, 4) where they are samples too.
+) -> LabelledRegions:
+    """Foreground and background among an image's proposals (R, 4), and its objects (G, 4) where they are samples too.
 
-    A window is judged by the object it overlaps most; what is neither, or belongs to a difficult object that is not
+    A proposal is judged by the object it overlaps most; what is neither, or belongs to a difficult object that is not
     to be used, is left out.
     """
-    boxes = np.concatenate([windows, objects]) if settings.include_objects else windows
+    boxes = np.concatenate([proposals, objects]) if settings.include_objects else proposals
     best, overlap = best_objects(boxes, objects)
     kinds = np.full(len(boxes), LEFT_OUT, np.int64)
     kinds[(overlap >= settings.background_min_iou) & (overlap < settings.background_max_iou)] = BACKGROUND
@@ -47,7 +47,7 @@ def label_windows(
     kinds[near] = labels[best[near]]
     if not settings.use_difficult and len(objects):
         kinds[difficult[best] & (overlap > 0)] = LEFT_OUT
-    return LabelledWindows(image_id, boxes, kinds)
+    return LabelledRegions(image_id, boxes, kinds)
 
 
 def split_images(count: int, settings: FinetuneSettings) -> tuple[np.ndarray, np.ndarray]:
@@ -59,9 +59,9 @@ def split_images(count: int, settings: FinetuneSettings) -> tuple[np.ndarray, np
 
 @dataclass(frozen=True)
 class Draw:
-    """Windows drawn for a round, and the batches they make.
+    """Proposals drawn for a round, and the batches they make.
 
-    images, rows: (N,) int64, position of the image and row of its windows. mirrored: (N,) bool. scales: (N,) int64,
+    images, rows: (N,) int64, position of the image and row of its proposals. mirrored: (N,) bool. scales: (N,) int64,
     the scale to pool from, or -1 for the best one. targets: (N,) int64, the class, or L for background. batches:
     (B, batch_size) int64 into the former.
     """
@@ -75,14 +75,14 @@ class Draw:
 
 
 class Sampler:
-    """Draws windows of the images at `positions`, in the composition of a batch.
+    """Draws proposals of the images at `positions`, in the composition of a batch.
 
     images: of all images. Raises ValueError where there is no foreground or no background.
     """
 
     def __init__(
         self,
-        images: Sequence[LabelledWindows],
+        images: Sequence[LabelledRegions],
         positions: np.ndarray,
         num_classes: int,
         num_scales: int,
@@ -96,19 +96,19 @@ class Sampler:
         for name, table in (("foreground", self._foreground), ("background", self._background)):
             if not len(table):
                 raise ValueError(
-                    f"finetune: expected {name} windows in {len(positions)} images "
+                    f"finetune: expected {name} proposals in {len(positions)} images "
                     f"(IoU >= {settings.foreground_iou} is foreground, {settings.background_min_iou} to "
                     f"{settings.background_max_iou} background), found none"
                 )
 
     def round(self, number: int, batches: int) -> Draw:
-        """Windows of `batches` batches for training, gone through `round_passes` times."""
+        """Proposals of `batches` batches for training, gone through `round_passes` times."""
         generator = np.random.default_rng([self._settings.seed, _ROUNDS + number])
         settings = self._settings
         return self._draw(generator, batches, settings.round_passes, settings.flips, settings.random_scale)
 
     def held_out(self) -> Draw:
-        """Windows to measure on: neither mirrored nor of random scale."""
+        """Proposals to measure on: neither mirrored nor of random scale."""
         generator = np.random.default_rng([self._settings.seed, _HELD_OUT])
         return self._draw(generator, self._settings.snapshot_batches, 1, False, False)
 
@@ -138,7 +138,7 @@ class Sampler:
 
 
 def _index(images, wanted) -> np.ndarray:
-    """(N, 3) int64: image, row and kind of every window that is `wanted`."""
+    """(N, 3) int64: image, row and kind of every proposal that is `wanted`."""
     rows = [(position, np.flatnonzero(wanted(kinds)), kinds) for position, kinds in images]
     parts = [np.stack([np.full(len(some), position), some, kinds[some]], axis=1) for position, some, kinds in rows]
     return np.concatenate([np.zeros((0, 3), np.int64), *parts])
@@ -151,9 +151,9 @@ def _take(generator: np.random.Generator, available: int, wanted: int) -> np.nda
 
 
 def batches_of_a_round(length: int, settings: FinetuneSettings) -> int:
-    """Batches whose windows, vectors of `length` values, a round holds in the memory there is.
+    """Batches whose proposals, vectors of `length` values, a round holds in the memory there is.
 
-    Raises ValueError where not even one batch fits beside the held-out windows.
+    Raises ValueError where not even one batch fits beside the held-out proposals.
     """
     held = settings.snapshot_batches if settings.held_out > 0 else 0
     batch = settings.batch_size * length * _BYTES_OF_A_VALUE

@@ -38,31 +38,31 @@ class FinetuneSettings:
         weight_decay: Times a weight is added to its gradient; biases have none. Solver: 0.0005; with few photos
             layers overfit at that (docs/protocol.md).
         dropout: Share of the outputs of fc6 and of fc7 that are dropped while training. Net: 0.5.
-        batch_size: Windows a batch, over all processes. Script: 128; R-CNN report, section 2.3: 128.
+        batch_size: Proposals a batch, over all processes. Script: 128; R-CNN report, section 2.3: 128.
         foreground_fraction: Share of a batch that is foreground. Paper and script: 0.25.
-        foreground_iou: Windows whose IoU with an object is at least this are foreground of its class. Paper and
+        foreground_iou: Proposals whose IoU with an object is at least this are foreground of its class. Paper and
             script: 0.5.
-        background_min_iou: Other windows are background from this IoU with the object they overlap most. Paper,
+        background_min_iou: Other proposals are background from this IoU with the object they overlap most. Paper,
             script: 0.1.
         background_max_iou: Background ends below this IoU. Paper, script: 0.5.
         include_objects: Whether ground-truth boxes are foreground samples too. Script: true (its roidb holds them).
         use_difficult: Whether objects marked difficult have foreground. Released: true (imdb/roidb_from_voc.m); if
-            not, windows that overlap one of them most are left out.
-        flips: Mirrored images too, with mirrored windows; their maps are made and kept. Script: true.
-        random_scale: Pool each window from a random scale while training, from the best one on held-out images.
+            not, proposals that overlap one of them most are left out.
+        flips: Mirrored images too, with mirrored proposals; their maps are made and kept. Script: true.
+        random_scale: Pool each proposal from a random scale while training, from the best one on held-out images.
             Script: true.
         held_out: Share of the training images that are not trained on: there the snapshot is chosen. 0: the last
             one is taken. (The released code chooses on the test set.)
         snapshot_every: Iterations between measurements of the held-out loss. Script: 2000.
         snapshot_batches: Batches measured on, of the held-out images. Script: 500.
         snapshot_measure: What the chosen snapshot is least in: "error" (script) or "loss".
-        round_iterations: Windows are drawn and pooled for this many batches at a time. Script: 500.
-        round_passes: Times these windows are gone through, newly shuffled, before others are drawn. Script: 1.
-        memory_mib: Memory for pooled windows in MiB, held-out ones included and over all processes; where it does
-            not hold a round's windows, rounds are shorter.
+        round_iterations: Proposals are drawn and pooled for this many batches at a time. Script: 500.
+        round_passes: Times these proposals are gone through, newly shuffled, before others are drawn. Script: 1.
+        memory_mib: Memory for pooled proposals in MiB, held-out ones included and over all processes; where it does
+            not hold a round's proposals, rounds are shorter.
         log_every: Iterations between lines of the log. Solver: 20.
         checkpoint_every: Iterations between checkpoints.
-        seed: Of the weights, windows, batches and dropout. Script: 6 (other generators, so other draws).
+        seed: Of the weights, proposals, batches and dropout. Script: 6 (other generators, so other draws).
     """
 
     widths: tuple[int, int] = (512, 512)
@@ -141,7 +141,7 @@ class FinetuneSettings:
 
     @property
     def foregrounds(self) -> int:
-        """Foreground windows a batch."""
+        """Foreground proposals a batch."""
         return round(self.foreground_fraction * self.batch_size)
 
     @property

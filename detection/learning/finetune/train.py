@@ -1,4 +1,4 @@
-"""The training itself: rounds of pooled windows, batches, snapshots, checkpoints."""
+"""The training itself: rounds of pooled proposals, batches, snapshots, checkpoints."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from detection.learning.finetune.network import (
     set_learning_rate,
     velocities,
 )
-from detection.learning.finetune.samples import Draw, LabelledWindows, Sampler, batches_of_a_round, split_images
+from detection.learning.finetune.samples import Draw, LabelledRegions, Sampler, batches_of_a_round, split_images
 from detection.learning.finetune.settings import FinetuneSettings
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
-# Held-out windows measured at a time.
+# Held-out proposals measured at a time.
 _BLOCK = 1024
 
 
 @dataclass(frozen=True)
 class PoolRequest:
-    """Windows of one image to be pooled.
+    """Proposals of one image to be pooled.
 
     image: its position. boxes: (n, 4) float32 in the image's own frame, also where `mirrored` asks for the vectors of
-    the mirrored windows in the mirrored image. scales: (n,) int64, the scale to pool from, -1 for the best one.
+    the mirrored proposals in the mirrored image. scales: (n,) int64, the scale to pool from, -1 for the best one.
     """
 
     image: int
@@ -72,7 +72,7 @@ class FinetuneTask:
     not gone on from. folder: for log and checkpoint.
     """
 
-    images: Sequence[LabelledWindows]
+    images: Sequence[LabelledRegions]
     pool: Pool
     length: int
     num_classes: int
@@ -89,7 +89,7 @@ def finetune(
     """Train until the last iteration, going on from the folder's checkpoint where there is one.
 
     Every process of `group` calls it with the same task. Batches are the same however many processes there are; each
-    pools and computes the windows of its own share of the images. Raises ValueError for data without foreground or
+    pools and computes the proposals of its own share of the images. Raises ValueError for data without foreground or
     background, and as `initial_layers`.
     """
     return _Training(task, settings, group or Group()).run(on_step or (lambda done, total: None))
@@ -97,8 +97,8 @@ def finetune(
 
 @dataclass(frozen=True)
 class _Samples:
-    """The pooled windows of a draw that this process has. rows: (N,) int64, the row of each window, -1 where another
-    process has it. values: (M, D) float16. targets: (N,) int64.
+    """The pooled proposals of a draw that this process has. rows: (N,) int64, the row of each proposal, -1 where
+    another process has it. values: (M, D) float16. targets: (N,) int64.
     """
 
     rows: np.ndarray
@@ -106,7 +106,7 @@ class _Samples:
     targets: torch.Tensor
 
     def batch(self, chosen: np.ndarray, device: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """(vectors, targets) on `device` of those of the windows `chosen` that this process has."""
+        """(vectors, targets) on `device` of those of the proposals `chosen` that this process has."""
         mine = chosen[self.rows[chosen] >= 0]
         return self.values[self.rows[mine]].to(device), self.targets[mine].to(device)
 
@@ -199,7 +199,7 @@ class _Training:
             self.samples, self.round_number = self._pooled(self.draw), number
 
     def _pooled(self, draw: Draw) -> _Samples:
-        """The windows of this process's share of the images, pooled image by image."""
+        """The proposals of this process's share of the images, pooled image by image."""
         requests, places = [], []
         rows = np.full(len(draw.images), -1)
         mine = np.flatnonzero(draw.images % self.group.size == self.group.rank)
@@ -248,14 +248,14 @@ class _Training:
 
     @torch.no_grad()
     def _snapshot(self) -> dict[str, float]:
-        """Measure on the held-out windows and keep the weights if they are the best; the figures."""
+        """Measure on the held-out proposals and keep the weights if they are the best; the figures."""
         if self.held_draw is None:
             self.best, self.best_iteration = self.network.arrays(), self.iteration
             return {}
         targets_all, figures = self.held_draw.targets, torch.zeros(3, dtype=torch.float64, device=self.group.device)
-        windows = np.arange(len(targets_all))
-        for start in range(0, len(windows), _BLOCK):
-            vectors, targets = self.held_samples.batch(windows[start : start + _BLOCK], self.group.device)
+        proposals = np.arange(len(targets_all))
+        for start in range(0, len(proposals), _BLOCK):
+            vectors, targets = self.held_samples.batch(proposals[start : start + _BLOCK], self.group.device)
             logits = self.network(vectors)
             loss = functional.cross_entropy(logits, targets, reduction="sum")
             figures += torch.stack([loss, *self._correct(logits, targets)]).double()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from detection.learning.svm._kernels import copy_rows
-from detection.types import Spread
+from detection.types import MapFunction
 
 _BYTES_OF_A_VALUE = 4
 # Rows that are copied as one part of the work.
@@ -63,7 +63,7 @@ class RowStore:
         """Rows that can be added now."""
         return len(self.values) - self._top + len(self._free)
 
-    def add(self, values: np.ndarray, rows: np.ndarray, spread: Spread = map) -> np.ndarray:
+    def add(self, values: np.ndarray, rows: np.ndarray, spread: MapFunction = map) -> np.ndarray:
         """Places (N,) int64 of copies of values[rows], (N, D), N at most `room`, not in use yet: see `use`."""
         reused = self._free[: len(rows)]
         fresh = len(rows) - len(reused)
@@ -136,8 +136,8 @@ class Task:
 class ClassCache:
     """One SVM's samples, as places in the shared rows, and their dual variables.
 
-    keys: (negatives, 2) int64, position of the image and of the window in it. origins: (positives,) int64, position of
-    the image of each. boxes: (samples, 4) float32. added, left_out: negatives new since
+    keys: (negatives, 2) int64, position of the image and of the proposal in it. origins: (positives,) int64, position
+    of the image of each. boxes: (samples, 4) float32. added, left_out: negatives new since
     the last training, and hard ones not taken since then for lack of memory. on_the_way: whether that training was to
     the coarser tolerance.
     """
@@ -175,6 +175,6 @@ class ClassCache:
         self.keys = self.keys[wanted[self.positives :]]
         return dropped
 
-    def windows_of(self, position: int) -> np.ndarray:
-        """Windows of the image at `position` that are kept already."""
+    def proposals_of(self, position: int) -> np.ndarray:
+        """Proposals of the image at `position` that are kept already."""
         return self.keys[self.keys[:, 0] == position, 1]

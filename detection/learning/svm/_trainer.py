@@ -15,7 +15,7 @@ from detection.learning.svm.checkpoint import MiningCheckpoint
 from detection.learning.svm.linear_svms import block_products, padded
 from detection.learning.svm.solver import SVMSolution, solve_svm
 from detection.learning.svm.stream import NormSample, TrainingRegions
-from detection.types import Spread
+from detection.types import MapFunction
 
 if TYPE_CHECKING:
     from detection.learning.svm.mining import MiningEntry, MiningLog, SVMSettings, TrainingSamples
@@ -61,7 +61,7 @@ class Trainer:
         return isinstance(self.executor, ThreadPoolExecutor)
 
     @property
-    def _spread(self) -> Spread:
+    def _spread(self) -> MapFunction:
         # Other processes would be sent the vectors.
         return self.executor.map if self._has_threads else map
 
@@ -146,7 +146,7 @@ class Trainer:
     # Negatives of one image.
 
     def _mine_image(self, regions: TrainingRegions) -> None:
-        """Add the image's hard negatives to the SVMs that want them; a window once, whoever wants it."""
+        """Add the image's hard negatives to the SVMs that want them; a proposal once, whoever wants it."""
         scores, wanted = self._hard_negatives(regions)
         if self._missing_room(wanted):
             # What was set free since the last one.
@@ -163,18 +163,18 @@ class Trainer:
         self._add(regions, wanted)
 
     def _hard_negatives(self, regions: TrainingRegions) -> tuple[np.ndarray, np.ndarray]:
-        """(scores, whether the window is a negative to be added), both (R, number of SVMs)."""
-        windows, objects, count = regions.windows, regions.objects, len(self.caches)
-        overlaps = max_overlaps(windows.boxes, objects.boxes, regions.labels, self.num_classes)
+        """(scores, whether the proposal is a negative to be added), both (R, number of SVMs)."""
+        proposals, objects, count = regions.proposals, regions.objects, len(self.caches)
+        overlaps = max_overlaps(proposals.boxes, objects.boxes, regions.labels, self.num_classes)
         negatives = negatives_of(overlaps, self.settings.negative_iou)
-        scores = block_products(windows.values, self.weights, spread=self._spread)[:, :count] + self.biases
+        scores = block_products(proposals.values, self.weights, spread=self._spread)[:, :count] + self.biases
         wanted = negatives[:, [one.task.label for one in self.caches]]
         for index, cache in enumerate(self.caches):
             if not cache.positives or not self._is_used(cache, regions):
                 wanted[:, index] = False
             elif cache.trained:
                 wanted[:, index] &= scores[:, index] > self.settings.hard_threshold
-                wanted[cache.windows_of(self.done), index] = False
+                wanted[cache.proposals_of(self.done), index] = False
         return scores, wanted
 
     def _missing_room(self, wanted: np.ndarray) -> bool:
@@ -189,7 +189,7 @@ class Trainer:
                 self.store.release(cache.keep(keep))
 
     def _leave_out(self, scores: np.ndarray, wanted: np.ndarray) -> None:
-        """Take from `wanted` the windows for which there is no room: those whose best score is least."""
+        """Take from `wanted` the proposals for which there is no room: those whose best score is least."""
         new = np.flatnonzero(wanted.any(axis=1) & (self._known_places(len(wanted)) < 0))
         best = np.where(wanted[new], scores[new], -np.inf).max(axis=1)
         left_out = new[np.argsort(-best, kind="stable")[self.store.room :]]
@@ -201,17 +201,17 @@ class Trainer:
         places = self._known_places(len(wanted))
         rows = np.flatnonzero(wanted.any(axis=1))
         rows = rows[places[rows] < 0]
-        places[rows] = self.store.add(regions.windows.values, rows, self._spread)
+        places[rows] = self.store.add(regions.proposals.values, rows, self._spread)
         for index, cache in enumerate(self.caches):
             chosen = np.flatnonzero(wanted[:, index])
             self.store.use(places[chosen])
-            boxes = regions.windows.boxes[chosen]
+            boxes = regions.proposals.boxes[chosen]
             cache.append(places[chosen], boxes, np.stack([np.full(len(chosen), self.done), chosen], axis=1))
             cache.added += len(chosen)
         self.added += int(wanted.sum())
 
     def _known_places(self, count: int) -> np.ndarray:
-        """Places (count,) of the image's windows that some SVM keeps from an earlier pass; -1 for the others."""
+        """Places (count,) of the image's proposals that some SVM keeps from an earlier pass; -1 for the others."""
         places = np.full(count, -1)
         for cache in self.caches:
             mine = cache.keys[:, 0] == self.done

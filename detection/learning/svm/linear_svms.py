@@ -1,4 +1,4 @@
-"""The trained linear SVMs of all classes, as an object that scores windows."""
+"""The trained linear SVMs of all classes, as an object that scores proposals."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from detection.learning.svm import _kernels
-from detection.types import RegionFeatures, RegionScores, Spread, check_array
+from detection.types import MapFunction, RegionFeatures, RegionScores, check_array
 
 FORMAT_VERSION = 1
-# Rows of vectors that are one part of the work: several threads get some parts each of the windows of an image.
+# Rows of vectors that are one part of the work: several threads get some parts each of the proposals of an image.
 _PART_ROWS = 120
 
 
 def block_products(
-    values: np.ndarray, weights: np.ndarray, wanted: np.ndarray | None = None, spread: Spread = map
+    values: np.ndarray, weights: np.ndarray, wanted: np.ndarray | None = None, spread: MapFunction = map
 ) -> np.ndarray:
     """(R, D) float32 times (C, D) float32 -> (R, C) float32, C a multiple of `_kernels.CLASS_BLOCK`.
 
@@ -81,19 +81,20 @@ class LinearSVMs:
         check_array(self.trained, "bool", (len(self.weights),), "SVM trained", "(none)")
         object.__setattr__(self, "_padded", padded(self.weights))
 
-    def score(self, regions: RegionFeatures, spread: Spread = map) -> np.ndarray:
+    def score(self, regions: RegionFeatures, spread: MapFunction = map) -> np.ndarray:
         """Margins (R, L) float32; -inf for a class that was not trained, which `postprocess` drops.
 
-        Raises ValueError if the features' layer or length is not the one trained on. A window's score for a
-        class is the same, bit for bit, whatever other windows and classes are scored with it, and whatever `spread` is.
+        Raises ValueError if the features' layer or length is not the one trained on. A proposal's score for a
+        class is the same, bit for bit, whatever other proposals and classes are scored with it, and whatever `spread`
+        is.
         """
         check_regions(regions, self.layer, self.weights.shape[1], "SVMs")
         scores = block_products(regions.values, self._padded, spread=spread)[:, : len(self.weights)] + self.biases
         scores[:, ~self.trained] = -np.inf
         return scores if regions.rows is None else scores[regions.rows]
 
-    def region_scores(self, regions: RegionFeatures, spread: Spread = map) -> RegionScores:
-        """`score` as a record; every class has the window's own box, in memory that all share and none may write to."""
+    def region_scores(self, regions: RegionFeatures, spread: MapFunction = map) -> RegionScores:
+        """`score` as a record; every class has the proposal's own box, in shared read-only memory."""
         scores = self.score(regions, spread)
         boxes = np.broadcast_to(regions.boxes[:, None, :], (*scores.shape, 4))
         return RegionScores(image_id=regions.image_id, boxes=boxes, scores=scores)

@@ -33,8 +33,8 @@ _LEAST_GROWTH = 300
 _INNER_TOLERANCE = 0.9
 _FIRST_TOLERANCE = 0.3
 _TIGHTENING = 0.02
-# Spread of the projected gradients at which the gap of a working set is first measured, in units of the tolerance that
-# it is solved to: where most working sets have come to that. It steers the time, not the result.
+# MapFunction of the projected gradients at which the gap of a working set is first measured, in units of the tolerance
+# that it is solved to: where most working sets have come to that. It steers the time, not the result.
 _GOAL_OF_TOLERANCE = 6.0
 # Part of the rows up to which those of a class are scored by themselves: the time that takes, each row being read from
 # memory for this class alone, is about a class's share of a pass over all rows for many classes.

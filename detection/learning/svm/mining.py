@@ -37,14 +37,14 @@ class SVMSettings:
         positive_weight: cost of a positive's loss, in costs of a negative's. R-CNN rcnn_train.m: 2.
         loss: hinge (R-CNN, liblinear -s 3) or squared_hinge.
         norm: scaling of the features; it is folded into the weights.
-        negative_iou: windows whose IoU with every instance of a class is below this are its negatives. R-CNN
+        negative_iou: proposals whose IoU with every instance of a class is below this are its negatives. R-CNN
             report, section 2.3, and spp_train.m: 0.3.
-        negative_overlap: among the windows that are negatives of every class, one is left out if its IoU with an
+        negative_overlap: among the proposals that are negatives of every class, one is left out if its IoU with an
             earlier one is above this; null keeps all. SPP-net paper, section 4.1: 0.7; its released code: null.
-        distinct_negatives: whether windows with equal vectors, that is of one scale and the same cells, are left out
+        distinct_negatives: whether proposals with equal vectors, that is of one scale and the same cells, are left out
             but for the first. Released SPP-net: true (spp_train.m, spp_features_convX_to_poolX.m); paper: not stated.
         use_difficult: whether objects marked difficult are positives. R-CNN and the released SPP-net: true
-            (imdb/roidb_from_voc.m). If not, windows near them still are no negatives.
+            (imdb/roidb_from_voc.m). If not, proposals near them still are no negatives.
         mirrored_positives: whether objects are positives mirrored left to right too: needs maps of the mirrored
             photos with objects. For few photos (docs/learning.md). R-CNN, SPP-net: false.
         jittered_positives: boxes beside each object that are positives too. For few photos. R-CNN, SPP-net: 0.
@@ -189,7 +189,7 @@ def train_svms(
 
     stream() is called once for the positives and the mean norm, and once a mining pass; each time it yields
     the same images in the same order. first_pass() if given replaces the first of these calls: it may leave
-    out the windows (R = 0) of the images that `norm_sample_images` does not name, and the result is the same.
+    out the proposals (R = 0) of the images that `norm_sample_images` does not name, and the result is the same.
 
     Until a class is trained once, all its negatives are kept, so all of its first image; afterwards those
     scored above the hard threshold. All classes are scored in one go. Held in memory: the positives, the

@@ -16,7 +16,7 @@ from detection.learning.svm._gram import Gram
 
 Loss = Literal["hinge", "squared_hinge"]
 
-# Spread of the projected gradients, in units of the margin, at which the duality gap is first measured, and
+# MapFunction of the projected gradients, in units of the margin, at which the duality gap is first measured, and
 # the factor by which that goal falls while the gap is too large. They steer the time, not the result.
 FIRST_GOAL = 0.1
 _GOAL_FACTOR = 0.1

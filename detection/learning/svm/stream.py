@@ -15,20 +15,20 @@ from detection.types import RegionFeatures, check_array
 class TrainingRegions:
     """One training image: what is needed of it to learn.
 
-    windows: features of its proposals, never of ground truth (R, D). objects: features of its ground-truth
-    boxes (G, D). labels: (G,) int64. difficult: (G,) bool. No window and no object are ordinary. extra: features
+    proposals: features of its proposals, never of ground truth (R, D). objects: features of its ground-truth
+    boxes (G, D). labels: (G,) int64. difficult: (G,) bool. No proposal and no object are ordinary. extra: features
     of further positives (E, D), such as mirrored objects, with extra_labels (E,) int64; their boxes count for
-    nothing. None: there are none. norm_windows: the windows that `norm_sample_windows` names, where `windows` leaves
-    proposals out, or none where the image is not one of `norm_sample_images`. None: they are among `windows`.
+    nothing. None: there are none. norm_proposals: the proposals that `norm_sample_proposals` names, where `proposals`
+    leaves proposals out, or none where the image is not one of `norm_sample_images`. None: they are among `proposals`.
     """
 
-    windows: RegionFeatures
+    proposals: RegionFeatures
     objects: RegionFeatures
     labels: np.ndarray
     difficult: np.ndarray
     extra: RegionFeatures | None = None
     extra_labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    norm_windows: RegionFeatures | None = None
+    norm_proposals: RegionFeatures | None = None
 
     def __post_init__(self) -> None:
         image_id, count = self.objects.image_id, len(self.objects.boxes)
@@ -37,12 +37,12 @@ class TrainingRegions:
         extra_count = 0 if self.extra is None else len(self.extra.boxes)
         check_array(self.extra_labels, "int64", (extra_count,), "labels of further positives", image_id)
         expected = (image_id, self.objects.layer, self.objects.values.shape[1])
-        for windows in (self.windows, self.norm_windows or self.windows):
-            found = (windows.image_id, windows.layer, windows.values.shape[1])
+        for proposals in (self.proposals, self.norm_proposals or self.proposals):
+            found = (proposals.image_id, proposals.layer, proposals.values.shape[1])
             if found != expected:
                 raise ValueError(
-                    f"training regions of image {image_id!r}: expected windows and objects of one image, layer and "
-                    f"length, got objects {expected} and windows {found}"
+                    f"training regions of image {image_id!r}: expected proposals and objects of one image, layer and "
+                    f"length, got objects {expected} and proposals {found}"
                 )
 
     @property
@@ -58,12 +58,12 @@ Stream = Callable[..., Iterable[TrainingRegions]]
 
 @dataclass(frozen=True)
 class NormSettings:
-    """How features are brought to one scale: their mean L2 norm on a sample of windows becomes `target`.
+    """How features are brought to one scale: their mean L2 norm on a sample of proposals becomes `target`.
 
     Args:
         target: mean norm after scaling; SVM and ridge penalties are tuned to it. R-CNN rcnn_train.m: 20.
         images: number of images in the sample. R-CNN rcnn_feature_stats.m: 200.
-        windows: number of windows drawn from each of them. R-CNN rcnn_feature_stats.m: 200.
+        windows: number of proposals drawn from each of them. R-CNN rcnn_feature_stats.m: 200.
         seed: of the sample. R-CNN rcnn_feature_stats.m: 3 (another generator, so another sample).
     """
 
@@ -81,22 +81,22 @@ class NormSettings:
 
 
 def norm_sample_images(count: int, settings: NormSettings) -> np.ndarray:
-    """Positions, rising, of the images among the first `count` whose windows `NormSample` will use.
+    """Positions, rising, of the images among the first `count` whose proposals `NormSample` will use.
 
-    A stream whose windows are costly may leave the others' windows out where only the norm is asked for.
+    A stream whose proposals are costly may leave the others' proposals out where only the norm is asked for.
     """
     return np.sort(np.random.default_rng(settings.seed).random(count).argsort(kind="stable")[: settings.images])
 
 
-def norm_sample_windows(position: int, count: int, settings: NormSettings) -> np.ndarray:
-    """Rows, rising, of the windows that `NormSample` uses of the image at `position`, which has `count` of them."""
+def norm_sample_proposals(position: int, count: int, settings: NormSettings) -> np.ndarray:
+    """Rows, rising, of the proposals that `NormSample` uses of the image at `position`, which has `count` of them."""
     chosen = np.random.default_rng([settings.seed, position]).permutation(count)
     return np.sort(chosen[: settings.windows])
 
 
 @dataclass
 class NormSample:
-    """Mean L2 norm of a seeded sample of windows, gathered in one pass over images whose number is unknown.
+    """Mean L2 norm of a seeded sample of proposals, gathered in one pass over images whose number is unknown.
 
     The images with the smallest of one random number an image are the sample, so that it does not depend on
     when the last image comes.
@@ -110,18 +110,18 @@ class NormSample:
         self._priorities = np.random.default_rng(self.settings.seed)
 
     def add_image(self, regions: TrainingRegions) -> None:
-        """Offer the windows of the next image."""
-        chosen = regions.norm_windows
-        self.add(regions.windows.values if chosen is None else chosen.values, chosen is not None)
+        """Offer the proposals of the next image."""
+        chosen = regions.norm_proposals
+        self.add(regions.proposals.values if chosen is None else chosen.values, chosen is not None)
 
     def add(self, values: np.ndarray, chosen: bool = False) -> None:
-        """Offer the windows (R, D) of the next image; chosen: those of them alone that `norm_sample_windows` names."""
+        """Offer the proposals (R, D) of the next image; chosen: only those that `norm_sample_proposals` names."""
         position, priority = self._seen, float(self._priorities.random())
         self._seen += 1
         full = len(self._kept) == self.settings.images
         if full and -priority <= self._kept[0][0]:
             return
-        rows = slice(None) if chosen else norm_sample_windows(position, len(values), self.settings)
+        rows = slice(None) if chosen else norm_sample_proposals(position, len(values), self.settings)
         item = (-priority, position, np.sqrt((values[rows].astype(np.float64) ** 2).sum(axis=1)))
         (heapq.heapreplace if full else heapq.heappush)(self._kept, item)
 
@@ -143,12 +143,12 @@ class NormSample:
         ]
 
     def mean(self) -> float:
-        """The mean norm; 0 where no window came."""
+        """The mean norm; 0 where no proposal came."""
         norms = [norms for _, _, norms in sorted(self._kept, key=lambda item: item[1])]
         joined = np.concatenate(norms) if norms else np.zeros(0)
         return float(joined.mean()) if len(joined) else 0.0
 
     def scale(self) -> float:
-        """What features are multiplied by: target / mean; 1 where no window came or all are zero."""
+        """What features are multiplied by: target / mean; 1 where no proposal came or all are zero."""
         mean = self.mean()
         return self.settings.target / mean if mean > 0 else 1.0

@@ -1,4 +1,4 @@
-"""Window files of other programs: read, checked, mended, written.
+"""Proposal files of other programs: read, checked, repaired, written.
 
 Names are loaded when first used.
 """
@@ -12,19 +12,19 @@ _HOMES = {
         "FAULTS",
         "REMEDIES",
         "find_faults",
-        "mend_windows",
+        "repair_proposals",
     ),
     "formats": (
-        "WindowFormat",
+        "ProposalFormat",
         "WrittenFormat",
-        "read_windows",
-        "write_windows",
+        "read_proposals",
+        "write_proposals",
     ),
-    "window_files": (
+    "proposal_files": (
         "BoxConvention",
-        "WindowFile",
+        "ProposalFile",
         "check_convention",
-        "match_windows",
+        "match_proposals",
     ),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -33,15 +33,15 @@ __all__ = [
     "FAULTS",
     "REMEDIES",
     "BoxConvention",
-    "WindowFile",
-    "WindowFormat",
+    "ProposalFile",
+    "ProposalFormat",
     "WrittenFormat",
     "check_convention",
     "find_faults",
-    "match_windows",
-    "mend_windows",
-    "read_windows",
-    "write_windows",
+    "match_proposals",
+    "read_proposals",
+    "repair_proposals",
+    "write_proposals",
 ]
 
 

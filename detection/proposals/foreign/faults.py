@@ -1,4 +1,4 @@
-"""Faults of windows: what each is, which rows have it, and its remedy."""
+"""Faults of proposals: what each is, which rows have it, and its remedy."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 
 from detection.geometry import clip
 
-# In the order in which they are mended. A row may have several, but one that is not finite has no other.
+# In the order in which they are repaired. A row may have several, but one that is not finite has no other.
 FAULTS = ("not finite", "swapped", "outside", "empty", "duplicate")
-# What mending does to a row.
+# What repairing does to a row.
 REMEDIES = {
     "not finite": "dropped",
     "swapped": "swapped",
@@ -16,7 +16,7 @@ REMEDIES = {
     "empty": "dropped",
     "duplicate": "dropped",
 }
-# A window may reach so many px over the border before it counts as outside: a rounding, not a mistake.
+# A proposal may reach so many px over the border before it counts as outside: a rounding, not a mistake.
 OUTSIDE_TOLERANCE = 0.01
 
 
@@ -35,28 +35,28 @@ def find_faults(boxes: np.ndarray, size: tuple[int, int]) -> dict[str, np.ndarra
     (height, width). empty: no area left inside the image, after swapping and clipping. duplicate: equal to an
     earlier row, after all that.
     """
-    return _mend(np.asarray(boxes, dtype=np.float64).reshape(-1, 4), size)[1]
+    return _repair(np.asarray(boxes, dtype=np.float64).reshape(-1, 4), size)[1]
 
 
-def mend_windows(
+def repair_proposals(
     boxes: np.ndarray, size: tuple[int, int], duplicates: bool = True
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """(windows (R', 4) float32 that a ``Proposals`` record takes, faults as `find_faults` tells them).
+    """(proposals (R', 4) float32 that a ``Proposals`` record takes, faults as `find_faults` tells them).
 
-    Swapped corners are put in order, windows outside are clipped, those that are not finite or have no area in
-    float32 are dropped, and so are later ones of equal windows unless `duplicates` is False. The order stays.
+    Swapped corners are put in order, proposals outside are clipped, those that are not finite or have no area in
+    float32 are dropped, and so are later ones of equal proposals unless `duplicates` is False. The order stays.
     """
-    mended, faults = _mend(np.asarray(boxes, dtype=np.float64).reshape(-1, 4), size)
+    repaired, faults = _repair(np.asarray(boxes, dtype=np.float64).reshape(-1, 4), size)
     if not duplicates:
         faults.pop("duplicate", None)
-    dropped = np.zeros(len(mended), dtype=bool)
+    dropped = np.zeros(len(repaired), dtype=bool)
     for fault, rows in faults.items():
         if REMEDIES[fault] == "dropped":
             dropped[rows] = True
-    return np.ascontiguousarray(mended[~dropped]), faults
+    return np.ascontiguousarray(repaired[~dropped]), faults
 
 
-def _mend(boxes: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _repair(boxes: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """(all rows swapped and clipped, float32; faults)."""
     finite = np.isfinite(boxes).all(axis=1)
     boxes = np.where(finite[:, None], boxes, 0.0)
@@ -64,11 +64,11 @@ def _mend(boxes: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, dict[st
     swapped = (boxes[:, :2] > boxes[:, 2:]).any(axis=1)
     limits = np.array([size[1], size[0]], dtype=np.float64) + OUTSIDE_TOLERANCE
     outside = finite & ((low < -OUTSIDE_TOLERANCE).any(axis=1) | (high > limits).any(axis=1))
-    mended = clip(np.concatenate([low, high], axis=1), size).astype(np.float32)
-    empty = finite & ~(mended[:, 2:] > mended[:, :2]).all(axis=1)
-    flags = (~finite, swapped, outside, empty, _repeated(mended, finite & ~empty))
+    repaired = clip(np.concatenate([low, high], axis=1), size).astype(np.float32)
+    empty = finite & ~(repaired[:, 2:] > repaired[:, :2]).all(axis=1)
+    flags = (~finite, swapped, outside, empty, _repeated(repaired, finite & ~empty))
     rows = {fault: np.flatnonzero(flag) for fault, flag in zip(FAULTS, flags, strict=True)}
-    return mended, {fault: found for fault, found in rows.items() if len(found)}
+    return repaired, {fault: found for fault, found in rows.items() if len(found)}
 
 
 def _repeated(boxes: np.ndarray, among: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Files of windows in every format: one reader, one writer."""
+"""Files of proposals in every format: one reader, one writer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from detection.proposals.foreign.mat import read_mat, write_mat
 from detection.proposals.foreign.pickled import read_pickle
+from detection.proposals.foreign.proposal_files import BoxConvention, ProposalFile
 from detection.proposals.foreign.text import (
     read_csv_rows,
     read_json_rows,
@@ -18,9 +19,8 @@ from detection.proposals.foreign.text import (
     write_json_rows,
     write_npz_rows,
 )
-from detection.proposals.foreign.window_files import BoxConvention, WindowFile
 
-WindowFormat = Literal["mat", "pkl", "json", "csv", "npz"]
+ProposalFormat = Literal["mat", "pkl", "json", "csv", "npz"]
 WrittenFormat = Literal["mat", "json", "csv", "npz"]
 
 _SUFFIXES = {".mat": "mat", ".pkl": "pkl", ".pickle": "pkl", ".json": "json", ".csv": "csv", ".npz": "npz"}
@@ -52,14 +52,14 @@ def format_of(path: Path | str) -> str:
     return _SUFFIXES[suffix]
 
 
-def read_windows(path: Path | str, file_format: WindowFormat | None = None) -> WindowFile:
-    """The windows of a file, as they stand there, each image's best first. file_format: None goes by the extension.
+def read_proposals(path: Path | str, file_format: ProposalFormat | None = None) -> ProposalFile:
+    """The proposals of a file, as they stand there, each image's best first. file_format: None goes by the extension.
 
     mat: cells ``boxes`` and perhaps ``images`` (R-CNN, SPP_net, Fast R-CNN), or one image's matrix ``boxes``, whose
     image is the file's name; v5, or v7.3 with h5py. pkl: Detectron's and detectron2's dictionary, mmdetection's
-    list. json: {image_id: rows} or COCO results. csv: image_id and four numbers a line. npz: see ``write_windows``, or
-    an array an image. Of a folder, all files of these kinds are read as one. A fifth number, Detectron's scores and
-    COCO's order the windows, largest first, equal ones as they stand; scores are not kept.
+    list. json: {image_id: rows} or COCO results. csv: image_id and four numbers a line. npz: see ``write_proposals``,
+    or an array an image. Of a folder, all files of these kinds are read as one. A fifth number, Detectron's scores and
+    COCO's order the proposals, largest first, equal ones as they stand; scores are not kept.
 
     Raises FileNotFoundError, and ValueError naming file and image for what is not such a file.
     """
@@ -67,17 +67,17 @@ def read_windows(path: Path | str, file_format: WindowFormat | None = None) -> W
     if path.is_dir():
         return _read_folder(path, file_format)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: expected a file of windows, found none")
+        raise FileNotFoundError(f"{path}: expected a file of proposals, found none")
     return _READERS[file_format or format_of(path)](path)
 
 
-def _read_folder(folder: Path, file_format: WindowFormat | None) -> WindowFile:
+def _read_folder(folder: Path, file_format: ProposalFormat | None) -> ProposalFile:
     """The files of a folder, sorted by name, as one: all of one convention, with image ids."""
     kinds = [suffix for suffix, kind in _SUFFIXES.items() if file_format in (None, kind)]
     paths = [one for one in sorted(folder.iterdir()) if one.suffix.lower() in kinds and not one.name.startswith(".")]
     if not paths:
         raise FileNotFoundError(f"{folder}: expected files named {' '.join(kinds)}, found none")
-    files = [read_windows(one, file_format) for one in paths]
+    files = [read_proposals(one, file_format) for one in paths]
     for one in files:
         if one.image_ids is None or one.convention != files[0].convention:
             raise ValueError(
@@ -86,13 +86,13 @@ def _read_folder(folder: Path, file_format: WindowFormat | None) -> WindowFile:
             )
     ids = tuple(image_id for one in files for image_id in one.image_ids or ())
     boxes = tuple(rows for one in files for rows in one.boxes)
-    return WindowFile(str(folder), files[0].format, files[0].convention, ids, boxes)
+    return ProposalFile(str(folder), files[0].format, files[0].convention, ids, boxes)
 
 
-def _from_rows(path: Path, file_format: str, convention: BoxConvention, rows: Mapping[str, Any]) -> WindowFile:
+def _from_rows(path: Path, file_format: str, convention: BoxConvention, rows: Mapping[str, Any]) -> ProposalFile:
     ids = tuple(rows)
     boxes = tuple(_ordered(*_numbers(rows[key], f"{path}: image {key!r}")) for key in ids)
-    return WindowFile(str(path), file_format, convention, ids, boxes)
+    return ProposalFile(str(path), file_format, convention, ids, boxes)
 
 
 def _numbers(rows: Any, where: str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -114,20 +114,20 @@ def _ordered(boxes: np.ndarray, scores: np.ndarray | None) -> np.ndarray:
     return boxes if scores is None else boxes[np.argsort(-scores, kind="stable")]
 
 
-def _read_mat(path: Path) -> WindowFile:
+def _read_mat(path: Path) -> ProposalFile:
     images, cells = read_mat(path)
     if isinstance(cells, np.ndarray):
         key = path.stem.removesuffix(_MATRIX_SUFFIX) or path.stem
         return _from_rows(path, "mat", MAT_MATRIX, {key: cells})
     boxes = tuple(_ordered(*_numbers(cell, f"{path}: cell {place}")) for place, cell in enumerate(cells, start=1))
-    return WindowFile(str(path), "mat", MAT_CELLS, None if images is None else tuple(images), boxes)
+    return ProposalFile(str(path), "mat", MAT_CELLS, None if images is None else tuple(images), boxes)
 
 
-def _read_pkl(path: Path) -> WindowFile:
+def _read_pkl(path: Path) -> ProposalFile:
     content = read_pickle(path)
     if isinstance(content, (list, tuple)):
         boxes = [_ordered(*_numbers(one, f"{path}: list {place}")) for place, one in enumerate(content, start=1)]
-        return WindowFile(str(path), "pkl", MMDETECTION, None, tuple(boxes))
+        return ProposalFile(str(path), "pkl", MMDETECTION, None, tuple(boxes))
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a dictionary with boxes and ids, got {type(content).__name__}")
     boxes, scores, ids = (
@@ -149,7 +149,7 @@ def _detectron_convention(path: Path, content: dict) -> BoxConvention:
     return DETECTRON2[0] if {"proposal_boxes", "objectness_logits"} & set(content) else DETECTRON
 
 
-def _detectron(path: Path, boxes: Any, scores: Any, ids: Any, convention: BoxConvention) -> WindowFile:
+def _detectron(path: Path, boxes: Any, scores: Any, ids: Any, convention: BoxConvention) -> ProposalFile:
     names = None if ids is None else tuple(str(one) for one in np.asarray(ids).tolist())
     boxes = list(boxes)
     scores = [None] * len(boxes) if scores is None else list(scores)
@@ -162,10 +162,10 @@ def _detectron(path: Path, boxes: Any, scores: Any, ids: Any, convention: BoxCon
         if values is not None and len(values) != len(numbers):
             raise ValueError(f"{path}: image {place}: expected {len(numbers)} scores, got {len(values)}")
         found.append(_ordered(numbers, values))
-    return WindowFile(str(path), "pkl", convention, names, tuple(found))
+    return ProposalFile(str(path), "pkl", convention, names, tuple(found))
 
 
-def _read_json(path: Path) -> WindowFile:
+def _read_json(path: Path) -> ProposalFile:
     rows, is_coco = read_json_rows(path)
     return _from_rows(path, "json", COCO if is_coco else OWN, rows)
 
@@ -179,8 +179,8 @@ _READERS = {
 }
 
 
-def _write_mat(path: Path, windows: Mapping[str, np.ndarray]) -> None:
-    write_mat(path, windows, list(windows))
+def _write_mat(path: Path, proposals: Mapping[str, np.ndarray]) -> None:
+    write_mat(path, proposals, list(proposals))
 
 
 _WRITERS = {"mat": _write_mat, "json": write_json_rows, "csv": write_csv_rows, "npz": write_npz_rows}
@@ -195,25 +195,25 @@ def written_convention(path: Path | str, file_format: WrittenFormat | None = Non
     return _WRITTEN_CONVENTIONS[chosen]
 
 
-def write_windows(
+def write_proposals(
     path: Path | str,
-    windows: Mapping[str, np.ndarray],
+    proposals: Mapping[str, np.ndarray],
     file_format: WrittenFormat | None = None,
     convention: BoxConvention | None = None,
 ) -> None:
-    """Write windows of images, atomically: image id -> (R, 4) float32 half-open, image frame, best first.
+    """Write proposals of images, atomically: image id -> (R, 4) float32 half-open, image frame, best first.
 
     npz: image_ids, offsets, boxes. json: {image_id: [[x1, y1, x2, y2], ...]}. csv: image_id,x1,y1,x2,y2. mat: Fast
     R-CNN's cells ``boxes``, with ``images`` beside them. file_format: None goes by the extension. convention: None is
     the format's custom: half-open x1, y1, x2, y2, and yxyx, 1-based, inclusive for mat. Read back as written,
-    windows are bit-equal (in another convention than the package's own, corners that are multiples of 2^-29 px).
+    proposals are bit-equal (in another convention than the package's own, corners that are multiples of 2^-29 px).
 
     Raises ValueError for another format, boxes that are not (R, 4) float32, and an empty or unencodable id.
     """
     convention = convention or written_convention(path, file_format)
-    for image_id, boxes in windows.items():
+    for image_id, boxes in proposals.items():
         _check_written(path, image_id, boxes)
-    values = {key: boxes if convention == OWN else convention.from_half_open(boxes) for key, boxes in windows.items()}
+    values = {key: boxes if convention == OWN else convention.from_half_open(boxes) for key, boxes in proposals.items()}
     _WRITERS[file_format or format_of(path)](Path(path), values)
 
 

@@ -1,4 +1,4 @@
-"""Windows in MATLAB's files: cells of boxes, with image names (R-CNN, SPP_net) or without, or one image's matrix."""
+"""Proposals in MATLAB's files: cells of boxes, with image names (R-CNN, SPP_net) or without, or one image's matrix."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ERRORS = (
 
 
 def read_mat(path: Path | str) -> tuple[list[str] | None, list[np.ndarray] | np.ndarray]:
-    """(image names or None, windows): one (R, 4) numeric array an image for cells, one alone for a matrix.
+    """(image names or None, proposals): one (R, 4) numeric array an image for cells, one alone for a matrix.
 
     Variables boxes and, where there, images; MATLAB v4 to v7 through SciPy, v7.3 through h5py. Raises ValueError
     naming the file for anything else, and where h5py is absent.
@@ -118,13 +118,13 @@ def _text_73(value: Any) -> str:
     return units.tobytes().decode("utf-16-le")
 
 
-def write_mat(path: Path | str, windows: Mapping[str, np.ndarray], images: Sequence[str]) -> None:
+def write_mat(path: Path | str, proposals: Mapping[str, np.ndarray], images: Sequence[str]) -> None:
     """Write cells boxes (1 x N, each R x 4) and images (N x 1), MATLAB v5, compressed; atomically.
 
-    windows: image id -> (R, 4) numbers as they are to stand.
+    proposals: image id -> (R, 4) numbers as they are to stand.
     """
     boxes, names = np.empty((1, len(images)), dtype=object), np.empty((len(images), 1), dtype=object)
     for index, image_id in enumerate(images):
-        boxes[0, index], names[index, 0] = windows[image_id], image_id
+        boxes[0, index], names[index, 0] = proposals[image_id], image_id
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         scipy.io.savemat(file, {_IMAGES: names, _BOXES: boxes}, do_compression=True)

@@ -1,4 +1,4 @@
-"""Detectron's and mmdetection's pickled windows, read without running anything that is in the file."""
+"""Detectron's and mmdetection's pickled proposals, read without running anything that is in the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows in JSON, CSV and .npz."""
+"""Proposals in JSON, CSV and .npz."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def write_json_rows(path: Path | str, windows: Mapping[str, np.ndarray]) -> None:
+def write_json_rows(path: Path | str, proposals: Mapping[str, np.ndarray]) -> None:
     """Write {image_id: [[...], ...]}, a line an image, every digit; atomically."""
-    lines = [f"{json.dumps(key, ensure_ascii=False)}: {boxes.tolist()}" for key, boxes in windows.items()]
+    lines = [f"{json.dumps(key, ensure_ascii=False)}: {boxes.tolist()}" for key, boxes in proposals.items()]
     write_text(path, "{" + ",\n".join(lines) + "}\n")
 
 
@@ -66,7 +66,7 @@ def read_csv_rows(path: Path | str) -> Rows:
     """Image id -> rows of a CSV file: image_id, four numbers and, if wanted, a score a line.
 
     A first line whose second field is no number is a header. A line with the id alone, or with its other fields
-    empty, names an image without windows. Raises ValueError naming file and line.
+    empty, names an image without proposals. Raises ValueError naming file and line.
     """
     rows: Rows = {}
     with Path(path).open(encoding="utf-8-sig", newline="") as file:
@@ -97,12 +97,12 @@ def _add_csv_row(fields: list[str], rows: Rows, where: str, may_be_header: bool)
     rows.setdefault(image_id, []).append(numbers)
 
 
-def write_csv_rows(path: Path | str, windows: Mapping[str, np.ndarray]) -> None:
-    """Write image_id,x1,y1,x2,y2 with that header, every digit; an image without windows is its id alone."""
+def write_csv_rows(path: Path | str, proposals: Mapping[str, np.ndarray]) -> None:
+    """Write image_id,x1,y1,x2,y2 with that header, every digit; an image without proposals is its id alone."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")  # both are then quoted within an id
     writer.writerow(_CSV_HEADER)
-    for image_id, boxes in windows.items():
+    for image_id, boxes in proposals.items():
         writer.writerows([image_id, *box] for box in boxes.tolist() or [[""] * 4])
     with atomic_path(path) as temporary:
         # newline="": a line end within an id stays what it is.
@@ -132,15 +132,15 @@ def read_npz_rows(path: Path | str) -> Rows:
     return {str(key): boxes[ends[i] : ends[i + 1]] for i, key in enumerate(image_ids)}
 
 
-def write_npz_rows(path: Path | str, windows: Mapping[str, np.ndarray]) -> None:
+def write_npz_rows(path: Path | str, proposals: Mapping[str, np.ndarray]) -> None:
     """Write image_ids (N,), offsets (N + 1,) int64 and boxes (all, 4), compressed; atomically.
 
     Raises ValueError for an id that ends in a NUL, which NumPy's text drops.
     """
-    ids = np.array(list(windows), dtype=str)
-    if ids.tolist() != list(windows):
+    ids = np.array(list(proposals), dtype=str)
+    if ids.tolist() != list(proposals):
         raise ValueError(f"{path}: expected image ids that do not end in a NUL character")
-    offsets = np.cumsum([0, *map(len, windows.values())], dtype=np.int64)
-    boxes = np.concatenate([np.zeros((0, 4), np.float32), *windows.values()])
+    offsets = np.cumsum([0, *map(len, proposals.values())], dtype=np.int64)
+    boxes = np.concatenate([np.zeros((0, 4), np.float32), *proposals.values()])
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, image_ids=ids, offsets=offsets, boxes=boxes)

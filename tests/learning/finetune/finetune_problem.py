@@ -1,4 +1,4 @@
-"""A small problem: vectors that tell their class, in images of 30 windows."""
+"""A small problem: vectors that tell their class, in images of 30 proposals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from detection.learning import FinetuneSettings
-from detection.learning.finetune.samples import BACKGROUND, LabelledWindows
+from detection.learning.finetune.samples import BACKGROUND, LabelledRegions
 from detection.learning.finetune.train import FinetuneTask
 
 LENGTH, CLASSES = 24, 3
@@ -18,22 +18,22 @@ SETTINGS = FinetuneSettings(
 )  # fmt: skip
 
 
-def make_images(count=12, windows=30, seed=0) -> list[LabelledWindows]:
+def make_images(count=12, proposals=30, seed=0) -> list[LabelledRegions]:
     rng = np.random.default_rng(seed)
     images = []
     for number in range(count):
-        kinds = rng.integers(-2, CLASSES, windows)
+        kinds = rng.integers(-2, CLASSES, proposals)
         kinds[:3] = (0, BACKGROUND, 2)
-        boxes = np.zeros((windows, 4), np.float32)
-        boxes[:, 0] = np.arange(windows)
-        images.append(LabelledWindows(f"img {number}", boxes, kinds.astype(np.int64)))
+        boxes = np.zeros((proposals, 4), np.float32)
+        boxes[:, 0] = np.arange(proposals)
+        images.append(LabelledRegions(f"img {number}", boxes, kinds.astype(np.int64)))
     return images
 
 
 class Pool:
-    """Vectors of the problem; they depend on image, window, mirroring and scale. Counts what it pooled."""
+    """Vectors of the problem; they depend on image, proposal, mirroring and scale. Counts what it pooled."""
 
-    def __init__(self, images: list[LabelledWindows]) -> None:
+    def __init__(self, images: list[LabelledRegions]) -> None:
         self.images, self.pooled = images, 0
 
     def __call__(self, requests):

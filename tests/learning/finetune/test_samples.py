@@ -10,18 +10,18 @@ from detection.learning.finetune.samples import (
     LEFT_OUT,
     Sampler,
     batches_of_a_round,
-    label_windows,
+    label_proposals,
     split_images,
 )
 
 OBJECTS = np.array([[0, 0, 10, 10], [20, 0, 30, 10]], np.float32)
 # IoU 0.5, just under it, 0.1, nothing; with the second object 0.8
-WINDOWS = np.array([[0, 0, 10, 5], [0, 0, 10, 4.9], [0, 0, 10, 1], [40, 40, 50, 50], [20, 0, 30, 8]], np.float32)
+PROPOSALS = np.array([[0, 0, 10, 5], [0, 0, 10, 4.9], [0, 0, 10, 1], [40, 40, 50, 50], [20, 0, 30, 8]], np.float32)
 
 
 def kinds(difficult=(False, False), **changes):
-    found = label_windows(
-        "a", WINDOWS, OBJECTS, np.array([2, 0]), np.array(difficult), replace(FinetuneSettings(), **changes)
+    found = label_proposals(
+        "a", PROPOSALS, OBJECTS, np.array([2, 0]), np.array(difficult), replace(FinetuneSettings(), **changes)
     )
     assert found.boxes.dtype == np.float32
     assert len(found.boxes) == len(found.kinds)
@@ -42,11 +42,11 @@ def test_difficult_objects():
     assert kinds((False, True), use_difficult=False) == [2, BACKGROUND, BACKGROUND, LEFT_OUT, LEFT_OUT, 2, LEFT_OUT]
 
 
-def test_an_image_without_objects_or_windows():
+def test_an_image_without_objects_or_proposals():
     empty = np.zeros((0, 4), np.float32)
     none = np.zeros(0, np.int64), np.zeros(0, bool)
-    assert label_windows("a", WINDOWS, empty, *none, SETTINGS).kinds.tolist() == [LEFT_OUT] * 5
-    assert label_windows("a", empty, empty, *none, replace(SETTINGS, use_difficult=False)).kinds.tolist() == []
+    assert label_proposals("a", PROPOSALS, empty, *none, SETTINGS).kinds.tolist() == [LEFT_OUT] * 5
+    assert label_proposals("a", empty, empty, *none, replace(SETTINGS, use_difficult=False)).kinds.tolist() == []
 
 
 def test_split():
@@ -62,7 +62,7 @@ def sampler(settings=SETTINGS, positions=(0, 3, 4)):
     return Sampler(make_images(), np.array(positions), CLASSES, 2, settings)
 
 
-def test_batches_have_their_composition_and_no_window_twice():
+def test_batches_have_their_composition_and_no_proposal_twice():
     draw = sampler().round(0, 4)
     images = make_images()
     found = [images[i].kinds[row] for i, row in zip(draw.images, draw.rows, strict=True)]
@@ -72,12 +72,12 @@ def test_batches_have_their_composition_and_no_window_twice():
     assert ((draw.targets[draw.batches] < CLASSES).sum(axis=1) == 4).all()
     for passes in np.split(draw.batches, SETTINGS.round_passes):
         assert sorted(passes.ravel()) == list(range(64))
-    # 16 foreground windows wanted of more: each at most once.
+    # 16 foreground proposals wanted of more: each at most once.
     foreground = [(i, row) for i, row, t in zip(draw.images, draw.rows, draw.targets, strict=True) if t < CLASSES]
     assert len(set(foreground)) == 16
 
 
-def test_few_windows_come_again_once_all_have_come():
+def test_few_proposals_come_again_once_all_have_come():
     few = sampler(positions=(0,))
     available = int((make_images()[0].kinds >= 0).sum())
     draw = few.round(0, 20)
@@ -92,7 +92,7 @@ def test_rounds_differ_and_repeat():
     assert one.round(0, 4).rows.tolist() != one.round(1, 4).rows.tolist()
 
 
-def test_mirrored_windows_and_random_scales():
+def test_mirrored_proposals_and_random_scales():
     plain = sampler().round(0, 20)
     assert not plain.mirrored.any()
     assert (plain.scales == -1).all()
@@ -107,7 +107,7 @@ def test_mirrored_windows_and_random_scales():
 
 def test_no_foreground_is_refused():
     images = [replace(one, kinds=np.full(30, BACKGROUND)) for one in make_images()]
-    with pytest.raises(ValueError, match=r"expected foreground windows in 2 images .* found none"):
+    with pytest.raises(ValueError, match=r"expected foreground proposals in 2 images .* found none"):
         Sampler(images, np.arange(2), CLASSES, 1, SETTINGS)
 
 

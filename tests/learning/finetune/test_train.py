@@ -151,7 +151,8 @@ CHANGES = {
 
 
 def test_no_field_is_forgotten():
-    # Of the windows' labels: test_samples.py; where layers start: test_stage of the stage. The others change no result.
+    # Of the proposals' labels: test_samples.py; where layers start: test_stage of the stage. The others change no
+    # result.
     labels = {"foreground_iou", "background_min_iou", "background_max_iou", "include_objects", "use_difficult"}
     # When snapshots are measured: test_the_snapshot_is_the_best_on_held_out_images.
     others = {"snapshot_every", "initial", "memory_mib", "log_every", "checkpoint_every"}

@@ -40,8 +40,8 @@ def test_against_float64(rows, classes, length, seed):
 
 
 @pytest.mark.parametrize("length", [1, 7, 64, 1000, 6048])
-def test_a_score_depends_on_its_window_and_class_alone(length):
-    """Bit for bit: any choice, order and number of classes and windows."""
+def test_a_score_depends_on_its_proposal_and_class_alone(length):
+    """Bit for bit: any choice, order and number of classes and proposals."""
     svms, regions = make_svms(7, length), make_regions(13, length)
     every = svms.score(regions)
     rng = np.random.default_rng(3)
@@ -55,7 +55,7 @@ def test_a_score_depends_on_its_window_and_class_alone(length):
     assert (many.score(regions) == np.tile(every, 9)).all()
 
 
-def test_windows_that_share_a_vector_share_its_scores():
+def test_proposals_that_share_a_vector_share_its_scores():
     svms, regions, rows = make_svms(), make_regions(4), np.array([2, 0, 3, 2, 2, 1])
     boxes = make_regions(6, seed=2).boxes
     record = svms.region_scores(RegionFeatures("img", boxes, regions.values, "pool5", rows))
@@ -76,7 +76,7 @@ def test_wrong_layer_or_length_names_both():
         make_svms().score(make_regions(length=36))
 
 
-def test_region_scores_repeat_the_windows():
+def test_region_scores_repeat_the_proposals():
     svms, regions = make_svms(), make_regions()
     record = svms.region_scores(regions)
     assert record.boxes.shape == (11, 5, 4)
@@ -84,7 +84,7 @@ def test_region_scores_repeat_the_windows():
     assert (record.scores == svms.score(regions)).all()
 
 
-def test_no_windows_and_no_classes():
+def test_no_proposals_and_no_classes():
     assert make_svms().region_scores(make_regions(0)).scores.shape == (0, 5)
     assert make_svms(0).region_scores(make_regions(3)).boxes.shape == (3, 0, 4)
 

@@ -9,15 +9,15 @@ from detection.learning import (
     TrainingRegions,
     max_overlaps,
     norm_sample_images,
-    norm_sample_windows,
+    norm_sample_proposals,
     solve_svm,
     train_svms,
 )
 from detection.types import RegionFeatures
 
 
-def take(windows, rows):
-    return dataclasses.replace(windows, boxes=windows.boxes[rows], values=windows.values[rows])
+def take(proposals, rows):
+    return dataclasses.replace(proposals, boxes=proposals.boxes[rows], values=proposals.values[rows])
 
 
 # So strong a cost that few samples support the machine and mining has something to leave out.
@@ -29,8 +29,8 @@ def brute_force(images, label, scale, settings):
     positives = [r.objects.values[r.labels == label] for r in images]
     negatives = []
     for r in images:
-        overlaps = max_overlaps(r.windows.boxes, r.objects.boxes, r.labels, 3)[:, label]
-        negatives.append(r.windows.values[overlaps < settings.negative_iou])
+        overlaps = max_overlaps(r.proposals.boxes, r.objects.boxes, r.labels, 3)[:, label]
+        negatives.append(r.proposals.values[overlaps < settings.negative_iou])
     count = sum(map(len, positives))
     values = np.concatenate(positives + negatives) * np.float32(scale)
     return values, np.where(np.arange(len(values)) < count, 1, -1)
@@ -44,7 +44,7 @@ def objective_of(svms, label, values, labels, scale, settings):
 
 @pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
 def test_mining_to_the_end_is_training_on_everything(make_regions, loss):
-    images = make_regions(images=16, windows=80, noise=0.8)
+    images = make_regions(images=16, proposals=80, noise=0.8)
     settings = dataclasses.replace(SETTINGS, passes=20, loss=loss, tolerance=1e-6)
     svms, log = train_svms(lambda: images, 3, settings)
     assert svms.trained.all()
@@ -63,7 +63,7 @@ def test_mining_to_the_end_is_training_on_everything(make_regions, loss):
 
 
 def test_one_pass_comes_near(make_regions):
-    images = make_regions(images=24, windows=80, noise=0.8)
+    images = make_regions(images=24, proposals=80, noise=0.8)
     svms, log = train_svms(lambda: images, 3, SETTINGS)
     for label in range(3):
         values, labels = brute_force(images, label, log.scale, SETTINGS)
@@ -73,7 +73,7 @@ def test_one_pass_comes_near(make_regions):
 
 
 def test_the_log_tells_what_happened(make_regions):
-    images = make_regions(images=16, windows=80, noise=0.8)
+    images = make_regions(images=16, proposals=80, noise=0.8)
     seen = []
     svms, log = train_svms(lambda: images, 3, SETTINGS, lambda phase, done: seen.append((phase, done)))
     assert seen == [("positives", i) for i in range(1, 17)] + [("mining pass 1", i) for i in range(1, 17)]
@@ -89,18 +89,18 @@ def test_the_log_tells_what_happened(make_regions):
             assert entry.gap <= tolerance * entry.objective
             negatives = entry.negatives - entry.evicted
         assert entries[0].images == 1
-        # The first image's windows far from the class are all its first negatives.
-        first = max_overlaps(images[0].windows.boxes, images[0].objects.boxes, images[0].labels, 3)[:, label]
+        # The first image's proposals far from the class are all its first negatives.
+        first = max_overlaps(images[0].proposals.boxes, images[0].objects.boxes, images[0].labels, 3)[:, label]
         assert entries[0].added == (first < 0.3).sum()
         assert all(entry.added > 60 for entry in entries[1:-1])
         assert sum(entry.evicted for entry in entries) > 0
-    first_scores = images[0].windows.values @ svms.weights.T + svms.biases
-    np.testing.assert_allclose(svms.score(images[0].windows), first_scores, atol=1e-4)
+    first_scores = images[0].proposals.values @ svms.weights.T + svms.biases
+    np.testing.assert_allclose(svms.score(images[0].proposals), first_scores, atol=1e-4)
 
 
 def test_scale_is_that_of_the_sample_and_folded_in(make_regions):
     images = make_regions()
-    norms = np.concatenate([np.linalg.norm(r.windows.values, axis=1) for r in images])
+    norms = np.concatenate([np.linalg.norm(r.proposals.values, axis=1) for r in images])
     svms, log = train_svms(lambda: images, 3, SETTINGS)
     assert log.mean_norm == pytest.approx(norms.mean(), rel=1e-6)
     assert log.scale == pytest.approx(10 / norms.mean(), rel=1e-6)
@@ -108,7 +108,7 @@ def test_scale_is_that_of_the_sample_and_folded_in(make_regions):
     def scaled(factor):
         return [
             TrainingRegions(
-                dataclasses.replace(r.windows, values=r.windows.values * np.float32(factor)),
+                dataclasses.replace(r.proposals, values=r.proposals.values * np.float32(factor)),
                 dataclasses.replace(r.objects, values=r.objects.values * np.float32(factor)),
                 r.labels,
                 r.difficult,
@@ -120,24 +120,24 @@ def test_scale_is_that_of_the_sample_and_folded_in(make_regions):
     others, _ = train_svms(lambda: doubled, 3, SETTINGS)
     # A power of two changes no digit.
     for one, other in zip(images, doubled, strict=True):
-        np.testing.assert_allclose(svms.score(one.windows), others.score(other.windows), atol=1e-3)
+        np.testing.assert_allclose(svms.score(one.proposals), others.score(other.proposals), atol=1e-3)
 
 
 @pytest.mark.parametrize("alone", [False, True])
-def test_first_pass_without_the_windows_nobody_samples(make_regions, alone):
-    """alone: the sampled windows apart, too."""
+def test_first_pass_without_the_proposals_nobody_samples(make_regions, alone):
+    """alone: the sampled proposals apart, too."""
     images = make_regions(images=20)
     settings = dataclasses.replace(SETTINGS, norm=NormSettings(images=4, windows=10))
     sampled = set(norm_sample_images(20, settings.norm).tolist())
 
     def light():
         for i, r in enumerate(images):
-            rows = norm_sample_windows(i, len(r.windows.boxes), settings.norm) if i in sampled else []
-            none, some = take(r.windows, []), take(r.windows, rows)
+            rows = norm_sample_proposals(i, len(r.proposals.boxes), settings.norm) if i in sampled else []
+            none, some = take(r.proposals, []), take(r.proposals, rows)
             if alone:
-                yield dataclasses.replace(r, windows=none, norm_windows=some)
+                yield dataclasses.replace(r, proposals=none, norm_proposals=some)
             else:
-                yield r if i in sampled else dataclasses.replace(r, windows=none)
+                yield r if i in sampled else dataclasses.replace(r, proposals=none)
 
     plain, plain_log = train_svms(lambda: images, 3, settings)
     lighter, light_log = train_svms(lambda: images, 3, settings, first_pass=light)
@@ -158,7 +158,7 @@ def test_a_class_without_positives_stays_untrained(make_regions):
     assert svms.trained.tolist() == [True, True, True, False, False]
     assert log.positives[3:] == (0, 0)
     assert {entry.label for entry in log.entries} == {0, 1, 2}
-    assert (svms.score(images[0].windows)[:, 3:] == -np.inf).all()
+    assert (svms.score(images[0].proposals)[:, 3:] == -np.inf).all()
     fewer, _ = train_svms(lambda: images, 3, SETTINGS)
     assert (fewer.weights == svms.weights[:3]).all()
 
@@ -173,17 +173,20 @@ def test_difficult_objects_are_positives_if_wanted(make_regions):
     assert sum(train_svms(lambda: images, 3, without)[1].positives) == count - hard
 
 
-def only_windows(images, keep):
+def only_proposals(images, keep):
     return [
         dataclasses.replace(
-            r, windows=dataclasses.replace(r.windows, boxes=r.windows.boxes[keep(r)], values=r.windows.values[keep(r)])
+            r,
+            proposals=dataclasses.replace(
+                r.proposals, boxes=r.proposals.boxes[keep(r)], values=r.proposals.values[keep(r)]
+            ),
         )
         for r in images
     ]
 
 
 def test_positives_but_no_negative(make_regions):
-    images = only_windows(make_regions(), lambda r: np.zeros(len(r.windows.boxes), bool))
+    images = only_proposals(make_regions(), lambda r: np.zeros(len(r.proposals.boxes), bool))
     svms, log = train_svms(lambda: images, 3, SETTINGS)
     assert not svms.trained.any()
     assert log.entries == ()
@@ -192,7 +195,7 @@ def test_positives_but_no_negative(make_regions):
 
 def test_the_first_negatives_may_come_late(make_regions):
     images = make_regions()
-    late = only_windows(images, lambda r: np.full(len(r.windows.boxes), r.image_id == "img 8"))
+    late = only_proposals(images, lambda r: np.full(len(r.proposals.boxes), r.image_id == "img 8"))
     svms, log = train_svms(lambda: late, 3, SETTINGS)
     assert svms.trained.all()
     assert {entry.images for entry in log.entries if entry.added} == {9}
@@ -202,7 +205,7 @@ def test_the_first_negatives_may_come_late(make_regions):
 
 
 def test_mining_to_the_tolerance_of_the_end_comes_to_the_same(make_regions):
-    images = make_regions(images=24, windows=80, noise=0.8)
+    images = make_regions(images=24, proposals=80, noise=0.8)
     (coarse, of_coarse), (fine, of_fine) = (
         train_svms(lambda: images, 3, dataclasses.replace(SETTINGS, mining_tolerance=one)) for one in (1e-2, 5e-5)
     )
@@ -228,13 +231,13 @@ def unit(features):
 def test_memory_grows_with_the_kept_negatives_only(make_regions):
     """Of twice as many images, the second half nearly without hard negatives: hardly a row more is held."""
     images = [
-        dataclasses.replace(r, windows=unit(r.windows), objects=unit(r.objects))
-        for r in make_regions(images=20, windows=200, noise=0.3)
+        dataclasses.replace(r, proposals=unit(r.proposals), objects=unit(r.objects))
+        for r in make_regions(images=20, proposals=200, noise=0.3)
     ]
     svms, once = train_svms(lambda: images, 3, SETTINGS)
-    windows = np.concatenate([r.windows.values for r in images])
-    scores = np.concatenate([svms.score(r.windows) for r in images])
-    easy_rows = windows[(scores < -1.5).all(axis=1)]
+    proposals = np.concatenate([r.proposals.values for r in images])
+    scores = np.concatenate([svms.score(r.proposals) for r in images])
+    easy_rows = proposals[(scores < -1.5).all(axis=1)]
     assert len(easy_rows) > 50
     easy = []
     for i in range(20):
@@ -244,15 +247,15 @@ def test_memory_grows_with_the_kept_negatives_only(make_regions):
         regions = RegionFeatures(f"easy {i}", boxes, rows, "pool5")
         easy.append(TrainingRegions(regions, none, np.zeros(0, np.int64), np.zeros(0, bool)))
     _, twice = train_svms(lambda: images + easy, 3, SETTINGS)
-    assert once.peak_rows < len(windows) / 2
+    assert once.peak_rows < len(proposals) / 2
     assert twice.images == 40
     assert twice.peak_rows <= 1.05 * once.peak_rows
     assert twice.peak_bytes <= 1.05 * once.peak_bytes
 
 
-def test_windows_are_shared_between_classes(make_regions):
-    """The first image's windows are negatives of several classes and lie in memory once, in later passes too."""
-    one = next(r for r in make_regions(windows=100) if len(r.labels) == 3)
+def test_proposals_are_shared_between_classes(make_regions):
+    """The first image's proposals are negatives of several classes and lie in memory once, in later passes too."""
+    one = next(r for r in make_regions(proposals=100) if len(r.labels) == 3)
     images = [dataclasses.replace(one, labels=np.arange(3))]
     _, log = train_svms(lambda: images, 3, dataclasses.replace(SETTINGS, passes=3))
     first = [entry for entry in log.entries if entry.mining_pass == 1]
@@ -297,7 +300,7 @@ def test_settings_out_of_range(change):
 
 
 def test_the_samples_that_are_kept(make_regions):
-    images = make_regions(images=12, windows=60, noise=0.8)
+    images = make_regions(images=12, proposals=60, noise=0.8)
     svms, log = train_svms(lambda: images, 3, SETTINGS)
     by_id = {one.image_id: one for one in images}
     assert [one.label for one in log.samples] == [0, 1, 2]
@@ -305,7 +308,7 @@ def test_the_samples_that_are_kept(make_regions):
         assert kept.positives == log.positives[kept.label] < len(kept.boxes)
         for row, (image_id, box) in enumerate(zip(kept.image_ids, kept.boxes, strict=True)):
             regions = by_id[image_id]
-            source = regions.objects if row < kept.positives else regions.windows
+            source = regions.objects if row < kept.positives else regions.proposals
             (place,) = np.flatnonzero((source.boxes == box).all(axis=1))
             if row < kept.positives:
                 assert regions.labels[place] == kept.label

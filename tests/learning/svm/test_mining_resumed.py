@@ -122,7 +122,7 @@ def test_memory_is_kept_to(make_regions, monkeypatch):
     """Counted by the rows and by what the allocator hands out."""
     monkeypatch.setattr("detection.learning.svm._trainer.MIB", 2**16)
     length = 1024
-    images = make_regions(images=24, windows=80, noise=0.8, length=length)
+    images = make_regions(images=24, proposals=80, noise=0.8, length=length)
     _, most = train_svms(stream_of(images), 3, dataclasses.replace(SETTINGS, memory_mib=1000))
     assert most.peak_bytes > 10 * 2**16
     assert sum(one.left_out for one in most.entries) == 0
@@ -164,7 +164,7 @@ def test_classes_at_a_time(make_regions, kind):
 
 
 def test_until_no_image_yields_a_hard_negative(make_regions):
-    images = make_regions(images=16, windows=80, noise=0.8)
+    images = make_regions(images=16, proposals=80, noise=0.8)
     svms, log = train_svms(stream_of(images), 3, dataclasses.replace(SETTINGS, passes=0))
     last = max(one.mining_pass for one in log.entries)
     assert last > 1
@@ -189,7 +189,7 @@ def test_images_without_objects_are_a_pool(make_regions):
     svms, log = train_svms(stream_of([*images, pool]), 3, SETTINGS)
     last = [[one for one in log.entries if one.label == label and one.added][-1] for label in range(3)]
     assert all(one.images == 9 for one in last)
-    assert (svms.score(pool.windows) > -1).mean() < (without.score(pool.windows) > -1).mean()
+    assert (svms.score(pool.proposals) > -1).mean() < (without.score(pool.proposals) > -1).mean()
 
 
 def test_further_positives(make_regions):

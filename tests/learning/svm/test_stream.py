@@ -54,16 +54,16 @@ def test_few_images_are_all_in_the_sample():
 def test_regions_of_one_image_only():
     labels, difficult = np.zeros(1, np.int64), np.zeros(1, bool)
     TrainingRegions(features("a", 0), features("a", 1), labels, difficult)
-    for windows in (features("b", 2), features("a", 2, length=4), features("a", 2, layer="fc7")):
-        with pytest.raises(ValueError, match="of image 'a': expected windows and objects of one image"):
-            TrainingRegions(windows, features("a", 1), labels, difficult)
-        with pytest.raises(ValueError, match="of image 'a': expected windows and objects of one image"):
-            TrainingRegions(features("a", 0), features("a", 1), labels, difficult, norm_windows=windows)
+    for proposals in (features("b", 2), features("a", 2, length=4), features("a", 2, layer="fc7")):
+        with pytest.raises(ValueError, match="of image 'a': expected proposals and objects of one image"):
+            TrainingRegions(proposals, features("a", 1), labels, difficult)
+        with pytest.raises(ValueError, match="of image 'a': expected proposals and objects of one image"):
+            TrainingRegions(features("a", 0), features("a", 1), labels, difficult, norm_proposals=proposals)
     with pytest.raises(ValueError, match="labels of image 'a'"):
         TrainingRegions(features("a", 1), features("a", 1), labels.astype(np.int32), difficult)
 
 
-@pytest.mark.parametrize("change", [{"target": 0}, {"images": 0}, {"windows": -1}, {"seed": -1}])
+@pytest.mark.parametrize("change", [{"target": 0}, {"images": 0}, {"proposals": -1}, {"seed": -1}])
 def test_settings_out_of_range(change):
     with pytest.raises(ValueError, match=f"norm.{next(iter(change))}: expected"):
         NormSettings(**change)

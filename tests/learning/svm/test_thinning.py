@@ -4,7 +4,7 @@ import pytest
 from detection.learning import SVMSettings, TrainingRegions, thinned
 from detection.types import RegionFeatures
 
-# Four overlapping windows (IoU 0.8, 0.6, 0.8 of neighbours) and one on the object.
+# Four overlapping proposals (IoU 0.8, 0.6, 0.8 of neighbours) and one on the object.
 BOXES = np.array([[0, 0, 10, 10], [0, 0, 10, 8], [0, 0, 10, 6], [0, 0, 10, 5], [50, 50, 60, 60]], np.float32)
 VALUES = np.array([[1, 2], [3, 4], [1, 2], [0, 0], [3, 4]], np.float32)
 
@@ -21,7 +21,7 @@ def regions(boxes=BOXES, values=VALUES, objects=((50, 50, 60, 60),)):
 
 
 def kept(settings, **changes):
-    found = thinned(regions(**changes), settings).windows
+    found = thinned(regions(**changes), settings).proposals
     return [row.tolist() for row in found.boxes], found.values
 
 
@@ -35,7 +35,7 @@ def test_overlapping_negatives():
     assert kept(SVMSettings(negative_overlap=0.82))[0] == BOXES[[0, 1, 2, 4]].tolist()
 
 
-def test_windows_near_an_object_stay():
+def test_proposals_near_an_object_stay():
     both = np.array([[50, 50, 60, 60], [50, 50, 60, 59.5], [0, 0, 10, 10]], np.float32)
     found, _ = kept(SVMSettings(negative_overlap=0.7), boxes=both, values=VALUES[:3])
     assert found == both.tolist()
@@ -50,7 +50,7 @@ def test_equal_vectors():
 
 
 @pytest.mark.parametrize("settings", [SVMSettings(negative_overlap=0.7), SVMSettings(distinct_negatives=True)])
-def test_no_window(settings):
+def test_no_proposal(settings):
     assert kept(settings, boxes=BOXES[:0], values=VALUES[:0])[0] == []
 
 

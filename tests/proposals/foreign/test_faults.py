@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.proposals.foreign import find_faults, mend_windows
+from detection.proposals.foreign import find_faults, repair_proposals
 from detection.proposals.foreign.faults import faulty_rows
 from detection.types import Proposals
 
@@ -31,9 +31,9 @@ def test_hand_computed():
         "empty": [4, 7],
         "duplicate": [2],
     }
-    mended, _ = mend_windows(boxes, SIZE)
-    assert mended.tolist() == [[0, 0, 100, 50], [10, 5, 20, 15], [0, 0, 10, 50]]
-    kept, faults = mend_windows(boxes, SIZE, duplicates=False)
+    repaired, _ = repair_proposals(boxes, SIZE)
+    assert repaired.tolist() == [[0, 0, 100, 50], [10, 5, 20, 15], [0, 0, 10, 50]]
+    kept, faults = repair_proposals(boxes, SIZE, duplicates=False)
     assert kept.tolist() == [[0, 0, 100, 50], [10, 5, 20, 15], [10, 5, 20, 15], [0, 0, 10, 50]]
     assert "duplicate" not in faults
     assert faulty_rows(boxes, SIZE).tolist() == [False, True, False, True, True, True, True, True]
@@ -41,13 +41,13 @@ def test_hand_computed():
 
 def test_nothing_has_no_faults():
     assert find_faults(np.zeros((0, 4)), SIZE) == {}
-    assert mend_windows(np.zeros((0, 4)), SIZE)[0].shape == (0, 4)
+    assert repair_proposals(np.zeros((0, 4)), SIZE)[0].shape == (0, 4)
 
 
 def test_a_rounding_beyond_the_border_is_cut_and_not_listed():
-    mended, faults = mend_windows(np.array([[0, 0, 100.001, 50]]), SIZE)
+    repaired, faults = repair_proposals(np.array([[0, 0, 100.001, 50]]), SIZE)
     assert faults == {}
-    assert mended.tolist() == [[0, 0, 100, 50]]
+    assert repaired.tolist() == [[0, 0, 100, 50]]
 
 
 def test_sides_that_float32_cannot_tell_are_empty():
@@ -59,24 +59,24 @@ NUMBERS = st.one_of(st.floats(-200, 200, width=32), st.sampled_from([NAN, INF, -
 
 
 @given(st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS), max_size=12))
-def test_mended_windows_have_no_fault_and_make_a_record(rows):
+def test_repaired_proposals_have_no_fault_and_make_a_record(rows):
     boxes = np.array(rows, float).reshape(-1, 4)
     before = boxes.copy()
-    mended, _ = mend_windows(boxes, SIZE)
-    assert find_faults(mended, SIZE) == {}
-    Proposals("a", SIZE, mended, "test")
+    repaired, _ = repair_proposals(boxes, SIZE)
+    assert find_faults(repaired, SIZE) == {}
+    Proposals("a", SIZE, repaired, "test")
     assert np.array_equal(boxes, before, equal_nan=True)
-    again, faults = mend_windows(mended, SIZE)
-    assert np.array_equal(again, mended)
+    again, faults = repair_proposals(repaired, SIZE)
+    assert np.array_equal(again, repaired)
     assert faults == {}
 
 
 @given(st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, NUMBERS), max_size=12))
 def test_duplicates_against_a_plain_loop(rows):
     boxes = np.array(rows, float).reshape(-1, 4)
-    kept, _ = mend_windows(boxes, SIZE, duplicates=False)
+    kept, _ = repair_proposals(boxes, SIZE, duplicates=False)
     seen = []
     for box in kept.tolist():
         if box not in seen:
             seen.append(box)
-    assert mend_windows(boxes, SIZE)[0].tolist() == seen
+    assert repair_proposals(boxes, SIZE)[0].tolist() == seen

@@ -6,11 +6,11 @@ import scipy.io
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from detection.proposals.foreign import BoxConvention, read_windows, write_windows
+from detection.proposals.foreign import BoxConvention, read_proposals, write_proposals
 from detection.proposals.foreign.formats import MAT_CELLS, format_of
-from detection.proposals.foreign.window_files import CONVENTIONS
+from detection.proposals.foreign.proposal_files import CONVENTIONS
 
-WINDOWS = {
+PROPOSALS = {
     "000005": np.float32([[0, 0, 10, 20], [3.5, 4.25, 8, 9]]),
     'a b, "c"/d': np.float32([[1, 2, 3, 4]]),
     "none": np.zeros((0, 4), np.float32),
@@ -33,11 +33,11 @@ def assert_same(found, expected):
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_round_trip(tmp_path, kind):
-    path = tmp_path / f"windows.{kind}"
-    write_windows(path, WINDOWS)
-    file = read_windows(path)
+    path = tmp_path / f"proposals.{kind}"
+    write_proposals(path, PROPOSALS)
+    file = read_proposals(path)
     assert file.format == kind
-    assert_same(half_open(file), WINDOWS)
+    assert_same(half_open(file), PROPOSALS)
 
 
 IDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=8)
@@ -54,36 +54,36 @@ def sets(numbers):
 
 
 @pytest.mark.parametrize("kind", ["npz", "json", "csv"])
-@given(windows=sets(ANY))
+@given(proposals=sets(ANY))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
-def test_round_trip_of_anything(tmp_path, kind, windows):
-    path = tmp_path / f"windows.{kind}"
-    write_windows(path, windows)
-    assert_same(half_open(read_windows(path)), windows)
+def test_round_trip_of_anything(tmp_path, kind, proposals):
+    path = tmp_path / f"proposals.{kind}"
+    write_proposals(path, proposals)
+    assert_same(half_open(read_proposals(path)), proposals)
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-@given(windows=sets(EXACT), convention=st.sampled_from(CONVENTIONS))
+@given(proposals=sets(EXACT), convention=st.sampled_from(CONVENTIONS))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
-def test_round_trip_in_any_convention(tmp_path, kind, windows, convention):
-    path = tmp_path / f"windows.{kind}"
-    write_windows(path, windows, convention=convention)
-    file = read_windows(path)
+def test_round_trip_in_any_convention(tmp_path, kind, proposals, convention):
+    path = tmp_path / f"proposals.{kind}"
+    write_proposals(path, proposals, convention=convention)
+    file = read_proposals(path)
     found = {key: convention.to_half_open(one) for key, one in zip(file.image_ids, file.boxes, strict=True)}
-    assert_same({key: one.astype(np.float32) for key, one in found.items()}, windows)
+    assert_same({key: one.astype(np.float32) for key, one in found.items()}, proposals)
 
 
-def test_equal_windows_give_equal_bytes_or_at_least_equal_windows(tmp_path):
+def test_equal_proposals_give_equal_bytes_or_at_least_equal_proposals(tmp_path):
     for kind in ("json", "csv"):
-        write_windows(tmp_path / f"a.{kind}", WINDOWS)
-        write_windows(tmp_path / f"b.{kind}", WINDOWS)
+        write_proposals(tmp_path / f"a.{kind}", PROPOSALS)
+        write_proposals(tmp_path / f"b.{kind}", PROPOSALS)
         assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
 
 
 def test_mat_is_what_fast_rcnn_reads(tmp_path):
     """lib/datasets/pascal_voc.py: loadmat(...)['boxes'].ravel()[i][:, (1, 0, 3, 2)] - 1, 0-based and inclusive."""
     path = tmp_path / "voc_2007_trainval.mat"
-    write_windows(path, {"000005": np.float32([[10, 20, 40, 60]]), "000007": np.zeros((0, 4), np.float32)})
+    write_proposals(path, {"000005": np.float32([[10, 20, 40, 60]]), "000007": np.zeros((0, 4), np.float32)})
     content = scipy.io.loadmat(path)
     boxes = content["boxes"].ravel()
     assert len(boxes) == 2
@@ -104,7 +104,7 @@ def test_rcnn_mat(tmp_path):
     path = tmp_path / "old.mat"
     boxes = cells([np.uint16([[21, 11, 60, 40], [1, 1, 5, 6]]), np.zeros((0, 0))], (1, 2))
     scipy.io.savemat(path, {"boxes": boxes, "images": cells(["000005", "000007"], (2, 1)), "other": 3})
-    file = read_windows(path)
+    file = read_proposals(path)
     assert file.image_ids == ("000005", "000007")
     assert file.convention == BoxConvention("yxyx", 1, "inclusive") == MAT_CELLS
     assert_same(half_open(file), {"000005": np.float32([[10, 20, 40, 60], [0, 0, 6, 5]]), "000007": np.zeros((0, 4))})
@@ -113,13 +113,13 @@ def test_rcnn_mat(tmp_path):
 def test_mat_without_images_has_no_ids(tmp_path):
     path = tmp_path / "old.mat"
     scipy.io.savemat(path, {"boxes": cells([np.ones((2, 4)), np.ones((3, 4))], (2, 1))})
-    file = read_windows(path)
+    file = read_proposals(path)
     assert file.image_ids is None
     assert [len(one) for one in file.boxes] == [2, 3]
 
 
 def test_one_images_matrix(shared_data):
-    file = read_windows(shared_data / "selective-search-matlab" / "000004_boxes.mat")
+    file = read_proposals(shared_data / "selective-search-matlab" / "000004_boxes.mat")
     assert file.image_ids == ("000004",)
     assert half_open(file)["000004"].shape == (2888, 4)
     assert half_open(file)["000004"].max(axis=0).tolist() == [499, 405, 500, 406]
@@ -128,14 +128,14 @@ def test_one_images_matrix(shared_data):
 def test_a_folder_of_files(tmp_path):
     for name in ("b", "a"):
         scipy.io.savemat(tmp_path / f"{name}_boxes.mat", {"boxes": np.uint16([[0, 0, 9, 9]])})
-    (tmp_path / "notes.txt").write_text("not windows")
-    assert read_windows(tmp_path).image_ids == ("a", "b")
-    write_windows(tmp_path / "c.npz", WINDOWS)
+    (tmp_path / "notes.txt").write_text("not proposals")
+    assert read_proposals(tmp_path).image_ids == ("a", "b")
+    write_proposals(tmp_path / "c.npz", PROPOSALS)
     with pytest.raises(ValueError, match=r"c.npz: expected image ids and boxes of order xyxy, base 0, end inclusive"):
-        read_windows(tmp_path)
-    assert read_windows(tmp_path, "mat").image_ids == ("a", "b")
+        read_proposals(tmp_path)
+    assert read_proposals(tmp_path, "mat").image_ids == ("a", "b")
     with pytest.raises(FileNotFoundError, match=r"expected files named .json, found none"):
-        read_windows(tmp_path, "json")
+        read_proposals(tmp_path, "json")
 
 
 def write_73(path, boxes, images=None):
@@ -166,7 +166,7 @@ def write_73(path, boxes, images=None):
 def test_mat_73(tmp_path):
     path = tmp_path / "old.mat"
     write_73(path, [np.float64([[21, 11, 60, 40], [1, 1, 5, 6]]), np.zeros((0, 4))], ["000005", "ü7"])
-    file = read_windows(path)
+    file = read_proposals(path)
     assert file.image_ids == ("000005", "ü7")
     assert_same(half_open(file), {"000005": np.float32([[10, 20, 40, 60], [0, 0, 6, 5]]), "ü7": np.zeros((0, 4))})
 
@@ -174,7 +174,7 @@ def test_mat_73(tmp_path):
 def test_mat_73_of_one_image(tmp_path):
     path = tmp_path / "000004_boxes.mat"
     write_73(path, np.uint16([[0, 0, 9, 19]]))
-    assert half_open(read_windows(path))["000004"].tolist() == [[0, 0, 10, 20]]
+    assert half_open(read_proposals(path))["000004"].tolist() == [[0, 0, 10, 20]]
 
 
 def test_mat_73_without_h5py_says_what_to_install(tmp_path, monkeypatch):
@@ -182,7 +182,7 @@ def test_mat_73_without_h5py_says_what_to_install(tmp_path, monkeypatch):
     path = tmp_path / "old.mat"
     path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF\r\n\x1a\n")
     with pytest.raises(ValueError, match=r"old.mat: expected the package h5py, .*pip install 'sppnet\[mat73\]'"):
-        read_windows(path)
+        read_proposals(path)
 
 
 def test_a_cut_73_file_is_named(tmp_path):
@@ -190,7 +190,7 @@ def test_a_cut_73_file_is_named(tmp_path):
     write_73(path, [np.ones((3, 4))])
     path.write_bytes(path.read_bytes()[:900])
     with pytest.raises(ValueError, match=r"old.mat: expected a MATLAB v7.3 file"):
-        read_windows(path)
+        read_proposals(path)
 
 
 def test_coco_results_are_x_y_width_height(tmp_path):
@@ -202,7 +202,7 @@ def test_coco_results_are_x_y_width_height(tmp_path):
     ]
     path.write_text(json.dumps(rows))
     assert_same(
-        half_open(read_windows(path)),
+        half_open(read_proposals(path)),
         {"9": np.float32([[10, 20, 40, 60], [1, 2, 4, 6]]), "x": np.float32([[0, 0, 5, 5]])},
     )
 
@@ -210,21 +210,21 @@ def test_coco_results_are_x_y_width_height(tmp_path):
 def test_csv_of_other_programs(tmp_path):
     path = tmp_path / "boxes.csv"
     path.write_text("\ufefffile,left,top,right,bottom,conf\r\na,1,2,3,4,0.2\r\n\r\na,5,6,7,8,0.8\r\nb\r\n", "utf-8")
-    file = read_windows(path)
+    file = read_proposals(path)
     assert_same(half_open(file), {"a": np.float32([[5, 6, 7, 8], [1, 2, 3, 4]]), "b": np.zeros((0, 4))})
 
 
 def test_npz_with_an_array_an_image(tmp_path):
     path = tmp_path / "boxes.npz"
     np.savez(path, **{"folder/1": np.int32([[1, 2, 3, 4]]), "2": np.zeros((0, 4))})
-    assert_same(half_open(read_windows(path)), {"folder/1": np.float32([[1, 2, 3, 4]]), "2": np.zeros((0, 4))})
+    assert_same(half_open(read_proposals(path)), {"folder/1": np.float32([[1, 2, 3, 4]]), "2": np.zeros((0, 4))})
 
 
 def test_pickled_arrays_in_npz_are_not_loaded(tmp_path):
     path = tmp_path / "boxes.npz"
     np.savez(path, a=np.array([{"x": 1}], dtype=object))
     with pytest.raises(ValueError, match=r"boxes.npz: expected an .npz of numbers"):
-        read_windows(path)
+        read_proposals(path)
 
 
 @pytest.mark.parametrize(
@@ -251,34 +251,34 @@ def test_damaged_files_are_named(tmp_path, name, text, fault):
     path = tmp_path / name
     path.write_text(text)
     with pytest.raises(ValueError, match=fault):
-        read_windows(path)
+        read_proposals(path)
 
 
 def test_mat_of_something_else_and_a_missing_file(tmp_path):
     path = tmp_path / "a.mat"
     scipy.io.savemat(path, {"x": 1, "y": 2})
     with pytest.raises(ValueError, match="expected a variable 'boxes', got x, y"):
-        read_windows(path)
-    with pytest.raises(FileNotFoundError, match=r"b.mat: expected a file of windows, found none"):
-        read_windows(tmp_path / "b.mat")
+        read_proposals(path)
+    with pytest.raises(FileNotFoundError, match=r"b.mat: expected a file of proposals, found none"):
+        read_proposals(tmp_path / "b.mat")
 
 
 def test_a_npz_whose_parts_do_not_agree(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, image_ids=np.array(["a"]), offsets=np.array([0, 3]), boxes=np.zeros((2, 4)))
     with pytest.raises(ValueError, match=r"expected image_ids \(N,\) text, offsets"):
-        read_windows(path)
+        read_proposals(path)
 
 
 def test_writers_refuse(tmp_path):
     with pytest.raises(ValueError, match="expected a format out of mat, json, csv, npz, got pkl"):
-        write_windows(tmp_path / "a.pkl", {})
+        write_proposals(tmp_path / "a.pkl", {})
     with pytest.raises(ValueError, match="expected float32 boxes of shape"):
-        write_windows(tmp_path / "a.npz", {"a": np.zeros((1, 4))})
+        write_proposals(tmp_path / "a.npz", {"a": np.zeros((1, 4))})
     with pytest.raises(ValueError, match="got an empty one"):
-        write_windows(tmp_path / "a.npz", {"": np.zeros((1, 4), np.float32)})
+        write_proposals(tmp_path / "a.npz", {"": np.zeros((1, 4), np.float32)})
     with pytest.raises(ValueError, match="an id that UTF-8 can write"):
-        write_windows(tmp_path / "a.json", {"\ud800": np.zeros((1, 4), np.float32)})
+        write_proposals(tmp_path / "a.json", {"\ud800": np.zeros((1, 4), np.float32)})
     with pytest.raises(ValueError, match=r"expected a file named \.mat \.pkl"):
-        format_of("windows.txt")
+        format_of("proposals.txt")
     assert list(tmp_path.iterdir()) == []

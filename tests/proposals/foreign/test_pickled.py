@@ -6,7 +6,7 @@ import pickletools
 import numpy as np
 import pytest
 
-from detection.proposals.foreign import read_windows
+from detection.proposals.foreign import read_proposals
 from detection.proposals.foreign.pickled import read_pickle
 
 
@@ -85,7 +85,7 @@ def test_a_hostile_file_runs_nothing(tmp_path, which, protocol):
     mark, attacks = hostile(tmp_path)
     path = written(tmp_path, {"boxes": [attacks[which]], "ids": [1]}, protocol)
     with pytest.raises(ValueError, match=r"boxes.pkl: expected a pickle of NumPy arrays and builtin containers"):
-        read_windows(path)
+        read_proposals(path)
     assert not os.path.exists(mark)
 
 
@@ -114,7 +114,7 @@ def test_crafted_bytes_are_refused_or_harmless(tmp_path, text):
     path = tmp_path / "boxes.pkl"
     path.write_bytes(text)
     with pytest.raises(ValueError, match=r"boxes.pkl"):
-        read_windows(path)
+        read_proposals(path)
 
 
 def forged(dtype, shape, content, flags=0):
@@ -149,7 +149,7 @@ def forged(dtype, shape, content, flags=0):
 def test_forged_arrays_are_refused(tmp_path, dtype, shape, content):
     path = written(tmp_path, {"boxes": [forged(dtype, shape, content)], "ids": [1]})
     with pytest.raises(ValueError, match=r"boxes.pkl"):
-        read_windows(path)
+        read_proposals(path)
 
 
 def test_the_file_is_what_pickletools_says(tmp_path):
@@ -166,7 +166,7 @@ def test_the_file_is_what_pickletools_says(tmp_path):
 def test_detectron(tmp_path):
     boxes = [np.float32([[0, 0, 9, 9], [1, 2, 3, 4]]), np.zeros((0, 4), np.float32)]
     content = {"boxes": boxes, "scores": [np.float32([0.1, 0.7]), np.zeros(0, np.float32)], "indexes": [3, 12]}
-    file = read_windows(written(tmp_path, content))
+    file = read_proposals(written(tmp_path, content))
     assert file.image_ids == ("3", "12")
     assert str(file.convention) == "order xyxy, base 0, end inclusive"
     assert file.boxes[0].tolist() == [[1, 2, 3, 4], [0, 0, 9, 9]]  # by score
@@ -175,22 +175,22 @@ def test_detectron(tmp_path):
 
 def test_scores_that_are_all_equal_keep_the_order(tmp_path):
     boxes = np.random.default_rng(0).random((50, 4)).astype(np.float32)
-    file = read_windows(written(tmp_path, {"boxes": [boxes], "scores": [np.zeros(50)], "ids": ["a"]}))
+    file = read_proposals(written(tmp_path, {"boxes": [boxes], "scores": [np.zeros(50)], "ids": ["a"]}))
     assert np.array_equal(file.boxes[0], boxes)
 
 
 def test_detectron2(tmp_path):
     content = {"proposal_boxes": [np.array([[1, 2, 30, 40]])], "objectness_logits": [np.ones(1)], "ids": np.array([7])}
-    assert str(read_windows(written(tmp_path, content)).convention) == "order xyxy, base 0, end exclusive"
+    assert str(read_proposals(written(tmp_path, content)).convention) == "order xyxy, base 0, end exclusive"
     content["bbox_mode"] = 1
-    assert str(read_windows(written(tmp_path, content)).convention) == "order xywh, base 0, end exclusive"
+    assert str(read_proposals(written(tmp_path, content)).convention) == "order xywh, base 0, end exclusive"
     content["bbox_mode"] = 9
     with pytest.raises(ValueError, match=r"expected bbox_mode 0 .* got 9"):
-        read_windows(written(tmp_path, content))
+        read_proposals(written(tmp_path, content))
 
 
 def test_mmdetection_has_no_ids(tmp_path):
-    file = read_windows(written(tmp_path, [np.array([[1, 2, 3, 4, 0.2], [5, 6, 7, 8, 0.9]])]))
+    file = read_proposals(written(tmp_path, [np.array([[1, 2, 3, 4, 0.2], [5, 6, 7, 8, 0.9]])]))
     assert file.image_ids is None
     assert file.boxes[0].tolist() == [[5, 6, 7, 8], [1, 2, 3, 4]]
 
@@ -208,4 +208,4 @@ def test_mmdetection_has_no_ids(tmp_path):
 )
 def test_other_content_is_named(tmp_path, content, fault):
     with pytest.raises(ValueError, match=fault):
-        read_windows(written(tmp_path, content))
+        read_proposals(written(tmp_path, content))

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.proposals.foreign import BoxConvention, WindowFile, check_convention, match_windows
-from detection.proposals.foreign.window_files import CONVENTIONS
+from detection.proposals.foreign import BoxConvention, ProposalFile, check_convention, match_proposals
+from detection.proposals.foreign.proposal_files import CONVENTIONS
 
 # Of multiples of 2^-8 px in an image of up to 4096 px, any convention is exact.
 CORNERS = st.integers(0, 2**20).map(lambda value: value / 256)
@@ -12,7 +12,7 @@ BOXES = st.lists(st.tuples(CORNERS, CORNERS, CORNERS, CORNERS), max_size=8)
 
 
 def file_of(boxes, ids=None):
-    return WindowFile(
+    return ProposalFile(
         "old.mat", "mat", BoxConvention(), ids, tuple(np.array(one, float).reshape(-1, 4) for one in boxes)
     )
 
@@ -55,7 +55,7 @@ def test_unknown_choices_are_named():
 
 
 def whole_and_parts(size, rng):
-    """Windows like selective search's: whole pixels, the image among them, and some at every border."""
+    """Proposals like selective search's: whole pixels, the image among them, and some at every border."""
     height, width = size
     x = np.sort(rng.integers(0, width, (30, 2)), axis=1)
     y = np.sort(rng.integers(0, height, (30, 2)), axis=1)
@@ -91,7 +91,7 @@ def test_a_few_faults_are_dirt_not_another_convention():
     assert check_convention("old.npz", BoxConvention(), stored, sizes) is None
 
 
-def test_windows_that_span_no_image_by_any_convention_are_not_doubted():
+def test_proposals_that_span_no_image_by_any_convention_are_not_doubted():
     inner = [np.array([[5, 5, 20, 30], [9, 8, 30, 25]], float)] * 4
     assert check_convention("a.npz", BoxConvention(), inner, SIZES) is None
     assert check_convention("a.npz", BoxConvention(), [np.zeros((0, 4))] * 4, SIZES) is None
@@ -99,28 +99,28 @@ def test_windows_that_span_no_image_by_any_convention_are_not_doubted():
 
 def test_match_by_key():
     file = file_of([[]] * 4, ("b", "JPEGImages/c.jpg", "7", "unused"))
-    assert match_windows(file, ["a", "b", "c", "000007"]) == {"b": 0, "c": 1, "000007": 2}
+    assert match_proposals(file, ["a", "b", "c", "000007"]) == {"b": 0, "c": 1, "000007": 2}
 
 
 def test_an_ambiguous_name_matches_nothing():
     file = file_of([[]] * 3, ("x/1.jpg", "y/1.jpg", "b"))
-    assert match_windows(file, ["1", "b"]) == {"b": 2}
+    assert match_proposals(file, ["1", "b"]) == {"b": 2}
 
 
 def test_no_match_and_no_ids_are_errors():
     with pytest.raises(ValueError, match=r"old.mat: expected ids of the data set's 1 images, like 'b'; got 1 others"):
-        match_windows(file_of([[]], ("a",)), ["b"])
+        match_proposals(file_of([[]], ("a",)), ["b"])
     with pytest.raises(ValueError, match=r"expected image ids beside the 2 lists .* split has 2"):
-        match_windows(file_of([[], []]), ["a", "b"])
+        match_proposals(file_of([[], []]), ["a", "b"])
 
 
 def test_match_by_position():
-    assert match_windows(file_of([[], []]), ["a", "b"], by_position=True) == {"a": 0, "b": 1}
-    assert match_windows(file_of([[], []], ("a", "b")), ["a", "b"], by_position=True) == {"a": 0, "b": 1}
+    assert match_proposals(file_of([[], []]), ["a", "b"], by_position=True) == {"a": 0, "b": 1}
+    assert match_proposals(file_of([[], []], ("a", "b")), ["a", "b"], by_position=True) == {"a": 0, "b": 1}
     with pytest.raises(ValueError, match="as many lists as the split has images, 3, got 2"):
-        match_windows(file_of([[], []]), ["a", "b", "c"], by_position=True)
+        match_proposals(file_of([[], []]), ["a", "b", "c"], by_position=True)
     with pytest.raises(ValueError, match="expected the split's order, got image 'a' in place 2 instead of 1"):
-        match_windows(file_of([[], []], ("b", "a")), ["a", "b"], by_position=True)
+        match_proposals(file_of([[], []], ("b", "a")), ["a", "b"], by_position=True)
 
 
 def test_a_file_names_each_image_once():

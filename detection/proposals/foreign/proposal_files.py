@@ -1,4 +1,4 @@
-"""Windows of other people's files: how their four numbers are meant, and which image each list belongs to."""
+"""Proposals of other people's files: how their four numbers are meant, and which image each list belongs to."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Order = Literal["xyxy", "yxyx", "xywh"]
 Base = Literal[0, 1]
 End = Literal["inclusive", "exclusive"]
 
-# A wrong convention shows in most images. It is refused where at least this share of the images has a faulty window
-# and another convention has at most this share of the faulty images; less is dirt, and is mended.
+# A wrong convention shows in most images. It is refused where at least this share of the images has a faulty proposal
+# and another convention has at most this share of the faulty images; less is dirt, and is repaired.
 WRONG_SHARE = 0.1
-# A convention is doubted, not refused, where its windows never span the image and those of another do in this share.
+# A convention is doubted, not refused, where its proposals never span the image and those of another do in this share.
 SPANNING_SHARE = 0.9
 # Names in a message.
 _NAMED = 3
@@ -80,8 +80,8 @@ CONVENTIONS = tuple(BoxConvention(*choice) for choice in product(get_args(Order)
 
 
 @dataclass(frozen=True)
-class WindowFile:
-    """What a file of windows holds.
+class ProposalFile:
+    """What a file of proposals holds.
 
     image_ids: the image of each list, as the file names it, or None where it has lists alone. boxes: one (R, 4)
     float64 an image, the numbers as they stand, best first. convention: what they mean by the format's custom.
@@ -98,7 +98,7 @@ class WindowFile:
             return
         if len(self.image_ids) != len(self.boxes):
             raise ValueError(
-                f"{self.path}: expected a list of windows for each of its {len(self.image_ids)} image ids, "
+                f"{self.path}: expected a list of proposals for each of its {len(self.image_ids)} image ids, "
                 f"got {len(self.boxes)}"
             )
         if len(set(self.image_ids)) < len(self.image_ids):
@@ -128,7 +128,7 @@ def _unique(ids: Iterable[str], name) -> dict[str, str]:
     return {key: one for key, one in found.items() if one is not None and key}
 
 
-def match_windows(file: WindowFile, image_ids: Sequence[str], by_position: bool = False) -> dict[str, int]:
+def match_proposals(file: ProposalFile, image_ids: Sequence[str], by_position: bool = False) -> dict[str, int]:
     """Image id of the data set -> place of its list in the file; images the file has not are left out.
 
     By key: the same string, else the same file name without folder and extension, else the same number ("4" is
@@ -140,7 +140,7 @@ def match_windows(file: WindowFile, image_ids: Sequence[str], by_position: bool 
         return _match_by_position(file, image_ids)
     if file.image_ids is None:
         raise ValueError(
-            f"{file.path}: expected image ids beside the {len(file)} lists of windows, found none; if the lists are in "
+            f"{file.path}: expected image ids beside the {len(file)} lists of proposals, found none; if they are in "
             f"the order of a split of as many images, ask for matching by position (the split has {len(image_ids)})"
         )
     place = {one: index for index, one in enumerate(file.image_ids)}
@@ -159,7 +159,7 @@ def match_windows(file: WindowFile, image_ids: Sequence[str], by_position: bool 
     return {one: found[one] for one in image_ids if one in found}
 
 
-def _match_by_position(file: WindowFile, image_ids: Sequence[str]) -> dict[str, int]:
+def _match_by_position(file: ProposalFile, image_ids: Sequence[str]) -> dict[str, int]:
     if len(file) != len(image_ids):
         raise ValueError(
             f"{file.path}: by position: expected as many lists as the split has images, {len(image_ids)}, "
@@ -178,10 +178,10 @@ def _match_by_position(file: WindowFile, image_ids: Sequence[str]) -> dict[str, 
 
 @dataclass(frozen=True)
 class ConventionFit:
-    """How a convention fits: windows and images with a fault, and images that are spanned by their windows."""
+    """How a convention fits: proposals and images with a fault, and images that are spanned by their proposals."""
 
     convention: BoxConvention
-    faulty_windows: int
+    faulty_proposals: int
     faulty_images: int
     spanned_images: int
 
@@ -190,16 +190,16 @@ def convention_fit(
     convention: BoxConvention, boxes: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]]
 ) -> ConventionFit:
     """Count faults of one (R, 4) an image, as a file has them, in images of (height, width) px."""
-    windows = images = spanned = 0
+    proposals = images = spanned = 0
     for values, (height, width) in zip(boxes, sizes, strict=True):
         if len(values) == 0:
             continue
         found = convention.to_half_open(values)
         count = int(faulty_rows(found, (height, width)).sum())
-        windows, images = windows + count, images + (count > 0)
+        proposals, images = proposals + count, images + (count > 0)
         low, high = found[:, :2].min(axis=0), found[:, 2:].max(axis=0)
         spanned += bool((low == 0).all() and (high == (width, height)).all())
-    return ConventionFit(convention, windows, images, spanned)
+    return ConventionFit(convention, proposals, images, spanned)
 
 
 def check_convention(
@@ -208,8 +208,8 @@ def check_convention(
     """Look for a wrong convention. Returns a doubt in words, or None; raises ValueError naming the likely right one.
 
     boxes: one (R, 4) an image, the numbers as they stand. sizes: (height, width) in px. A convention is wrong where
-    many images have windows outside, or of no positive sides, and few have by another convention. It is doubted
-    where the windows span no image (the largest window of selective search is the image) but by another do.
+    many images have proposals outside, or of no positive sides, and few have by another convention. It is doubted
+    where the proposals span no image (the largest proposal of selective search is the image) but by another do.
     """
     counted = sum(len(values) > 0 for values in boxes)
     chosen = convention_fit(convention, boxes, sizes)
@@ -221,14 +221,15 @@ def check_convention(
     if wrong and best.faulty_images <= WRONG_SHARE * chosen.faulty_images:
         total = sum(map(len, boxes))
         raise ValueError(
-            f"{path}: read as {convention}, {chosen.faulty_windows} of {total} windows, in {chosen.faulty_images} of "
+            f"{path}: read as {convention}, {chosen.faulty_proposals} of {total} proposals, in {chosen.faulty_images} "
+            "of "
             f"{counted} images, lie outside their image or have no positive sides; expected at most a few. Read as "
-            f"{says}, {best.faulty_windows} do: that is likely right"
+            f"{says}, {best.faulty_proposals} do: that is likely right"
         )
     doubted = chosen.spanned_images == 0 and best.spanned_images >= SPANNING_SHARE * counted
     if doubted and best.faulty_images <= chosen.faulty_images:
         return (
-            f"{path}: read as {convention}, the windows of no image reach all its borders; read as {says}, those of "
+            f"{path}: read as {convention}, the proposals of no image reach all its borders; read as {says}, those of "
             f"{best.spanned_images} of {counted} images do, as selective search's would"
         )
     return None
