@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,14 +21,10 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
 from detection.command_line import HelpFormatter, exit_status
-from detection.data import DatasetSettings, Problems
-from detection.evaluation import DiagnosisSettings, EvaluationSettings, IntervalSettings
-from detection.features import FeatureSettings
-from detection.learning import FinetuneSettings, PostprocessSettings, RegressionSettings, SVMSettings
-from detection.pipeline.experiment import Experiment, StageSettings
+from detection.data import Problems
+from detection.pipeline.experiment import Experiment
+from detection.pipeline.settings import StageSettings
 from detection.pipeline.work import Work, default_workers, worker_processes
-from detection.proposals import ProposalSettings
-from detection.report import ReportSettings
 from detection.storage import write_text
 from detection.storage.run import RunFolder
 
@@ -50,24 +46,13 @@ _LISTED_PROBLEMS = 20
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(StageSettings):
     """An experiment.
 
     Args:
         preset: Published protocol that the settings follow, a file of configs/ that sets all of its numbers:
             voc2007_paper or voc2007_released. Values other than its own are printed and kept with the results.
         run: Folder of the run: settings, classes, proposals, maps, detector, detections, evaluation.
-        dataset: Data set.
-        proposals: Proposals.
-        features: Features.
-        finetune: Fine-tuned fc6 and fc7, used where features.head is finetuned.
-        svm: Linear SVMs and hard-negative mining.
-        regression: Box regression.
-        postprocess: From scored proposals to detections.
-        evaluation: Evaluation.
-        intervals: Intervals of the figures.
-        diagnosis: Kinds of errors.
-        report: What the HTML report shows.
         limit: Use the first so many images of each split; null: all.
         workers: Processes over images; they do not change any result. 0: one a processor, at most 4.
         threads: Threads a process for convolutions and matrix products. They change the last bits of results.
@@ -77,17 +62,6 @@ class Settings:
 
     preset: str | None = None
     run: str = "runs/run"
-    dataset: DatasetSettings = field(default_factory=DatasetSettings)
-    proposals: ProposalSettings = field(default_factory=ProposalSettings)
-    features: FeatureSettings = field(default_factory=FeatureSettings)
-    finetune: FinetuneSettings = field(default_factory=FinetuneSettings)
-    svm: SVMSettings = field(default_factory=SVMSettings)
-    regression: RegressionSettings = field(default_factory=RegressionSettings)
-    postprocess: PostprocessSettings = field(default_factory=PostprocessSettings)
-    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
-    intervals: IntervalSettings = field(default_factory=IntervalSettings)
-    diagnosis: DiagnosisSettings = field(default_factory=DiagnosisSettings)
-    report: ReportSettings = field(default_factory=ReportSettings)
     limit: int | None = None
     workers: int = 0
     threads: int = 1
@@ -248,9 +222,7 @@ def open_experiment(settings: Settings, console: Console | None = None, executor
     if differs:
         text = ", ".join(f"{key} {value}" for key, value in differs.items())
         work.console.print(f"differs from preset {settings.preset}: {text}", highlight=False, markup=False)
-    parts = [one.name for one in dataclasses.fields(StageSettings)]
-    stages = StageSettings(**{name: getattr(settings, name) for name in parts})
-    return Experiment(RunFolder(settings.run), stages, work, settings.limit, resolved(settings), differs)
+    return Experiment(RunFolder(settings.run), settings, work, settings.limit, resolved(settings), differs)
 
 
 def report_problems(experiment: Experiment) -> None:

@@ -18,6 +18,7 @@ from PIL import Image
 from rich.console import Console
 
 from detection.data.formats.voc import annotation_xml
+from detection.pipeline.runner import run_all
 
 if TYPE_CHECKING:
     from detection.pipeline.experiment import Experiment
@@ -157,7 +158,7 @@ def open_run(shape_options: list[str]) -> Callable[..., Experiment]:
 def finished(open_run: Callable[..., Experiment], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a whole run on `shapes`. Not to be changed: copy it."""
     folder = tmp_path_factory.mktemp("finished") / "run"
-    open_run(folder).run_all()
+    run_all(open_run(folder))
     return folder
 
 

@@ -12,7 +12,8 @@ from PIL import Image
 
 from detection import Detector as Offered
 from detection.data import DataError, Problems, read_image
-from detection.detector import Detector, read_description
+from detection.detector import Detector
+from detection.detector_files import read_description
 from detection.engines import limit_threads, single_threaded_pool
 from detection.features import FeatureExtractor, FeatureSettings
 from detection.learning import BoxRegressors, LinearSVMs, PostprocessSettings, postprocess

@@ -1,6 +1,8 @@
 """Modules import only downwards, heavy libraries stay in their rooms, and a light import stays light."""
 
 import ast
+import graphlib
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ ROOMS = (
     "geometry",
     "storage",
     "command_line",
+    "parallel",
     "data",
     "visualization",
     "proposals",
@@ -23,6 +26,7 @@ ROOMS = (
     "pooling",
     "features",
     "learning",
+    "detector_files",
     "detector",
     "evaluation",
     "report",
@@ -129,6 +133,65 @@ MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: module_name(path) or PACKAGE)
 def test_imports_go_down(path):
     assert violations(path.read_text(encoding="utf-8"), module_name(path), path.name == "__init__.py") == []
+
+
+def graph(sources, homes):
+    """Module -> the modules that it imports anywhere, in functions and for types too.
+
+    sources: name -> (text, whether it is a package). homes: package -> where the names that it loads lazily live.
+    """
+    return {
+        name: {reached(target, sources, homes) for _, target in imported(ast.parse(text), name, is_package)} - {None}
+        for name, (text, is_package) in sources.items()
+    }
+
+
+def reached(target, sources, homes):
+    """The module that an import of ``detection.a.b.c`` runs, None outside the package."""
+    library, *parts = target.split(".")
+    if library != PACKAGE:
+        return None
+    for length in range(len(parts), -1, -1):
+        name = ".".join(parts[:length])
+        if name in sources:
+            home = homes.get(name, {}).get(parts[length]) if length < len(parts) else None
+            return f"{name}.{home}" if home else name
+    return None
+
+
+def lazy_homes(name):
+    return getattr(importlib.import_module(f"{PACKAGE}.{name}" if name else PACKAGE), "_HOME", {})
+
+
+def circle(sources, homes):
+    """A circle of imports, first and last module the same, or None."""
+    try:
+        graphlib.TopologicalSorter(graph(sources, homes)).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1][::-1]
+    return None
+
+
+def test_no_circle_of_imports():
+    sources = {module_name(path): (path.read_text(encoding="utf-8"), path.name == "__init__.py") for path in MODULES}
+    homes = {name: lazy_homes(name) for name, (_, is_package) in sources.items() if is_package}
+    assert sum(map(bool, homes.values())) > 3
+    assert circle(sources, homes) is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "found"),
+    [
+        ("from detection.a import two", "from detection.b import y", None),
+        ("from detection.a import two", "def f():\n    from detection.a.one import x", ["a.one", "a.two", "a.one"]),
+        ("from detection.a.two import y", "if TYPE_CHECKING:\n    import detection.a.one", ["a.one", "a.two", "a.one"]),
+        ("from detection.a.two import y", "from detection.a import x", ["a.one", "a.two", "a.one"]),
+    ],
+)
+def test_the_checker_sees_a_circle(first, second, found):
+    sources = {"a": ("", True), "a.one": (first, False), "a.two": (second, False), "b": ("", True)}
+    seen = circle(sources, {"a": {"x": "one"}})
+    assert (seen and set(seen)) == (found and set(found))
 
 
 def test_there_are_modules_to_check():

@@ -26,6 +26,7 @@ from detection.evaluation import Evaluation, comparison_table, difference, evalu
 from detection.evaluation.table import fraction
 from detection.pipeline.combine import combine_detections
 from detection.pipeline.experiment import Experiment
+from detection.pipeline.stages.detections import read_detections
 from detection.pipeline.work import default_workers, worker_processes
 from detection.storage import write_json
 
@@ -65,7 +66,7 @@ def combine(options: argparse.Namespace) -> int:
         experiments = [open_experiment(dataclasses.replace(one, workers=workers), executor=executor) for one in parsed]
         first, out = experiments[0], Path(options.out)
         found = combine_detections(experiments, first.settings.postprocess, first.work)
-    single = [evaluate(one.detections(), one.test_images, one.classes, **_metric(first)) for one in experiments]
+    single = [evaluate(read_detections(one), one.test_images, one.classes, **_metric(first)) for one in experiments]
     together = evaluate(found, first.test_images, first.classes, **_metric(first))
     best = max(range(len(single)), key=lambda place: single[place].mean_ap or 0.0)
     gain = difference(single[best], together, first.settings.intervals)

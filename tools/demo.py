@@ -13,6 +13,8 @@ from jsonargparse import Namespace
 from detection.config import run_tool
 from detection.data import read_image, write_digits, write_image
 from detection.pipeline.experiment import Experiment
+from detection.pipeline.runner import run_all
+from detection.pipeline.stages.drawings import draw
 from detection.visualization import contact_sheet
 
 CONFIG = Path(__file__).parents[1] / "configs" / "demo.yaml"
@@ -22,8 +24,8 @@ SHEET_IMAGES, SHEET_COLUMNS = 6, 3
 def body(experiment: Experiment, _: Namespace) -> None:
     """Make the data where it is absent, run all stages, make one picture of the first drawings."""
     write_digits(experiment.settings.dataset.root)
-    evaluation = experiment.run_all()
-    drawings = experiment.draw()[:SHEET_IMAGES]
+    evaluation = run_all(experiment)
+    drawings = draw(experiment)[:SHEET_IMAGES]
     sheet = experiment.run.path / "detections.jpg"
     write_image(sheet, contact_sheet([read_image(path) for path in drawings], SHEET_COLUMNS))
     print(f"mAP on {len(experiment.test_images)} test images: {evaluation.mean_ap:.3f}")

@@ -18,13 +18,15 @@ from detection.commands.detect_files import detect_files
 from detection.config import HelpFormatter, exit_status, run_tool
 from detection.data import Problems, is_video
 from detection.pipeline.experiment import DRAWN_MIN_SCORE, Experiment
+from detection.pipeline.stages.detections import detect
+from detection.pipeline.stages.drawings import draw
 from detection.pipeline.work import Work, default_workers
 
 
 def detect_split(experiment: Experiment, _: Namespace) -> None:
     """Detect in the test split and draw some of it."""
-    experiment.detect()
-    experiment.draw()
+    detect(experiment)
+    draw(experiment)
 
 
 def model_parser() -> ArgumentParser:

@@ -21,6 +21,7 @@ from detection.data import read_boxes
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.extract import export_regions, maps_bytes
 from detection.pipeline.prepare import missing_maps
+from detection.pipeline.stages.images import MAPS
 
 # Image ids in an error message.
 NAMED = 5
@@ -98,7 +99,7 @@ def body(experiment: Experiment, options: Namespace) -> None:
     elif options.export is not None:
         export(experiment, options)
     else:
-        experiment.extract()
+        MAPS.make(experiment)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,11 +12,12 @@ from __future__ import annotations
 import sys
 
 from detection.config import run_tool
+from detection.pipeline.stages.finetuning import FINETUNE
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    return run_tool(__doc__, lambda experiment, _: experiment.finetune(), arguments)
+    return run_tool(__doc__, lambda experiment, _: FINETUNE.make(experiment), arguments)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from detection.commands.proposals import check_set, export_set, import_files, re
 from detection.config import run_tool
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.proposal_files import ReadingOptions
+from detection.pipeline.stages.images import PROPOSALS
 from detection.proposals.foreign import WrittenFormat
 from detection.proposals.foreign.proposal_files import Base, End, Order
 
@@ -137,7 +138,7 @@ def run_report(experiment: Experiment, options: Namespace) -> int | None:
 
 Body = Callable[[Experiment, Namespace], int | None]
 COMMANDS: dict[str, tuple[Body, Callable[[ArgumentParser], None] | None]] = {
-    "generate": (lambda experiment, _: experiment.generate(), None),
+    "generate": (lambda experiment, _: PROPOSALS.make(experiment), None),
     "import": (run_import, add_import),
     "export": (run_export, add_export),
     "check": (run_check, add_check),

@@ -17,6 +17,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from detection.config import build_parser, open_experiment, parse, run_tool
 from detection.pipeline.experiment import Experiment
+from detection.pipeline.stages.report import compare, report_page
 from detection.storage.run import RunFolder
 
 
@@ -42,7 +43,7 @@ def body(experiment: Experiment, options: Namespace) -> None:
     """Write the report and say where it is."""
     out = None if options.out is None else Path(options.out)
     second = None if options.compare is None else open_second(options.compare, experiment)
-    path = experiment.report(out) if second is None else experiment.compare(second, out)
+    path = report_page(experiment, out) if second is None else compare(experiment, second, out)
     print(f"page: {path}\ntables and curves: {path.with_suffix('')}")
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import sys
 
 from detection.config import run_tool
+from detection.pipeline.runner import run_all
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    return run_tool(__doc__, lambda experiment, _: experiment.run_all(), arguments)
+    return run_tool(__doc__, lambda experiment, _: run_all(experiment), arguments)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 
 from detection.config import run_tool
+from detection.pipeline.stages.regressors import REGRESSORS
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    return run_tool(__doc__, lambda experiment, _: experiment.train_regressors(), arguments)
+    return run_tool(__doc__, lambda experiment, _: REGRESSORS.make(experiment), arguments)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from detection.config import run_tool
 from detection.data import DatasetSettings, DatasetSource
 from detection.pipeline.class_changes import add_class, drop_class, rename_class
 from detection.pipeline.experiment import Experiment
+from detection.pipeline.stages.svms import SVMS
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -53,7 +54,7 @@ def train(experiment: Experiment, options: Namespace) -> None:
     elif options.rename:
         rename_class(experiment, *options.rename)
     else:
-        experiment.train_svms()
+        SVMS.make(experiment)
 
 
 def main(arguments: list[str] | None = None) -> int:

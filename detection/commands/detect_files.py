@@ -23,7 +23,8 @@ from detection.data import (
     write_video,
 )
 from detection.detector import Detector
-from detection.engines import ordered_map, single_threaded_pool
+from detection.engines import single_threaded_pool
+from detection.parallel import ordered_map
 from detection.pipeline.work import Work, map_images
 from detection.storage import file_stem, write_text
 from detection.types import Detections

@@ -27,6 +27,8 @@ from detection.evaluation import (
     table,
 )
 from detection.pipeline.experiment import Experiment
+from detection.pipeline.stages.evaluation import evaluate, evaluation
+from detection.pipeline.stages.misses import diagnosis
 from detection.storage import write_json
 
 
@@ -56,7 +58,7 @@ def evaluate_run(
 ) -> Evaluation:
     """Evaluate in a run. given: detections, annotations, split, classes in place of the run's, None for those it has.
 
-    As `Experiment.evaluate` where nothing is replaced, `settings` included; otherwise the run is left as it is.
+    As ``stages.evaluation.evaluate`` where nothing is replaced, `settings` included; else the run is left as it is.
     """
     run, console = experiment.run, experiment.work.console
     replaced = any(value is not None for value in given.values())
@@ -68,14 +70,14 @@ def evaluate_run(
         return print_and_write(subject, given["detections"] or str(run.path), report)
     keep = settings == experiment.settings.evaluation
     if keep:
-        result = experiment.evaluate()
+        result = evaluate(experiment)
         bounds = intervals(result, subject.intervals)
     else:
         experiment.settings = dataclasses.replace(experiment.settings, evaluation=settings)
-        result = experiment.evaluation()
+        result = evaluation(experiment)
         bounds = intervals(result, subject.intervals)
         console.print(table(result, bounds))
-    found = experiment.diagnose(result, keep) if report.diagnose else None
+    found = diagnosis(experiment, keep) if report.diagnose else None
     _finish(subject, result, bounds, found, report)
     return result
 

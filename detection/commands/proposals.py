@@ -12,8 +12,8 @@ import numpy as np
 from detection.commands.proposals_check import check_proposals, fault_counts, repaired_proposals, write_faults
 from detection.commands.proposals_report import quality_of, report_table, write_report
 from detection.data import split_ids
+from detection.pipeline.experiment import Experiment
 from detection.pipeline.imported_proposals import import_proposals, proposal_settings_in_force
-from detection.pipeline.inputs import ExperimentInputs
 from detection.pipeline.keys import image_key
 from detection.pipeline.proposal_files import FileProposals, ReadingOptions, read_file, run_proposals
 from detection.proposals import ProposalSettings, ProposalStore
@@ -30,14 +30,14 @@ _PRINTED = 20
 _NAMED = 5
 
 
-def images_of(inputs: ExperimentInputs, split: Split) -> list[AnnotatedImage]:
+def images_of(inputs: Experiment, split: Split) -> list[AnnotatedImage]:
     """The images of a split of the data set."""
     return {"train": lambda: inputs.train_images, "test": lambda: inputs.test_images}.get(
         split, lambda: inputs.images
     )()
 
 
-def ids_of(inputs: ExperimentInputs, split: Split) -> list[str]:
+def ids_of(inputs: Experiment, split: Split) -> list[str]:
     """The image ids of a split in its list's order. Raises ValueError for all: two lists have no common order."""
     if split == "all":
         raise ValueError("by position: expected the training or the test images alone, got both")
@@ -46,7 +46,7 @@ def ids_of(inputs: ExperimentInputs, split: Split) -> list[str]:
     return split_ids(sources, inputs.work.problems)
 
 
-def read_set(inputs: ExperimentInputs, split: Split, path: str, options: ReadingOptions) -> FileProposals:
+def read_set(inputs: Experiment, split: Split, path: str, options: ReadingOptions) -> FileProposals:
     """The proposals of a file for the images of a split; a doubt about its convention is printed."""
     ids = ids_of(inputs, split) if options.by_position else None
     found = read_file(path, images_of(inputs, split), options, ids)
@@ -55,7 +55,7 @@ def read_set(inputs: ExperimentInputs, split: Split, path: str, options: Reading
     return found
 
 
-def import_files(inputs: ExperimentInputs, paths: Mapping[Split, Sequence[str]], options: ReadingOptions) -> None:
+def import_files(inputs: Experiment, paths: Mapping[Split, Sequence[str]], options: ReadingOptions) -> None:
     """Put the proposals of files, by split, into the run. Raises ValueError where there is no file."""
     files = [read_set(inputs, split, path, options) for split, some in paths.items() for path in some]
     if not files:
@@ -71,7 +71,7 @@ def import_files(inputs: ExperimentInputs, paths: Mapping[Split, Sequence[str]],
 
 
 def export_set(
-    inputs: ExperimentInputs,
+    inputs: Experiment,
     split: Split,
     out: Path,
     file_format: WrittenFormat | None = None,
@@ -93,7 +93,7 @@ def export_set(
 
 
 def check_set(
-    inputs: ExperimentInputs,
+    inputs: Experiment,
     split: Split,
     path: str | None,
     options: ReadingOptions,
@@ -122,7 +122,7 @@ def check_set(
 
 
 def _fix(
-    inputs: ExperimentInputs,
+    inputs: Experiment,
     images: Sequence[AnnotatedImage],
     proposals: Mapping[str, np.ndarray],
     path: str | None,
@@ -143,7 +143,7 @@ def _fix(
 
 
 def _rewrite(
-    inputs: ExperimentInputs,
+    inputs: Experiment,
     images: Sequence[AnnotatedImage],
     proposals: Mapping[str, np.ndarray],
     repaired: Mapping[str, np.ndarray],
@@ -159,7 +159,7 @@ def _rewrite(
 
 
 def report_sets(
-    inputs: ExperimentInputs, split: Split, sets: Sequence[str], options: ReadingOptions, out: str | None = None
+    inputs: Experiment, split: Split, sets: Sequence[str], options: ReadingOptions, out: str | None = None
 ) -> None:
     """Print figures of sets of proposals (NAME=PATH or PATH; none: the run's own), and write PNG and CSV."""
     images = images_of(inputs, split)
@@ -188,7 +188,7 @@ def _named(sets: Sequence[str]) -> dict[str, str]:
 
 
 def _proposals_of(
-    inputs: ExperimentInputs, split: Split, path: str, options: ReadingOptions
+    inputs: Experiment, split: Split, path: str, options: ReadingOptions
 ) -> tuple[Mapping[str, np.ndarray], Sequence[str]]:
     """(proposals by image id, ids of images without) of a run folder or a file."""
     run = RunFolder(path)
@@ -209,5 +209,5 @@ def _settings_of(run: RunFolder) -> ProposalSettings:
     return ProposalSettings(**kept)
 
 
-def _print(inputs: ExperimentInputs, text: str) -> None:
+def _print(inputs: Experiment, text: str) -> None:
     inputs.work.console.print(text, highlight=False, markup=False, soft_wrap=True)

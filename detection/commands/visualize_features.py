@@ -28,7 +28,7 @@ from detection.inspection.pyramids import draw_pyramids
 from detection.inspection.samples import draw_samples, ranked_samples, read_samples
 from detection.inspection.windows import explain_window
 from detection.pipeline.experiment import Experiment
-from detection.pipeline.train import SAMPLES
+from detection.pipeline.stages.svms import SAMPLES
 from detection.proposals import propose
 from detection.storage import file_stem, write_json, write_text
 from detection.types import AnnotatedImage, FeaturePyramid, Proposals

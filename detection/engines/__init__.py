@@ -9,15 +9,12 @@ from importlib import import_module
 
 _HOMES = {
     "threads": (
-        "ordered_map",
         "limit_threads",
         "single_threaded_pool",
         "parallel_executor",
     ),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
-
-__all__ = ["limit_threads", "ordered_map", "parallel_executor", "single_threaded_pool"]
 
 
 def __getattr__(name: str):

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, TypeVar
 
 import torch
 from threadpoolctl import threadpool_limits
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+from detection.parallel import InPlaceExecutor
 
 # The threads of `parallel_executor` are kept: fresh ones would start with no scratch memory, image after image.
 _POOLS: dict[int, ThreadPoolExecutor] = {}
@@ -72,43 +69,11 @@ def parallel_executor(threads: int | None = None) -> Executor:
     count = torch.get_num_threads() if threads is None else threads
     _check(count)
     if count == 1 and torch.get_num_threads() == 1:
-        return _InPlace()
+        return InPlaceExecutor()
     with _POOLS_LOCK:
         if count not in _POOLS:
             _POOLS[count] = single_threaded_pool(count)
         return _POOLS[count]
-
-
-def ordered_map(
-    task: Callable[[Item], Result], items: Iterable[Item], executor: Executor, ahead: int
-) -> Iterator[Result]:
-    """Yield task(item) in the order of `items`, of which `ahead` are in work, or done, beside the one awaited.
-
-    What a task raises is raised in its turn. Tasks that have not started when the iteration ends never do.
-    """
-    waiting: deque[Future] = deque()
-    try:
-        for item in items:
-            waiting.append(executor.submit(task, item))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for one in waiting:
-            one.cancel()
-
-
-class _InPlace(Executor):
-    """Computes when a task is handed in, in the thread that does it."""
-
-    def submit(self, task: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future:
-        future: Future = Future()
-        try:
-            future.set_result(task(*arguments, **named))
-        except Exception as error:  # whatever it is, it is the caller's when the result is asked for
-            future.set_exception(error)
-        return future
 
 
 def _check(threads: int) -> None:

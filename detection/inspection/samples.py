@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from detection.data import read_image
-from detection.pipeline.train import NEGATIVE, POSITIVE, SAMPLE_COLUMNS
+from detection.pipeline.stages.svms import NEGATIVE, POSITIVE, SAMPLE_COLUMNS
 from detection.types import AnnotatedImage
 from detection.visualization import captioned, contact_sheet
 

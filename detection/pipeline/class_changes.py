@@ -12,14 +12,18 @@ from detection.data import DatasetSettings, load_annotations
 from detection.detector import Detector
 from detection.engines import limit_threads
 from detection.learning import Calibration, MiningCheckpoint
+from detection.pipeline.detector_parts import part_key
 from detection.pipeline.experiment import Experiment
-from detection.pipeline.keys import annotations_key, image_key
+from detection.pipeline.keys import annotations_key, image_key, training_key
 from detection.pipeline.prepare import prepare_images
 from detection.pipeline.source import ImageSource
-from detection.pipeline.train import (
+from detection.pipeline.stages.detections import trained_parts
+from detection.pipeline.stages.images import usable
+from detection.pipeline.stages.regressors import train_box_regressors
+from detection.pipeline.stages.svms import (
     SAMPLES,
     rename_training_samples,
-    train_box_regressors,
+    report_mining,
     train_linear_svms,
     write_mining_log,
     write_training_samples,
@@ -53,15 +57,14 @@ def add_class(experiment: Experiment, name: str, photos: DatasetSettings) -> Non
         for one in old
         if one.image_id not in {x.image_id for x in new}
     ]
-    checkpoint = MiningCheckpoint(
-        experiment.run.mining, experiment.extra_svm_key(annotations_key([*only, *pool], keys))
-    )
+    key = training_key(annotations_key([*only, *pool], keys), experiment.vectors_key, (), settings.svm)
+    checkpoint = MiningCheckpoint(experiment.run.mining, key)
     with limit_threads(experiment.work.threads):
         svms, log = train_linear_svms(source, [*only, *pool], 1, settings.svm, layer, experiment.work, checkpoint)
         regressors = None
         if detector.regressors is not None:
             regressors = train_box_regressors(source, only, 1, settings.regression, experiment.work)
-    experiment.report_mining(log, [name])
+    report_mining(experiment, log, [name])
     changed = dataclasses.replace(
         detector,
         classes=classes,
@@ -113,7 +116,8 @@ def rename_class(experiment: Experiment, old: str, new: str) -> None:
 
 def _detector_of(experiment: Experiment) -> Detector:
     """The run's detector, which must be of the settings in force. Raises ValueError where it is not."""
-    experiment.check_trained()
+    for stage in trained_parts(experiment):
+        stage.require(experiment)
     return Detector.load(experiment.run.detector)
 
 
@@ -132,7 +136,7 @@ def _sources(
             raise ValueError(f"image {one.image_id!r}: expected an id that no other image of the run has; rename it")
     keys = {**source.image_keys, **{one.image_id: image_key(one) for one in images}}
     source = dataclasses.replace(source, image_keys=keys)
-    old = experiment.usable_training_images()
+    old = usable(experiment, experiment.train_images)
     prepare_images(source, images, experiment.work)
     store, cache = source.store(), source.cache()
     there = [one for one in images if store.has(one.image_id, keys[one.image_id])]
@@ -157,10 +161,10 @@ def _save(experiment: Experiment, detector: Detector, edit: list[str]) -> None:
     base = detector.notes.get("base_classes", list(experiment.base_classes))
     edits = [*detector.notes.get("edits", []), edit]
     notes = {**detector.notes, "base_classes": base, "edits": edits}
-    notes |= {part: experiment.edited_key(part, edits) for part in ("svms", "regressors") if part in detector.notes}
+    notes |= {part: part_key(experiment, part, edits) for part in ("svms", "regressors") if part in detector.notes}
     dataclasses.replace(detector, notes=notes).save(experiment.run.detector)
     write_text(experiment.run.classes_file, "".join(f"{name}\n" for name in detector.classes))
 
 
 def _say(experiment: Experiment, text: str) -> None:
-    experiment.work.console.print(f"{text}; {experiment.run.detector}", highlight=False, markup=False, soft_wrap=True)
+    experiment.say(f"{text}; {experiment.run.detector}")

@@ -11,8 +11,10 @@ import numpy as np
 
 from detection.geometry import flip
 from detection.learning import FinetuneSettings
+from detection.parallel import ordered_map
+from detection.pipeline.progress import progress
 from detection.pipeline.source import ImageSource
-from detection.pipeline.work import Work, map_images, prefetch, progress
+from detection.pipeline.work import Work, map_images, threads
 from detection.storage import file_fingerprint, fingerprint, write_arrays
 from detection.types import AnnotatedImage
 
@@ -146,7 +148,8 @@ def _pool(
         pyramid = source.pyramid(image, request.mirrored)
         return source.pooling_extractor().pool(pyramid, boxes, scales=request.scales).values.astype(np.float16)
 
-    return prefetch(task, requests, ahead)
+    with threads(ahead) as executor:
+        yield from ordered_map(task, requests, executor, ahead)
 
 
 def write_head(path: Path, head: FinetunedHead, key: str) -> None:

@@ -1,26 +1,32 @@
-"""Sets of proposals for the images of a data set: of files, as the options say, and of runs."""
+"""Sets of proposals for the images of a data set: of files, as the options say, and of runs; files put into a run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from detection.pipeline.experiment import Experiment
+from detection.pipeline.imported_proposals import FORMAT_VERSION, record_file
 from detection.pipeline.keys import image_key
+from detection.pipeline.progress import progress
 from detection.proposals import ProposalSettings, ProposalStore
 from detection.proposals.foreign import (
+    REMEDIES,
     BoxConvention,
     ProposalFile,
     ProposalFormat,
     check_convention,
     match_proposals,
     read_proposals,
+    repair_proposals,
 )
 from detection.proposals.foreign.proposal_files import Base, End, Order
-from detection.storage import fingerprint
+from detection.storage import fingerprint, write_json
 from detection.storage.run import RunFolder
-from detection.types import AnnotatedImage
+from detection.types import AnnotatedImage, Proposals
 
 
 @dataclass(frozen=True)
@@ -93,3 +99,60 @@ def run_proposals(
     found = {one.image_id: store.read(one.image_id, image_key(one)) for one in images}
     missing = [one for one, proposals in found.items() if proposals is None]
     return {one: proposals.boxes for one, proposals in found.items() if proposals is not None}, missing
+
+
+def import_proposals(experiment: Experiment, files: Sequence[FileProposals]) -> dict[str, Any]:
+    """Put the proposals of files into the run and let its settings say so; returns figures.
+
+    Proposals are kept as they are, in the files' order, but for what `repair_proposals` repairs (listed in
+    ``experiment.work.problems``; equal proposals stay); images without proposals in the files are listed, and get none.
+    Raises ValueError where two files have proposals of one image.
+    """
+    found = _joined(files)
+    settings = replace(
+        experiment.settings.proposals, method="imported", imported=fingerprint([one.identity for one in files])
+    )
+    record = record_file(experiment.run)
+    record.unlink(missing_ok=True)
+    store = ProposalStore(experiment.run.proposals, settings)
+    images, count, missing = experiment.images, 0, 0
+    with progress(experiment.work.console, "import", len(images)) as advance:
+        for image in images:
+            if image.image_id in found:
+                count += _keep(image, found[image.image_id], store, experiment)
+            else:
+                missing += 1
+                experiment.work.problems.skip(
+                    "no imported proposals", image.image_id, "expected proposals of this image in the files, found none"
+                )
+            advance()
+    facts = {"fingerprint": settings.imported, "files": [one.path for one in files]}
+    write_json(record, {"format_version": FORMAT_VERSION, **facts})
+    if experiment.record is not None:
+        proposals = {**experiment.record["proposals"], "method": "imported"}
+        experiment.run.write_settings({**experiment.record, "proposals": proposals})
+    done = len(images) - missing
+    return {"images": done, "missing": missing, "proposals_per_image": round(count / max(done, 1), 1)}
+
+
+def _joined(files: Sequence[FileProposals]) -> Mapping[str, tuple[Any, str]]:
+    """Image id -> (boxes, file)."""
+    found: dict[str, tuple[Any, str]] = {}
+    for file in files:
+        for image_id, boxes in file.boxes.items():
+            if image_id in found:
+                raise ValueError(
+                    f"image {image_id!r}: expected proposals in one file, got {found[image_id][1]}, {file.path}"
+                )
+            found[image_id] = boxes, file.path
+    return found
+
+
+def _keep(image: AnnotatedImage, found: tuple[Any, str], store: ProposalStore, experiment: Experiment) -> int:
+    boxes, path = found
+    proposals, faults = repair_proposals(boxes, image.size, duplicates=False)
+    for fault, rows in faults.items():
+        message = f"{len(rows)} of {len(boxes)} proposals of {path} {REMEDIES[fault]}"
+        experiment.work.problems.repair(f"proposals {fault}", image.image_id, message)
+    store.write(Proposals(image.image_id, image.size, proposals, "imported"), image_key(image))
+    return len(proposals)

@@ -31,8 +31,10 @@ from detection.learning import (
     train_regressors,
 )
 from detection.pipeline.experiment import Experiment
-from detection.pipeline.train import near_objects, objects_alone, stream_images
-from detection.pipeline.work import progress
+from detection.pipeline.progress import progress
+from detection.pipeline.stages.detections import read_detections, trained_parts
+from detection.pipeline.stages.images import usable
+from detection.pipeline.vectors import near_objects, objects_alone, stream_images
 from detection.storage import write_json
 from detection.types import AnnotatedImage, Detections, RegionFeatures
 from detection.visualization.charts import Axis, Line, line_chart
@@ -71,7 +73,7 @@ class _Folds:
 
     @classmethod
     def of(cls, experiment: Experiment, count: int, seed: int) -> _Folds:
-        images = experiment.usable_training_images()
+        images = usable(experiment, experiment.train_images)
         return cls(experiment, images, image_folds([one.image_id for one in images], count, seed), count)
 
     def svms(self, settings: Sequence[SVMSettings]) -> list[list[LinearSVMs]]:
@@ -219,7 +221,8 @@ def calibrate(experiment: Experiment, folds: int, seed: int, min_score: float) -
     it as a true positive. Raises ValueError where the detector is absent, of other settings, or has had its classes
     changed.
     """
-    experiment.check_trained()
+    for stage in trained_parts(experiment):
+        stage.require(experiment)
     if experiment.edits:
         raise ValueError(f"{experiment.run.detector}: expected a detector with the classes it was trained with")
     divided = _Folds.of(experiment, folds, seed)
@@ -265,7 +268,7 @@ def measure_reliability(experiment: Experiment, detector: Detector, bins: int, m
     """
     evaluation = experiment.settings.evaluation
     scores, labels, right = judged(
-        experiment.detections(), experiment.test_images, detector.classes, evaluation, min_score
+        read_detections(experiment), experiment.test_images, detector.classes, evaluation, min_score
     )
     measured = reliability(detector.calibration.probabilities(scores, labels), right, bins)
     path = experiment.run.evaluation / f"{experiment.split}-reliability"

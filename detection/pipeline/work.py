@@ -9,29 +9,26 @@ import os
 import signal
 import sys
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import count, islice
+from functools import lru_cache, partial
+from itertools import count
 from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from detection.data import DataError, Problems
 from detection.data.problems import Problem
+from detection.parallel import ordered_map
+from detection.pipeline.progress import progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Tasks handed out ahead of the one awaited, per worker: enough to keep all busy, few enough to bound memory.
-_AHEAD = 3
-# Where the output is no terminal, a line is printed after each such share of the work.
-_REPORT_SHARE = 0.1
+# Tasks in flight for each worker: enough to keep all busy, few enough to bound memory.
+_TASKS_A_WORKER = 3
 # A process that convolves holds its own copy of the network and its buffers, so more is not always better.
 _MAX_DEFAULT_WORKERS = 4
 # Images after which a process gives free memory back. glibc keeps what it was given, and images of many sizes break it
@@ -51,11 +48,11 @@ def default_workers() -> int:
 class Work:
     """How a stage does its work; only `threads` and `device` can change a result, in its last bits.
 
-    workers: how many images are worked on at a time. executor: where; None: in this process, one by one.
-    `worker_processes` makes one, and on a cluster ``dask.distributed.Client.get_executor()`` does (with the
-    files on a shared disk). threads: threads a process for convolutions and matrix products. device: torch
-    device of the convolutions. problems: where unusable images are listed. console: where progress and
-    warnings go.
+    workers: processes over images; as many threads of this process pool and train while learning goes on in it.
+    executor: where images are worked on; None: in this process, one by one. `worker_processes` makes one, and on a
+    cluster ``dask.distributed.Client.get_executor()`` does (with the files on a shared disk). threads: threads a
+    process for convolutions and matrix products. device: torch device of the convolutions. problems: where unusable
+    images are listed. console: where progress and warnings go.
     """
 
     workers: int = 1
@@ -64,6 +61,16 @@ class Work:
     problems: Problems = field(default_factory=Problems)
     console: Console = field(default_factory=Console)
     executor: Executor | None = None
+
+    @property
+    def tasks_in_flight(self) -> int:
+        """Images handed out, or done, beside the one awaited."""
+        return _TASKS_A_WORKER * max(self.workers, 1)
+
+    @property
+    def pooling_threads(self) -> int:
+        """Threads of this process that make the next images' vectors while a learner learns; 0: none beside it."""
+        return self.workers if self.workers > 1 else 0
 
 
 def guarded(task: Callable[[Item], Result], item: Item) -> tuple[Result | None, Problem | None]:
@@ -74,7 +81,7 @@ def guarded(task: Callable[[Item], Result], item: Item) -> tuple[Result | None, 
         return None, Problem("left out", error.kind, error.file, error.message)
 
 
-def _tended(task: Callable[[Item], Result], item: Item) -> tuple[Result | None, Problem | None]:
+def _attend(task: Callable[[Item], Result], item: Item) -> tuple[Result | None, Problem | None]:
     """`guarded`, and now and then the memory goes back that images of other sizes have left."""
     outcome = guarded(task, item)
     if next(_tasks) % _RETURN_AFTER == 0:
@@ -153,8 +160,9 @@ def map_images(
     """
     if not items:
         return
+    outcomes = ordered_map(partial(_attend, task), items, work.executor, work.tasks_in_flight)
     with progress(work.console, title, len(items)) as advance:
-        for item, (result, problem) in _ordered(task, items, work.executor, work.workers):
+        for item, (result, problem) in zip(items, outcomes, strict=True):
             advance()
             if problem is not None:
                 work.problems.extend([problem])
@@ -162,89 +170,17 @@ def map_images(
                 yield item, result
 
 
-def _ordered(task, items, executor, workers):
-    if executor is None:
-        for item in items:
-            yield item, _tended(task, item)
+@contextmanager
+def threads(count: int) -> Iterator[ThreadPoolExecutor | None]:
+    """An executor of `count` threads of this process, which end with the block; None for 0: computed in place."""
+    if count <= 0:
+        yield None
         return
-    waiting: deque = deque()
-    remaining = iter(items)
-    limit = _AHEAD * max(workers, 1)
+    pool = ThreadPoolExecutor(count)
     try:
-        while True:
-            for item in islice(remaining, limit - len(waiting)):
-                waiting.append((item, executor.submit(_tended, task, item)))
-            if not waiting:
-                return
-            item, future = waiting.popleft()
-            yield item, future.result()
-    finally:
-        for _, future in waiting:
-            future.cancel()
-
-
-def prefetch(
-    task: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int | None = None
-) -> Iterator[Result]:
-    """Yield task(item) in order while the next `ahead` are made by so many threads of this process.
-
-    For tasks that read files or release the interpreter lock. threads 0 computes in place. ahead: results held at
-    most, beside the one that was yielded, so that the threads go on while that one takes long; None: as many as
-    threads. What a task raises is raised in its turn; tasks that have not started by then are not.
-    """
-    if threads <= 0:
-        yield from map(task, items)
-        return
-    pool = ThreadPoolExecutor(threads)
-    waiting: deque = deque()
-    limit = max(threads if ahead is None else ahead, 1)
-    try:
-        for item in items:
-            waiting.append(pool.submit(task, item))
-            if len(waiting) > limit:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield pool
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def progress(console: Console, title: str, total: int, done: int = 0) -> Iterator[Callable[[], None]]:
-    """Show a bar with a count and the time left on a terminal, a line now and then elsewhere.
-
-    done: items finished by an earlier call. Yields the function to call once for each item finished now.
-    """
-    if console.is_terminal:
-        columns = (
-            TextColumn(f"{title:<26}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console) as bar:
-            row = bar.add_task(title, total=total, completed=done)
-            yield lambda: bar.advance(row)
-        return
-    yield _line_reporter(console, title, total, done)
-
-
-def _line_reporter(console: Console, title: str, total: int, before: int) -> Callable[[], None]:
-    started = time.monotonic()
-    step = max(1, round(total * _REPORT_SHARE))
-    state: dict[str, Any] = {"done": before}
-
-    def advance() -> None:
-        state["done"] += 1
-        done = state["done"]
-        if done % step == 0 or done == total:
-            elapsed = time.monotonic() - started
-            left = elapsed / (done - before) * (total - done)
-            console.print(f"{title}: {done}/{total}, {elapsed:.0f} s, {left:.0f} s left", highlight=False)
-
-    return advance
 
 
 def peak_memory_mib() -> int | None:

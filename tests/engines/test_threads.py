@@ -1,14 +1,12 @@
 import operator
 import os
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import pytest
 import torch
 
-from detection.engines import limit_threads, ordered_map, parallel_executor, single_threaded_pool
+from detection.engines import limit_threads, parallel_executor, single_threaded_pool
 
 
 def convolved_with():
@@ -68,29 +66,3 @@ def test_a_forked_child_has_threads_of_its_own():
     if not child:
         os._exit(7 if parallel_executor(2).submit(int, "7").result() == 7 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
-
-
-def late_first(n):
-    time.sleep(0.02 if n == 0 else 0)
-    return n
-
-
-@pytest.mark.parametrize("ahead", [0, 1, 3, 9])
-def test_in_order(ahead):
-    with ThreadPoolExecutor(2) as pool:
-        assert list(ordered_map(late_first, range(6), pool, ahead)) == list(range(6))
-        assert list(ordered_map(late_first, [], pool, ahead)) == []
-        results = ordered_map(partial(operator.floordiv, 6), [1, 2, 0, 3], pool, ahead)
-        assert [next(results), next(results)] == [6, 3]
-        with pytest.raises(ZeroDivisionError):
-            next(results)
-
-
-def test_in_order_takes_few_and_stops_when_closed():
-    taken, started = [], []
-    with ThreadPoolExecutor(1) as pool:
-        results = ordered_map(started.append, (taken.append(n) or n for n in range(100)), pool, 2)
-        next(results)
-        assert taken == [0, 1, 2]
-        results.close()
-    assert len(started) <= 3

@@ -9,8 +9,11 @@ import pytest
 
 from detection import Detector
 from detection.data import DatasetSettings
-from detection.detector import read_description
+from detection.detector_files import read_description
 from detection.pipeline.class_changes import add_class, drop_class, rename_class
+from detection.pipeline.runner import run_all
+from detection.pipeline.stages.detections import detect, read_detections
+from detection.pipeline.stages.svms import SVMS
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +44,12 @@ def per_class(found, classes):
 
 
 def test_add(run, open_run, zebras, shapes):
-    before = {one.image_id: per_class(one, ("box", "disc")) for one in open_run(run).detections()}
+    before = {one.image_id: per_class(one, ("box", "disc")) for one in read_detections(open_run(run))}
     add_class(open_run(run), "zebra", photos(zebras))
     detector = Detector.load(run / "detector")
     assert detector.classes == ("box", "disc", "zebra")
     assert detector.svms.trained.all()
-    found = open_run(run).detect()
+    found = detect(open_run(run))
     assert len(found) == 5
     for one in found:
         after = per_class(one, detector.classes)
@@ -60,10 +63,10 @@ def test_add(run, open_run, zebras, shapes):
     assert (run / "classes.txt").read_text() == (run / "detector/classes.txt").read_text()
     assert "zebra,1," in (run / "detector/mining-zebra.csv").read_text()
     # The run knows: nothing is trained again, and other settings do not sweep the class away.
-    open_run(run).run_all()
+    run_all(open_run(run))
     assert Detector.load(run / "detector").classes == detector.classes
     with pytest.raises(ValueError, match=r"changed by hand \(add zebra\)"):
-        open_run(run, "--svm.C=0.5").train_svms()
+        SVMS.make(open_run(run, "--svm.C=0.5"))
 
 
 def test_add_is_training_that_class_alone(run, open_run, zebras):
@@ -74,12 +77,12 @@ def test_add_is_training_that_class_alone(run, open_run, zebras):
 
 
 def test_drop_and_rename(run, open_run, zebras):
-    before = {one.image_id: per_class(one, ("box", "disc")) for one in open_run(run).detections()}
+    before = {one.image_id: per_class(one, ("box", "disc")) for one in read_detections(open_run(run))}
     add_class(open_run(run), "zebra", photos(zebras))
     rename_class(open_run(run), "zebra", "okapi")
     drop_class(open_run(run), "disc")
     assert Detector.load(run / "detector").classes == ("box", "okapi")
-    for one in open_run(run).detect():
+    for one in detect(open_run(run)):
         assert per_class(one, ("box", "okapi"))["box"] == before[one.image_id]["box"]
     drop_class(open_run(run), "okapi")
     with pytest.raises(ValueError, match="--drop box: expected a detector with another class"):
@@ -128,7 +131,7 @@ def test_a_detector_is_never_half_replaced(run, monkeypatch, moves):
                 raise KeyboardInterrupt
         move(source, target)
 
-    monkeypatch.setattr("detection.detector.os.replace", failing)
+    monkeypatch.setattr("detection.detector_files.os.replace", failing)
     try:
         changed.save(run / "detector")
         whole = True

@@ -6,6 +6,8 @@ import pytest
 from detection.geometry import nms
 from detection.learning import PostprocessSettings, postprocess
 from detection.pipeline.combine import combine_detections, united
+from detection.pipeline.runner import run_all
+from detection.pipeline.stages.detections import read_detections
 from detection.storage import read_json
 from detection.types import RegionScores
 
@@ -40,14 +42,14 @@ def test_other_images_or_classes_are_refused():
 def test_a_detector_with_itself_finds_the_same(open_run, run):
     experiment = open_run(run)
     twice = combine_detections([experiment, experiment], experiment.settings.postprocess, experiment.work)
-    once = experiment.detections()
+    once = read_detections(experiment)
     assert [one.scores.tolist() for one in twice] == [one.scores.tolist() for one in once]
     assert [one.labels.tolist() for one in twice] == [one.labels.tolist() for one in once]
 
 
 def test_the_tool(load_tool, open_run, finished, run, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    open_run(run, "--svm.C=0.0001").run_all()
+    run_all(open_run(run, "--svm.C=0.0001"))
     tool, out = load_tool("combine"), tmp_path / "both"
     assert tool.main([str(finished), str(run), "--out", str(out), "--workers", "1"]) == 0
     printed = capsys.readouterr().out

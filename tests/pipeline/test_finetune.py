@@ -9,6 +9,9 @@ from detection.data import read_coco_results
 from detection.detector import Detector
 from detection.learning import FinetuneSettings
 from detection.pipeline.finetune import initial_head
+from detection.pipeline.runner import run_all
+from detection.pipeline.stages.finetuning import FINETUNE
+from detection.pipeline.stages.svms import SVMS
 from detection.storage import read_arrays, write_arrays
 
 SMALL = (
@@ -29,12 +32,12 @@ def tuned(open_run, run):
 def test_from_proposals_to_detections(tuned, run):
     experiment = tuned("--features.layer=fc7")
     with pytest.raises(ValueError, match=r"head.safetensors: expected .* there are none; run tools/finetune.py"):
-        experiment.train_svms()
+        SVMS.make(experiment)
     experiment = tuned("--features.layer=fc7")
-    evaluation = experiment.run_all()
+    evaluation = run_all(experiment)
     assert evaluation.mean_ap > 0
     arrays, metadata = read_arrays(run / "finetuned/head.safetensors")
-    assert metadata["key"] == experiment.finetune_key
+    assert metadata["key"] == FINETUNE.key(experiment)
     assert {name: value.shape[0] for name, value in arrays.items() if name.endswith("bias")} == {
         "fc6.bias": 16, "fc7.bias": 12, "fc8.bias": 3,
     }  # fmt: skip
@@ -70,7 +73,7 @@ def test_regressors_serve_every_layer_and_old_layers_are_refused(tuned, run):
 
 def test_mirrored_images_have_maps_of_their_own(tuned, run):
     experiment = tuned("--features.layer=fc7", "--finetune.flips=true", "--finetune.random_scale=true")
-    experiment.finetune()
+    FINETUNE.make(experiment)
     source, image = experiment.source, experiment.train_images[0]
     folders = {source.cache().folder, source.cache(mirrored=True).folder}
     assert set((run / "features").iterdir()) == folders

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from detection.pipeline.runner import run_all
+
 ROOT = Path(__file__).resolve().parents[2]
 # How the lines begin that the stages print, in order, off a terminal: when the second or third of their items is done,
 # and at their end. Expressions: an end tells the seconds.
@@ -46,8 +48,8 @@ def test_interrupted_in_every_stage(finished, open_run, tmp_path):
         experiment = open_run(tmp_path / "run")
         experiment.work = dataclasses.replace(experiment.work, console=InterruptedConsole(line))
         with pytest.raises(KeyboardInterrupt):
-            experiment.run_all()
-    open_run(tmp_path / "run").run_all()
+            run_all(experiment)
+    run_all(open_run(tmp_path / "run"))
     assert results(tmp_path / "run") == results(finished)
 
 
@@ -71,12 +73,12 @@ def test_interrupted_while_a_detector_is_replaced(finished, open_run, tmp_path, 
     for stop, name in enumerate(("regressors.safetensors", "detector.yaml", ".new-")):
         run = shutil.copytree(finished, tmp_path / str(stop))
         move, moves = broken_at(stop)
-        monkeypatch.setattr("detection.detector.os.replace", move)
+        monkeypatch.setattr("detection.detector_files.os.replace", move)
         with pytest.raises(KeyboardInterrupt):
-            open_run(run, "--regression.ridge=10").run_all()
+            run_all(open_run(run, "--regression.ridge=10"))
         monkeypatch.undo()
         assert moves[-1].startswith(name)
-        open_run(run).run_all()
+        run_all(open_run(run))
         assert results(run) == results(finished)
 
 

@@ -4,6 +4,8 @@ import json
 
 from detection.data import DatasetSource, Problems, load_labelled
 from detection.data.writing import write_dataset
+from detection.pipeline.runner import run_all
+from detection.pipeline.stages.detections import read_detections
 
 
 def test_a_voc_and_a_coco_set_in_one_run(open_run, shapes, tmp_path):
@@ -30,14 +32,14 @@ def test_a_voc_and_a_coco_set_in_one_run(open_run, shapes, tmp_path):
         f"--dataset.test={json.dumps(test)}",
         '--dataset.class_map={"square": "box"}',
     )
-    result = experiment.run_all()
+    result = run_all(experiment)
     assert experiment.classes == ("box", "disc")
     ids = [one.image_id for one in experiment.train_images]
     assert ids == [*(f"train{n}" for n in range(8)), *(f"other/train{n}" for n in range(4))]
     for ours, theirs in zip(experiment.train_images[:4], experiment.train_images[8:], strict=True):
         assert ours.boxes.tolist() == theirs.boxes.tolist()
         assert ours.labels.tolist() == theirs.labels.tolist()
-    assert [one.image_id for one in experiment.detections()] == [one.image_id for one in experiment.test_images]
+    assert [one.image_id for one in read_detections(experiment)] == [one.image_id for one in experiment.test_images]
     counted = sum(len(one.boxes) for one in experiment.test_images)
     assert sum(one.objects for one in result.per_class) == counted
     said = experiment.work.console.file.getvalue()

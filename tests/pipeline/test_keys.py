@@ -5,8 +5,6 @@ import pytest
 
 from detection.pipeline.keys import (
     annotations_key,
-    detection_key,
-    evaluation_key,
     image_key,
     images_key,
     training_key,
@@ -56,8 +54,6 @@ def test_images_and_their_order_count(make):
     ("make", "arguments", "changes"),
     [
         (training_key, ("a", "v", ["x", "y"], 1), ("b", "w", ["y", "x"], 2)),
-        (detection_key, ("a", "v", {"svms": "k"}, 1), ("b", "w", {"svms": "k", "regressors": "l"}, 2)),
-        (evaluation_key, ("d", "a", ["x", "y"], 1), ("e", "b", ["y", "x"], 2)),
     ],
 )
 def test_everything_is_in_the_key(make, arguments, changes):

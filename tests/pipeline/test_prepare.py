@@ -8,6 +8,9 @@ from detection.backbones.backbone import Backbone
 from detection.features import FeatureExtractor
 from detection.pipeline import source as source_module
 from detection.pipeline.prepare import MAPS, PROPOSALS, missing_maps, prepare_images
+from detection.pipeline.stages import DETECTIONS, EVALUATION, REGRESSORS, SVMS, images
+from detection.pipeline.stages.images import prepare
+from detection.pipeline.stages.misses import diagnosis
 
 
 def figures(experiment, *parts):
@@ -62,17 +65,17 @@ def test_no_image(run, open_run):
 
 def test_each_stage_has_its_share_of_the_time(tmp_path, open_run):
     experiment = open_run(tmp_path / "run")
-    experiment.prepare()
+    prepare(experiment)
     lines = experiment.work.console.file.getvalue().splitlines()
     assert any(line.startswith("proposals and maps: 13/13") for line in lines)
     stages = experiment.run.read()["stages"]
     assert {name: stages[name]["made"] for name in stages} == {PROPOSALS: 13, MAPS: 13}
     assert min(one["seconds"] for one in stages.values()) >= 0
-    experiment.prepare()
-    experiment.generate()
+    prepare(experiment)
+    images.PROPOSALS.make(experiment)
     assert experiment.work.console.file.getvalue().splitlines() == lines
     again = open_run(tmp_path / "run")
-    again.prepare()
+    prepare(again)
     assert again.work.console.file.getvalue().split("\n")[-3:-1] == [f"{one}: done before" for one in (PROPOSALS, MAPS)]
 
 
@@ -117,13 +120,12 @@ def test_no_image_is_decoded_searched_or_convolved_twice(tmp_path, open_run, mon
     experiment = open_run(tmp_path / "run", "--features.short_sides=[64,96]")
     experiment.source  # noqa: B018 (its backbone is measured on images of its own)
     monkeypatch.setattr(Backbone, "forward", forward)
-    for stage in (
-        experiment.prepare, experiment.train_svms, experiment.train_regressors, experiment.detect, experiment.evaluate,
-    ):  # fmt: skip
-        stage()
+    prepare(experiment)
+    for stage in (SVMS, REGRESSORS, DETECTIONS, EVALUATION):
+        stage.make(experiment)
     ids = [one.image_id for one in experiment.images]
     assert counts["decoded"] == Counter(str(one.path) for one in experiment.images)
     assert counts["searched"] == counts["convolved"] == Counter(ids)
     assert len(batches) == 2 * len(ids)
-    experiment.diagnose()
+    diagnosis(experiment)
     assert sum(counts["decoded"].values()) == len(ids)

@@ -8,6 +8,9 @@ import pytest
 from detection import Detector
 from detection.commands.detect_files import detect_files
 from detection.data import image_size
+from detection.pipeline.stages.detections import read_detections
+from detection.pipeline.stages.regressors import REGRESSORS
+from detection.pipeline.stages.svms import SVMS
 from detection.pipeline.validation import calibrate, measure_reliability, tune
 from detection.pipeline.work import Work
 
@@ -34,7 +37,7 @@ def test_tune(run, open_run):
 
 
 def test_calibrate_and_measure(run, open_run, shapes, tmp_path):
-    before = open_run(run).detections()
+    before = read_detections(open_run(run))
     experiment = open_run(run)
     detector = calibrate(experiment, folds=2, seed=0, min_score=-2.0)
     assert detector.calibration.trained.any()
@@ -60,7 +63,7 @@ def test_calibrate_and_measure(run, open_run, shapes, tmp_path):
 
 def test_calibration_ends_with_what_it_was_made_for(run, open_run):
     calibrate(open_run(run), folds=2, seed=0, min_score=-2.0)
-    open_run(run, "--regression.ridge=10").train_regressors()
+    REGRESSORS.make(open_run(run, "--regression.ridge=10"))
     assert Detector.load(run / "detector").calibration is None
 
 
@@ -74,7 +77,7 @@ def test_calibration_needs_the_detector(run, open_run, tmp_path):
 def test_further_positives_of_a_run(run, open_run):
     experiment = open_run(run, "--svm.mirrored_positives=true", "--svm.jittered_positives=2")
     plain = open_run(run).run.read()["stages"]["svms"]["positives"]
-    experiment.train_svms()
+    SVMS.make(experiment)
     more = experiment.run.read()["stages"]["svms"]["positives"]
     assert more == {name: 6 * count for name, count in plain.items()}
     image = experiment.train_images[0]
@@ -92,13 +95,13 @@ def test_further_positives_of_a_run(run, open_run):
 
 def test_few_positives_are_warned_of(run, open_run):
     experiment = open_run(run, "--limit=2", "--svm.C=0.02")
-    experiment.train_svms()
+    SVMS.make(experiment)
     assert "fewer than 10 positives: box" in printed(experiment).replace("\n", " ")
 
 
 def test_mining_is_printed(open_run, tmp_path):
     experiment = open_run(tmp_path / "run")
-    experiment.train_svms()
+    SVMS.make(experiment)
     lines = printed(experiment).splitlines()
     head = next(i for i, line in enumerate(lines) if line.startswith("class "))
     assert lines[head].split() == ["class", "pass", "positives", "negatives", "added", "evicted", "objective", "gap"]

@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from detection.data import DataError, Problems, read_image
-from detection.pipeline.work import Work, default_workers, guarded, map_images, prefetch, progress, worker_processes
+from detection.pipeline.work import Work, default_workers, guarded, map_images, threads, worker_processes
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -150,43 +150,14 @@ def test_guarded():
         guarded(partial(operator.floordiv, 1), 0)
 
 
-@pytest.mark.parametrize("ahead", [0, 1, 3, 10])
-def test_prefetch_keeps_the_order(ahead):
-    assert list(prefetch(late_first, range(5), ahead)) == [0, 1, 2, 3, 4]
-    assert list(prefetch(late_first, [], ahead)) == []
+def test_threads_end_with_the_block():
+    with threads(0) as none, threads(2) as pool:
+        assert none is None
+        waiting = [pool.submit(time.sleep, 0.05) for _ in range(100)]
+    assert sum(one.cancelled() for one in waiting) > 90
 
 
-@pytest.mark.parametrize("ahead", [0, 2])
-def test_prefetch_raises_in_turn(ahead):
-    results = prefetch(partial(operator.floordiv, 6), [1, 2, 0, 3], ahead)
-    assert [next(results), next(results)] == [6, 3]
-    with pytest.raises(ZeroDivisionError):
-        next(results)
-
-
-def test_prefetch_holds_few_and_stops_when_closed():
-    started = []
-    results = prefetch(started.append, range(100), 2)
-    next(results)
-    results.close()
-    assert len(started) <= 4
-
-
-def test_progress_without_a_terminal_is_a_line_now_and_then():
-    console = silent()
-    with progress(console, "maps", 40) as advance:
-        for _ in range(40):
-            advance()
-    lines = console.file.getvalue().splitlines()
-    assert len(lines) == 10
-    assert lines[0].startswith("maps: 4/40, 0 s")
-    assert lines[-1] == "maps: 40/40, 0 s, 0 s left"
-
-
-def test_progress_on_a_terminal_is_a_bar():
-    console = silent(terminal=True)
-    with progress(console, "maps", 3) as advance:
-        for _ in range(3):
-            advance()
-    assert "3/3" in console.file.getvalue()
-    assert "\x1b[" in console.file.getvalue()
+@pytest.mark.parametrize(("workers", "in_flight", "pooling"), [(1, 3, 0), (2, 6, 2), (4, 12, 4)])
+def test_what_follows_from_the_number_of_workers(workers, in_flight, pooling):
+    work = Work(workers)
+    assert (work.tasks_in_flight, work.pooling_threads) == (in_flight, pooling)

@@ -1,5 +1,7 @@
 import pytest
 
+from detection.pipeline.stages.images import MAPS
+
 
 @pytest.fixture
 def features(load_tool, run):
@@ -34,10 +36,10 @@ def test_verify(features, run, capsys):
 def test_prune(features, run, open_run, capsys):
     kept = maps(run)
     open_run(run, "--features.short_sides=[64]").source.pyramid(open_run(run).train_images[0])
-    open_run(run).extract()
-    open_run(run, "--features.short_sides=[64]", "--limit=1").extract()
+    MAPS.make(open_run(run))
+    MAPS.make(open_run(run, "--features.short_sides=[64]", "--limit=1"))
     assert len(maps(run)) > len(kept)
-    open_run(run).extract()
+    MAPS.make(open_run(run))
     assert features("prune") == 0
     assert maps(run) == kept
     assert "MiB freed" in capsys.readouterr().out

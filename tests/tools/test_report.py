@@ -3,6 +3,8 @@ import shutil
 
 import pytest
 
+from detection.pipeline.runner import run_all
+
 
 @pytest.fixture
 def tool(load_tool):
@@ -37,7 +39,7 @@ def test_a_report_of_its_own_name(tool, run, shape_options, tmp_path, capsys):
 
 def test_two_runs(tool, run, open_run, shape_options, tmp_path, capsys):
     other = shutil.copytree(run, tmp_path / "other")
-    open_run(other, "--postprocess.max_per_class=1", "--evaluation.metric=voc10").run_all()
+    run_all(open_run(other, "--postprocess.max_per_class=1", "--evaluation.metric=voc10"))
     assert tool.main(options(shape_options, run, f"--compare={other}")) == 0
     page = run / "report-other.html"
     assert str(page) in capsys.readouterr().out

@@ -16,6 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from detection.pipeline.stages.detections import detections_file
+from detection.pipeline.stages.evaluation import evaluation
+
 # Stages by the methods of an experiment that make them; of several ways the first that the version has.
 STAGES = {
     "proposals and maps": (("prepare",), ("generate", "extract")),
@@ -96,8 +99,8 @@ def run(options: list[str]) -> dict[str, Any]:
         return {
             "rows": rows,
             "images": len(experiment.images),
-            "detections": str(experiment.detections_file),
-            "mean_ap": experiment.evaluation().mean_ap,
+            "detections": str(detections_file(experiment)),
+            "mean_ap": evaluation(experiment).mean_ap,
         }
 
 

@@ -29,7 +29,8 @@ from detection.learning import LinearSVMs, postprocess
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.finetune import finetune_layers, write_head
 from detection.pipeline.source import uses_finetuned
-from detection.pipeline.train import train_linear_svms
+from detection.pipeline.stages.images import usable
+from detection.pipeline.stages.svms import train_linear_svms
 from detection.types import AnnotatedImage, Detections, RegionFeatures
 
 # Way of training -> settings of the SVMs beyond the run's.
@@ -99,7 +100,7 @@ def detectors(
     experiment: Experiment, photos: Sequence[int | str], draw: int, ways: Sequence[str], tolerance: float
 ) -> list[Trained]:
     """Every way of training on one draw of every number of photos."""
-    images, seed = experiment.usable_training_images(), [experiment.settings.svm.seed, draw]
+    images, seed = usable(experiment, experiment.train_images), [experiment.settings.svm.seed, draw]
     found = []
     for count in photos:
         chosen = images if count == ALL else draw_photos(images, len(experiment.classes), count, seed)
@@ -202,7 +203,7 @@ def benchmark(
     if uses_finetuned(settings.features):
         raise ValueError(f"run: {run}: expected one without fine-tuned layers, which have seen all of its photos")
     experiment = config.open_experiment(settings, console=Console(file=io.StringIO()))
-    scarce = scarce_classes(experiment.usable_training_images(), experiment.classes, max(photos, default=0))
+    scarce = scarce_classes(usable(experiment, experiment.train_images), experiment.classes, max(photos, default=0))
     for name, count in scarce.items():
         print(f"{name} is on {count} photos: all of them are used where more are asked for")
     rows: list[dict[str, Any]] = []

@@ -20,6 +20,7 @@ from benchmarks.measure import keep, peak_mib, progress, run, take_turns
 from sklearn.svm import LinearSVC
 
 from detection.learning import fit_linear_svm, max_overlaps, solve_svm, solve_svms
+from detection.pipeline.stages.images import usable
 
 BIAS, POSITIVE_WEIGHT, NORM = 10.0, 2.0, 20.0
 # IoU below which proposals are negatives and from which they stand in for objects.
@@ -45,7 +46,7 @@ def problems_of_run(run: str, positives: int, negatives: int, seed: int) -> list
 
     settings, _ = config.parse(config.build_parser("benchmark"), [f"--run={run}", "--workers=1"])
     experiment = config.open_experiment(settings)
-    images, layer = experiment.usable_training_images(), settings.features.layer
+    images, layer = usable(experiment, experiment.train_images), settings.features.layer
     label = int(np.bincount(np.concatenate([one.labels for one in images])).argmax())
     rng = np.random.default_rng(seed)
     share = -(-negatives // len(images))

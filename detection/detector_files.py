@@ -1,0 +1,162 @@
+"""A trained detector as one folder: weights of the network, SVMs, regressors, settings, classes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from detection.features import FeatureExtractor, FeatureSettings
+from detection.learning import BoxRegressors, Calibration, LinearSVMs, PostprocessSettings
+from detection.proposals import ProposalSettings
+from detection.storage import file_fingerprint, read_arrays, read_yaml, write_arrays, write_text, write_yaml
+
+FORMAT_VERSION = 1
+_DESCRIPTION = "detector.yaml"
+_CLASSES = "classes.txt"
+_SVMS = "svms.safetensors"
+_REGRESSORS = "regressors.safetensors"
+_NETWORK = "network.safetensors"
+_CALIBRATION = "calibration.safetensors"
+_REQUIRED = {_CLASSES, _SVMS, _NETWORK}
+_KEYS = {"format_version", "proposals", "features", "postprocess", "notes", "files"}
+# Where a detector is written before its files are moved to their places.
+_STAGING = ".tmp-detector"
+_NEW = ".new-"
+
+
+def write_detector(folder: Path | str, parts: Mapping[str, Any]) -> None:
+    """Write one folder that holds all that predicting needs, weights of the network too.
+
+    parts: the fields of a ``Detector``. A detector that is there is replaced in one step, the move of its description:
+    until then the folder holds the old one, from then on the new one, whenever the process is cut short. Other files
+    of the folder stay.
+    """
+    folder = Path(folder)
+    staging = folder / _STAGING
+    shutil.rmtree(staging, ignore_errors=True)
+    _write(staging, parts)
+    fingerprints = read_yaml(staging / _DESCRIPTION)["files"]
+    # New files lie beside the old ones under names of their own, which `_found` knows.
+    for name, one in fingerprints.items():
+        if not _has(folder / name, one):
+            os.replace(staging / name, _beside(folder, name, one))
+    os.replace(staging / _DESCRIPTION, folder / _DESCRIPTION)
+    for name, one in fingerprints.items():
+        if _beside(folder, name, one).is_file():
+            os.replace(_beside(folder, name, one), folder / name)
+    for name in {_CLASSES, _SVMS, _NETWORK, _REGRESSORS, _CALIBRATION} - set(fingerprints):
+        (folder / name).unlink(missing_ok=True)
+    for path in folder.glob(f"{_NEW}*"):
+        path.unlink()
+    shutil.rmtree(staging)
+
+
+def _write(folder: Path, parts: Mapping[str, Any]) -> None:
+    write_text(folder / _CLASSES, "".join(f"{name}\n" for name in parts["classes"]))
+    write_arrays(folder / _NETWORK, parts["extractor"].state(), {"format_version": str(FORMAT_VERSION)})
+    for name, part in ((_SVMS, "svms"), (_REGRESSORS, "regressors"), (_CALIBRATION, "calibration")):
+        if parts[part] is not None:
+            arrays, metadata = parts[part].to_arrays()
+            write_arrays(folder / name, arrays, {"format_version": str(FORMAT_VERSION), **metadata})
+    description = {
+        "format_version": FORMAT_VERSION,
+        "proposals": _plain(parts["proposal_settings"]),
+        "features": _plain(parts["extractor"].settings),
+        "postprocess": _plain(parts["postprocess_settings"]),
+        "notes": parts["notes"],
+        "files": {path.name: file_fingerprint(path) for path in sorted(folder.iterdir())},
+    }
+    write_yaml(folder / _DESCRIPTION, description)
+
+
+def read_detector(folder: Path | str, device: str = "cpu") -> dict[str, Any]:
+    """The fields of a ``Detector`` from what `write_detector` wrote; nothing else is needed, no network either.
+
+    Raises FileNotFoundError where there is no detector, ValueError for a file that is absent, changed or of
+    another format version; each names the file.
+    """
+    folder = Path(folder)
+    description = read_description(folder)
+    paths = {name: _found(folder, name, one) for name, one in description["files"].items()}
+    settings = _from_plain(FeatureSettings, description["features"])
+    state, _ = read_arrays(paths[_NETWORK])
+    return {
+        "classes": tuple(paths[_CLASSES].read_text(encoding="utf-8").splitlines()),
+        "proposal_settings": _from_plain(ProposalSettings, description["proposals"]),
+        "extractor": FeatureExtractor.from_state(settings, state, device),
+        "svms": LinearSVMs.from_arrays(*read_arrays(paths[_SVMS])),
+        "regressors": _read_part(paths, _REGRESSORS, BoxRegressors),
+        "postprocess_settings": _from_plain(PostprocessSettings, description["postprocess"]),
+        "notes": description["notes"],
+        "calibration": _read_part(paths, _CALIBRATION, Calibration),
+    }
+
+
+def read_description(folder: Path | str) -> dict[str, Any]:
+    """What ``detector.yaml`` of a saved detector says, without loading it. Raises as `read_detector`.
+
+    Keys: format_version; proposals, features and postprocess (settings); notes; files (name -> fingerprint).
+    """
+    path = Path(folder) / _DESCRIPTION
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no trained detector here; tools/train_svm.py makes one")
+    description = read_yaml(path)
+    version = description.get("format_version") if isinstance(description, dict) else None
+    if version != FORMAT_VERSION:
+        raise ValueError(f"{path}: expected format_version {FORMAT_VERSION}, got {version!r}")
+    missing = sorted(_KEYS - set(description)) or sorted(_REQUIRED - set(description["files"]))
+    if missing:
+        raise ValueError(f"{path}: expected the keys {', '.join(missing)}, found none")
+    return description
+
+
+def read_calibration(folder: Path | str) -> Calibration | None:
+    """The calibration of a saved detector alone, None where it has none. Raises as `read_detector`."""
+    content = read_description(folder)["files"].get(_CALIBRATION)
+    if content is None:
+        return None
+    return Calibration.from_arrays(*read_arrays(_found(Path(folder), _CALIBRATION, content)))
+
+
+def _read_part(paths: Mapping[str, Path], name: str, kind: type) -> Any:
+    return kind.from_arrays(*read_arrays(paths[name])) if name in paths else None
+
+
+def _beside(folder: Path, name: str, content: str) -> Path:
+    """Where a file of this fingerprint lies until it takes the place of another."""
+    return folder / f"{_NEW}{content}-{name}"
+
+
+def _has(path: Path, content: str) -> bool:
+    return path.is_file() and file_fingerprint(path) == content
+
+
+def _found(folder: Path, name: str, content: str) -> Path:
+    """The file of a saved detector that has this fingerprint. Raises ValueError where there is none."""
+    for path in (folder / name, _beside(folder, name, content)):
+        if _has(path, content):
+            return path
+    found = file_fingerprint(folder / name) if (folder / name).is_file() else "no file"
+    raise ValueError(f"{folder / name}: expected fingerprint {content} as in {_DESCRIPTION}, got {found}")
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    def plain(value):
+        return [plain(one) for one in value] if isinstance(value, (tuple, list)) else value
+
+    return {name: plain(value) for name, value in dataclasses.asdict(settings).items()}
+
+
+def _from_plain(kind: type, values: dict[str, Any]) -> Any:
+    def tupled(value):
+        return tuple(tupled(one) for one in value) if isinstance(value, list) else value
+
+    names = {one.name for one in dataclasses.fields(kind)}
+    unknown = sorted(set(values) - names)
+    if unknown:
+        raise ValueError(f"{_DESCRIPTION}: expected the keys of {kind.__name__}, got {', '.join(unknown)}")
+    return kind(**{name: tupled(value) for name, value in values.items()})

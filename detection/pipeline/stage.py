@@ -1,0 +1,60 @@
+"""A stage of a run: what it reads, what it makes, and the key of all that decides its result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from detection.pipeline.experiment import Experiment
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of a run; ``pipeline.stages.STAGES`` has them in order.
+
+    name: in ``run.yaml`` and on the screen. command: the tool that makes it. place: what it makes, a file or folder.
+    key: of all that decides the result: equal keys, equal results. kept: the key of what is on file, None where it is
+    absent or not whole. run: makes it, and returns the figures that ``run.yaml`` keeps; None where another process
+    does. needs: the stages whose results it reads, under the settings in force. wanted: whether the settings ask for
+    it in a whole run.
+    """
+
+    name: str
+    command: str
+    place: Callable[[Experiment], Path]
+    key: Callable[[Experiment], str]
+    kept: Callable[[Experiment], str | None]
+    run: Callable[[Experiment], Mapping[str, Any] | None]
+    needs: Callable[[Experiment], tuple[Stage, ...]] = lambda _: ()
+    wanted: Callable[[Experiment], bool] = lambda _: True
+
+    def make(self, experiment: Experiment) -> None:
+        """Make what is not there yet. Raises ValueError where a result it needs is absent or of other settings."""
+        for one in self.needs(experiment):
+            one.require(experiment)
+        started = time.monotonic()
+        if self.kept(experiment) == self.key(experiment):
+            experiment.say(f"{self.name}: done before")
+            return
+        figures = self.run(experiment)
+        if figures is not None:
+            # A stage may have others made on its way, and be of them: its key is the one of now.
+            experiment.record_stage(self.name, self.key(experiment), time.monotonic() - started, figures)
+
+    def require(self, experiment: Experiment) -> None:
+        """Raise ValueError unless its result is on file and of the settings and data in force."""
+        found = self.kept(experiment)
+        if found != self.key(experiment):
+            state = "there are none" if found is None else "they are of other settings or data"
+            raise ValueError(
+                f"{self.place(experiment)}: expected {self.name} of the settings in force, {state}; "
+                f"run tools/{self.command}"
+            )
+
+
+def recorded(experiment: Experiment, name: str, *files: Path) -> str | None:
+    """The key under which a stage was last finished, None where one of its files is gone: the usual ``Stage.kept``."""
+    return experiment.run.stage_key(name) if all(path.is_file() for path in files) else None

@@ -1,0 +1,149 @@
+"""Stage: detections of the test split: ``RUN/detections``, as COCO results and the devkit's text files."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+from detection.data import read_coco_results, write_coco_results, write_comp4
+from detection.detector import Detector
+from detection.engines import limit_threads
+from detection.pipeline.experiment import Experiment
+from detection.pipeline.keys import images_key
+from detection.pipeline.source import ImageSource
+from detection.pipeline.stage import Stage, recorded
+from detection.pipeline.stages.finetuning import finetuned_layers
+from detection.pipeline.stages.images import usable
+from detection.pipeline.stages.regressors import REGRESSORS
+from detection.pipeline.stages.svms import SVMS
+from detection.pipeline.work import Work, map_images
+from detection.storage import file_stem, fingerprint, read_arrays, write_arrays
+from detection.types import AnnotatedImage, Detections
+
+# To be raised when a change of the code changes what is detected for the same input.
+_VERSION = 1
+PARTS_FORMAT_VERSION = "1"
+
+
+@lru_cache(maxsize=1)
+def shared_detector(folder: Path, key: str, device: str) -> Detector:
+    """The detector in a folder, loaded once a process; `key` tells it from others that the folder has held."""
+    return Detector.load(folder, device=device)
+
+
+def _detect_one(
+    item: tuple[AnnotatedImage, ImageSource],
+    detector_folder: Path,
+    parts: Path,
+    key: str,
+) -> Detections:
+    image, source = item
+    path = parts / f"{file_stem(image.image_id)}.safetensors"
+    found = _read_part(path, image.image_id, key)
+    if found is None:
+        detector = shared_detector(detector_folder, key, source.device)
+        with limit_threads(source.threads):
+            found = detector.detect_proposals(source.proposals(image), source.pyramid(image))
+        arrays = {"boxes": found.boxes, "scores": found.scores, "labels": found.labels}
+        write_arrays(path, arrays, {"format_version": PARTS_FORMAT_VERSION, "image_id": image.image_id, "key": key})
+    return found
+
+
+def _read_part(path: Path, image_id: str, key: str) -> Detections | None:
+    try:
+        arrays, metadata = read_arrays(path)
+    except (FileNotFoundError, ValueError):
+        return None
+    if metadata != {"format_version": PARTS_FORMAT_VERSION, "image_id": image_id, "key": key}:
+        return None
+    return Detections(image_id, arrays["boxes"], arrays["scores"], arrays["labels"])
+
+
+def detect_images(
+    source: ImageSource,
+    images: Sequence[AnnotatedImage],
+    detector_folder: Path,
+    parts: Path,
+    key: str,
+    work: Work,
+) -> list[Detections]:
+    """Detections of each image in order; an unusable image has none and is listed in ``work.problems``.
+
+    detector_folder: what ``Detector.save`` wrote. parts: folder for the results of single images, with which an
+    interrupted run goes on; `key` tells results of other detectors and settings apart.
+    """
+    task = partial(_detect_one, detector_folder=detector_folder, parts=Path(parts), key=key)
+    items = [(one, source.of(one)) for one in images]
+    return [found for _, found in map_images(task, items, work, "detections")]
+
+
+def detections_file(experiment: Experiment) -> Path:
+    """Where the test split's detections lie. Raises ValueError where there is no test split."""
+    return experiment.run.detections / f"{experiment.split}.json"
+
+
+def trained_parts(experiment: Experiment) -> tuple[Stage, ...]:
+    """The stages whose parts the run's detector has, or must have."""
+    return (SVMS, REGRESSORS) if "regressors" in experiment.trained() else (SVMS,)
+
+
+def detect(experiment: Experiment) -> list[Detections]:
+    """The test split's detections, made where they are not there yet. Raises as ``Stage.make``."""
+    DETECTIONS.make(experiment)
+    return read_detections(experiment)
+
+
+def read_detections(experiment: Experiment) -> list[Detections]:
+    """The test split's detections on file, in the split's order.
+
+    Raises ValueError where they are absent or of other settings.
+    """
+    DETECTIONS.require(experiment)
+    ids = [one.image_id for one in experiment.test_images]
+    key = DETECTIONS.key(experiment)
+    return experiment.once("detections", key, lambda: read_coco_results(detections_file(experiment), ids))
+
+
+def _key(experiment: Experiment) -> str:
+    test_key = images_key(experiment.test_images, experiment.source.image_keys)
+    settings, trained = experiment.settings.postprocess, dict(experiment.trained())
+    return fingerprint(_VERSION, test_key, experiment.vectors_key, trained, settings)
+
+
+def _run(experiment: Experiment) -> Mapping[str, Any]:
+    started = time.monotonic()
+    images, run = usable(experiment, experiment.test_images), experiment.run
+    _keep_postprocessing(experiment)
+    parts, key = run.detections / "parts", _key(experiment)
+    found = detect_images(experiment.source, images, run.detector, parts, key, experiment.work)
+    write_coco_results(detections_file(experiment), found)
+    write_comp4(run.detections, experiment.split, found, experiment.classes)
+    shutil.rmtree(parts, ignore_errors=True)
+    return {
+        "images": len(found),
+        "detections": sum(len(one.scores) for one in found),
+        "seconds_per_image": round((time.monotonic() - started) / max(len(found), 1), 4),
+    }
+
+
+def _keep_postprocessing(experiment: Experiment) -> None:
+    """Let the detector in the run folder do what the settings say after scoring: it was trained without them."""
+    detector, settings = Detector.load(experiment.run.detector), experiment.settings.postprocess
+    if detector.postprocess_settings != settings:
+        dataclasses.replace(detector, postprocess_settings=settings).save(experiment.run.detector)
+
+
+DETECTIONS = Stage(
+    name="detections",
+    command="detect.py",
+    place=detections_file,
+    key=_key,
+    kept=lambda experiment: recorded(experiment, "detections", detections_file(experiment)),
+    run=_run,
+    needs=lambda experiment: (*finetuned_layers(experiment), *trained_parts(experiment)),
+)

@@ -1,0 +1,80 @@
+"""Stage: average precision of the test split's detections, with intervals: ``RUN/evaluation/SPLIT.json``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from detection.evaluation import Evaluation, Intervals, intervals, table
+from detection.evaluation import evaluate as evaluate_detections
+from detection.pipeline.experiment import Experiment
+from detection.pipeline.stage import Stage, recorded
+from detection.pipeline.stages.detections import DETECTIONS, read_detections
+from detection.storage import fingerprint, write_json
+
+# To be raised when a change of the code changes the figures of the same detections.
+_VERSION = 2
+
+
+def evaluation(experiment: Experiment) -> Evaluation:
+    """What the detections on file are worth against the test split; nothing is printed or written.
+
+    A test image that could not be read has no detections: its objects count as missed.
+    """
+    settings = dataclasses.asdict(experiment.settings.evaluation)
+
+    def make() -> Evaluation:
+        found = read_detections(experiment)
+        return evaluate_detections(found, experiment.test_images, experiment.classes, **settings)
+
+    return experiment.once("evaluation", _key(experiment), make)
+
+
+def bounds(experiment: Experiment) -> Intervals | None:
+    """The bootstrap intervals of `evaluation`, None where the settings ask for none."""
+    found, settings = evaluation(experiment), experiment.settings.intervals
+    return experiment.once("intervals", _key(experiment), lambda: intervals(found, settings))
+
+
+def evaluate(experiment: Experiment) -> Evaluation:
+    """`evaluation`, on file and printed as a table."""
+    EVALUATION.make(experiment)
+    return print_table(experiment)
+
+
+def print_table(experiment: Experiment) -> Evaluation:
+    """Print `evaluation`, and return it."""
+    result = evaluation(experiment)
+    experiment.work.console.print(table(result, bounds(experiment)))
+    return result
+
+
+def _file(experiment: Experiment) -> Path:
+    return experiment.run.evaluation / f"{experiment.split}.json"
+
+
+def _key(experiment: Experiment) -> str:
+    settings = (experiment.settings.evaluation, experiment.settings.intervals)
+    return fingerprint(_VERSION, DETECTIONS.key(experiment), experiment.test_key, list(experiment.classes), settings)
+
+
+def _run(experiment: Experiment) -> Mapping[str, Any]:
+    result, found = evaluation(experiment), bounds(experiment)
+    preset = (experiment.record or {}).get("preset")
+    protocol = {"preset": preset, "differs_from_preset": experiment.preset_overrides} if preset else {}
+    extra = {} if found is None else {"intervals": found.to_json(experiment.classes)}
+    write_json(_file(experiment), result.to_json() | extra | protocol)
+    return {"metric": result.settings.metric, "mAP": result.mean_ap}
+
+
+EVALUATION = Stage(
+    name="evaluation",
+    command="evaluate.py",
+    place=_file,
+    key=_key,
+    kept=lambda experiment: recorded(experiment, "evaluation", _file(experiment)),
+    run=_run,
+    needs=lambda _: (DETECTIONS,),
+)

@@ -1,0 +1,215 @@
+"""Stage: one linear SVM a class, with hard-negative mining: ``RUN/detector``, its mining log and its samples."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from detection.detector import Detector
+from detection.engines import limit_threads
+from detection.learning import (
+    FEW_POSITIVES,
+    LinearSVMs,
+    MiningCheckpoint,
+    MiningEntry,
+    MiningLog,
+    SVMSettings,
+    TrainingRegions,
+    thinned,
+    train_svms,
+)
+from detection.pipeline.detector_parts import check_no_edits, kept_part, part_key
+from detection.pipeline.experiment import Experiment
+from detection.pipeline.progress import progress
+from detection.pipeline.source import ImageSource
+from detection.pipeline.stage import Stage
+from detection.pipeline.stages.finetuning import finetuned_layers
+from detection.pipeline.stages.images import usable
+from detection.pipeline.vectors import objects_alone, stream_images
+from detection.pipeline.work import Work, threads
+from detection.storage import write_text
+from detection.types import AnnotatedImage
+
+_COUNTS = ("added", "evicted", "left_out")
+# File of the samples in the folder of a detector, and what it holds.
+SAMPLES = "samples.csv"
+SAMPLE_COLUMNS = ("class", "kind", "image_id", "x1", "y1", "x2", "y2", "margin", "alpha")
+POSITIVE, NEGATIVE = "positive", "negative"
+
+
+def _run(experiment: Experiment) -> Mapping[str, Any]:
+    check_no_edits(experiment)
+    images, key, settings = usable(experiment, experiment.train_images), SVMS.key(experiment), experiment.settings
+    checkpoint = MiningCheckpoint(experiment.run.mining, key)
+    with limit_threads(experiment.work.threads):
+        svms, log = train_linear_svms(
+            experiment.source, images, len(experiment.classes), settings.svm, settings.features.layer,
+            experiment.work, checkpoint,
+        )  # fmt: skip
+    report_mining(experiment, log, experiment.classes)
+    _save(experiment, svms, key)
+    write_mining_log(experiment.run.detector / "mining.csv", log, experiment.classes)
+    write_training_samples(experiment.run.detector / SAMPLES, log, experiment.classes)
+    checkpoint.remove()
+    return {
+        "images": log.images,
+        "positives": {name: int(log.positives[i]) for i, name in enumerate(experiment.classes)},
+        "hard_negatives": {experiment.classes[one.label]: one.negatives - one.evicted for one in log.entries},
+        "mean_norm": round(log.mean_norm, 3),
+        "peak_training_mib": round(log.peak_bytes / 2**20, 1),
+    }
+
+
+def _save(experiment: Experiment, svms: LinearSVMs, key: str) -> None:
+    """Write a detector of these SVMs; regressors of the same data are kept."""
+    folder, notes = experiment.run.detector, {"svms": key}
+    regressors = None
+    wanted = part_key(experiment, "regressors", ())
+    if experiment.trained().get("regressors") == wanted:
+        regressors, notes["regressors"] = Detector.load(folder).regressors, wanted
+    detector = Detector(
+        classes=experiment.classes,
+        proposal_settings=experiment.proposal_settings,
+        extractor=experiment.source.extractor(),
+        svms=svms,
+        regressors=regressors,
+        postprocess_settings=experiment.settings.postprocess,
+        notes=notes,
+    )
+    detector.save(folder)
+
+
+SVMS = Stage(
+    name="svms",
+    command="train_svm.py",
+    place=lambda experiment: experiment.run.detector,
+    key=lambda experiment: part_key(experiment, "svms"),
+    kept=lambda experiment: kept_part(experiment, "svms"),
+    run=_run,
+    needs=finetuned_layers,
+)
+
+
+def report_mining(experiment: Experiment, log: MiningLog, classes: Sequence[str]) -> None:
+    """Print what mining did, and warn of what a user should know of his classes."""
+    experiment.say(mining_table(log, classes))
+    for name in sorted({classes[entry.label] for entry in log.entries if not entry.converged}):
+        experiment.warn(f"the SVM of {name} did not converge; see mining.csv")
+    if any(entry.left_out for entry in log.entries):
+        experiment.warn("hard negatives were left out for lack of memory: svm.memory_mib; see mining.csv")
+    few = [f"{classes[i]} {count}" for i, count in enumerate(log.positives) if 0 < count < FEW_POSITIVES]
+    if few:
+        experiment.warn(
+            f"fewer than {FEW_POSITIVES} positives: {', '.join(few)}; docs/learning.md tells what to expect"
+        )
+
+
+def train_linear_svms(
+    source: ImageSource,
+    images: Sequence[AnnotatedImage],
+    num_classes: int,
+    settings: SVMSettings,
+    layer: str,
+    work: Work,
+    checkpoint: MiningCheckpoint | None = None,
+) -> tuple[LinearSVMs, MiningLog]:
+    """Mine hard negatives over `images` and train one SVM a class on vectors of `layer`.
+
+    images: those whose proposals and maps are there; they are gone through once for the positives and once a
+    mining pass. checkpoint: where an interrupted training goes on, see ``learning.train_svms``. Classes are
+    trained by ``work.pooling_threads`` at a time.
+    """
+    positives = objects_alone(len(images), settings)
+    done = checkpoint.images_done() if checkpoint else 0
+    total = max((1 + settings.passes) * len(images), done)
+    extra, thin = settings.extra_positives, partial(thinned, settings=settings)
+    with progress(work.console, "SVMs", total, done) as advance, threads(work.pooling_threads) as executor:
+
+        def stream(after: str | None = None) -> Iterator[TrainingRegions]:
+            return stream_images(source, images, layer, work, advance, after=after, thin=thin)
+
+        def first_pass(after: str | None = None) -> Iterator[TrainingRegions]:
+            return stream_images(source, images, layer, work, advance, positives, after, extra, thin)
+
+        return train_svms(
+            stream,
+            num_classes,
+            settings,
+            first_pass=first_pass,
+            executor=executor,
+            checkpoint=checkpoint,
+        )
+
+
+def write_training_samples(path: Path, log: MiningLog, classes: Sequence[str], add: bool = False) -> None:
+    """Write one CSV line for every sample that the SVMs kept: box in px of the image, half-open, margin and alpha.
+
+    kind: positive or negative. alpha: dual variable; those above 0 are the support vectors. add: keep the lines of the
+    other classes that the file has.
+    """
+    rows = [row for row in _sample_rows(path) if row[0] not in classes] if add else []
+    for one in log.samples:
+        for row, (image_id, box) in enumerate(zip(one.image_ids, one.boxes.tolist(), strict=True)):
+            kind = POSITIVE if row < one.positives else NEGATIVE
+            numbers = (*box, float(one.margins[row]), float(one.alphas[row]))
+            rows.append([classes[one.label], kind, image_id, *(f"{number:.9g}" for number in numbers)])
+    _write_samples(path, rows)
+
+
+def rename_training_samples(path: Path, names: Mapping[str, str | None]) -> None:
+    """Give classes in a file of samples other names, or none: their lines go."""
+    if path.is_file():
+        rows = [[names.get(row[0], row[0]), *row[1:]] for row in _sample_rows(path)]
+        _write_samples(path, [row for row in rows if row[0] is not None])
+
+
+def _sample_rows(path: Path) -> list[list[str]]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))[1:]
+
+
+def _write_samples(path: Path, rows: Iterable[Sequence[str]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([SAMPLE_COLUMNS, *rows])
+    write_text(path, text.getvalue())
+
+
+def write_mining_log(path: Path, log: MiningLog, classes: Sequence[str]) -> None:
+    """Write one CSV line for every time that a class was trained: columns as in ``learning.MiningEntry``."""
+    names = [one.name for one in fields(MiningEntry)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["class", *names[1:]])
+    for entry in log.entries:
+        writer.writerow([classes[entry.label], *(getattr(entry, name) for name in names[1:])])
+    write_text(path, text.getvalue())
+
+
+def mining_table(log: MiningLog, classes: Sequence[str]) -> str:
+    """What each pass did to each class, one line each.
+
+    negatives: kept after the pass. added, evicted: hard negatives found in the pass, and easy ones dropped.
+    objective and gap (its duality gap, a part of it) are those of the pass's last training.
+    """
+    width = max([len("class"), *map(len, classes)])
+    head = ("pass", "positives", "negatives", "added", "evicted", "objective", "gap")
+    lines = [f"{'class':<{width}}  " + "  ".join(f"{name:>9}" for name in head)]
+    groups: dict[tuple[int, int], list[MiningEntry]] = {}
+    for entry in log.entries:
+        groups.setdefault((entry.mining_pass, entry.label), []).append(entry)
+    for (number, label), entries in sorted(groups.items()):
+        last = entries[-1]
+        added, evicted, left_out = (sum(getattr(one, key) for one in entries) for key in _COUNTS)
+        counts = (number, last.positives, last.negatives - last.evicted, added, evicted)
+        line = f"{classes[label]:<{width}}  " + "  ".join(f"{count:>9}" for count in counts)
+        line += f"  {last.objective:>9.4g}  {last.gap / last.objective if last.objective else 0:>9.1e}"
+        line += "" if last.converged else "  did not converge"
+        lines.append(line + (f"  {left_out} left out for lack of memory" if left_out else ""))
+    return "\n".join(lines)

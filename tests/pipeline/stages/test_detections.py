@@ -1,0 +1,53 @@
+import pytest
+
+from detection.pipeline.stages import detections
+from detection.pipeline.stages.detections import detect_images, read_detections
+from detection.storage import read_arrays
+
+
+@pytest.fixture
+def experiment(run, open_run):
+    return open_run(run)
+
+
+def content(found):
+    return [(one.image_id, one.boxes.tobytes(), one.scores.tobytes(), one.labels.tobytes()) for one in found]
+
+
+def test_parts_are_used_again(experiment, tmp_path, monkeypatch):
+    arguments = (experiment.run.detector, tmp_path / "parts", "key", experiment.work)
+    found = detect_images(experiment.source, experiment.test_images, *arguments)
+    assert content(found) == content(read_detections(experiment))
+    arrays, metadata = read_arrays(tmp_path / "parts" / "sub%20dir%2Ftest%200.safetensors")
+    assert set(arrays) == {"boxes", "scores", "labels"}
+    assert metadata["image_id"] == "sub dir/test 0"
+
+    def fail(*_):
+        raise AssertionError("detected again")
+
+    monkeypatch.setattr(detections, "shared_detector", fail)
+    assert content(detect_images(experiment.source, experiment.test_images, *arguments)) == content(found)
+    with pytest.raises(AssertionError, match="detected again"):
+        detect_images(
+            experiment.source, experiment.test_images, experiment.run.detector, tmp_path / "parts", "other",
+            experiment.work,
+        )  # fmt: skip
+
+
+def test_a_damaged_part_is_made_again(experiment, tmp_path):
+    arguments = (experiment.run.detector, tmp_path / "parts", "key", experiment.work)
+    found = detect_images(experiment.source, experiment.test_images, *arguments)
+    (tmp_path / "parts" / "test1.safetensors").write_bytes(b"x")
+    assert content(detect_images(experiment.source, experiment.test_images, *arguments)) == content(found)
+
+
+def test_an_unreadable_image_is_listed(experiment, tmp_path):
+    experiment.source.cache().path("test1").unlink()
+    image = experiment.test_images[1]
+    broken = type(image)(image.image_id, tmp_path / "x", image.size, image.boxes, image.labels, image.difficult)
+    found = detect_images(
+        experiment.source, [experiment.test_images[0], broken], experiment.run.detector, tmp_path / "parts", "key",
+        experiment.work,
+    )  # fmt: skip
+    assert [one.image_id for one in found] == ["sub dir/test 0"]
+    assert [one.file for one in experiment.work.problems] == [str(tmp_path / "x")]

@@ -1,0 +1,73 @@
+"""A stage from outside: nothing of the package is touched to add one."""
+
+import pytest
+import yaml
+
+from detection.pipeline.runner import run_all
+from detection.pipeline.stage import Stage, recorded
+from detection.pipeline.stages import STAGES
+from detection.pipeline.stages.detections import DETECTIONS, read_detections
+from detection.storage import fingerprint, write_text
+
+
+def counts_file(experiment):
+    return experiment.run.path / "counts.txt"
+
+
+def count(experiment):
+    """The number of detections of each image, on file."""
+    found = read_detections(experiment)
+    write_text(counts_file(experiment), "".join(f"{one.image_id}\t{len(one.scores)}\n" for one in found))
+    return {"images": len(found)}
+
+
+COUNTS = Stage(
+    name="counts",
+    command="counts.py",
+    place=counts_file,
+    key=lambda experiment: fingerprint("counts", DETECTIONS.key(experiment)),
+    kept=lambda experiment: recorded(experiment, "counts", counts_file(experiment)),
+    run=count,
+    needs=lambda _: (DETECTIONS,),
+)
+
+
+def printed(experiment):
+    return experiment.work.console.file.getvalue()
+
+
+def test_a_stage_from_outside_is_made_once_and_again_when_its_input_changes(run, open_run):
+    experiment = open_run(run)
+    run_all(experiment, (*STAGES, COUNTS))
+    found = read_detections(experiment)
+    assert (run / "counts.txt").read_text().splitlines() == [f"{one.image_id}\t{len(one.scores)}" for one in found]
+    figures = yaml.safe_load((run / "run.yaml").read_text())["stages"]["counts"]
+    assert (figures["images"], figures["key"]) == (5, COUNTS.key(experiment))
+
+    again = open_run(run)
+    COUNTS.make(again)
+    assert printed(again) == "counts: done before\n"
+    (run / "counts.txt").unlink()
+    COUNTS.make(again)
+    assert "counts: 0.0 s; images 5" in printed(again)
+
+    other = open_run(run, "--postprocess.max_per_class=1")
+    run_all(other, (*STAGES, COUNTS))
+    assert "counts: done before" not in printed(other)
+    assert {line.split("\t")[1] for line in (run / "counts.txt").read_text().splitlines()} <= {"0", "1", "2"}
+
+
+def test_it_is_refused_without_what_it_needs(run, open_run):
+    experiment = open_run(run, "--postprocess.max_per_class=1")
+    with pytest.raises(ValueError, match=r"test\.json: expected detections .* of other settings .* tools/detect\.py"):
+        COUNTS.make(experiment)
+    with pytest.raises(ValueError, match=r"counts\.txt: expected counts .* there are none; run tools/counts\.py"):
+        COUNTS.require(experiment)
+    assert not (run / "counts.txt").exists()
+
+
+def test_every_stage_has_a_name_of_its_own_and_stands_behind_what_it_needs(run, open_run):
+    experiment, names = open_run(run), [one.name for one in STAGES]
+    assert len(set(names)) == len(names)
+    for place, stage in enumerate(STAGES):
+        assert {one.name for one in stage.needs(experiment)} <= set(names[:place])

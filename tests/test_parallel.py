@@ -1,0 +1,50 @@
+import operator
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+
+from detection.parallel import InPlaceExecutor, ordered_map
+
+
+def late_first(n):
+    time.sleep(0.02 if n == 0 else 0)
+    return 10 * n
+
+
+@pytest.fixture(params=["none", "in place", "two threads"])
+def executor(request):
+    if request.param == "two threads":
+        with ThreadPoolExecutor(2) as pool:
+            yield pool
+    else:
+        yield InPlaceExecutor() if request.param == "in place" else None
+
+
+@pytest.mark.parametrize("in_flight", [0, 1, 3, 9])
+def test_order_and_errors_in_turn(executor, in_flight):
+    assert list(ordered_map(late_first, range(6), executor, in_flight)) == [0, 10, 20, 30, 40, 50]
+    assert list(ordered_map(late_first, [], executor, in_flight)) == []
+    results = ordered_map(partial(operator.floordiv, 6), [1, 2, 0, 3], executor, in_flight)
+    assert [next(results), next(results)] == [6, 3]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_few_are_taken_and_none_starts_after_the_end():
+    taken, started = [], []
+    with ThreadPoolExecutor(1) as pool:
+        results = ordered_map(started.append, (taken.append(n) or n for n in range(100)), pool, 2)
+        next(results)
+        assert taken == [0, 1, 2]
+        results.close()
+    assert len(started) <= 3
+
+
+def test_an_error_in_place_is_the_callers():
+    future = InPlaceExecutor().submit(operator.floordiv, 1, 0)
+    assert future.done()
+    with pytest.raises(ZeroDivisionError):
+        future.result()
+    assert InPlaceExecutor().submit(max, 1, 2).result() == 2
