@@ -20,8 +20,7 @@ from detection.config import run_tool
 from detection.data import read_boxes
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.extract import export_regions, maps_bytes
-from detection.pipeline.prepare import missing_maps
-from detection.pipeline.stages.images import MAPS
+from detection.pipeline.stages.images import MAPS, missing_maps
 
 # Image ids in an error message.
 NAMED = 5

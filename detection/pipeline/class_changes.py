@@ -15,10 +15,9 @@ from detection.learning import Calibration, MiningCheckpoint
 from detection.pipeline.detector_parts import part_key
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.keys import annotations_key, image_key, training_key
-from detection.pipeline.prepare import prepare_images
 from detection.pipeline.source import ImageSource
 from detection.pipeline.stages.detections import trained_parts
-from detection.pipeline.stages.images import usable
+from detection.pipeline.stages.images import prepare_images, usable
 from detection.pipeline.stages.regressors import train_box_regressors
 from detection.pipeline.stages.svms import (
     SAMPLES,

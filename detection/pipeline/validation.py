@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from detection.learning import (
     image_folds,
     postprocess,
     reliability,
-    thinned,
     train_fold_svms,
     train_regressors,
 )
@@ -34,7 +32,7 @@ from detection.pipeline.experiment import Experiment
 from detection.pipeline.progress import progress
 from detection.pipeline.stages.detections import read_detections, trained_parts
 from detection.pipeline.stages.images import usable
-from detection.pipeline.vectors import near_objects, objects_alone, stream_images
+from detection.pipeline.vectors import near_objects, stream_images, training_streams
 from detection.storage import write_json
 from detection.types import AnnotatedImage, Detections, RegionFeatures
 from detection.visualization.charts import Axis, Line, line_chart
@@ -88,17 +86,8 @@ class _Folds:
             )
             for one in settings
         ]
-        positives = objects_alone(len(self.images), settings[0])
-        thin = partial(thinned, settings=settings[0])
         with progress(work.console, "SVMs of folds", (1 + settings[0].passes) * len(self.images)) as advance:
-
-            def stream() -> Iterator[TrainingRegions]:
-                return stream_images(source, self.images, layer, work, advance, thin=thin)
-
-            def first_pass() -> Iterator[TrainingRegions]:
-                extra = settings[0].extra_positives
-                return stream_images(source, self.images, layer, work, advance, positives, extra=extra, thin=thin)
-
+            stream, first_pass = training_streams(source, self.images, layer, settings[0], work, advance)
             machines, log = train_fold_svms(
                 stream, len(experiment.base_classes), settings, self.fold_of, first_pass=first_pass
             )

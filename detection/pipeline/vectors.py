@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -16,6 +17,7 @@ from detection.learning import (
     example_rows,
     norm_sample_images,
     norm_sample_proposals,
+    thinned,
 )
 from detection.parallel import ordered_map
 from detection.pipeline.source import Choice, ImageSource
@@ -26,6 +28,8 @@ from detection.types import AnnotatedImage
 _AHEAD = 3
 # (An image's position, the image) -> which of its proposals are pooled.
 ChoiceOf = Callable[[int, AnnotatedImage], Choice]
+# The images behind this one alone, None for all -> every image's vectors in order.
+VectorStream = Callable[[str | None], Iterator[TrainingRegions]]
 
 
 def stream_images(
@@ -94,3 +98,24 @@ class _NormRows:
     def rows(self, position: int, proposals: int) -> np.ndarray:
         """Those of the image at `position`, which has so many `proposals`."""
         return norm_sample_proposals(position, proposals, self._settings) if position in self.images else _NONE
+
+
+def training_streams(
+    source: ImageSource,
+    images: Sequence[AnnotatedImage],
+    layer: str,
+    settings: SVMSettings,
+    work: Work,
+    advance: Callable[[], None],
+) -> tuple[VectorStream, VectorStream]:
+    """(a mining pass over the images, the first pass for the positives): what ``learning.train_svms`` goes through."""
+    positives, thin = objects_alone(len(images), settings), partial(thinned, settings=settings)
+
+    def mining_pass(after: str | None = None) -> Iterator[TrainingRegions]:
+        return stream_images(source, images, layer, work, advance, after=after, thin=thin)
+
+    def first_pass(after: str | None = None) -> Iterator[TrainingRegions]:
+        extra = settings.extra_positives
+        return stream_images(source, images, layer, work, advance, positives, after, extra, thin)
+
+    return mining_pass, first_pass

@@ -26,14 +26,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from detection.data.voc import annotation_xml
+from detection.stages.experiment import Experiment
+from detection.stages.validation import calibrate, measure_reliability
 from PIL import Image
 
 from detection import Detector, config
-from detection.data.voc import annotation_xml
 from detection.features import limit_threads
 from detection.proposals import ProposalStore
-from detection.stages.experiment import Experiment
-from detection.stages.validation import calibrate, measure_reliability
 from detection.types import Detections
 
 COMMIT = "e48dafe"

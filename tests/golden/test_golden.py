@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from detection.stages.keys import image_key
 from rich.console import Console
 
 from detection import Detector, config
@@ -15,7 +16,6 @@ from detection.data import read_coco_results
 from detection.evaluation import evaluate
 from detection.features import MapCache
 from detection.proposals import ProposalStore
-from detection.stages.keys import image_key
 
 GOLDEN = Path(__file__).parent
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text(encoding="utf-8"))

@@ -27,8 +27,8 @@ from detection.evaluation import evaluate
 from detection.features import FeatureExtractor
 from detection.learning import LinearSVMs, postprocess
 from detection.pipeline.experiment import Experiment
-from detection.pipeline.finetune import finetune_layers, write_head
 from detection.pipeline.source import uses_finetuned
+from detection.pipeline.stages.finetuning import finetune_layers, write_head
 from detection.pipeline.stages.images import usable
 from detection.pipeline.stages.svms import train_linear_svms
 from detection.types import AnnotatedImage, Detections, RegionFeatures

@@ -3,15 +3,102 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
+from detection.data import read_image
 from detection.pipeline.experiment import Experiment
-from detection.pipeline.prepare import MAPS as MAPS_PART
-from detection.pipeline.prepare import PROPOSALS as PROPOSALS_PART
-from detection.pipeline.prepare import prepare_images
+from detection.pipeline.source import ImageSource
 from detection.pipeline.stage import Stage
+from detection.pipeline.work import Work, map_images
 from detection.types import AnnotatedImage
+
+# What can be made of an image, in order, as `run.yaml` names it and as progress is titled.
+PARTS = {"proposals": "proposals", "features": "maps"}
+
+
+@dataclass
+class _Made:
+    """What one image took: seconds of each part that it got, decoding with the first.
+
+    proposals: their number, if they were made. resized: whether the image was brought to another size for them.
+    """
+
+    proposals: int = 0
+    resized: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PartFacts:
+    """What became of one part. figures: for the record. share: of the time of all parts made in one go."""
+
+    figures: dict[str, float]
+    share: float
+
+
+def _make(item: tuple[AnnotatedImage, ImageSource], lacking: Mapping[str, Collection[str]]) -> _Made:
+    (image, source), made, started = item, _Made(), time.perf_counter()
+    rgb = read_image(image.path, image.size)
+    for part in (part for part in PARTS if image.image_id in lacking.get(part, ())):
+        if part == "proposals":
+            found = source.make_proposals(image, rgb)
+            made.proposals, made.resized = len(found.boxes), found.source != source.proposal_settings.source
+        else:
+            source.make_maps(image, rgb)
+        ended = time.perf_counter()
+        made.seconds[part], started = ended - started, ended
+    return made
+
+
+def prepare_images(
+    source: ImageSource, images: Sequence[AnnotatedImage], work: Work, parts: Sequence[str] = tuple(PARTS)
+) -> dict[str, PartFacts]:
+    """Write what each image lacks of `parts`, from one decoding; unusable images are listed in ``work.problems``.
+
+    Figures: images made, images there before; of proposals their number an image (mean over all), and where there are
+    some, images resized by ``resize_width`` or ``max_pixels`` before they were searched.
+    """
+    counts = _proposals_there(source, images) if "proposals" in parts else {}
+    lacking: dict[str, set[str]] = {}
+    if "proposals" in parts:
+        lacking["proposals"] = {one.image_id for one in images} - set(counts)
+    if "features" in parts:
+        lacking["features"] = {one.image_id for one in missing_maps(source, images)}
+    todo = [(one, source.of(one)) for one in images if any(one.image_id in ids for ids in lacking.values())]
+    title = " and ".join(PARTS[part] for part, ids in lacking.items() if ids)
+    made = [one for _, one in map_images(partial(_make, lacking=lacking), todo, work, title)]
+    total = sum(sum(one.seconds.values()) for one in made)
+    facts = {}
+    for part, ids in lacking.items():
+        of_part = [one for one in made if part in one.seconds]
+        figures: dict[str, float] = {"made": len(of_part), "kept": len(images) - len(ids)}
+        if part == "proposals":
+            figures |= _proposal_figures(of_part, list(counts.values()))
+        share = sum(one.seconds[part] for one in of_part) / total if total else 1 / len(lacking)
+        facts[part] = PartFacts(figures, share)
+    return facts
+
+
+def _proposals_there(source: ImageSource, images: Sequence[AnnotatedImage]) -> dict[str, int]:
+    """Image id -> number of proposals, where there are some on file that can be used."""
+    store = source.store()
+    found = {one.image_id: store.read(one.image_id, source.image_keys[one.image_id]) for one in images}
+    return {image_id: len(proposals.boxes) for image_id, proposals in found.items() if proposals is not None}
+
+
+def _proposal_figures(made: Sequence[_Made], kept: Sequence[int]) -> dict[str, float]:
+    counts = [*kept, *(one.proposals for one in made)]
+    resized = sum(one.resized for one in made)
+    mean = round(sum(counts) / max(len(counts), 1), 1)
+    return {"proposals_per_image": mean} | ({"resized": resized} if resized else {})
+
+
+def missing_maps(source: ImageSource, images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
+    """The images whose maps are not in the cache."""
+    cache = source.cache()
+    return [one for one in images if not cache.has(one.image_id, source.image_keys[one.image_id])]
 
 
 def prepare(experiment: Experiment, *stages: Stage) -> None:
@@ -43,13 +130,9 @@ def usable(experiment: Experiment, images: Sequence[AnnotatedImage]) -> list[Ann
     return [one for one in images if one.image_id in have]
 
 
-def _maps_folder(experiment: Experiment) -> Path:
-    return experiment.run.features / experiment.source.cache().key
-
-
 # Whether anything is lacking shows only when every image is looked at, which `prepare` does, and records.
 PROPOSALS = Stage(
-    name=PROPOSALS_PART,
+    name="proposals",
     command="proposals.py generate",
     place=lambda experiment: experiment.run.proposals,
     key=lambda experiment: experiment.source.store().key,
@@ -57,9 +140,9 @@ PROPOSALS = Stage(
     run=lambda experiment: prepare(experiment, PROPOSALS),
 )
 MAPS = Stage(
-    name=MAPS_PART,
+    name="features",
     command="extract_features.py",
-    place=_maps_folder,
+    place=lambda experiment: experiment.run.features / experiment.source.cache().key,
     key=lambda experiment: experiment.source.cache().key,
     kept=lambda _: None,
     run=lambda experiment: prepare(experiment, MAPS),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,6 @@ from detection.learning import (
     MiningEntry,
     MiningLog,
     SVMSettings,
-    TrainingRegions,
-    thinned,
     train_svms,
 )
 from detection.pipeline.detector_parts import check_no_edits, kept_part, part_key
@@ -30,7 +27,7 @@ from detection.pipeline.source import ImageSource
 from detection.pipeline.stage import Stage
 from detection.pipeline.stages.finetuning import finetuned_layers
 from detection.pipeline.stages.images import usable
-from detection.pipeline.vectors import objects_alone, stream_images
+from detection.pipeline.vectors import training_streams
 from detection.pipeline.work import Work, threads
 from detection.storage import write_text
 from detection.types import AnnotatedImage
@@ -124,18 +121,10 @@ def train_linear_svms(
     mining pass. checkpoint: where an interrupted training goes on, see ``learning.train_svms``. Classes are
     trained by ``work.pooling_threads`` at a time.
     """
-    positives = objects_alone(len(images), settings)
     done = checkpoint.images_done() if checkpoint else 0
     total = max((1 + settings.passes) * len(images), done)
-    extra, thin = settings.extra_positives, partial(thinned, settings=settings)
     with progress(work.console, "SVMs", total, done) as advance, threads(work.pooling_threads) as executor:
-
-        def stream(after: str | None = None) -> Iterator[TrainingRegions]:
-            return stream_images(source, images, layer, work, advance, after=after, thin=thin)
-
-        def first_pass(after: str | None = None) -> Iterator[TrainingRegions]:
-            return stream_images(source, images, layer, work, advance, positives, after, extra, thin)
-
+        stream, first_pass = training_streams(source, images, layer, settings, work, advance)
         return train_svms(
             stream,
             num_classes,

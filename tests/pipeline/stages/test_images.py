@@ -7,10 +7,11 @@ import detection.data.images
 from detection.backbones.backbone import Backbone
 from detection.features import FeatureExtractor
 from detection.pipeline import source as source_module
-from detection.pipeline.prepare import MAPS, PROPOSALS, missing_maps, prepare_images
 from detection.pipeline.stages import DETECTIONS, EVALUATION, REGRESSORS, SVMS, images
-from detection.pipeline.stages.images import prepare
+from detection.pipeline.stages.images import missing_maps, prepare, prepare_images
 from detection.pipeline.stages.misses import diagnosis
+
+PROPOSALS, MAPS = "proposals", "features"
 
 
 def figures(experiment, *parts):

@@ -8,9 +8,8 @@ import yaml
 from detection.data import read_coco_results
 from detection.detector import Detector
 from detection.learning import FinetuneSettings
-from detection.pipeline.finetune import initial_head
 from detection.pipeline.runner import run_all
-from detection.pipeline.stages.finetuning import FINETUNE
+from detection.pipeline.stages.finetuning import FINETUNE, initial_head
 from detection.pipeline.stages.svms import SVMS
 from detection.storage import read_arrays, write_arrays
 
