@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from detection.stages.keys import image_key
+from detection.pipeline.keys import image_key
+from detection.pipeline.runner import run_all
 from rich.console import Console
 
 from detection import Detector, config
@@ -46,7 +47,7 @@ def assert_close(found, expected):
     np.testing.assert_allclose(found.scores, expected["scores"], rtol=0, atol=SCORES)
 
 
-def windows_of(experiment, image):
+def proposals_of(experiment, image):
     store = ProposalStore("run/proposals", experiment.settings.proposals)
     assert store.has(image.image_id, image_key(image))
     return store.read(image.image_id, image_key(image))
@@ -55,10 +56,6 @@ def windows_of(experiment, image):
 def detections_in(run, experiment):
     ids = [one.image_id for one in experiment.test_images]
     return read_coco_results(Path(run) / "detections" / "test.json", ids)
-
-
-def contents(folder):
-    return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("folder", DETECTORS)
@@ -78,19 +75,19 @@ def test_probabilities(image_id):
     np.testing.assert_allclose(probabilities, expected["probabilities"], rtol=1e-6)
 
 
-def test_windows_are_read_under_the_settings_of_the_run(experiment):
+def test_proposals_are_read_under_the_settings_of_the_run(experiment):
     assert ProposalStore("run/proposals", experiment.settings.proposals).key == EXPECTED["windows_key"]
-    windows = {one.image_id: windows_of(experiment, one).boxes for one in experiment.images}
-    assert {name: len(boxes) for name, boxes in windows.items()} == EXPECTED["windows"]
+    proposals = {one.image_id: proposals_of(experiment, one).boxes for one in experiment.images}
+    assert {name: len(boxes) for name, boxes in proposals.items()} == EXPECTED["windows"]
     for image_id, boxes in EXPECTED["first_windows"].items():
-        assert windows[image_id][: len(boxes)].tolist() == boxes
+        assert proposals[image_id][: len(boxes)].tolist() == boxes
 
 
-def test_windows_and_maps_give_the_detections(experiment):
+def test_proposals_and_maps_give_the_detections(experiment):
     """The key is given, not computed: maps of an older key are still read as what they are."""
     (image,) = [one for one in experiment.test_images if one.image_id == EXPECTED["maps_of"]]
     pyramid = MapCache("run/features", EXPECTED["maps_key"]).read(image.image_id, image_key(image))
-    found = Detector.load("run/detector").detect_windows(windows_of(experiment, image), pyramid)
+    found = Detector.load("run/detector").detect_proposals(proposals_of(experiment, image), pyramid)
     assert_close(found, DETECTORS["run/detector"][image.image_id])
 
 
@@ -103,21 +100,11 @@ def test_detections_on_file_are_evaluated(experiment):
     assert (result["counts"], result["settings"]) == (written["counts"], written["settings"])
 
 
-def test_nothing_is_made_again(experiment):
-    """The keys are those of before: a version of maps, training or detection raised on purpose shows here alone."""
-    before = contents("run")
-    experiment.train_svms()
-    experiment.train_regressors()
-    experiment.detect()
-    experiment.evaluate()
-    assert contents("run") == before
-
-
-def test_lost_detections_are_made_again(experiment):
-    """Detector and windows are those on file; maps are made for the images that have none."""
-    shutil.rmtree("run/detections")
-    experiment.train_svms()
-    experiment.train_regressors()
-    experiment.detect()
-    for one, before in zip(detections_in("run", experiment), detections_in(GOLDEN / "run", experiment), strict=True):
-        assert_close(one, {"boxes": before.boxes, "scores": before.scores, "labels": before.labels.tolist()})
+def test_the_run_goes_on(experiment):
+    """Maps of an older version are made again, and all that follows from them; proposals are those on file."""
+    before = {path: path.read_bytes() for path in Path("run/proposals").iterdir()}
+    run_all(experiment)
+    assert {path: path.read_bytes() for path in Path("run/proposals").iterdir()} == before
+    assert "proposals: done before" in experiment.work.console.file.getvalue()
+    for one, old in zip(detections_in("run", experiment), detections_in(GOLDEN / "run", experiment), strict=True):
+        assert_close(one, {"boxes": old.boxes, "scores": old.scores, "labels": old.labels.tolist()})

@@ -57,15 +57,15 @@ def test_from_proposals_to_detections(tuned, run):
 
 
 def test_regressors_serve_every_layer_and_old_layers_are_refused(tuned, run):
-    tuned("--features.layer=fc7").finetune()
+    FINETUNE.make(tuned("--features.layer=fc7"))
     before = tuned("--features.layer=pool5").trained()["regressors"]
     six = tuned("--features.layer=fc6")
-    six.train_svms()
+    SVMS.make(six)
     assert six.trained()["regressors"] == before
     assert Detector.load(run / "detector").regressors is not None
     changed = tuned("--features.layer=fc6", "--finetune.seed=9")
     with pytest.raises(ValueError, match=r"they are of other settings or data; run tools/finetune.py"):
-        changed.train_svms()
+        SVMS.make(changed)
     six.finetune()
     assert "finetune: done before" in six.work.console.file.getvalue()
 
