@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from detection.pipeline.keys import image_key
-from detection.pipeline.runner import run_all
 from rich.console import Console
 
 from detection import Detector, config
 from detection.data import read_coco_results
 from detection.evaluation import evaluate
 from detection.features import MapCache
+from detection.pipeline.keys import image_key
+from detection.pipeline.runner import run_all
 from detection.proposals import ProposalStore
 
 GOLDEN = Path(__file__).parent

@@ -66,7 +66,7 @@ def test_regressors_serve_every_layer_and_old_layers_are_refused(tuned, run):
     changed = tuned("--features.layer=fc6", "--finetune.seed=9")
     with pytest.raises(ValueError, match=r"they are of other settings or data; run tools/finetune.py"):
         SVMS.make(changed)
-    six.finetune()
+    FINETUNE.make(six)
     assert "finetune: done before" in six.work.console.file.getvalue()
 
 
