@@ -18,7 +18,7 @@ from detection.pipeline.work import Work, map_images
 from detection.storage import read_json, write_json
 from detection.types import AnnotatedImage, Detections
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 Causes = dict[tuple[str, int], MissCause]
 
 
