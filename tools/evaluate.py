@@ -99,8 +99,8 @@ def main(arguments: list[str] | None = None) -> int:
     given, in_run = {"--detections", "--annotations"} & names, {"--run", "--config"} & names
     if len(given) == 2 and not in_run:
         parser = files_parser()
-        options = parser.instantiate(parser.parse_args(arguments))
-        return exit_status(lambda: of_files(options))
+        options = parser.parse_args(arguments)
+        return exit_status(lambda: of_files(parser.instantiate(options)))
     if given and not in_run:
         return exit_status(lambda: refuse(given.pop()))
     return run_tool(__doc__, of_run, arguments, add_options)

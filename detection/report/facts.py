@@ -8,9 +8,6 @@ from typing import Any
 from detection.report.records import ReportRun
 from detection.report.tables import Column, Table
 
-# Rows of the mining log on the page; the CSV file has all.
-_MINING_ROWS = 400
-
 
 def stage_table(run: ReportRun) -> Table:
     """A row a stage: wall time and memory of the call that made its result."""
@@ -43,33 +40,16 @@ def mining_table(run: ReportRun) -> Table | None:
     if len(run.mining) < 2:
         return None
     header, *lines = run.mining
-    numeric = [all(_is_number(line[i]) for line in lines) for i in range(len(header))]
-    columns = tuple(
-        Column(title.replace("_", " "), "number" if number else "text")
-        for title, number in zip(header, numeric, strict=True)
-    )
-    rows = tuple(
-        tuple(_number(value) if number else value for value, number in zip(line, numeric, strict=True))
-        for line in lines
-    )
+    columns, values = [], []
+    for title, texts in zip(header, zip(*lines, strict=True), strict=True):
+        try:
+            numbers = [_number(text) for text in texts]
+        except ValueError:
+            numbers = None
+        columns.append(Column(title.replace("_", " "), "text" if numbers is None else "number"))
+        values.append(texts if numbers is None else numbers)
     caption = "How each SVM was trained: negatives added and evicted in every pass over the images, and convergence."
-    return Table("mining", caption, columns, rows, sortable=True)
-
-
-def first_rows(table: Table, most: int = _MINING_ROWS) -> Table:
-    """The table with its first rows only, which the caption then says."""
-    if len(table.rows) <= most:
-        return table
-    caption = f"{table.caption} The first {most} of {len(table.rows)} rows; the CSV file has all."
-    return Table(table.name, caption, table.columns, table.rows[:most], table.links[:most], table.sortable)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text or "nan")
-    except ValueError:
-        return False
-    return True
+    return Table("mining", caption, tuple(columns), tuple(zip(*values, strict=True)), sortable=True)
 
 
 def _number(text: str) -> int | float | None:
@@ -113,23 +93,22 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def version_table(run: ReportRun) -> Table:
-    """Packages and their versions."""
+def version_table(run: ReportRun) -> Table | None:
+    """Packages and their versions; None where none are known."""
     columns = (Column("package"), Column("version"))
-    return Table("versions", "What it was computed with.", columns, tuple(run.versions.items()))
+    rows = tuple(run.versions.items())
+    return Table("versions", "What it was computed with.", columns, rows) if rows else None
 
 
 def data_table(run: ReportRun) -> Table:
     """What the figures were measured on."""
     evaluation = run.evaluation
-    objects = sum(one.objects for one in evaluation.per_class)
-    difficult = sum(one.difficult for one in evaluation.per_class)
     rows = (
-        ("evaluated images", len(evaluation.image_ids)),
+        ("evaluated images", evaluation.images),
         ("of them without a detection", evaluation.images_without_detections),
         ("classes", len(run.classes)),
-        ("objects that count", objects),
-        ("objects marked difficult", difficult),
+        ("objects that count", sum(one.objects for one in evaluation.per_class)),
+        ("objects marked difficult", sum(one.difficult for one in evaluation.per_class)),
         ("detections", evaluation.detections),
     )
     return Table("data", "What was evaluated.", (Column("what"), Column("count", "integer")), rows)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from detection.data import DataError, read_image
-from detection.report.picks import Box, Group, Pick, picks
+from detection.evaluation.errors import Box
+from detection.report.picks import Pick, picks
 from detection.report.records import Comparison, ReportRun
 from detection.report.settings import ReportSettings
 from detection.visualization import DrawingSettings, class_colour, draw_boxes
@@ -29,26 +30,27 @@ _DRAWING = DrawingSettings(line=0.015, text=0.058)
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the page: JPEG bytes, their size in px, and what it shows in words."""
+    """A picture of the page: what it shows, its JPEG bytes and their size in px."""
 
-    label: int
-    group: Group
+    pick: Pick
     data: bytes
     height: int
     width: int
-    title: str
-    text: str
-    image_id: str
 
     @property
     def alt(self) -> str:
         """The picture in words."""
-        return f"{self.title}; {self.text}; image {self.image_id}"
+        return f"{self.pick.title}; {self.pick.text}; image {self.pick.image_id}"
 
     @property
     def source(self) -> str:
         """The picture as a data URI."""
         return f"data:image/jpeg;base64,{base64.b64encode(self.data).decode()}"
+
+    @property
+    def html_bytes(self) -> int:
+        """Most bytes of HTML that it takes: base64, and the words in the caption and for those who cannot see it."""
+        return len(self.data) * 4 // 3 + _ESCAPED * len(self.alt.encode("utf-8", "replace")) + 400
 
 
 def pictures(run: ReportRun, comparison: Comparison | None, settings: ReportSettings, budget: int) -> list[Picture]:
@@ -57,35 +59,23 @@ def pictures(run: ReportRun, comparison: Comparison | None, settings: ReportSett
     Those of an image that cannot be read are left out.
     """
     chosen = picks(run, comparison, settings)
+    of_image: dict[int, list[int]] = {}
+    for place, pick in enumerate(chosen):
+        of_image.setdefault(pick.image, []).append(place)
     made: dict[int, Picture] = {}
-    for image, places in _by_image(chosen):
-        annotated = run.images[image]
+    for image, places in of_image.items():
         try:
-            rgb = read_image(annotated.path, annotated.size)
+            rgb = read_image(run.images[image].path, run.images[image].size)
         except DataError:
             continue
-        for place in places:
-            made[place] = _picture(rgb, chosen[place], settings.picture_side)
+        made |= {place: _picture(rgb, chosen[place], settings.picture_side) for place in places}
     kept, used = [], 0
     for place in sorted(made):
-        used += _html_bytes(made[place])
+        used += made[place].html_bytes
         if used > budget:
             break
         kept.append(made[place])
     return kept
-
-
-def _html_bytes(picture: Picture) -> int:
-    # base64, and the words twice: in the caption and for those who cannot see it.
-    words = len(picture.alt.encode("utf-8", "replace"))
-    return len(picture.data) * 4 // 3 + _ESCAPED * words + 400
-
-
-def _by_image(chosen: Sequence[Pick]) -> Iterator[tuple[int, list[int]]]:
-    places: dict[int, list[int]] = {}
-    for place, pick in enumerate(chosen):
-        places.setdefault(pick.image, []).append(place)
-    yield from places.items()
 
 
 def crop_proposal(boxes: Sequence[Box], size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -103,23 +93,20 @@ def crop_proposal(boxes: Sequence[Box], size: tuple[int, int]) -> tuple[int, int
 
 
 def _picture(rgb: np.ndarray, pick: Pick, side: int) -> Picture:
-    boxes = [box for box in (pick.found, pick.truth) if box is not None]
-    x1, y1, x2, y2 = crop_proposal(boxes, rgb.shape[:2])
-    part = Image.fromarray(np.ascontiguousarray(rgb[y1:y2, x1:x2]))
-    scale = min(side / max(part.size), _ENLARGEMENT)
-    size = tuple(max(1, round(length * scale)) for length in part.size)
-    drawn = np.array(part.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC))
-    factors = np.array([size[0] / (x2 - x1), size[1] / (y2 - y1)] * 2)
     # The first lies on top.
     layers = [
         (pick.found, pick.found_label, class_colour(pick.label), "solid"),
         (pick.truth, pick.truth_label, class_colour(pick.truth_class), "dashed"),
     ]
-    layers = [layer for layer in layers if layer[0] is not None]
-    moved = ((np.array([layer[0] for layer in layers]) - [x1, y1, x1, y1]) * factors).astype(np.float32)
-    texts, colours, styles = ([layer[place] for layer in layers] for place in (1, 2, 3))
-    drawn = draw_boxes(drawn, moved, texts, colours, styles, _DRAWING)
+    boxes, texts, colours, styles = zip(*(layer for layer in layers if layer[0] is not None), strict=True)
+    x1, y1, x2, y2 = crop_proposal(boxes, rgb.shape[:2])
+    part = Image.fromarray(np.ascontiguousarray(rgb[y1:y2, x1:x2]))
+    scale = min(side / max(part.size), _ENLARGEMENT)
+    width, height = (max(1, round(length * scale)) for length in part.size)
+    drawn = part.resize((width, height), Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC)
+    factors = np.array([width / (x2 - x1), height / (y2 - y1)] * 2)
+    moved = ((np.array(boxes) - [x1, y1, x1, y1]) * factors).astype(np.float32)
     data = io.BytesIO()
-    Image.fromarray(drawn).save(data, "JPEG", quality=_JPEG_QUALITY, optimize=True)
-    height, width = drawn.shape[:2]
-    return Picture(pick.label, pick.group, data.getvalue(), height, width, pick.title, pick.text, pick.image_id)
+    final = draw_boxes(np.array(drawn), moved, texts, colours, styles, _DRAWING)
+    Image.fromarray(final).save(data, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+    return Picture(pick, data.getvalue(), height, width)

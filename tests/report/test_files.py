@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from detection.evaluation import Interval, IntervalSettings, difference
+from detection.evaluation import IntervalSettings, difference
 from detection.report import Comparison, ReportSettings, write_report
 from detection.report.facts import settings_table
-from detection.report.figures import comparison_table, verdict
+from detection.report.figures import comparison_table
 from detection.report.page import GENERATOR
 
 
@@ -138,7 +138,7 @@ class TestComparison:
             one, two_ap = first.evaluation.per_class[i].ap, other.evaluation.per_class[i].ap
             bound = change.per_class[i]
             assert row[1:5] == (one, two_ap, two_ap - one, (bound.low, bound.high))
-            assert row[5] == verdict(bound)
+            assert row[5] == bound.verdict
         assert table.rows[-1][3] == pytest.approx(change.mean_ap.value)
 
     def test_files_of_both(self, two, tmp_path):
@@ -149,14 +149,6 @@ class TestComparison:
         assert "Detection report: run0 and run1" in text
         assert "mAP of run1" in text
         assert "mAP differs by" in text
-
-    @pytest.mark.parametrize(
-        ("low", "high", "said"),
-        [(0.01, 0.2, "better"), (-0.2, -0.01, "worse"), (-0.1, 0.1, "undecided"), (0, 1, "undecided")],
-    )
-    def test_verdict(self, low, high, said):
-        assert verdict(Interval(0.0, low, high)) == said
-        assert verdict(None) is None
 
 
 def test_settings_that_differ_come_first(make_run):
