@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from detection.evaluation.errors import (
+    COUNTED_KINDS,
     ERROR_TYPES,
     KINDS,
     ClassErrors,
@@ -19,7 +20,6 @@ from detection.evaluation.errors import (
     class_errors,
 )
 from detection.evaluation.matching import DUPLICATE
-from detection.evaluation.metrics import at_one_threshold
 from detection.evaluation.misses import ASPECTS, CAUSES, SIZES, Cause, MissCause, MissedObject, MissTable, bin_places
 from detection.evaluation.results import Evaluation, mean
 from detection.evaluation.settings import DiagnosisSettings
@@ -54,11 +54,6 @@ class Diagnosis:
     by_aspect: MissTable
     by_truncation: MissTable | None
     causes: Mapping[Cause, int] | None
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The class list."""
-        return self.evaluation.classes
 
     def case(self, label: int, rank: int) -> DetectionCase:
         """The detection of class `label` with that rank, explained."""
@@ -133,14 +128,14 @@ def diagnose(
     tables = [_miss_table(names, of_classes, kind) for kind, names in _BINS.items()]
     with_objects, ranked = [one for one in errors if one.repaired is not None], [one for one in errors if one.top]
     repaired = {kind: mean(one.repaired[kind] for one in with_objects) for kind in ERROR_TYPES}
-    average = [at_one_threshold(evaluation.metric).average(one.precision, one.recall) for one in evaluation.per_class]
+    voc10 = mean(one.ap10 for one in evaluation.per_class)
     return Diagnosis(
         settings=settings,
         evaluation=evaluation,
         annotations=tuple(annotations),
         per_class=errors,
-        shares={kind: mean(one.shares[kind] for one in ranked) or 0.0 for kind in KINDS if kind != "ignored"},
-        mean_ap=mean(ap for one, ap in zip(evaluation.per_class, average, strict=True) if one.objects),
+        shares={kind: mean(one.shares[kind] for one in ranked) or 0.0 for kind in COUNTED_KINDS},
+        mean_ap=voc10 if evaluation.metric.thresholds else evaluation.mean_ap,
         repaired=repaired if with_objects else None,
         localisation_removed=mean(one.localisation_removed for one in with_objects),
         missed=tuple(missed),
@@ -196,10 +191,8 @@ def _objects(evaluation: Evaluation, annotations: Sequence[AnnotatedImage], labe
     found = evaluation.per_class[label].found
     places = np.flatnonzero(found.counts)
     boxes = found.boxes[places].astype(np.float64)
-    truncated = [
-        annotations[image].truncated is not None and bool(annotations[image].truncated[row])
-        for image, row in zip(found.images[places], found.rows[places], strict=True)
-    ]
+    pairs = [(annotations[found.images[place]].truncated, found.rows[place]) for place in places]
+    truncated = [marks is not None and bool(marks[row]) for marks, row in pairs]
     aspects = (boxes[:, 2] - boxes[:, 0]) / (boxes[:, 3] - boxes[:, 1])
     missed = _is_missed(evaluation, label)[places]
     return _Objects(places, missed, bin_places(area(boxes)), bin_places(aspects), np.array(truncated, np.int64))

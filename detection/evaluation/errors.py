@@ -18,9 +18,11 @@ from detection.geometry import iou
 from detection.types import AnnotatedImage
 
 Kind = Literal["correct", "localisation", "similar", "other", "background", "ignored"]
-# Numbers of the kinds in arrays are places in this list. The four between the ends are the error types.
+# Numbers of the kinds in arrays are places in this list. The four between the ends are the error types; all but the
+# last are what a top-ranked detection can be.
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ERROR_TYPES: tuple[Kind, ...] = KINDS[1:5]
+COUNTED_KINDS: tuple[Kind, ...] = KINDS[:5]
 
 Box = tuple[float, float, float, float]
 # (precision, recall) -> AP.
@@ -190,7 +192,7 @@ def _class_errors(one: ClassEvaluation, kinds, nearest, overlaps, average: Avera
         overlaps=overlaps,
         top=top,
         cut=float(one.scores[top - 1]) if top else None,
-        shares={kind: int(counts[KINDS.index(kind)]) / max(top, 1) for kind in ("correct", *ERROR_TYPES)},
+        shares={kind: int(counts[KINDS.index(kind)]) / max(top, 1) for kind in COUNTED_KINDS},
         repaired=repaired,
         localisation_removed=removed,
     )

@@ -88,7 +88,7 @@ class ClassEvaluation(ReadOnlyArrays):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that one pass of matching tells.
+    """The outcome of one pass of matching.
 
     per_class: in the order of the class list. image_ids: of the annotated images, in order. images_without_detections:
     how many of them have none. warnings: what a reader of the figure should know, one sentence each. coco: COCO's
@@ -126,11 +126,6 @@ class Evaluation:
     def mean_recall(self) -> float | None:
         """Mean of the greatest recall over the classes with objects."""
         return mean(one.greatest_recall for one in self.per_class)
-
-    @property
-    def mean_average_best_overlap(self) -> float | None:
-        """Mean of the average best overlap over the classes with objects."""
-        return mean(one.average_best_overlap for one in self.per_class)
 
     @property
     def detections(self) -> int:

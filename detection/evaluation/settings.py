@@ -82,7 +82,7 @@ class IntervalSettings:
 
 @dataclass(frozen=True)
 class DiagnosisSettings:
-    """What kinds of errors are told apart.
+    """How kinds of errors are distinguished.
 
     Args:
         near_iou: IoU, in (0, 1), from which a false positive is attributed to an object and not to the background

@@ -10,8 +10,7 @@ from detection.evaluation import ClassEvaluation
 from detection.learning import reliability
 from detection.report.figures import class_id
 from detection.report.plots import Plot, stairs, ticks
-from detection.report.records import ReportRun
-from detection.report.settings import ReportSettings
+from detection.report.records import ReportRun, ReportSettings
 from detection.report.tables import Column, Table
 from detection.visualization import Axis, Line
 

@@ -13,13 +13,11 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from detection.evaluation import Interval, header
-from detection.report import curves, facts, figures, plots
-from detection.report.gallery import Picture, pictures
-from detection.report.picks import GROUPS
+from detection.evaluation import COUNTED_KINDS, Interval, header
+from detection.report import curves, figures, plots
+from detection.report.gallery import GROUPS, Picture, pictures
 from detection.report.plots import Plot
-from detection.report.records import Comparison, ReportRun
-from detection.report.settings import ReportSettings
+from detection.report.records import Comparison, ReportRun, ReportSettings
 from detection.report.tables import DASH, Table
 from detection.visualization import class_colour
 
@@ -55,10 +53,10 @@ _RUN_TABLES = (
     figures.class_kind_table,
     figures.miss_table,
     figures.cause_table,
-    facts.stage_table,
-    facts.data_table,
-    facts.mining_table,
-    facts.version_table,
+    figures.stage_table,
+    figures.data_table,
+    figures.mining_table,
+    figures.version_table,
 )
 
 
@@ -93,7 +91,7 @@ def build(run: ReportRun, comparison: Comparison | None, settings: ReportSetting
     runs = [("", run)] if other is None else [(run.name, run), (other.name, other)]
     return Content(
         runs=tuple((name, one.diagnosis.shares, _run_tables(one, i)) for i, (name, one) in enumerate(runs)),
-        shared=_by_name(compared, scores, probabilities, facts.settings_table(run, other)),
+        shared=_by_name(compared, scores, probabilities, figures.settings_table(run, other)),
         curves=tuple(curves.precision_recall(run, other, settings.curves)),
         score_plots=tuple(score_plots),
     )
@@ -111,7 +109,7 @@ def _run_tables(run: ReportRun, place: int) -> dict[str, Table]:
 def page(
     run: ReportRun, comparison: Comparison | None, content: Content, settings: ReportSettings, files_words: str = ""
 ) -> str:
-    """The HTML page. files_words: a sentence that says which files lie beside it.
+    """The HTML page. files_words: a sentence that says which other files there are.
 
     Its text and curves are measured first; pictures fill what `settings.max_megabytes` leaves.
     """
@@ -159,7 +157,7 @@ def _context(run: ReportRun, comparison: Comparison | None, content: Content, fi
         "notes": [*run.evaluation.warnings, *run.notes],
         "content": content,
         "undrawn": sum(one.objects > 0 for one in run.evaluation.per_class) - len(content.curves),
-        "kinds": figures.SHOWN_KINDS,
+        "kinds": COUNTED_KINDS,
         "mining_rows": _MINING_ROWS,
         "score_words": _score_words(run),
         "files_words": files_words,

@@ -2,15 +2,13 @@ import io
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from detection.evaluation import IntervalSettings, difference
 from detection.report import Comparison, ReportSettings
-from detection.report.gallery import crop_proposal, pictures
-from detection.report.picks import picks
+from detection.report.gallery import crop_proposal, picks, pictures
 
 AMPLE = 10**8
 
@@ -126,9 +124,3 @@ def test_a_crop_is_inside_and_holds_the_boxes(data):
     assert 0 <= top <= box[1]
     assert box[2] <= right <= width
     assert box[3] <= bottom <= height
-
-
-@pytest.mark.parametrize(("key", "value"), [("pictures", -1), ("picture_side", 10), ("max_megabytes", 0), ("bins", 1)])
-def test_settings_are_checked(key, value):
-    with pytest.raises(ValueError, match=f"report {key}: expected a number >= "):
-        ReportSettings(**{key: value})
