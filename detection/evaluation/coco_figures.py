@@ -96,7 +96,7 @@ def coco_figures(
         run.summarize()
     precision = run.eval["precision"][:, :, :, 0, -1]
     return CocoFigures(
-        *map(_known, run.stats),
+        *(None if value == _NOTHING else float(value) for value in run.stats),
         per_class=tuple(_mean(precision[:, :, label]) for label in range(class_count)),
         matches=tuple(_matches(run, label, len(annotations)) for label in range(class_count)),
     )
@@ -138,10 +138,6 @@ def _results(pairs: Sequence[tuple[int, Detections]]) -> list[dict[str, Any]]:
             {"image_id": position, "category_id": label + 1, "bbox": box, "score": score} for label, box, score in rows
         ]
     return results
-
-
-def _known(value: float) -> float | None:
-    return None if value == _NOTHING else float(value)
 
 
 def _mean(precision: np.ndarray) -> float | None:

@@ -58,23 +58,16 @@ def contact_sheet(
     columns = min(columns, len(images))
     sheet = _plain(-(-len(images) // columns) * (height + gap) + gap, columns * (width + gap) + gap, background)
     for i, image in enumerate(images):
-        small = _shrink(image, (height, width))
-        top = gap + i // columns * (height + gap) + (height - small.shape[0]) // 2
-        left = gap + i % columns * (width + gap) + (width - small.shape[1]) // 2
-        sheet[top : top + small.shape[0], left : left + small.shape[1]] = small
+        small = Image.fromarray(image)
+        small.thumbnail((width, height), Image.Resampling.LANCZOS, reducing_gap=None)
+        top = gap + i // columns * (height + gap) + (height - small.height) // 2
+        left = gap + i % columns * (width + gap) + (width - small.width) // 2
+        sheet[top : top + small.height, left : left + small.width] = small
     return sheet
 
 
 def _plain(height: int, width: int, colour: Colour) -> np.ndarray:
     return np.full((height, width, 3), colour, np.uint8)
-
-
-def _shrink(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    scale = min(size[0] / image.shape[0], size[1] / image.shape[1])
-    if scale >= 1:
-        return image
-    width, height = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def captioned(picture: np.ndarray, lines: Sequence[str], text: int) -> np.ndarray:

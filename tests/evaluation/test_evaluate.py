@@ -59,7 +59,7 @@ def test_hit_miss_and_repeat():
 
 
 def test_a_repeat_is_judged_by_score_across_a_record_not_by_overlap():
-    """The surer detection gets the object even where a later one fits better."""
+    """The higher-scoring detection gets the object even where a later one fits better."""
     result = evaluate([found("a", [[0, 0, 10, 8], A], [0.9, 0.8])], [truth("a", [A])], ["cat"])
     assert outcomes(result) == [TRUE_POSITIVE, DUPLICATE]
 

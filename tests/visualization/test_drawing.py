@@ -100,7 +100,7 @@ def test_two_hundred_classes_each_with_its_label():
     assert class_colour(3) == class_colour(3 + 21)
 
 
-def test_the_surest_lies_on_top():
+def test_the_highest_scoring_lies_on_top():
     boxes = [[10, 10, 60, 60], [10, 10, 60, 60]]
     result = draw_boxes(grey(80, 80), np.array(boxes, np.float32), ["", ""], [RED, (0, 0, 255)])
     assert tuple(result[10, 30]) == RED
