@@ -204,9 +204,3 @@ def test_no_detection_and_no_object(truth):
     assert (one.top, one.cut, sum(one.shares.values())) == (0, None, 0)
     assert one.repaired == dict.fromkeys(ERROR_TYPES, 0)
     assert (other.repaired, other.localisation_removed) == (None, None)
-
-
-@pytest.mark.parametrize("value", [0, 1])
-def test_settings(value):
-    with pytest.raises(ValueError, match=r"diagnosis.near_iou: expected .* got"):
-        DiagnosisSettings(near_iou=value)

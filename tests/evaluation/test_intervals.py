@@ -141,9 +141,3 @@ def test_only_the_same_can_be_compared(truth, found, other, message):
     one = evaluate([], [truth("a", [A])], ["cat"])
     with pytest.raises(ValueError, match=message):
         difference(one, other(truth, found), IntervalSettings(resamples=5))
-
-
-@pytest.mark.parametrize("bad", [{"resamples": -1}, {"confidence": 0}, {"confidence": 1}, {"seed": -1}])
-def test_settings(bad):
-    with pytest.raises(ValueError, match=rf"intervals.{next(iter(bad))}: expected .* got"):
-        IntervalSettings(**bad)
