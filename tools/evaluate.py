@@ -24,7 +24,6 @@ from detection.commands.evaluate_report import Report, Subject, evaluate_run, pr
 from detection.config import HelpFormatter, exit_status, run_tool
 from detection.data import Problems
 from detection.evaluation import DiagnosisSettings, EvaluationSettings, IntervalSettings
-from detection.evaluation.settings import Metric
 from detection.pipeline.experiment import Experiment
 
 
@@ -34,7 +33,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--detections", type=str | None, default=None, help="File or folder of results, or a run; null: the run's.")
     add("--annotations", type=str | None, default=None, help="VOC folder, COCO json or YOLO folder; null: the run's.")
     add("--split", type=str | None, default=None, help="Split of the annotations, e.g. test; null: the only one.")
-    add("--metric", type=Metric | None, default=None, help="voc07, voc10 or coco; null: evaluation.metric.")
+    add("--metric", type=str | None, default=None, help="voc07, voc10 or coco; null: evaluation.metric.")
     add("--iou", type=float | None, default=None, help="IoU that a match needs; null: evaluation.iou_threshold.")
     add("--json", type=str | None, default=None, help="File to write the figures to, besides the run's own.")
     add("--classes", type=str | None, default=None, help="Class names, one a line, by the numbers in the detections.")
@@ -100,8 +99,8 @@ def main(arguments: list[str] | None = None) -> int:
     given, in_run = {"--detections", "--annotations"} & names, {"--run", "--config"} & names
     if len(given) == 2 and not in_run:
         parser = files_parser()
-        options = parser.instantiate(parser.parse_args(arguments))
-        return exit_status(lambda: of_files(options))
+        options = parser.parse_args(arguments)
+        return exit_status(lambda: of_files(parser.instantiate(options)))
     if given and not in_run:
         return exit_status(lambda: refuse(given.pop()))
     return run_tool(__doc__, of_run, arguments, add_options)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from detection.classification.evaluation import accuracy, evaluate_classification
 from detection.classification.settings import ClassifierSettings
 from detection.classification.views import (
     CORNERS,
@@ -26,7 +27,6 @@ from detection.data import DataError, read_image
 from detection.data.formats.image_folders import MAP_EXTENSIONS, read_map
 from detection.engines import limit_threads
 from detection.evaluation import Evaluation
-from detection.evaluation.metrics.classification import accuracy, evaluate_classification
 from detection.features import FeatureExtractor, FeatureSettings, MapCache, settings_key
 from detection.features.cache import map_settings
 from detection.features.resize import normalise, resize_image

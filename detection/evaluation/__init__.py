@@ -3,14 +3,23 @@
 Functions of values: detections and annotations (to explain misses, proposals and their scores too) in, numbers out.
 """
 
+from detection.evaluation.coco_figures import CocoFigures, coco_figures
 from detection.evaluation.diagnosis import Diagnosis, diagnose, missed_rows, score_cuts
-from detection.evaluation.diagnosis_table import diagnosis_table
-from detection.evaluation.errors import ERROR_TYPES, KINDS, ClassErrors, DetectionCase, Kind, NearestObject
+from detection.evaluation.errors import (
+    COUNTED_KINDS,
+    ERROR_TYPES,
+    KINDS,
+    ClassErrors,
+    DetectionCase,
+    Kind,
+    NearestObject,
+)
 from detection.evaluation.evaluate import evaluate
 from detection.evaluation.intervals import Difference, Interval, Intervals, difference, intervals
 from detection.evaluation.matching import DUPLICATE, FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, ClassObjects, Matches
-from detection.evaluation.metrics.average_precision import ELEVEN_POINTS, area_ap, eleven_point_ap, precision_recall
-from detection.evaluation.metrics.coco import CocoFigures, coco_figures
+from detection.evaluation.metrics import METRICS, Metric
+from detection.evaluation.metrics.metric import precision_recall
+from detection.evaluation.metrics.voc import ELEVEN_POINTS, area_ap, eleven_point_ap
 from detection.evaluation.misses import (
     ASPECTS,
     CAUSES,
@@ -25,17 +34,19 @@ from detection.evaluation.misses import (
 )
 from detection.evaluation.results import ClassEvaluation, Evaluation
 from detection.evaluation.settings import VOC_SIMILAR, DiagnosisSettings, EvaluationSettings, IntervalSettings
-from detection.evaluation.table import comparison_table, header, table, verdict
+from detection.evaluation.table import comparison_table, diagnosis_table, header, table, verdict
 
 __all__ = [
     "ASPECTS",
     "CAUSES",
+    "COUNTED_KINDS",
     "DUPLICATE",
     "ELEVEN_POINTS",
     "ERROR_TYPES",
     "FALSE_POSITIVE",
     "IGNORED",
     "KINDS",
+    "METRICS",
     "SIZES",
     "TRUE_POSITIVE",
     "VOC_SIMILAR",
@@ -55,6 +66,7 @@ __all__ = [
     "Intervals",
     "Kind",
     "Matches",
+    "Metric",
     "MissCause",
     "MissTable",
     "MissedObject",

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from detection.evaluation.matching import IGNORED, TRUE_POSITIVE
-from detection.evaluation.metrics.average_precision import area_ap, eleven_point_ap, precision_recall
-from detection.evaluation.metrics.coco import COCO_MOST
+from detection.evaluation.coco_figures import COCO_MOST
+from detection.evaluation.metrics import Metric, at_one_threshold
+from detection.evaluation.metrics.metric import precision_recall
 from detection.evaluation.results import ClassEvaluation
-from detection.evaluation.settings import Metric
 from detection.types import AnnotatedImage, Detections
 
 # How many names a caution spells out.
 _NAMED = 5
-# Detections that were cut are told of where objects not found could add more than this to the mAP.
+# Detections that were cut are reported where objects not found could add more than this to the mAP.
 _LEAST_GAIN = 0.01
 # A limit of detections an image is seen where this share of the images, and so many, have exactly the greatest count,
 # and that is at least _LEAST_LIMIT: below, equal counts are common without a limit.
 _LIMITED_SHARE, _LIMITED_IMAGES, _LEAST_LIMIT = 0.01, 2, 10
-# Images with objects but without detections are told of from this share on.
+# Images with objects but without detections are reported from this share on.
 _UNSEEN_SHARE = 0.5
 
 
@@ -36,7 +35,7 @@ def cautions(
     in a way that can lower AP: where the objects not found, had they been found right below the last detection of
     their list or image, would add more than 0.01 to the mAP. That is the most a longer list can give.
     """
-    found = [*_strangers(records, annotations), *_unseen(records, annotations), *_classes(per_class)]
+    found = [*_unknown_images(records, annotations), *_unseen(records, annotations), *_classes(per_class)]
     if not any(one.detections for one in per_class):
         found.append(f"there is no detection in any of the {len(annotations)} annotated images")
         return tuple(found)
@@ -46,18 +45,17 @@ def cautions(
     return (*found, *_ends_early(per_class, metric), *_limits(per_class, len(annotations), metric))
 
 
-def _strangers(records: Sequence[Detections], annotations: Sequence[AnnotatedImage]) -> list[str]:
+def _unknown_images(records: Sequence[Detections], annotations: Sequence[AnnotatedImage]) -> list[str]:
     known = {one.image_id for one in annotations}
-    strangers = [one for one in records if one.image_id not in known]
-    if not strangers:
+    unknown = [one for one in records if one.image_id not in known]
+    if not unknown:
         return []
-    total = sum(len(one.labels) for one in strangers)
     text = (
-        f"{len(strangers)} images with {total} detections are not among the {len(annotations)} annotated images "
-        f"and were left out: {_some([one.image_id for one in strangers])}"
+        f"{len(unknown)} images with {sum(len(one.labels) for one in unknown)} detections are not among the "
+        f"{len(annotations)} annotated images and were left out: {_some([one.image_id for one in unknown])}"
     )
     core = {_core(image_id): image_id for image_id in known}
-    alike = next((one.image_id for one in strangers if _core(one.image_id) in core), None)
+    alike = next((one.image_id for one in unknown if _core(one.image_id) in core), None)
     return [text + (f"; {alike!r} looks like {core[_core(alike)]!r}" if alike is not None else "")]
 
 
@@ -81,10 +79,8 @@ def _unseen(records: Sequence[Detections], annotations: Sequence[AnnotatedImage]
 
 def _classes(per_class: Sequence[ClassEvaluation]) -> list[str]:
     found = []
-    for names, what in (
-        ([one.name for one in per_class if not one.objects and not one.difficult], "no objects"),
-        ([one.name for one in per_class if not one.objects and one.difficult], "difficult objects only"),
-    ):
+    for marked, what in ((False, "no objects"), (True, "difficult objects only")):
+        names = [one.name for one in per_class if not one.objects and bool(one.difficult) == marked]
         if names:
             verb = "is" if len(names) == 1 else "are"
             found.append(f"{_classes_have(names)} {what} and {verb} not in the mean: {', '.join(names)}")
@@ -94,13 +90,12 @@ def _classes(per_class: Sequence[ClassEvaluation]) -> list[str]:
 def _ends_early(per_class: Sequence[ClassEvaluation], metric: Metric) -> list[str]:
     """Detections cut at a high score: few below the last object found."""
     lists = [one for one in per_class if one.objects and len(one.scores)]
-    lowest = {one.name: np.full(one.objects - one.true_positives, one.scores[-1]) for one in lists}
-    gains = {one.name: _gain(one, lowest[one.name], metric) for one in lists}
-    total = _over_classes(gains.values(), per_class)
+    gains = [_gain(one, np.full(one.objects - one.true_positives, one.scores[-1]), metric) for one in lists]
+    total = _over_classes(gains, per_class)
     if total <= _LEAST_GAIN:
         return []
-    worst = sorted(gains, key=gains.__getitem__, reverse=True)[:_NAMED]
-    last = ", ".join(f"{name} {lowest[name][0]:.4g}" for name in worst if gains[name] > 0)
+    worst = sorted(zip(gains, lists, strict=True), key=lambda one: one[0], reverse=True)[:_NAMED]
+    last = ", ".join(f"{one.name} {one.scores[-1]:.4g}" for gain, one in worst if gain > 0)
     return [
         f"the lists of detections are short: the objects that they miss could add up to {total:.3f} to the mAP if they "
         f"were found below the last scores ({last}); were detections of low score left out?"
@@ -114,69 +109,54 @@ def _limits(per_class: Sequence[ClassEvaluation], image_count: int, metric: Metr
     for label, one in enumerate(per_class):
         counts[label] = np.bincount(one.matches.images, minlength=image_count)
         np.minimum.at(lowest[label], one.matches.images, one.matches.scores)
-    of_image = _limited(counts.sum(axis=0), image_count)
-    of_class = _limited(counts, image_count)
-    if of_image is not None and of_class is not None and of_image[0] > of_class[0] and of_image[0] % of_class[0] == 0:
-        of_image = None  # as many as so many classes at their limit make
+    of_images = np.broadcast_to(counts.sum(axis=0), counts.shape)
+    image_limit, class_limit = _limit(of_images), _limit(counts)
+    if class_limit and image_limit > class_limit and image_limit % class_limit == 0:
+        image_limit = 0  # as many as so many classes at their limit make
     found = []
-    if of_image is not None:
-        most, there = of_image
-        gain = _limit_gain(per_class, lambda label: there, lambda label: lowest.min(axis=0), metric)
-        found += _limit_caution(f"{_images_have(there.sum())} exactly {most} detections", gain)
-    if of_class is not None and (of_image is None or of_class[0] != of_image[0]):
-        most, cells = of_class
-        gain = _limit_gain(per_class, cells.__getitem__, lowest.__getitem__, metric)
-        found += _limit_caution(f"{_images_have(cells.any(axis=0).sum())} exactly {most} detections of a class", gain)
-    beyond = int((counts > COCO_MOST).any(axis=0).sum())
-    if metric == "coco" and beyond:
+    for limit, numbers, low, of_what in (
+        (image_limit, of_images, np.broadcast_to(lowest.min(axis=0), counts.shape), ""),
+        (class_limit if class_limit != image_limit else 0, counts, lowest, " of a class"),
+    ):
+        reached = numbers == limit
+        gain = _limit_gain(per_class, reached, low, metric) if limit else 0.0
+        if gain > _LEAST_GAIN:
+            found.append(
+                f"{_images_have(reached)} exactly {limit} detections{of_what}, which looks like a limit: the objects "
+                f"missed there could add up to {gain:.3f} to the mAP if they were found by detections that were left "
+                "out"
+            )
+    beyond = counts > COCO_MOST
+    if metric.thresholds and beyond.any():
         found.append(
             f"{_images_have(beyond)} more than {COCO_MOST} detections of a class; COCO's AP leaves out the others"
         )
     return found
 
 
-def _limited(counts: np.ndarray, image_count: int) -> tuple[int, np.ndarray] | None:
-    """(the limit, where it is reached), or None where nothing looks like one."""
+def _limit(counts: np.ndarray) -> int:
+    """The greatest of the counts (L, I), or 0 where it does not look like a limit."""
     most = int(counts.max(initial=0))
-    there = counts == most
-    reached = int(there.reshape(-1, image_count).any(axis=0).sum())
-    if most < _LEAST_LIMIT or reached < max(_LIMITED_IMAGES, _LIMITED_SHARE * image_count):
-        return None
-    return most, there
+    reached = int((counts == most).any(axis=0).sum())
+    return most if most >= _LEAST_LIMIT and reached >= max(_LIMITED_IMAGES, _LIMITED_SHARE * counts.shape[1]) else 0
 
 
-def _limit_gain(
-    per_class: Sequence[ClassEvaluation],
-    reached: Callable[[int], np.ndarray],
-    lowest: Callable[[int], np.ndarray],
-    metric: Metric,
-) -> float:
-    """Most that mAP can gain by objects found below the lowest score of the images where a limit is reached."""
+def _limit_gain(per_class: Sequence[ClassEvaluation], reached: np.ndarray, lowest: np.ndarray, metric: Metric) -> float:
+    """Most that mAP can gain by objects found below `lowest` (L, I), the lowest score, where a limit is `reached`."""
     gains = []
-    for label, one in enumerate(per_class):
+    for one, there, low in zip(per_class, reached, lowest, strict=True):
         missed = one.found.images[one.found.counts & (one.found.found < 0)]
-        missed = missed[reached(label)[missed]]
-        gains.append(_gain(one, lowest(label)[missed], metric) if one.objects and len(one.scores) else 0.0)
+        if one.objects and len(one.scores):
+            gains.append(_gain(one, low[missed[there[missed]]], metric))
     return _over_classes(gains, per_class)
 
 
-def _limit_caution(what: str, gain: float) -> list[str]:
-    if gain <= _LEAST_GAIN:
-        return []
-    return [
-        f"{what}, which looks like a limit: the objects missed there could add up to {gain:.3f} to the mAP if they "
-        "were found by detections that were left out"
-    ]
-
-
 def _gain(one: ClassEvaluation, scores: np.ndarray, metric: Metric) -> float:
-    """What AP gains by as many more true positives right below `scores`; of VOC 2010 under metric coco."""
-    counts = one.matches.outcomes != IGNORED
-    hits = one.matches.outcomes[counts] == TRUE_POSITIVE
+    """What AP at one IoU threshold gains by as many more true positives right below `scores`."""
     order = np.argsort(-np.concatenate([one.scores, scores]), kind="stable")
-    more = np.concatenate([hits, np.ones(len(scores), dtype=bool)])[order]
-    average, ap = (eleven_point_ap, one.ap07) if metric == "voc07" else (area_ap, one.ap10)
-    return average(*precision_recall(more, one.objects)) - ap
+    more = np.concatenate([one.matches.hits, np.ones(len(scores), dtype=bool)])[order]
+    average = at_one_threshold(metric).average
+    return average(*precision_recall(more, one.objects)) - average(one.precision, one.recall)
 
 
 def _over_classes(gains: Iterable[float], per_class: Sequence[ClassEvaluation]) -> float:
@@ -188,7 +168,9 @@ def _classes_have(names: Sequence[str]) -> str:
     return "1 class has" if len(names) == 1 else f"{len(names)} classes have"
 
 
-def _images_have(count: int) -> str:
+def _images_have(marked: np.ndarray) -> str:
+    """marked: (L, I) bool."""
+    count = int(marked.any(axis=0).sum())
     return "1 image has" if count == 1 else f"{count} images have"
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from detection.evaluation.errors import (
+    COUNTED_KINDS,
     ERROR_TYPES,
     KINDS,
     ClassErrors,
@@ -17,14 +19,14 @@ from detection.evaluation.errors import (
     NearestObject,
     class_errors,
 )
-from detection.evaluation.matching import DUPLICATE, IGNORED
+from detection.evaluation.matching import DUPLICATE
 from detection.evaluation.misses import ASPECTS, CAUSES, SIZES, Cause, MissCause, MissedObject, MissTable, bin_places
-from detection.evaluation.results import Evaluation
+from detection.evaluation.results import Evaluation, mean
 from detection.evaluation.settings import DiagnosisSettings
 from detection.geometry import area
 from detection.types import AnnotatedImage
 
-_TRUNCATION = ("whole", "truncated")
+_BINS = {"size": SIZES, "aspect": ASPECTS, "truncation": ("whole", "truncated")}
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,10 @@ class Diagnosis:
 
     evaluation: what was diagnosed. annotations: of its images. per_class: in the class list's order. shares: mean of
     the classes' shares over those with top-ranked detections. mean_ap: the mAP that repaired is to be compared with: of
-    VOC 2010 under metric coco, else the evaluation's. repaired: mAP with one error type out of the way, by type, None
-    without objects; localisation_removed as in `ClassErrors`. missed: all missed objects, class by class, in the
-    annotations' order. by_size, by_aspect, by_truncation ("whole", "truncated"; None where the format does not tell).
-    causes: how many misses have each cause, None where proposals were not looked at.
+    VOC 2010 under a metric over several IoU thresholds, else the evaluation's. repaired: mAP with one error type out of
+    the way, by type, None without objects; localisation_removed as in `ClassErrors`. missed: all missed objects, class
+    by class, in the annotations' order. by_size, by_aspect, by_truncation ("whole", "truncated"; None where the format
+    does not tell). causes: how many misses have each cause, None where proposals were not looked at.
     """
 
     settings: DiagnosisSettings
@@ -53,55 +55,46 @@ class Diagnosis:
     by_truncation: MissTable | None
     causes: Mapping[Cause, int] | None
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The class list."""
-        return self.evaluation.classes
-
     def case(self, label: int, rank: int) -> DetectionCase:
         """The detection of class `label` with that rank, explained."""
         return _case(self.evaluation, self.annotations, self.per_class[label], label, rank)
 
     def cases(self, label: int, kinds: Sequence[Kind] = KINDS, limit: int | None = None) -> list[DetectionCase]:
-        """The surest detections of a class that are of these kinds, at most `limit`, by descending score."""
+        """The first `limit` detections of a class that are of these kinds, by descending score."""
         wanted = [KINDS.index(kind) for kind in kinds]
         ranks = np.flatnonzero(np.isin(self.per_class[label].kinds, wanted))[:limit]
         return [self.case(label, int(rank)) for rank in ranks]
 
+    def missed_of(self, label: int) -> list[MissedObject]:
+        """The missed objects of one class."""
+        return [one for one in self.missed if one.label == label]
+
     def causes_of(self, label: int) -> dict[Cause, int] | None:
         """How many misses of one class have each cause; None where proposals were not looked at."""
-        return None if self.causes is None else _count_causes(one for one in self.missed if one.label == label)
+        return None if self.causes is None else _count_causes(self.missed_of(label))
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for a JSON file: all but the single detections."""
-        truncation = None if self.by_truncation is None else asdict(self.by_truncation)
         return {
             "settings": asdict(self.settings),
             "mAP": self.mean_ap,
-            "shares": dict(self.shares),
-            "repaired": None if self.repaired is None else dict(self.repaired),
+            "shares": self.shares,
+            "repaired": self.repaired,
             "localisation_removed": self.localisation_removed,
             "missed": {
                 "count": len(self.missed),
-                "causes": None if self.causes is None else dict(self.causes),
+                "causes": self.causes,
                 "by_size": asdict(self.by_size),
                 "by_aspect": asdict(self.by_aspect),
-                "by_truncation": truncation,
+                "by_truncation": None if self.by_truncation is None else asdict(self.by_truncation),
             },
-            "per_class": {one.name: self._class_to_json(label) for label, one in enumerate(self.per_class)},
+            "per_class": {one.name: self._class_to_json(label, one) for label, one in enumerate(self.per_class)},
         }
 
-    def _class_to_json(self, label: int) -> dict[str, Any]:
-        one = self.per_class[label]
-        return {
-            "top": one.top,
-            "cut": one.cut,
-            "shares": dict(one.shares),
-            "repaired": None if one.repaired is None else dict(one.repaired),
-            "localisation_removed": one.localisation_removed,
-            "missed": sum(miss.label == label for miss in self.missed),
-            "causes": self.causes_of(label),
-        }
+    def _class_to_json(self, label: int, one: ClassErrors) -> dict[str, Any]:
+        names = ("top", "cut", "shares", "repaired", "localisation_removed")
+        figures = {name: getattr(one, name) for name in names}
+        return {**figures, "missed": len(self.missed_of(label)), "causes": self.causes_of(label)}
 
 
 def diagnose(
@@ -117,7 +110,8 @@ def diagnose(
 
     An error type is repaired (`Diagnosis.repaired`) by taking its detections away, as Hoiem et al. do; localisation by
     putting mislocalised detections right, so that the highest-scoring on each object finds it and its duplicates are
-    gone (`localisation_removed`: by taking them away as well). Under metric coco these are VOC 2010 figures.
+    gone (`localisation_removed`: by taking them away as well). Under a metric over several IoU
+    thresholds (coco) these are VOC 2010 figures.
 
     Raises ValueError where the annotations are not the evaluation's, or a cause is absent.
     """
@@ -125,27 +119,29 @@ def diagnose(
     if tuple(one.image_id for one in annotations) != evaluation.image_ids:
         raise ValueError("diagnosis: expected the images of the evaluation, got others")
     errors = class_errors(evaluation, annotations, settings)
-    missed: list[MissedObject] = []
-    tables = _Tables(annotations)
-    for label, one in enumerate(errors):
-        missed += _missed_objects(evaluation, annotations, one, label, causes, tables)
-    with_objects = [one for one in errors if one.repaired is not None]
-    ranked = [one for one in errors if one.top]
+    of_classes = [_objects(evaluation, annotations, label) for label in range(len(errors))]
+    missed = [
+        _missed_object(evaluation, annotations, errors[label], label, place, objects, causes)
+        for label, objects in enumerate(of_classes)
+        for place in np.flatnonzero(objects.missed)
+    ]
+    tables = [_miss_table(names, of_classes, kind) for kind, names in _BINS.items()]
+    with_objects, ranked = [one for one in errors if one.repaired is not None], [one for one in errors if one.top]
+    repaired = {kind: mean(one.repaired[kind] for one in with_objects) for kind in ERROR_TYPES}
+    voc10 = mean(one.ap10 for one in evaluation.per_class)
     return Diagnosis(
         settings=settings,
         evaluation=evaluation,
         annotations=tuple(annotations),
         per_class=errors,
-        shares={kind: _mean([one.shares[kind] for one in ranked]) or 0.0 for kind in KINDS if kind != "ignored"},
-        mean_ap=_mean_ap(evaluation),
-        repaired={kind: _mean([one.repaired[kind] for one in with_objects]) for kind in ERROR_TYPES}
-        if with_objects
-        else None,
-        localisation_removed=_mean([one.localisation_removed for one in with_objects]),
+        shares={kind: mean(one.shares[kind] for one in ranked) or 0.0 for kind in COUNTED_KINDS},
+        mean_ap=voc10 if evaluation.metric.thresholds else evaluation.mean_ap,
+        repaired=repaired if with_objects else None,
+        localisation_removed=mean(one.localisation_removed for one in with_objects),
         missed=tuple(missed),
-        by_size=tables.table("size"),
-        by_aspect=tables.table("aspect"),
-        by_truncation=tables.table("truncation"),
+        by_size=tables[0],
+        by_aspect=tables[1],
+        by_truncation=tables[2] if all(one.truncated is not None for one in annotations) else None,
         causes=None if causes is None else _count_causes(missed),
     )
 
@@ -174,68 +170,70 @@ def score_cuts(evaluation: Evaluation) -> np.ndarray:
 
 
 def _is_missed(evaluation: Evaluation, label: int) -> np.ndarray:
+    """(G,) bool, of the `ClassObjects` of a class."""
     one = evaluation.per_class[label]
-    counted = np.flatnonzero(one.matches.outcomes != IGNORED)[: one.objects]
+    counted = np.flatnonzero(one.matches.counts)[: one.objects]
     last = counted[-1] if len(counted) else -1
     return one.found.counts & ((one.found.found < 0) | (one.found.found > last))
 
 
-class _Tables:
-    """Counts of objects and misses in bins of every kind."""
+class _Objects(NamedTuple):
+    """The objects of one class that count. places: in its `ClassObjects`; size, aspect, truncation: in _BINS."""
 
-    def __init__(self, annotations: Sequence[AnnotatedImage]) -> None:
-        self._bins: dict[str, tuple[str, ...]] = {"size": SIZES, "aspect": ASPECTS}
-        if all(one.truncated is not None for one in annotations):
-            self._bins["truncation"] = _TRUNCATION
-        self._counts = {kind: np.zeros((2, len(names)), np.int64) for kind, names in self._bins.items()}
-
-    def add(self, missed: bool, **places: int) -> None:
-        """Count an object; places: kind of bin -> the object's place among its names."""
-        for kind, place in places.items():
-            if kind in self._counts:
-                self._counts[kind][:, place] += (1, missed)
-
-    def table(self, kind: str) -> MissTable | None:
-        """The counts of one kind; None where it is not known of every image."""
-        if kind not in self._bins:
-            return None
-        return MissTable(*(dict(zip(self._bins[kind], row.tolist(), strict=True)) for row in self._counts[kind]))
+    places: np.ndarray
+    missed: np.ndarray
+    size: np.ndarray
+    aspect: np.ndarray
+    truncation: np.ndarray
 
 
-def _missed_objects(
+def _objects(evaluation: Evaluation, annotations: Sequence[AnnotatedImage], label: int) -> _Objects:
+    found = evaluation.per_class[label].found
+    places = np.flatnonzero(found.counts)
+    boxes = found.boxes[places].astype(np.float64)
+    pairs = [(annotations[found.images[place]].truncated, found.rows[place]) for place in places]
+    truncated = [marks is not None and bool(marks[row]) for marks, row in pairs]
+    aspects = (boxes[:, 2] - boxes[:, 0]) / (boxes[:, 3] - boxes[:, 1])
+    missed = _is_missed(evaluation, label)[places]
+    return _Objects(places, missed, bin_places(area(boxes)), bin_places(aspects), np.array(truncated, np.int64))
+
+
+def _miss_table(names: Sequence[str], of_classes: Sequence[_Objects], kind: str) -> MissTable:
+    """Objects and misses of all classes in the bins of one kind."""
+    counts = np.zeros((2, len(names)), np.int64)
+    for one in of_classes:
+        places = getattr(one, kind)
+        counts += [np.bincount(which, minlength=len(names)) for which in (places, places[one.missed])]
+    return MissTable(*(dict(zip(names, row.tolist(), strict=True)) for row in counts))
+
+
+def _missed_object(
     evaluation: Evaluation,
     annotations: Sequence[AnnotatedImage],
     errors: ClassErrors,
     label: int,
+    place: int,
+    objects: _Objects,
     causes: Mapping[tuple[str, int], MissCause] | None,
-    tables: _Tables,
-) -> Iterator[MissedObject]:
-    one = evaluation.per_class[label]
-    objects, missed = one.found, _is_missed(evaluation, label)
-    places = np.flatnonzero(objects.counts)
-    boxes = objects.boxes[places].astype(np.float64)
-    sizes = bin_places(area(boxes))
-    aspects = bin_places((boxes[:, 2] - boxes[:, 0]) / (boxes[:, 3] - boxes[:, 1]))
-    for place, size, aspect in zip(places, sizes, aspects, strict=True):
-        truth, row = annotations[objects.images[place]], int(objects.rows[place])
-        truncated = None if truth.truncated is None else bool(truth.truncated[row])
-        tables.add(bool(missed[place]), size=size, aspect=aspect, truncation=int(bool(truncated)))
-        if not missed[place]:
-            continue
-        nearest, rank = int(objects.nearest[place]), int(objects.found[place])
-        yield MissedObject(
-            image=int(objects.images[place]),
-            image_id=truth.image_id,
-            row=row,
-            label=label,
-            box=tuple(truth.boxes[row].tolist()),
-            size=SIZES[size],
-            aspect=ASPECTS[aspect],
-            truncated=truncated,
-            found_score=float(one.matches.scores[rank]) if rank >= 0 else None,
-            best=_case(evaluation, annotations, errors, label, nearest) if nearest >= 0 else None,
-            cause=_cause(causes, truth.image_id, row),
-        )
+) -> MissedObject:
+    one, position = evaluation.per_class[label], objects.places[place]
+    image, row, rank, nearest = (
+        int(getattr(one.found, name)[position]) for name in ("images", "rows", "found", "nearest")
+    )
+    truth = annotations[image]
+    return MissedObject(
+        image=image,
+        image_id=truth.image_id,
+        row=row,
+        label=label,
+        box=tuple(truth.boxes[row].tolist()),
+        size=SIZES[objects.size[place]],
+        aspect=ASPECTS[objects.aspect[place]],
+        truncated=None if truth.truncated is None else bool(truth.truncated[row]),
+        found_score=float(one.matches.scores[rank]) if rank >= 0 else None,
+        best=_case(evaluation, annotations, errors, label, nearest) if nearest >= 0 else None,
+        cause=_cause(causes, truth.image_id, row),
+    )
 
 
 def _cause(causes: Mapping[tuple[str, int], MissCause] | None, image_id: str, row: int) -> MissCause | None:
@@ -268,17 +266,6 @@ def _case(
     )
 
 
-def _count_causes(missed: Sequence[MissedObject] | Iterator[MissedObject]) -> dict[Cause, int]:
-    counts = dict.fromkeys(CAUSES, 0)
-    for one in missed:
-        counts[one.cause.cause] += 1
-    return counts
-
-
-def _mean_ap(evaluation: Evaluation) -> float | None:
-    coco = evaluation.settings.metric == "coco"
-    return _mean([one.ap10 for one in evaluation.per_class if one.ap10 is not None]) if coco else evaluation.mean_ap
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if len(values) else None
+def _count_causes(missed: Sequence[MissedObject]) -> dict[Cause, int]:
+    counts = Counter(one.cause.cause for one in missed)
+    return {cause: counts[cause] for cause in CAUSES}

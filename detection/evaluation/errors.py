@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import pairwise
+from typing import Literal, get_args
 
 import numpy as np
 
-from detection.evaluation.matching import DUPLICATE, FALSE_POSITIVE, IGNORED, TRUE_POSITIVE
-from detection.evaluation.metrics.average_precision import area_ap, eleven_point_ap, precision_recall
+from detection.evaluation.matching import DUPLICATE, FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, ReadOnlyArrays
+from detection.evaluation.metrics import at_one_threshold
+from detection.evaluation.metrics.metric import precision_recall
 from detection.evaluation.results import ClassEvaluation, Evaluation
 from detection.evaluation.settings import DiagnosisSettings
 from detection.geometry import iou
 from detection.types import AnnotatedImage
 
 Kind = Literal["correct", "localisation", "similar", "other", "background", "ignored"]
-# Numbers of the kinds in arrays are places in this list. The four between the ends are the error types.
-KINDS: tuple[Kind, ...] = ("correct", "localisation", "similar", "other", "background", "ignored")
+# Numbers of the kinds in arrays are places in this list. The four between the ends are the error types; all but the
+# last are what a top-ranked detection can be.
+KINDS: tuple[Kind, ...] = get_args(Kind)
 ERROR_TYPES: tuple[Kind, ...] = KINDS[1:5]
+COUNTED_KINDS: tuple[Kind, ...] = KINDS[:5]
 
 Box = tuple[float, float, float, float]
+# (precision, recall) -> AP.
+Average = Callable[[np.ndarray, np.ndarray], float]
 
 
 @dataclass(frozen=True)
@@ -38,9 +44,9 @@ class DetectionCase:
     """One detection explained, for a gallery.
 
     image: position among the annotations. rank: from 0 among its class's detections. duplicate: a localisation
-    error on an object that a surer detection has. nearest: for a correct, ignored or mislocalised detection the object
-    of its class, for similar and other the object of that class, for background whatever it overlaps most; None where
-    it overlaps nothing.
+    error on an object that a higher-scoring detection has. nearest: for a correct, ignored or mislocalised detection
+    the object of its class, for similar and other the object of that class, for background whatever it overlaps most;
+    None where it overlaps nothing.
     """
 
     image: int
@@ -55,7 +61,7 @@ class DetectionCase:
 
 
 @dataclass(frozen=True)
-class ClassErrors:
+class ClassErrors(ReadOnlyArrays):
     """One class. N detections, in the order of its ``Matches``.
 
     kinds: (N,) int8, places in KINDS. nearest: (N,) int64, row of the object that the kind refers to in the image's
@@ -76,10 +82,6 @@ class ClassErrors:
     repaired: Mapping[Kind, float] | None
     localisation_removed: float | None
 
-    def __post_init__(self) -> None:
-        for array in (self.kinds, self.nearest, self.overlaps):
-            array.flags.writeable = False
-
 
 def similar_classes(classes: Sequence[str], groups: Sequence[Sequence[str]]) -> np.ndarray:
     """(L, L) bool: whether two different classes are in a group together."""
@@ -97,19 +99,17 @@ def class_errors(
     """The kind of every detection, class by class. annotations: those of the evaluation.
 
     Correct, ignored: as matched. Localisation: an object of the class is overlapped by `near_iou` or more, but too
-    little to match or found by a surer detection. Else similar, then other: an object of such a class is overlapped
-    by `near_iou` or more. Else background. Difficult objects explain errors like any other, unless they are dropped.
+    little to match or found by a higher-scoring detection. Else similar, then other: an object of such a class is
+    overlapped by `near_iou` or more. Else background. Difficult objects explain errors like any other, unless they
+    are dropped.
     """
-    kinds, nearest, overlaps = _explain(evaluation, annotations, settings)
-    bounds = np.cumsum([0, *(len(one.matches.outcomes) for one in evaluation.per_class)])
+    explained = _explain(evaluation, annotations, settings)
+    bounds = np.cumsum([0, *(one.detections for one in evaluation.per_class)])
+    average = at_one_threshold(evaluation.metric).average
     return tuple(
-        _class_errors(one, *(array[start:stop] for array in (kinds, nearest, overlaps)), _average(evaluation))
-        for one, start, stop in zip(evaluation.per_class, bounds[:-1], bounds[1:], strict=True)
+        _class_errors(one, *(array[start:stop] for array in explained), average)
+        for one, (start, stop) in zip(evaluation.per_class, pairwise(bounds), strict=True)
     )
-
-
-def _average(evaluation: Evaluation) -> Callable[[np.ndarray, np.ndarray], float]:
-    return eleven_point_ap if evaluation.settings.metric == "voc07" else area_ap
 
 
 def _explain(
@@ -117,7 +117,7 @@ def _explain(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(kind, row of the object that explains it, IoU) of all detections, class after class in rank order."""
     per_class = evaluation.per_class
-    labels = np.repeat(np.arange(len(per_class)), [len(one.matches.outcomes) for one in per_class])
+    labels = np.repeat(np.arange(len(per_class)), [one.detections for one in per_class])
     images, boxes, outcomes = (
         np.concatenate([empty, *(getattr(one.matches, name) for one in per_class)])
         for name, empty in (
@@ -130,7 +130,7 @@ def _explain(
     kinds, nearest, overlaps = np.zeros(len(labels), np.int8), np.full(len(labels), -1), np.zeros(len(labels))
     by_image = np.argsort(images, kind="stable")
     bounds = np.searchsorted(images[by_image], np.arange(len(annotations) + 1))
-    for truth, start, stop in zip(annotations, bounds[:-1], bounds[1:], strict=True):
+    for truth, (start, stop) in zip(annotations, pairwise(bounds), strict=True):
         rows = by_image[start:stop]
         kinds[rows], nearest[rows], overlaps[rows] = _explain_image(
             boxes[rows], labels[rows], outcomes[rows], truth, similar, evaluation.settings.difficult == "drop", settings
@@ -166,25 +166,23 @@ def _explain_image(
         best = own.argmax(axis=1)
         hit = own[lines, best] >= least
         kinds[hit], nearest[hit], overlaps[hit] = KINDS.index(kind), present[best[hit]], own[lines[hit], best[hit]]
-    # A match may rest on less than near_iou, where the threshold is below it.
+    # A match, of the same class as the last choice, may rest on less than near_iou, where the threshold is below it.
     matched = outcomes != FALSE_POSITIVE
-    own = np.where(same, shared, -1)
-    best = own.argmax(axis=1)[matched]
-    nearest[matched], overlaps[matched] = present[best], own[lines[matched], best]
+    nearest[matched], overlaps[matched] = present[best[matched]], own[lines[matched], best[matched]]
     for outcome, kind in ((TRUE_POSITIVE, "correct"), (DUPLICATE, "localisation"), (IGNORED, "ignored")):
         kinds[outcomes == outcome] = KINDS.index(kind)
     return kinds, nearest, overlaps
 
 
-def _class_errors(one: ClassEvaluation, kinds, nearest, overlaps, average) -> ClassErrors:
-    ranked = kinds[one.matches.outcomes != IGNORED]
+def _class_errors(one: ClassEvaluation, kinds, nearest, overlaps, average: Average) -> ClassErrors:
+    ranked = kinds[one.matches.counts]
     top = min(one.objects, len(ranked))
     counts = np.bincount(ranked[:top], minlength=len(KINDS))
-    shares = {kind: int(counts[number]) / max(top, 1) for number, kind in enumerate(KINDS) if kind != "ignored"}
     repaired, removed = None, None
     if one.objects:
-        hits = ranked == KINDS.index("correct")
-        repaired = {kind: _without(hits, ranked != KINDS.index(kind), one.objects, average) for kind in ERROR_TYPES}
+        hits = one.matches.hits
+        keeping = {kind: ranked != KINDS.index(kind) for kind in ERROR_TYPES}
+        repaired = {kind: average(*precision_recall(hits[kept], one.objects)) for kind, kept in keeping.items()}
         removed = repaired["localisation"]
         repaired["localisation"] = _well_located(one, kinds, nearest, average)
     return ClassErrors(
@@ -194,26 +192,21 @@ def _class_errors(one: ClassEvaluation, kinds, nearest, overlaps, average) -> Cl
         overlaps=overlaps,
         top=top,
         cut=float(one.scores[top - 1]) if top else None,
-        shares=shares,
+        shares={kind: int(counts[KINDS.index(kind)]) / max(top, 1) for kind in COUNTED_KINDS},
         repaired=repaired,
         localisation_removed=removed,
     )
 
 
-def _without(hits: np.ndarray, kept: np.ndarray, objects: int, average) -> float:
-    return average(*precision_recall(hits[kept], objects))
-
-
-def _well_located(one: ClassEvaluation, kinds: np.ndarray, nearest: np.ndarray, average) -> float:
+def _well_located(one: ClassEvaluation, kinds: np.ndarray, nearest: np.ndarray, average: Average) -> float:
     """AP where mislocalised detections lie on their objects: the highest-scoring on each counts, others are gone."""
-    on_object = (kinds == KINDS.index("correct")) | (kinds == KINDS.index("localisation"))
+    on_object = np.isin(kinds, [KINDS.index("correct"), KINDS.index("localisation")])
     rows = 1 + int(max(nearest.max(initial=0), one.found.rows.max(initial=0)))
     identities = one.matches.images * rows + nearest
-    found = np.unique((one.found.images * rows + one.found.rows)[one.found.counts])
-    on_object_ranks = np.flatnonzero(on_object)
-    _, first = np.unique(identities[on_object_ranks], return_index=True)
-    surest = np.zeros(len(kinds), dtype=bool)
-    surest[on_object_ranks[first]] = True
-    surest &= np.isin(identities, found)
-    kept = surest | ~(on_object | (kinds == KINDS.index("ignored")))
-    return _without(surest, kept, one.objects, average)
+    objects = (one.found.images * rows + one.found.rows)[one.found.counts]
+    ranks = np.flatnonzero(on_object)
+    hits = np.zeros(len(kinds), dtype=bool)
+    hits[ranks[np.unique(identities[ranks], return_index=True)[1]]] = True
+    hits &= np.isin(identities, objects)
+    kept = hits | ~(on_object | (kinds == KINDS.index("ignored")))
+    return average(*precision_recall(hits[kept], one.objects))

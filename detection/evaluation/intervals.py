@@ -13,15 +13,13 @@ from typing import Any, Literal
 import numpy as np
 
 from detection.evaluation._kernels import weighted_ap
-from detection.evaluation.matching import IGNORED, TRUE_POSITIVE
-from detection.evaluation.metrics.average_precision import ELEVEN_POINTS
-from detection.evaluation.metrics.coco import COCO_RECALLS
-from detection.evaluation.results import ClassEvaluation, Evaluation
+from detection.evaluation.metrics import Metric
+from detection.evaluation.metrics.metric import precision_recall
+from detection.evaluation.results import Evaluation
 from detection.evaluation.settings import IntervalSettings
 
 Verdict = Literal["better", "worse", "undecided"]
 
-_POINTS = {"voc07": ELEVEN_POINTS, "voc10": (), "coco": COCO_RECALLS}
 # Resamples whose image counts are in memory together.
 _AT_A_TIME = 64
 
@@ -34,6 +32,11 @@ class Interval:
     low: float
     high: float
 
+    @property
+    def verdict(self) -> Verdict:
+        """Of a difference: undecided where 0 is inside."""
+        return "better" if self.low > 0 else "worse" if self.high < 0 else "undecided"
+
 
 @dataclass(frozen=True)
 class Intervals:
@@ -45,27 +48,30 @@ class Intervals:
 
     def to_json(self, classes: Sequence[str]) -> dict[str, Any]:
         """Plain data for a JSON file."""
-        return _plain(self, classes)
+        bounds = [None if one is None else asdict(one) for one in (self.mean_ap, *self.per_class)]
+        per_class = dict(zip(classes, bounds[1:], strict=True))
+        return {"settings": asdict(self.settings), "mAP": bounds[0], "per_class": per_class}
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(Intervals):
     """Second detector minus first, on the same images in every resample.
 
-    mean_ap, per_class: as in `Intervals`, of the differences. better: share of the resamples in which the second
-    one's mAP is higher (equal ones count half). verdict: of the second detector; undecided where 0 is inside the
-    interval of mAP: these images do not show which one is better.
+    mean_ap, per_class: of the differences. better: share of the resamples in which the second one's mAP is higher
+    (equal ones count half). verdict: of the second detector; undecided where 0 is inside the interval of mAP: these
+    images do not show which one is better.
     """
 
-    settings: IntervalSettings
-    mean_ap: Interval | None
-    per_class: tuple[Interval | None, ...]
     better: float
-    verdict: Verdict
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of the second detector, by the interval of mAP."""
+        return "undecided" if self.mean_ap is None else self.mean_ap.verdict
 
     def to_json(self, classes: Sequence[str]) -> dict[str, Any]:
         """Plain data for a JSON file."""
-        return {**_plain(self, classes), "better": self.better, "verdict": self.verdict}
+        return {**super().to_json(classes), "better": self.better, "verdict": self.verdict}
 
 
 def intervals(evaluation: Evaluation, settings: IntervalSettings) -> Intervals | None:
@@ -90,26 +96,23 @@ def difference(first: Evaluation, second: Evaluation, settings: IntervalSettings
     if not settings.resamples:
         return None
     before, after = _samples([first, second], settings)
-    values = [None if one.ap is None else other.ap - one.ap for one, other in _pairs(first, second)]
+    pairs = zip(first.per_class, second.per_class, strict=True)
+    values = [None if one.ap is None else other.ap - one.ap for one, other in pairs]
     mean = None if first.mean_ap is None else second.mean_ap - first.mean_ap
-    mean_ap, per_class = _bounds(mean, values, after - before, settings)
-    if mean_ap is None:
-        return Difference(settings, None, per_class, 0.5, "undecided")
     gains = _mean_of_classes(after) - _mean_of_classes(before)
     gains = gains[~np.isnan(gains)]
-    better = float(((gains > 0) + (gains == 0) / 2).mean())
-    verdict = "better" if mean_ap.low > 0 else "worse" if mean_ap.high < 0 else "undecided"
-    return Difference(settings, mean_ap, per_class, better, verdict)
+    better = float(((gains > 0) + (gains == 0) / 2).mean()) if len(gains) else 0.5
+    return Difference(settings, *_bounds(mean, values, after - before, settings), better)
 
 
 def _samples(evaluations: Sequence[Evaluation], settings: IntervalSettings) -> list[np.ndarray]:
     """AP of every class in every resample, (L, B) float64 an evaluation; NaN where a class has no object."""
+    metric = evaluations[0].metric
     curves = [[_curves(one, label) for label in range(len(one.per_class))] for one in evaluations]
-    points = np.array(_POINTS[evaluations[0].settings.metric], dtype=np.float64)
     parts: list[list[np.ndarray]] = [[] for _ in evaluations]
     for weights in _draws(evaluations[0].images, settings):
         for of_one, part in zip(curves, parts, strict=True):
-            aps = [np.mean([weighted_ap(*curve, weights, points) for curve in one], axis=0) for one in of_one]
+            aps = [np.mean([_weighted_ap(*curve, weights, metric) for curve in one], axis=0) for one in of_one]
             part.append(np.array(aps).reshape(len(of_one), len(weights)))
     return [np.concatenate(part, axis=1) for part in parts]
 
@@ -126,16 +129,25 @@ def _draws(images: int, settings: IntervalSettings) -> Iterator[np.ndarray]:
 
 def _curves(evaluation: Evaluation, label: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(image of each detection that counts, whether it is a true positive, image of each object), per IoU threshold."""
-    if evaluation.settings.metric == "coco":
+    if evaluation.coco is not None:
         one = evaluation.coco.matches[label]
-        return [
-            (one.images[~ignored], found[~ignored], one.objects)
-            for found, ignored in zip(one.found, one.ignored, strict=True)
-        ]
-    of_class = evaluation.per_class[label]
-    counts = of_class.matches.outcomes != IGNORED
-    hits = of_class.matches.outcomes[counts] == TRUE_POSITIVE
-    return [(of_class.matches.images[counts], hits, of_class.found.images[of_class.found.counts])]
+        pairs = zip(one.found, ~one.ignored, strict=True)
+        return [(one.images[counts], found[counts], one.objects) for found, counts in pairs]
+    matches, objects = evaluation.per_class[label].matches, evaluation.per_class[label].found
+    return [(matches.images[matches.counts], matches.hits, objects.images[objects.counts])]
+
+
+def _weighted_ap(
+    images: np.ndarray, hits: np.ndarray, objects: np.ndarray, weights: np.ndarray, metric: Metric
+) -> np.ndarray:
+    """(B,) float64: AP of a curve of `_curves` with every image counted `weights` (B, I) times; NaN without objects."""
+    if metric.points is not None:
+        return weighted_ap(images, hits, objects, weights, np.array(metric.points, dtype=np.float64))
+    counts = [int(weight[objects].sum()) for weight in weights]
+    curves = [precision_recall(np.repeat(hits, one[images]), count) for one, count in zip(weights, counts, strict=True)]
+    return np.array(
+        [metric.average(*curve) if count else np.nan for curve, count in zip(curves, counts, strict=True)], np.float64
+    )
 
 
 def _mean_of_classes(samples: np.ndarray) -> np.ndarray:
@@ -162,32 +174,12 @@ def _interval(value: float | None, samples: np.ndarray, settings: IntervalSettin
     return Interval(value, float(low), float(high))
 
 
-def _pairs(first: Evaluation, second: Evaluation) -> list[tuple[ClassEvaluation, ClassEvaluation]]:
-    return list(zip(first.per_class, second.per_class, strict=True))
-
-
 def _check_comparable(first: Evaluation, second: Evaluation) -> None:
-    for what, one, other in (
-        ("settings", first.settings, second.settings),
-        ("classes", first.classes, second.classes),
-        ("images", first.image_ids, second.image_ids),
-    ):
+    for what, field in (("settings", "settings"), ("classes", "classes"), ("images", "image_ids")):
+        one, other = getattr(first, field), getattr(second, field)
         if one != other:
             raise ValueError(f"difference of two detectors: expected the same {what}, got {one} and {other}")
-    for one, other in _pairs(first, second):
-        if not all(
-            np.array_equal(getattr(one.found, name), getattr(other.found, name))
-            for name in ("images", "boxes", "counts")
-        ):
+    for one, other in zip(first.per_class, second.per_class, strict=True):
+        pairs = [(getattr(one.found, name), getattr(other.found, name)) for name in ("images", "boxes", "counts")]
+        if not all(np.array_equal(*pair) for pair in pairs):
             raise ValueError(f"difference of two detectors: expected the same objects, class {one.name!r} has others")
-
-
-def _plain(value: Intervals | Difference, classes: Sequence[str]) -> dict[str, Any]:
-    def bounds(one: Interval | None) -> dict[str, float] | None:
-        return None if one is None else asdict(one)
-
-    return {
-        "settings": asdict(value.settings),
-        "mAP": bounds(value.mean_ap),
-        "per_class": {name: bounds(one) for name, one in zip(classes, value.per_class, strict=True)},
-    }

@@ -1,7 +1,7 @@
 """Which detection found which object, as the VOC devkit decides it (VOCcode/VOCevaldet.m).
 
 The devkit matches a detection to the object of its image and class with the greatest IoU, whether or not a
-surer detection has that object already. So the match of each detection is a matter of its image alone, and
+higher-scoring detection has that object already. So the match of each detection is a matter of its image alone, and
 an object's true positive is the highest-scoring of the detections matched to it: no loop over ranked detections.
 """
 
@@ -21,15 +21,24 @@ from detection.types import AnnotatedImage, Detections
 FALSE_POSITIVE, TRUE_POSITIVE, DUPLICATE, IGNORED = range(4)
 
 
+class ReadOnlyArrays:
+    """A record whose arrays cannot be written to."""
+
+    def __post_init__(self) -> None:
+        for value in vars(self).values():
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False
+
+
 @dataclass(frozen=True)
-class Matches:
+class Matches(ReadOnlyArrays):
     """The detections of one class over all images, by descending score, and what became of each. N detections.
 
     images: (N,) int64, position among the annotations. rows: (N,) int64, row in that image's detections.
     boxes: (N, 4) float32, image frame. scores: (N,) float32 falling. objects: (N,) int64, row of the matched object
     in that image's annotation, -1 for none. overlaps: (N,) float64, the greatest IoU with an object of the class,
-    matched or not. outcomes: (N,) int8, TRUE_POSITIVE, DUPLICATE (of an object that a surer detection has: a false
-    positive), FALSE_POSITIVE or IGNORED (on a difficult object).
+    matched or not. outcomes: (N,) int8, TRUE_POSITIVE, DUPLICATE (of an object that a higher-scoring detection has: a
+    false positive), FALSE_POSITIVE or IGNORED (on a difficult object).
     """
 
     images: np.ndarray
@@ -40,13 +49,19 @@ class Matches:
     overlaps: np.ndarray
     outcomes: np.ndarray
 
-    def __post_init__(self) -> None:
-        for array in vars(self).values():
-            array.flags.writeable = False
+    @property
+    def counts(self) -> np.ndarray:
+        """(N,) bool: those that are not ignored."""
+        return self.outcomes != IGNORED
+
+    @property
+    def hits(self) -> np.ndarray:
+        """(M,) bool: of those that count, whether each is a true positive."""
+        return self.outcomes[self.counts] == TRUE_POSITIVE
 
 
 @dataclass(frozen=True)
-class ClassObjects:
+class ClassObjects(ReadOnlyArrays):
     """The objects of one class over all images, in the order of the annotations. G objects.
 
     images: (G,) int64, position among the annotations. rows: (G,) int64, row in that image's annotation.
@@ -64,10 +79,6 @@ class ClassObjects:
     overlaps: np.ndarray
     nearest: np.ndarray
 
-    def __post_init__(self) -> None:
-        for array in vars(self).values():
-            array.flags.writeable = False
-
 
 def match(
     pairs: Sequence[tuple[int, Detections]],
@@ -81,29 +92,28 @@ def match(
     of equal score keep the order of `pairs` and of their rows, as lines of equal confidence keep theirs in
     the devkit. Returns one pair a class.
     """
-    objects = _list_objects(annotations, settings)
-    found = _list_detections(pairs)
+    found, objects = _list_boxes(pairs, "scores", "f"), _list_boxes([*enumerate(annotations)], "difficult", "?")
+    if settings.difficult == "drop":
+        objects = _Boxes(*(one[~objects.marks] for one in objects))
     to_object, overlaps, to_detection, object_overlaps = _best_pairs(pairs, objects, len(annotations))
-    enough = overlaps >= settings.iou_threshold if settings.comparison == ">=" else overlaps > settings.iou_threshold
-    to_object = np.where(enough, to_object, -1)
+    to_object = np.where(settings.is_match(overlaps), to_object, -1)
 
-    ranked = np.lexsort((-found.scores, found.labels))
+    ranked = np.lexsort((-found.marks, found.labels))
     bounds = np.searchsorted(found.labels[ranked], np.arange(class_count + 1))
     ranks = np.empty(len(ranked), dtype=np.int64)
     ranks[ranked] = np.arange(len(ranked)) - np.repeat(bounds[:-1], np.diff(bounds))
     # The last place is looked up where nothing is matched.
-    nearest = np.append(ranks, -1)[to_detection]
-    counts = ~objects.difficult if settings.difficult == "ignore" else np.ones(len(objects.labels), dtype=bool)
+    nearest, rows = np.append(ranks, -1)[to_detection], np.append(objects.rows, -1)
+    counts = ~objects.marks | (settings.difficult == "count")
     first_found = np.full(len(objects.labels) + 1, -1, dtype=np.int64)
-    rows = np.append(objects.rows, -1)
 
     result = []
     for label, (start, stop) in enumerate(pairwise(bounds)):
         of_class = ranked[start:stop]
         outcomes = _outcomes(to_object[of_class], np.append(counts, True))
-        surest = outcomes == TRUE_POSITIVE
-        first_found[to_object[of_class][surest]] = np.flatnonzero(surest)
-        arrays = (found.images, found.rows, found.boxes, found.scores, rows[to_object], overlaps)
+        first = outcomes == TRUE_POSITIVE
+        first_found[to_object[of_class][first]] = np.flatnonzero(first)
+        arrays = (found.images, found.rows, found.boxes, found.marks, rows[to_object], overlaps)
         matches = Matches(*(one[of_class] for one in arrays), outcomes)
         own = np.flatnonzero(objects.labels == label)
         arrays = (objects.images, objects.rows, objects.boxes, counts, first_found, object_overlaps, nearest)
@@ -111,46 +121,29 @@ def match(
     return result
 
 
-class _Rows(NamedTuple):
-    """The boxes of all images one after the other: detections, or objects with what they are marked as."""
+class _Boxes(NamedTuple):
+    """The boxes of all images one after the other. marks: scores of detections, whether objects are difficult."""
 
     images: np.ndarray
     rows: np.ndarray
     boxes: np.ndarray
     labels: np.ndarray
-    scores: np.ndarray
-    difficult: np.ndarray
+    marks: np.ndarray
 
 
-def _list_detections(pairs: Sequence[tuple[int, Detections]]) -> _Rows:
-    counts = [len(found.labels) for _, found in pairs]
-    return _Rows(
+def _list_boxes(pairs: Sequence[tuple[int, Detections | AnnotatedImage]], mark: str, typecode: str) -> _Boxes:
+    counts = [len(one.labels) for _, one in pairs]
+    return _Boxes(
         images=np.repeat(np.array([image for image, _ in pairs], dtype=np.int64), counts),
         rows=_joined([np.arange(count) for count in counts], "q"),
-        boxes=_joined([found.boxes.reshape(-1) for _, found in pairs], "f").reshape(-1, 4),
-        labels=_joined([found.labels for _, found in pairs], "q"),
-        scores=_joined([found.scores for _, found in pairs], "f"),
-        difficult=np.zeros(sum(counts), dtype=bool),
+        boxes=_joined([one.boxes.reshape(-1) for _, one in pairs], "f").reshape(-1, 4),
+        labels=_joined([one.labels for _, one in pairs], "q"),
+        marks=_joined([getattr(one, mark) for _, one in pairs], typecode),
     )
-
-
-def _list_objects(annotations: Sequence[AnnotatedImage], settings: EvaluationSettings) -> _Rows:
-    """All objects but those the settings drop."""
-    counts = [len(truth.labels) for truth in annotations]
-    every = _Rows(
-        images=np.repeat(np.arange(len(annotations)), counts),
-        rows=_joined([np.arange(count) for count in counts], "q"),
-        boxes=_joined([truth.boxes.reshape(-1) for truth in annotations], "f").reshape(-1, 4),
-        labels=_joined([truth.labels for truth in annotations], "q"),
-        scores=np.zeros(sum(counts), dtype=np.float32),
-        difficult=_joined([truth.difficult for truth in annotations], "?"),
-    )
-    present = ~every.difficult if settings.difficult == "drop" else slice(None)
-    return _Rows(*(one[present] for one in every))
 
 
 def _best_pairs(
-    pairs: Sequence[tuple[int, Detections]], objects: _Rows, image_count: int
+    pairs: Sequence[tuple[int, Detections]], objects: _Boxes, image_count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """For each detection its best object of the same class and the IoU, and for each object its best detection.
 
@@ -182,8 +175,7 @@ def _outcomes(objects: np.ndarray, counts: np.ndarray) -> np.ndarray:
     matched = np.flatnonzero(objects >= 0)
     outcomes = np.full(len(objects), FALSE_POSITIVE, dtype=np.int8)
     outcomes[matched] = DUPLICATE
-    _, surest = np.unique(objects[matched], return_index=True)
-    outcomes[matched[surest]] = TRUE_POSITIVE
+    outcomes[matched[np.unique(objects[matched], return_index=True)[1]]] = TRUE_POSITIVE
     outcomes[~counts[objects]] = IGNORED
     return outcomes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from detection.geometry import clip, iou
 from detection.types import AnnotatedImage, Detections, Proposals, RegionScores
 
 Cause = Literal["no proposal", "moved away", "scored low", "suppressed"]
-CAUSES: tuple[Cause, ...] = ("no proposal", "moved away", "scored low", "suppressed")
+CAUSES: tuple[Cause, ...] = get_args(Cause)
 
 # Where the bins of size and aspect end, as shares of a class's objects (Hoiem et al., section 2.2).
 _BIN_ENDS = (0.1, 0.3, 0.7, 0.9)
@@ -100,48 +100,44 @@ def explain_misses(
 
     no proposal: neither a proposal nor its box after regression reaches the IoU that a match needs. moved away: a
     proposal does, its box after regression does not. scored low: the highest-scoring box that does scores below the
-    cut, or is not among the `max_per_class`, or the class is untrained. suppressed: it scores enough, but a surer box
+    cut, or is over `max_per_class`, or the class is untrained. suppressed: it scores enough, but a higher-scoring box
     that overlaps it was kept in its place, or it counts for another object of the class that it overlaps more.
 
     Raises ValueError where proposals and scores are not of the same image or number.
     """
-    if (
-        proposals.image_id != truth.image_id
-        or scored.image_id != truth.image_id
-        or len(scored.boxes) != len(proposals.boxes)
-    ):
+    ids, count = {truth.image_id, proposals.image_id, scored.image_id}, len(proposals.boxes)
+    if len(ids) > 1 or len(scored.boxes) != count:
         raise ValueError(
             f"misses of image {truth.image_id!r}: expected its proposals and one row of scores a proposal, got "
-            f"{len(proposals.boxes)} of {proposals.image_id!r} and {len(scored.boxes)} of {scored.image_id!r}"
+            f"{count} of {proposals.image_id!r} and {len(scored.boxes)} of {scored.image_id!r}"
         )
+    if not count:
+        return [MissCause("no proposal", None, 0.0, None, 0.0, None)] * len(rows)
     return [_explain_miss(truth, row, proposals, scored, found, cuts, max_per_class, settings) for row in rows]
 
 
 def _explain_miss(truth, row, proposals, scored, found, cuts, max_per_class, settings: EvaluationSettings) -> MissCause:
     label = int(truth.labels[row])
-    if not len(proposals.boxes):
-        return MissCause("no proposal", None, 0.0, None, 0.0, None)
     boxes = clip(scored.boxes[:, label], truth.size)
     scores = scored.scores[:, label].astype(np.float64)
     usable = np.isfinite(scores) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     overlaps = iou(proposals.boxes, truth.boxes[[row]])[:, 0]
     box_overlaps = np.where(usable, iou(boxes, truth.boxes[[row]])[:, 0], 0)
-    fitting = _candidates(truth, row, boxes, _enough(box_overlaps, settings), settings)
+    fitting = _candidates(truth, row, boxes, settings.is_match(box_overlaps), settings)
     if len(fitting):
         best = int(fitting[scores[fitting].argmax()])
         of_class = found.scores[found.labels == label]
-        limited = len(of_class) >= max_per_class and scores[best] < of_class.min()
-        cause = "scored low" if scores[best] < cuts[label] or limited else "suppressed"
+        over_most = len(of_class) >= max_per_class and scores[best] < of_class.min()
+        cause = "scored low" if scores[best] < cuts[label] or over_most else "suppressed"
     else:
         best = int(overlaps.argmax())
-        cause = "no proposal"
-        if _enough(overlaps, settings).any():
-            cause = "moved away" if usable.any() else "scored low"
+        near = settings.is_match(overlaps).any()
+        cause = "no proposal" if not near else "moved away" if usable.any() else "scored low"
     return MissCause(
         cause=cause,
-        proposal=_plain_box(proposals.boxes[best]),
+        proposal=tuple(proposals.boxes[best].tolist()),
         overlap=float(overlaps[best]),
-        box=_plain_box(boxes[best]),
+        box=tuple(boxes[best].tolist()),
         box_overlap=float(box_overlaps[best]),
         score=float(scores[best]) if np.isfinite(scores[best]) else None,
     )
@@ -156,15 +152,6 @@ def _candidates(truth: AnnotatedImage, row: int, boxes: np.ndarray, enough: np.n
     rivals = np.flatnonzero(same)
     own = fitting[rivals[iou(boxes[fitting], truth.boxes[rivals]).argmax(axis=1)] == row] if len(fitting) else fitting
     return own if len(own) else fitting
-
-
-def _enough(overlaps: np.ndarray, settings: EvaluationSettings) -> np.ndarray:
-    threshold = settings.iou_threshold
-    return overlaps >= threshold if settings.comparison == ">=" else overlaps > threshold
-
-
-def _plain_box(box: np.ndarray) -> Box:
-    return tuple(box.tolist())
 
 
 def cause_to_json(cause: MissCause) -> dict[str, Any]:

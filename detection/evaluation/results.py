@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from detection.evaluation.matching import FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, ClassObjects, Matches
-from detection.evaluation.metrics.coco import CocoFigures
+from detection.evaluation.coco_figures import CocoFigures
+from detection.evaluation.matching import DUPLICATE, IGNORED, TRUE_POSITIVE, ClassObjects, Matches, ReadOnlyArrays
+from detection.evaluation.metrics import METRICS, Metric
 from detection.evaluation.settings import EvaluationSettings
 
 FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
-class ClassEvaluation:
+class ClassEvaluation(ReadOnlyArrays):
     """One class.
 
     ap: average precision in [0, 1] by the metric of the settings, None where the class has no object that counts;
@@ -39,10 +40,6 @@ class ClassEvaluation:
     matches: Matches
     found: ClassObjects
 
-    def __post_init__(self) -> None:
-        for array in (self.scores, self.precision, self.recall):
-            array.flags.writeable = False
-
     @property
     def detections(self) -> int:
         """All detections of the class, the ignored ones too."""
@@ -51,7 +48,7 @@ class ClassEvaluation:
     @property
     def true_positives(self) -> int:
         """Objects found."""
-        return int((self.matches.outcomes == TRUE_POSITIVE).sum())
+        return self._count(TRUE_POSITIVE)
 
     @property
     def greatest_recall(self) -> float | None:
@@ -68,26 +65,34 @@ class ClassEvaluation:
     @property
     def ignored(self) -> int:
         """Detections on difficult objects, which count neither way."""
-        return int((self.matches.outcomes == IGNORED).sum())
+        return self._count(IGNORED)
 
     @property
     def false_positives(self) -> int:
-        """Detections that found no object, or one that a surer detection had found (`duplicates`)."""
+        """Detections that found no object, or one that a higher-scoring detection had found (`duplicates`)."""
         return self.detections - self.true_positives - self.ignored
 
     @property
     def duplicates(self) -> int:
         """Those of the false positives that lie on an object already found."""
-        return self.false_positives - int((self.matches.outcomes == FALSE_POSITIVE).sum())
+        return self._count(DUPLICATE)
+
+    def counts(self) -> dict[str, int]:
+        """The class in numbers, by name."""
+        keys = ("objects", "difficult", "detections", "true_positives", "false_positives", "duplicates", "ignored")
+        return {key: getattr(self, key) for key in keys}
+
+    def _count(self, outcome: int) -> int:
+        return int((self.matches.outcomes == outcome).sum())
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that one pass of matching tells.
+    """The outcome of one pass of matching.
 
     per_class: in the order of the class list. image_ids: of the annotated images, in order. images_without_detections:
     how many of them have none. warnings: what a reader of the figure should know, one sentence each. coco: COCO's
-    figures, where the metric is coco.
+    figures, where the metric is over several IoU thresholds.
     """
 
     settings: EvaluationSettings
@@ -96,6 +101,11 @@ class Evaluation:
     images_without_detections: int
     warnings: tuple[str, ...]
     coco: CocoFigures | None = None
+
+    @property
+    def metric(self) -> Metric:
+        """The metric of `ap`."""
+        return METRICS[self.settings.metric]
 
     @property
     def images(self) -> int:
@@ -110,17 +120,12 @@ class Evaluation:
     @property
     def mean_ap(self) -> float | None:
         """Mean of the AP over the classes with objects, in [0, 1]; None where no class has one."""
-        return _mean(one.ap for one in self.per_class)
+        return mean(one.ap for one in self.per_class)
 
     @property
     def mean_recall(self) -> float | None:
         """Mean of the greatest recall over the classes with objects."""
-        return _mean(one.greatest_recall for one in self.per_class)
-
-    @property
-    def mean_average_best_overlap(self) -> float | None:
-        """Mean of the average best overlap over the classes with objects."""
-        return _mean(one.average_best_overlap for one in self.per_class)
+        return mean(one.greatest_recall for one in self.per_class)
 
     @property
     def detections(self) -> int:
@@ -129,32 +134,32 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for a JSON file: fractions in [0, 1], None where a class has no object."""
+
+        def by_class(field: str) -> dict[str, float | None]:
+            return {one.name: getattr(one, field) for one in self.per_class}
+
         return {
             "format_version": FORMAT_VERSION,
             "metric": self.settings.metric,
             "mAP": self.mean_ap,
-            "per_class": {one.name: one.ap for one in self.per_class},
+            "per_class": by_class("ap"),
             "settings": asdict(self.settings),
-            "voc07": {one.name: one.ap07 for one in self.per_class},
-            "voc10": {one.name: one.ap10 for one in self.per_class},
-            "recall": {one.name: one.greatest_recall for one in self.per_class},
-            "average_best_overlap": {one.name: one.average_best_overlap for one in self.per_class},
+            "voc07": by_class("ap07"),
+            "voc10": by_class("ap10"),
+            "recall": by_class("greatest_recall"),
+            "average_best_overlap": by_class("average_best_overlap"),
             **({} if self.coco is None else {"coco": self.coco.to_json()}),
             "counts": {
                 "images": self.images,
                 "images_without_detections": self.images_without_detections,
                 "detections": self.detections,
-                "per_class": {one.name: _counts(one) for one in self.per_class},
+                "per_class": {one.name: one.counts() for one in self.per_class},
             },
             "warnings": list(self.warnings),
         }
 
 
-def _counts(one: ClassEvaluation) -> dict[str, int]:
-    keys = ("objects", "difficult", "detections", "true_positives", "false_positives", "duplicates", "ignored")
-    return {key: getattr(one, key) for key in keys}
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
+def mean(values: Iterable[float | None]) -> float | None:
+    """Mean of the values that are known; None where none is."""
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-Metric = Literal["voc07", "voc10", "coco"]
+import numpy as np
+
+from detection.evaluation.metrics import METRICS
+
 Difficult = Literal["ignore", "count", "drop"]
 Comparison = Literal[">=", ">"]
 
@@ -16,11 +19,6 @@ VOC_SIMILAR = (
     ("chair", "diningtable", "sofa"),
     ("aeroplane", "bird"),
 )
-
-
-def _check_choice(key: str, value: Any, choices: Any) -> None:
-    if value not in get_args(choices):
-        raise ValueError(f"evaluation {key}: expected one of {', '.join(get_args(choices))}, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -41,17 +39,22 @@ class EvaluationSettings:
             lib/datasets/voc_eval.py and its descendants).
     """
 
-    metric: Metric = "voc07"
+    metric: str = "voc07"
     iou_threshold: float = 0.5
     difficult: Difficult = "ignore"
     comparison: Comparison = ">="
 
     def __post_init__(self) -> None:
-        _check_choice("metric", self.metric, Metric)
-        _check_choice("difficult", self.difficult, Difficult)
-        _check_choice("comparison", self.comparison, Comparison)
+        choices = {"metric": tuple(METRICS), "difficult": get_args(Difficult), "comparison": get_args(Comparison)}
+        for key, known in choices.items():
+            if getattr(self, key) not in known:
+                raise ValueError(f"evaluation {key}: expected one of {', '.join(known)}, got {getattr(self, key)!r}")
         if not 0 < self.iou_threshold <= 1:
             raise ValueError(f"evaluation iou_threshold: expected a number in (0, 1], got {self.iou_threshold!r}")
+
+    def is_match(self, overlaps: np.ndarray) -> np.ndarray:
+        """Whether each IoU suffices for a match."""
+        return overlaps >= self.iou_threshold if self.comparison == ">=" else overlaps > self.iou_threshold
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,13 @@ class IntervalSettings:
 
 @dataclass(frozen=True)
 class DiagnosisSettings:
-    """What kinds of errors are told apart.
+    """How kinds of errors are distinguished.
 
     Args:
-        near_iou: IoU, in (0, 1), from which a false positive is laid to an object and not to the background
+        near_iou: IoU, in (0, 1), from which a false positive is attributed to an object and not to the background
             (Hoiem et al., ECCV 2012, section 2.1: 0.1).
         similar: Groups of classes that look alike, by name; a class may be in several, names that the data set
-            has not are passed over (Hoiem et al.: vehicles; animals and person; chair, dining table, sofa;
+            does not have are ignored (Hoiem et al.: vehicles; animals and person; chair, dining table, sofa;
             aeroplane and bird).
     """
 

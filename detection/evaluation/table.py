@@ -1,21 +1,21 @@
-"""An evaluation, and the difference of two, on screen."""
+"""An evaluation, the difference of two, and a diagnosis on screen."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from detection.evaluation.coco_figures import CocoFigures
+from detection.evaluation.diagnosis import Diagnosis
+from detection.evaluation.errors import COUNTED_KINDS
 from detection.evaluation.intervals import Difference, Interval, Intervals
-from detection.evaluation.metrics.coco import CocoFigures
+from detection.evaluation.misses import CAUSES, MissTable
 from detection.evaluation.results import ClassEvaluation, Evaluation
 from detection.evaluation.settings import IntervalSettings
 
-_METRICS = {
-    "voc07": "VOC 2007 AP (11 points)",
-    "voc10": "VOC 2010 AP (area)",
-    "coco": "COCO AP (IoU 0.5:0.95, 101 points, best 100 an image and class)",
-}
 _DIFFICULT = {"ignore": "ignored", "count": "counted", "drop": "dropped"}
 _COLUMNS = ("recall", "objects", "difficult", "found", "false", "repeated", "ignored")
 _VERDICTS = {
@@ -23,14 +23,21 @@ _VERDICTS = {
     "worse": "the second detector is worse",
     "undecided": "no difference shown: 0 is inside the interval",
 }
+# What a cause of misses calls for.
+_REMEDIES = {
+    "no proposal": "work on proposals",
+    "moved away": "work on box regression",
+    "scored low": "work on features and training",
+    "suppressed": "work on suppression (nms_iou), or on scores that favour whole objects",
+}
 
 
 def header(evaluation: Evaluation, bounds: Intervals | None = None) -> str:
     """One line that states every setting and what was evaluated."""
     settings = evaluation.settings
-    counted = "counts at " if settings.metric == "coco" else ""
+    counted = "counts at " if evaluation.metric.thresholds else ""
     return (
-        f"{_METRICS[settings.metric]}, {counted}IoU {settings.comparison} {settings.iou_threshold:g}, "
+        f"{evaluation.metric.title}, {counted}IoU {settings.comparison} {settings.iou_threshold:g}, "
         f"difficult objects {_DIFFICULT[settings.difficult]}, {evaluation.images} images, "
         f"{evaluation.detections} detections{'' if bounds is None else f', {_method(bounds.settings)}'}"
     )
@@ -42,16 +49,20 @@ def table(evaluation: Evaluation, bounds: Intervals | None = None) -> Group:
     AP and recall are fractions; a dash stands for a class without objects. "repeated" is the part of
     "false" that lies on objects already found. bounds: intervals of the AP, a column of their own.
     """
-    result = _plain_table("AP", *(() if bounds is None else (_percent(bounds.settings),)), *_COLUMNS)
-    for label, one in enumerate(evaluation.per_class):
-        between = () if bounds is None else (_range(bounds.per_class[label]),)
-        result.add_row(*map(Text, (one.name, fraction(one.ap), *between, *_counts(one))))
+    columns, ranges = ["AP", *_COLUMNS], [()] * (len(evaluation.per_class) + 1)
+    if bounds is not None:
+        columns.insert(1, _percent(bounds.settings))
+        ranges = [(_range(one),) for one in (*bounds.per_class, bounds.mean_ap)]
+    rows = [
+        (one.name, fraction(one.ap), *between, fraction(one.greatest_recall), *_counts(one))
+        for one, between in zip(evaluation.per_class, ranges, strict=False)
+    ]
     known = sum(one.ap is not None for one in evaluation.per_class)
-    between = () if bounds is None else (_range(bounds.mean_ap),)
-    mean = (f"mean of {known}", fraction(evaluation.mean_ap), *between, fraction(evaluation.mean_recall))
-    result.add_row(*(Text(cell, style="bold") for cell in mean))
+    rows.append((f"mean of {known}", fraction(evaluation.mean_ap), *ranges[-1], fraction(evaluation.mean_recall)))
     coco = [] if evaluation.coco is None else [Text(coco_line(evaluation.coco))]
-    return Group(Text(header(evaluation, bounds)), result, *coco, *_warnings(evaluation))
+    return Group(
+        Text(header(evaluation, bounds)), plain_table(("class", *columns), rows), *coco, *_warnings(evaluation)
+    )
 
 
 def coco_line(figures: CocoFigures) -> str:
@@ -67,23 +78,17 @@ def coco_line(figures: CocoFigures) -> str:
 
 def comparison_table(first: Evaluation, second: Evaluation, change: Difference | None) -> Group:
     """Two detectors on the same images: AP of both, the difference, its interval, and what may be said of it."""
-    columns = ("first", "second", "difference", *(() if change is None else (_percent(change.settings),)))
-    result = _plain_table(*columns)
-    rows = [(one.name, one.ap, other.ap) for one, other in zip(first.per_class, second.per_class, strict=True)]
-    ranges = [None] * len(rows) if change is None else change.per_class
-    for (name, one, other), between in zip(rows, ranges, strict=True):
-        cells = (name, fraction(one), fraction(other), _signed(one, other))
-        result.add_row(*map(Text, (*cells, *(() if change is None else (_signed_range(between),)))))
-    cells = ("mean", fraction(first.mean_ap), fraction(second.mean_ap), _signed(first.mean_ap, second.mean_ap))
-    cells = (*cells, *(() if change is None else (_signed_range(change.mean_ap),)))
-    result.add_row(*(Text(cell, style="bold") for cell in cells))
+    head, columns = "second minus first", ["class", "first", "second", "difference"]
+    rows = [[one.name, one.ap, other.ap] for one, other in zip(first.per_class, second.per_class, strict=True)]
+    rows.append(["mean", first.mean_ap, second.mean_ap])
+    cells = [[name, fraction(one), fraction(other), _signed(one, other)] for name, one, other in rows]
+    if change is not None:
+        head += f", {_method(change.settings)}, the same for both"
+        columns.append(_percent(change.settings))
+        for row, between in zip(cells, (*change.per_class, change.mean_ap), strict=True):
+            row.append("-" if between is None else f"{between.low:+.3f} to {between.high:+.3f}")
     warnings = [Text(f"Second: {one.plain}", style=one.style) for one in _warnings(second)]
-    return Group(Text(comparison_header(change)), result, Text(verdict(change)), *warnings)
-
-
-def comparison_header(change: Difference | None) -> str:
-    """What the columns of a comparison are."""
-    return "second minus first" + ("" if change is None else f", {_method(change.settings)}, the same for both")
+    return Group(Text(head), plain_table(columns, cells), Text(verdict(change)), *warnings)
 
 
 def verdict(change: Difference | None) -> str:
@@ -93,17 +98,69 @@ def verdict(change: Difference | None) -> str:
     return f"{_VERDICTS[change.verdict]}; its mAP is higher in {change.better:.1%} of the resamples"
 
 
+def diagnosis_table(diagnosis: Diagnosis) -> Group:
+    """Shares of the error types among the top-ranked, mAP if each were repaired, and the missed objects by kind."""
+    figure = "VOC 2010 mAP" if diagnosis.evaluation.metric.thresholds else "mAP"
+    repaired = diagnosis.repaired and ", ".join(f"{kind} {fraction(ap)}" for kind, ap in diagnosis.repaired.items())
+    return Group(
+        Text(
+            "Top-ranked detections of a class (as many as it has objects), %; and its objects that none of them finds; "
+            f"near an object from IoU {diagnosis.settings.near_iou:g}"
+        ),
+        _shares(diagnosis),
+        Text(),
+        Text(f"{figure} {fraction(diagnosis.mean_ap)}, if all errors of a type were repaired: {repaired or '-'}"),
+        Text(),
+        *_misses(diagnosis),
+    )
+
+
+def _shares(diagnosis: Diagnosis) -> Table:
+    rows = []
+    for label, one in enumerate(diagnosis.per_class):
+        shares = [f"{100 * one.shares[kind]:.0f}" if one.top else "-" for kind in COUNTED_KINDS]
+        objects = diagnosis.evaluation.per_class[label].objects
+        rows.append([one.name, *shares, str(len(diagnosis.missed_of(label))), str(objects)])
+    objects = sum(one.objects for one in diagnosis.evaluation.per_class)
+    shares = [f"{100 * diagnosis.shares[kind]:.0f}" for kind in COUNTED_KINDS]
+    rows.append(["mean, sum", *shares, str(len(diagnosis.missed)), str(objects)])
+    return plain_table(("class", *COUNTED_KINDS, "missed", "objects"), rows)
+
+
+def _misses(diagnosis: Diagnosis) -> list[Table | Text]:
+    tables = {"size": diagnosis.by_size, "width / height": diagnosis.by_aspect, "truncation": diagnosis.by_truncation}
+    bins = {name: _bins(one) for name, one in tables.items() if one is not None}
+    # One bin alone is compared with nothing.
+    lines: list[Table | Text] = [
+        Text(f"Missed by {name}: {', '.join(found)}") for name, found in bins.items() if len(found) > 1
+    ]
+    if diagnosis.causes is None or not diagnosis.missed:
+        return lines
+    shares = {cause: f"{100 * diagnosis.causes[cause] / len(diagnosis.missed):.0f}" for cause in CAUSES}
+    rows = [(cause, str(diagnosis.causes[cause]), shares[cause], _REMEDIES[cause]) for cause in CAUSES]
+    table = plain_table(("cause of misses", "objects", "%", ""), rows, last_bold=False)
+    table.columns[-1].justify, table.columns[-1].no_wrap = "left", False
+    return [*lines, Text(), table]
+
+
+def _bins(one: MissTable) -> list[str]:
+    return [f"{name} {one.missed[name]} of {count}" for name, count in one.objects.items() if count]
+
+
 def fraction(value: float | None) -> str:
     """A fraction with three digits, a dash for None."""
     return "-" if value is None else f"{value:.3f}"
 
 
-def _plain_table(*columns: str) -> Table:
-    # No lines between columns, so that the names of VOC's classes fit a terminal 80 columns wide.
+def plain_table(columns: Sequence[str], rows: Iterable[Sequence[str]], last_bold: bool = True) -> Table:
+    """A table without lines, so that the names of VOC's classes fit a terminal 80 columns wide. last_bold: last row."""
     result = Table(box=None, padding=(0, 1, 0, 0))
-    result.add_column("class", overflow="fold")
-    for name in columns:
-        result.add_column(name, justify="right", no_wrap=True)
+    for place, name in enumerate(columns):
+        result.add_column(name, **({"justify": "right", "no_wrap": True} if place else {"overflow": "fold"}))
+    rows = list(rows)
+    for place, row in enumerate(rows):
+        style = "bold" if last_bold and place == len(rows) - 1 else ""
+        result.add_row(*(Text(cell, style) for cell in row))
     return result
 
 
@@ -123,14 +180,9 @@ def _range(one: Interval | None) -> str:
     return "-" if one is None else "-".join(f"{value:.2f}".removeprefix("0") for value in (one.low, one.high))
 
 
-def _signed_range(one: Interval | None) -> str:
-    return "-" if one is None else f"{one.low:+.3f} to {one.high:+.3f}"
-
-
 def _signed(first: float | None, second: float | None) -> str:
     return "-" if first is None or second is None else f"{second - first:+.3f}"
 
 
 def _counts(one: ClassEvaluation) -> list[str]:
-    counts = (one.objects, one.difficult, one.true_positives, one.false_positives, one.duplicates, one.ignored)
-    return [fraction(one.greatest_recall), *map(str, counts)]
+    return [str(count) for name, count in one.counts().items() if name != "detections"]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Sequence
 
 import numpy as np
 
-from detection.evaluation import IGNORED, TRUE_POSITIVE, ClassEvaluation
+from detection.evaluation import ClassEvaluation
 from detection.learning import reliability
 from detection.report.figures import class_id
 from detection.report.plots import Plot, stairs, ticks
-from detection.report.records import ReportRun
-from detection.report.settings import ReportSettings
+from detection.report.records import ReportRun, ReportSettings
 from detection.report.tables import Column, Table
 from detection.visualization import Axis, Line
 
 _TENTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-RECALL, PRECISION = Axis("recall", 0, 1, _TENTHS), Axis("precision", 0, 1, _TENTHS)
+RECALL, PRECISION, _SHARE = (Axis(title, 0, 1, _TENTHS) for title in ("recall", "precision", "share right"))
 # A curve with more found objects than this is drawn with the best precision in each step of recall.
 _MOST_POINTS, _STEP = 150, 0.01
 # Share of all scores that the score axis leaves out at its low end, where far away ones say nothing.
@@ -28,14 +27,13 @@ def curve_points(one: ClassEvaluation) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
     Between them precision only falls, so no average precision needs more.
     """
-    counting = one.matches.outcomes[one.matches.outcomes != IGNORED]
-    hits = counting == TRUE_POSITIVE
+    hits = one.matches.hits
     return one.scores[hits], one.precision[hits], one.recall[hits]
 
 
 def _drawn(one: ClassEvaluation) -> tuple[list[float], list[float]]:
     """Recall and precision for a drawing."""
-    hits = np.flatnonzero(one.matches.outcomes[one.matches.outcomes != IGNORED] == TRUE_POSITIVE)
+    hits = np.flatnonzero(one.matches.hits)
     if not one.objects or not len(hits):
         return [], []
     if len(hits) <= _MOST_POINTS:
@@ -44,23 +42,23 @@ def _drawn(one: ClassEvaluation) -> tuple[list[float], list[float]]:
     else:
         steps = (one.recall[hits] / _STEP).astype(int)
         places = np.array([hits[steps == s][one.precision[hits[steps == s]].argmax()] for s in np.unique(steps)])
-    start = [] if one.recall[places[0]] == 0 else [(0.0, float(one.precision[places[0]]))]
-    points = [*start, *zip(one.recall[places].tolist(), one.precision[places].tolist(), strict=True)]
-    return [x for x, _ in points], [y for _, y in points]
+    recall, precision = one.recall[places].tolist(), one.precision[places].tolist()
+    return (recall, precision) if recall[0] == 0 else ([0.0, *recall], [precision[0], *precision])
 
 
 def precision_recall(run: ReportRun, other: ReportRun | None, most: int) -> list[Plot]:
     """A plot a class with objects, in the class list's order; of more than `most`, those with the most objects."""
     runs = [run] if other is None else [run, other]
     with_objects = [i for i, one in enumerate(run.evaluation.per_class) if one.objects]
-    by_objects = sorted(with_objects, key=lambda i: (-run.evaluation.per_class[i].objects, i))
+    by_objects = sorted(with_objects, key=lambda i: -run.evaluation.per_class[i].objects)
     plots = []
     for i in sorted(by_objects[:most]):
-        own = [one.evaluation.per_class[i] for one in runs]
-        lines = tuple(Line(named.name, *_drawn(one)) for named, one in zip(runs, own, strict=True))
-        said = ", ".join(f"{named.name}: AP {one.ap:.3f}" for named, one in zip(runs, own, strict=True))
-        alt = f"Precision against recall of {own[0].name}. {said}; greatest recall {own[0].greatest_recall:.3f}."
-        plots.append(Plot("precision_recall", own[0].name, RECALL, PRECISION, lines, alt, link=class_id(i)))
+        name, own = run.classes[i], [(one.name, one.evaluation.per_class[i]) for one in runs]
+        lines = tuple(Line(of_run, *_drawn(one)) for of_run, one in own)
+        said = ", ".join(f"{of_run}: AP {one.ap:.3f}" for of_run, one in own)
+        recall = run.evaluation.per_class[i].greatest_recall
+        alt = f"Precision against recall of {name}. {said}; greatest recall {recall:.3f}."
+        plots.append(Plot("precision_recall", name, RECALL, PRECISION, lines, alt, link=class_id(i)))
     return plots
 
 
@@ -77,33 +75,26 @@ def curve_table(run: ReportRun) -> Table:
     return Table("precision_recall", caption, columns, tuple(rows))
 
 
-def _pooled(run: ReportRun, probable: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(values, right) of all detections that count: scores, or probabilities where a class has them."""
+def _pooled(run: ReportRun, probabilities: Sequence[np.ndarray | None] | None) -> tuple[np.ndarray, np.ndarray]:
+    """(values, right) of all detections that count: scores, or probabilities of the classes that have them."""
     values, right = [np.empty(0)], [np.empty(0, bool)]
     for i, one in enumerate(run.evaluation.per_class):
-        of_class = run.probabilities[i] if probable and run.probabilities else one.matches.scores
+        of_class = one.matches.scores if probabilities is None else probabilities[i]
         if of_class is not None:
-            counts = one.matches.outcomes != IGNORED
-            values.append(np.asarray(of_class, dtype=np.float64)[counts])
-            right.append(one.matches.outcomes[counts] == TRUE_POSITIVE)
+            values.append(np.asarray(of_class, dtype=np.float64)[one.matches.counts])
+            right.append(one.matches.hits)
     return np.concatenate(values), np.concatenate(right)
-
-
-def _edges(values: np.ndarray, bins: int) -> np.ndarray:
-    low, high = float(np.quantile(values, _TAIL)), float(values.max())
-    if not low < high:
-        low, high = low - 0.5, high + 0.5
-    return np.linspace(low, high, bins + 1)
 
 
 def score_table(run: ReportRun, settings: ReportSettings) -> Table | None:
     """A row an interval of the score: right and false detections; None without a detection that counts."""
-    scores, right = _pooled(run, probable=False)
+    scores, right = _pooled(run, None)
     if not len(scores):
         return None
-    edges = _edges(scores, settings.bins)
+    low, high = float(np.quantile(scores, _TAIL)), float(scores.max())
+    edges = np.linspace(*((low, high) if low < high else (low - 0.5, high + 0.5)), settings.bins + 1)
     inside = np.clip(scores, edges[0], edges[-1])
-    found, false = (np.histogram(inside[which], edges)[0] for which in (right, ~right))
+    found, false = (np.histogram(inside[which], edges)[0].tolist() for which in (right, ~right))
     columns = (
         Column("score from", "number"),
         Column("to", "number"),
@@ -111,46 +102,38 @@ def score_table(run: ReportRun, settings: ReportSettings) -> Table | None:
         Column("false", "integer"),
         Column("share right", "share"),
     )
-    rows = []
-    for (low, high), good, bad in zip(pairwise(edges.tolist()), found.tolist(), false.tolist(), strict=True):
-        enough = good + bad >= settings.least_in_bin
-        rows.append((low, high, good, bad, good / (good + bad) if enough else None))
+    shares = [
+        good / (good + bad) if good + bad >= settings.least_in_bin else None
+        for good, bad in zip(found, false, strict=True)
+    ]
     caption = (
         "Detections of all classes by score; the first interval holds those below it too. The share of "
         f"right ones is given from {settings.least_in_bin} detections on."
     )
-    return Table("scores", caption, columns, tuple(rows))
+    rows = tuple(zip(edges.tolist()[:-1], edges.tolist()[1:], found, false, shares, strict=True))
+    return Table("scores", caption, columns, rows)
 
 
 def score_plots(table: Table) -> list[Plot]:
     """Histogram of right and false detections, and the share of right ones by score."""
     edges = [row[0] for row in table.rows] + [table.rows[-1][1]]
-    found, false = (np.array([row[place] for row in table.rows], dtype=float) for place in (2, 3))
-    lines, most = [], 0.0
-    for name, counts in (("found an object", found), ("false", false)):
-        shares = counts / max(counts.sum(), 1)
+    lines, words, most = [], [], 0.0
+    for name, word, place in (("found an object", "detections that found an object", 2), ("false", "false ones", 3)):
+        counts = np.array([row[place] for row in table.rows], dtype=float)
+        shares, total = counts / max(counts.sum(), 1), int(counts.sum())
         most = max(most, float(shares.max()))
-        lines.append(Line(f"{name} ({int(counts.sum()):,})", *stairs(edges, shares.tolist())))
+        lines.append(Line(f"{name} ({total:,})", *stairs(edges, shares.tolist())))
+        words.append(f"{total} {word}, median about {_median(edges, counts) if total else 0.0:.2g}")
     score = Axis("score (SVM margin)", edges[0], edges[-1], ticks(edges[0], edges[-1]))
     part = Axis("share", 0, most or 1.0, ticks(0, most or 1.0))
-    middle = (found.sum() and _median(edges, found), false.sum() and _median(edges, false))
-    alt = (
-        f"Histogram of scores: {int(found.sum())} detections that found an object, median about {middle[0]:.2g}, and "
-        f"{int(false.sum())} false ones, median about {middle[1]:.2g}."
-    )
+    alt = f"Histogram of scores: {', and '.join(words)}."
     histogram = Plot("scores", "Scores, as shares of each kind", score, part, tuple(lines), alt, filled=True)
-    right = Line("share right", *_centres(table))
-    known = [row for row in table.rows if row[4] is not None]
-    last = f"; in the highest interval shown {known[-1][4]:.2f}" if known else ""
+    centres = [(row[0] + row[1]) / 2 for row in table.rows]
+    right = Line("share right", centres, [float("nan") if row[4] is None else row[4] for row in table.rows])
+    known = [row[4] for row in table.rows if row[4] is not None]
+    last = f"; in the highest interval shown {known[-1]:.2f}" if known else ""
     alt = f"Share of right detections by score{last}. The table has every value."
-    share = Axis("share right", 0, 1, _TENTHS)
-    return [histogram, Plot("reliability_of_scores", "How often a score is right", score, share, (right,), alt)]
-
-
-def _centres(table: Table) -> tuple[list[float], list[float]]:
-    return [(row[0] + row[1]) / 2 for row in table.rows], [
-        float("nan") if row[4] is None else row[4] for row in table.rows
-    ]
+    return [histogram, Plot("reliability_of_scores", "How often a score is right", score, _SHARE, (right,), alt)]
 
 
 def _median(edges: list[float], counts: np.ndarray) -> float:
@@ -160,20 +143,16 @@ def _median(edges: list[float], counts: np.ndarray) -> float:
 
 def reliability_table(run: ReportRun, bins: int) -> Table | None:
     """A row an interval of the probability: mean and share right; None where the detector gives none."""
-    if run.probabilities is None:
-        return None
-    values, right = _pooled(run, probable=True)
+    values, right = _pooled(run, run.probabilities or [None] * len(run.classes))
     if not len(values):
         return None
     measured = reliability(values, right, bins)
     edges = np.linspace(0, 1, bins + 1).tolist()
-    means = [
-        (float(mean), float(share)) if count else (None, None)
-        for count, mean, share in zip(measured.counts, measured.predicted, measured.observed, strict=True)
-    ]
     rows = [
-        (low, high, int(count), *mean)
-        for (low, high), count, mean in zip(pairwise(edges), measured.counts, means, strict=True)
+        (low, high, int(count), *((float(mean), float(share)) if count else (None, None)))
+        for low, high, count, mean, share in zip(
+            edges[:-1], edges[1:], measured.counts, measured.predicted, measured.observed, strict=True
+        )
     ]
     columns = (
         Column("probability from", "share"),
@@ -196,8 +175,8 @@ def reliability_plot(table: Table, least: int) -> Plot:
         Line("share right", [row[3] for row in kept], [row[4] for row in kept]),
         Line("as it should be", (0.0, 1.0), (0.0, 1.0)),
     )
-    axes = Axis("probability", 0, 1, _TENTHS), Axis("share right", 0, 1, _TENTHS)
     worst = max(kept, key=lambda row: abs(row[3] - row[4]), default=None)
     said = f" Farthest from it: {worst[4]:.2f} right at a probability of {worst[3]:.2f}." if worst else ""
     alt = f"Reliability diagram: share of right detections against probability, beside the diagonal.{said}"
+    axes = Axis("probability", 0, 1, _TENTHS), _SHARE
     return Plot("reliability", "Reliability of the probabilities", *axes, lines, alt)

@@ -1,11 +1,11 @@
-"""The tables of a report that say how good a detector is and where it fails."""
+"""The tables of a report: how good a detector is and where it fails; what was run, on what, and how long it took."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from detection.evaluation import ASPECTS, CAUSES, ERROR_TYPES, KINDS, SIZES, Interval, MissTable
+from detection.evaluation import CAUSES, COUNTED_KINDS, ERROR_TYPES, ClassEvaluation, Interval, MissTable
 from detection.report.records import Comparison, ReportRun
 from detection.report.tables import Column, Table
 
@@ -21,9 +21,8 @@ CAUSE_HINTS = {
     "no proposal": "no proposal overlaps it enough: work on the proposals",
     "moved away": "a proposal does, box regression moved it away: work on the regressors",
     "scored low": "a proposal does, but its score is below the top-ranked: work on features or training",
-    "suppressed": "a proposal does and scores enough, but a surer box was kept instead: work on NMS",
+    "suppressed": "a proposal does and scores enough, but a higher-scoring box was kept instead: work on NMS",
 }
-_SHOWN_KINDS = tuple(kind for kind in KINDS if kind != "ignored")
 _BIN_NAMES = {
     "XS": "extra small",
     "S": "small",
@@ -42,22 +41,20 @@ def class_id(label: int) -> str:
     return f"class-{label}"
 
 
-def interval(one: Interval | None) -> tuple[float, float] | None:
-    """The bounds of an interval as a table's value."""
+def _links(run: ReportRun) -> tuple[str, ...]:
+    return tuple(class_id(label) for label in range(len(run.classes)))
+
+
+def _pair(one: Interval | None) -> tuple[float, float] | None:
     return None if one is None else (one.low, one.high)
-
-
-def _confidence(run: ReportRun) -> str:
-    return "" if run.intervals is None else f"{100 * run.intervals.settings.confidence:g} %"
 
 
 def class_table(run: ReportRun) -> Table:
     """A row a class: AP with its interval, recall, counts; their mean or sum at the foot."""
-    evaluation = run.evaluation
-    columns = (
+    evaluation, bounds = run.evaluation, run.intervals
+    columns = [
         Column("class"),
         Column("AP", "share", "average precision by the metric above", bar=True),
-        Column("AP interval", "share", f"{_confidence(run)} bootstrap interval over images"),
         Column("recall", "share", "share of the objects found at any score"),
         Column("objects", "integer", "objects that count"),
         Column("difficult", "integer", "objects marked difficult"),
@@ -65,31 +62,22 @@ def class_table(run: ReportRun) -> Table:
         Column("false", "integer", "detections that found none, or one found before"),
         Column("repeated", "integer", "those of them on an object found before"),
         Column("ignored", "integer", "detections on difficult objects"),
-    )
-    bounds = run.intervals.per_class if run.intervals else [None] * len(run.classes)
-    rows = [
-        (one.name, one.ap, interval(bound), one.greatest_recall, *_counts(one))
-        for one, bound in zip(evaluation.per_class, bounds, strict=True)
     ]
+    rows = [[one.name, one.ap, one.greatest_recall, *_counts(one)] for one in evaluation.per_class]
     known = sum(one.ap is not None for one in evaluation.per_class)
-    mean_bound = interval(run.intervals.mean_ap) if run.intervals else None
     sums = [sum(column) for column in zip(*map(_counts, evaluation.per_class), strict=True)] or [0] * 6
-    rows.append((f"mean of {known}, sums", evaluation.mean_ap, mean_bound, evaluation.mean_recall, *sums))
-    links = (*(class_id(i) for i in range(len(run.classes))), "")
+    rows.append([f"mean of {known}, sums", evaluation.mean_ap, evaluation.mean_recall, *sums])
+    if bounds:
+        hint = f"{100 * bounds.settings.confidence:g} % bootstrap interval over images"
+        columns.insert(2, Column("AP interval", "share", hint))
+        for row, bound in zip(rows, (*bounds.per_class, bounds.mean_ap), strict=True):
+            row.insert(2, _pair(bound))
     caption = "Average precision and counts of each class. A dash: the class has no object that counts."
-    return Table("classes", caption, _without_empty(columns, run), _cut(rows, run), links, sortable=True, foot=1)
+    return Table("classes", caption, tuple(columns), tuple(map(tuple, rows)), (*_links(run), ""), sortable=True, foot=1)
 
 
-def _counts(one: Any) -> tuple[int, ...]:
-    return one.objects, one.difficult, one.true_positives, one.false_positives, one.duplicates, one.ignored
-
-
-def _without_empty(columns: tuple[Column, ...], run: ReportRun) -> tuple[Column, ...]:
-    return columns if run.intervals else columns[:2] + columns[3:]
-
-
-def _cut(rows: list[tuple[Any, ...]], run: ReportRun) -> tuple[tuple[Any, ...], ...]:
-    return tuple(rows if run.intervals else [row[:2] + row[3:] for row in rows])
+def _counts(one: ClassEvaluation) -> list[int]:
+    return [count for name, count in one.counts().items() if name != "detections"]
 
 
 def comparison_table(run: ReportRun, comparison: Comparison) -> Table:
@@ -97,37 +85,25 @@ def comparison_table(run: ReportRun, comparison: Comparison) -> Table:
     other, change = comparison.other, comparison.difference
     columns = [Column("class"), Column(f"AP, {run.name}", "share", bar=True)]
     columns += [Column(f"AP, {other.name}", "share", bar=True), Column("difference", "signed", "second minus first")]
+    rows = [
+        [one.name, one.ap, two.ap]
+        for one, two in zip(run.evaluation.per_class, other.evaluation.per_class, strict=True)
+    ]
+    rows.append(["mean", run.evaluation.mean_ap, other.evaluation.mean_ap])
+    for row in rows:
+        row.append(None if row[1] is None or row[2] is None else row[2] - row[1])
     if change is not None:
         columns += [
             Column("interval", "signed", f"{100 * change.settings.confidence:g} % bootstrap interval over images"),
             Column("verdict", hint="of the second; undecided where the interval holds 0"),
         ]
+        for row, bound in zip(rows, (*change.per_class, change.mean_ap), strict=True):
+            row += [_pair(bound), bound and bound.verdict]
     columns.append(Column("objects", "integer"))
-    rows = []
-    for i, (one, two) in enumerate(zip(run.evaluation.per_class, other.evaluation.per_class, strict=True)):
-        bound = change.per_class[i] if change else None
-        rows.append(_compared(one.name, one.ap, two.ap, bound, one.objects, change is not None))
-    means = run.evaluation.mean_ap, other.evaluation.mean_ap
-    objects = sum(one.objects for one in run.evaluation.per_class)
-    rows.append(_compared("mean", *means, change.mean_ap if change else None, objects, change is not None))
-    links = (*(class_id(i) for i in range(len(run.classes))), "")
+    objects = [one.objects for one in run.evaluation.per_class]
+    filled = tuple((*row, count) for row, count in zip(rows, (*objects, sum(objects)), strict=True))
     caption = f"Average precision of {run.name} and {other.name} on the same images, and the difference."
-    return Table("comparison", caption, tuple(columns), tuple(rows), links, sortable=True, foot=1)
-
-
-def _compared(
-    name: str, first: float | None, second: float | None, bound: Interval | None, objects: int, intervals: bool
-) -> tuple[Any, ...]:
-    difference = None if first is None or second is None else second - first
-    judged = (interval(bound), verdict(bound)) if intervals else ()
-    return (name, first, second, difference, *judged, objects)
-
-
-def verdict(bound: Interval | None) -> str | None:
-    """What the interval of a difference says of the second run."""
-    if bound is None:
-        return None
-    return "better" if bound.low > 0 else "worse" if bound.high < 0 else "undecided"
+    return Table("comparison", caption, tuple(columns), filled, (*_links(run), ""), sortable=True, foot=1)
 
 
 def kind_table(run: ReportRun) -> Table:
@@ -141,14 +117,13 @@ def kind_table(run: ReportRun) -> Table:
         Column("meaning", "words"),
     )
     rows = []
-    for kind in _SHOWN_KINDS:
+    for kind in COUNTED_KINDS:
         repaired = diagnosis.repaired[kind] if diagnosis.repaired and kind in ERROR_TYPES else None
         gain = None if repaired is None or diagnosis.mean_ap is None else repaired - diagnosis.mean_ap
-        rows.append((kind, diagnosis.shares.get(kind, 0.0), repaired, gain, KIND_HINTS[kind]))
+        rows.append((kind, diagnosis.shares[kind], repaired, gain, KIND_HINTS[kind]))
     caption = (
-        "Of each class, as many of the highest-scoring detections as it has objects: what they are, and the mAP "
-        "if one type of "
-        "error were out of the way."
+        "Of each class, as many of the highest-scoring detections as it has objects: what they are, and the mAP if "
+        "one type of error were out of the way."
     )
     return Table("errors", caption, columns, tuple(rows))
 
@@ -158,14 +133,13 @@ def class_kind_table(run: ReportRun) -> Table:
     columns = (
         Column("class"),
         Column("top-ranked", "integer", "as many as there are objects that count"),
-        *(Column(kind, "percent", KIND_HINTS[kind]) for kind in _SHOWN_KINDS),
+        *(Column(kind, "percent", KIND_HINTS[kind]) for kind in COUNTED_KINDS),
     )
     rows = tuple(
-        (one.name, one.top, *((one.shares.get(kind, 0.0) if one.top else None) for kind in _SHOWN_KINDS))
+        (one.name, one.top, *((one.shares[kind] if one.top else None) for kind in COUNTED_KINDS))
         for one in run.diagnosis.per_class
     )
-    links = tuple(class_id(i) for i in range(len(rows)))
-    return Table("errors_by_class", "The same for each class.", columns, rows, links, sortable=True)
+    return Table("errors_by_class", "The same for each class.", columns, rows, _links(run), sortable=True)
 
 
 def miss_table(run: ReportRun) -> Table:
@@ -178,11 +152,8 @@ def miss_table(run: ReportRun) -> Table:
         Column("missed", "integer"),
         Column("share missed", "percent", bar=True),
     )
-    rows = [
-        *_bins("size", diagnosis.by_size, SIZES),
-        *_bins("aspect", diagnosis.by_aspect, ASPECTS),
-        *(_bins("truncation", diagnosis.by_truncation, None) if diagnosis.by_truncation else ()),
-    ]
+    tables = {"size": diagnosis.by_size, "aspect": diagnosis.by_aspect, "truncation": diagnosis.by_truncation}
+    rows = [row for by, table in tables.items() if table for row in _bins(by, table)]
     caption = (
         "Objects that no top-ranked detection found, by size and aspect among those of their class (a tenth, "
         "a fifth, two fifths, a fifth and a tenth of them) and by truncation."
@@ -190,10 +161,10 @@ def miss_table(run: ReportRun) -> Table:
     return Table("misses", caption, columns, tuple(rows))
 
 
-def _bins(what: str, table: MissTable, names: Sequence[str] | None) -> Iterator[tuple[Any, ...]]:
-    for name in names or table.objects:
-        objects, missed = table.objects.get(name, 0), table.missed.get(name, 0)
-        yield what, _BIN_NAMES.get(name, name), objects, missed, missed / objects if objects else None
+def _bins(by: str, table: MissTable) -> Iterator[tuple[Any, ...]]:
+    for name, objects in table.objects.items():
+        missed = table.missed[name]
+        yield by, _BIN_NAMES.get(name, name), objects, missed, missed / objects if objects else None
 
 
 def cause_table(run: ReportRun) -> Table | None:
@@ -202,10 +173,7 @@ def cause_table(run: ReportRun) -> Table | None:
     if causes is None:
         return None
     total = sum(causes.values())
-    rows = tuple(
-        (cause, causes.get(cause, 0), causes.get(cause, 0) / total if total else None, CAUSE_HINTS[cause])
-        for cause in CAUSES
-    )
+    rows = tuple((one, causes[one], causes[one] / total if total else None, CAUSE_HINTS[one]) for one in CAUSES)
     columns = (
         Column("cause"),
         Column("missed objects", "integer"),
@@ -213,3 +181,108 @@ def cause_table(run: ReportRun) -> Table | None:
         Column("meaning", "words"),
     )
     return Table("causes", "Why objects were missed: proposals, box regression, scores or suppression.", columns, rows)
+
+
+def stage_table(run: ReportRun) -> Table:
+    """A row a stage: wall time and memory of the call that made its result."""
+    stages = {name: facts for name, facts in run.stages.items() if "seconds" in facts}
+    total = sum(facts["seconds"] for facts in stages.values())
+    columns = (
+        Column("stage"),
+        Column("time", "seconds"),
+        Column("share", "percent", bar=True),
+        Column("peak memory, MiB", "integer", "of the process and its workers"),
+        Column("finished"),
+    )
+    rows = [
+        (
+            name,
+            float(facts["seconds"]),
+            facts["seconds"] / total if total else None,
+            facts.get("peak_memory_mib"),
+            str(facts.get("finished", ""))[:16].replace("T", " "),
+        )
+        for name, facts in stages.items()
+    ]
+    rows.append(("all", float(total), None, None, ""))
+    caption = "Wall time of each stage. Proposals and maps that were there before are not made again, and take no time."
+    return Table("times", caption, columns, tuple(rows), foot=1)
+
+
+def mining_table(run: ReportRun) -> Table | None:
+    """The mining log; None where there is none."""
+    if len(run.mining) < 2:
+        return None
+    header, *lines = run.mining
+    columns, values = [], []
+    for title, texts in zip(header, zip(*lines, strict=True), strict=True):
+        try:
+            numbers = [_number(text) for text in texts]
+        except ValueError:
+            numbers = None
+        columns.append(Column(title.replace("_", " "), "text" if numbers is None else "number"))
+        values.append(texts if numbers is None else numbers)
+    caption = "How each SVM was trained: negatives added and evicted in every pass over the images, and convergence."
+    return Table("mining", caption, tuple(columns), tuple(zip(*values, strict=True)), sortable=True)
+
+
+def _number(text: str) -> int | float | None:
+    if not text:
+        return None
+    return float(text) if any(mark in text for mark in ".en") else int(text)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of nested settings."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def settings_table(run: ReportRun, other: ReportRun | None = None) -> Table:
+    """All settings; of two runs those that differ come first."""
+    first = {key: _plain(value) for key, value in flat(run.settings)}
+    if other is None:
+        columns = (Column("setting"), Column("value"))
+        return Table("settings", "Every setting that decides the result.", columns, tuple(first.items()))
+    second = {key: _plain(value) for key, value in flat(other.settings)}
+    rows = [(key, first.get(key, ""), second.get(key, "")) for key in dict.fromkeys([*first, *second])]
+    rows = [(key, one, two, "differs" if one != two else "") for key, one, two in rows]
+    rows.sort(key=lambda row: row[3] == "")
+    columns = (Column("setting"), Column(run.name), Column(other.name), Column("same?"))
+    return Table("settings", "Every setting of both runs, those that differ first.", columns, tuple(rows))
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_plain(one)}" for key, one in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(
+            f"({_plain(one)})" if isinstance(one, (Mapping, list, tuple)) else _plain(one) for one in value
+        )
+    return str(value)
+
+
+def version_table(run: ReportRun) -> Table | None:
+    """Packages and their versions; None where none are known."""
+    columns = (Column("package"), Column("version"))
+    rows = tuple(run.versions.items())
+    return Table("versions", "What it was computed with.", columns, rows) if rows else None
+
+
+def data_table(run: ReportRun) -> Table:
+    """What the figures were measured on."""
+    evaluation = run.evaluation
+    rows = (
+        ("evaluated images", evaluation.images),
+        ("of them without a detection", evaluation.images_without_detections),
+        ("classes", len(run.classes)),
+        ("objects that count", sum(one.objects for one in evaluation.per_class)),
+        ("objects marked difficult", sum(one.difficult for one in evaluation.per_class)),
+        ("detections", evaluation.detections),
+    )
+    return Table("data", "What was evaluated.", (Column("what"), Column("count", "integer")), rows)

@@ -1,4 +1,4 @@
-"""A report on disk: the page, and beside it a folder of its tables and curves as CSV and PNG."""
+"""A report on disk: the page, and next to it a folder of its tables and curves as CSV and PNG."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 from detection.data import write_image
 from detection.report import curves
 from detection.report.page import GENERATOR, Content, build, page
-from detection.report.records import Comparison, ReportRun
-from detection.report.settings import ReportSettings
+from detection.report.records import Comparison, ReportRun, ReportSettings
 from detection.report.tables import Table
 from detection.storage import write_text
 from detection.visualization import contact_sheet, table_picture
@@ -16,7 +15,7 @@ from detection.visualization import contact_sheet, table_picture
 # Curves in one picture, and rows in the picture of a table: more are not readable.
 _SHEET_COLUMNS, _SHEET_CURVES = 4, 40
 _PICTURE_ROWS = 60
-# How far into a file its generator is told.
+# Bytes of a page in which its generator is looked for.
 _HEAD = 4096
 
 
@@ -26,7 +25,7 @@ def write_report(
     comparison: Comparison | None = None,
     settings: ReportSettings | None = None,
 ) -> list[Path]:
-    """Write the page to `path` (a name that ends in .html) and its tables and curves to the folder beside it.
+    """Write the page to `path` (a name that ends in .html) and its tables and curves to the folder next to it.
 
     The folder has the page's name without extension. Returns all files, the page first. Raises ValueError where a
     file that is no report stands in the page's place, and for another extension.

@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing beside it."""
+"""The report as one HTML page that needs no other file."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from detection.evaluation import KINDS, Interval, header
-from detection.report import curves, facts, figures, plots
-from detection.report.gallery import Picture, pictures
-from detection.report.picks import GROUPS
+from detection.evaluation import COUNTED_KINDS, Interval, header
+from detection.report import curves, figures, plots
+from detection.report.gallery import GROUPS, Picture, pictures
 from detection.report.plots import Plot
-from detection.report.records import Comparison, ReportRun
-from detection.report.settings import ReportSettings
+from detection.report.records import Comparison, ReportRun, ReportSettings
 from detection.report.tables import DASH, Table
 from detection.visualization import class_colour
 
-# Told in the page's head: a file with it may be replaced.
+# In the page's head: a file with it may be replaced.
 GENERATOR = "sppnet detection report"
 # Galleries that are open at first: of a few classes all, of many the first.
 _OPEN = 5
+# Rows of the mining log on the page; the CSV file has all.
+_MINING_ROWS = 400
+# Intervals of a probability.
+_PROBABILITY_BINS = 10
 _GROUP_NAMES = {
     "found": "Found, by descending score",
     "false": "False, by descending score",
@@ -44,111 +46,70 @@ _SECTIONS = {
     "scores": "Scores",
     "run": "Time, training, settings",
 }
-_KINDS = tuple(kind for kind in KINDS if kind != "ignored")
+# The tables of each run; one that is None there is left out.
+_RUN_TABLES = (
+    figures.class_table,
+    figures.kind_table,
+    figures.class_kind_table,
+    figures.miss_table,
+    figures.cause_table,
+    figures.stage_table,
+    figures.data_table,
+    figures.mining_table,
+    figures.version_table,
+)
 
 
 @dataclass(frozen=True)
 class Content:
-    """The tables and plots of a report, before they are laid out; the files beside the page hold them all."""
+    """The tables and plots of a report, before they are laid out; the files of the report's folder hold them all.
 
-    classes: tuple[tuple[str, Table], ...]
-    comparison: Table | None
+    runs: of each run its name ("" of one alone), the shares of the error types, and its tables by name; those of a
+    second run have other names for their files. shared: other tables by name.
+    """
+
+    runs: tuple[tuple[str, Mapping[str, float], Mapping[str, Table]], ...]
+    shared: Mapping[str, Table]
     curves: tuple[Plot, ...]
-    errors: tuple[tuple[str, ErrorContent], ...]
-    scores: tuple[Table, ...]
     score_plots: tuple[Plot, ...]
-    runs: tuple[tuple[str, RunContent], ...]
-    settings: Table
 
     def tables(self) -> list[Table]:
         """Every table, each under a name of its own."""
-        found = [table for _, table in self.classes]
-        found += [one for one in (self.comparison,) if one]
-        for _, one in self.errors:
-            found += [table for table in (one.kinds, one.by_class, one.misses, one.causes) if table]
-        found += self.scores
-        for _, run in self.runs:
-            found += [table for table in (run.times, run.data, run.full_mining, run.versions) if table]
-        return [*found, self.settings]
-
-
-@dataclass(frozen=True)
-class ErrorContent:
-    """Where one run fails. shares: by kind, of the top-ranked."""
-
-    shares: Mapping[str, float]
-    kinds: Table
-    by_class: Table
-    misses: Table
-    causes: Table | None
-
-
-@dataclass(frozen=True)
-class RunContent:
-    """What one run was. full_mining: with every row; mining: what the page shows of it."""
-
-    times: Table
-    data: Table
-    mining: Table | None
-    full_mining: Table | None
-    versions: Table | None
+        return [*(one for _, _, tables in self.runs for one in tables.values()), *self.shared.values()]
 
 
 def build(run: ReportRun, comparison: Comparison | None, settings: ReportSettings) -> Content:
     """The tables and plots of a run, or of two side by side."""
     other = comparison.other if comparison else None
-    named = [("", run)] if other is None else [(run.name, run), (other.name, other)]
-    scores = [curves.score_table(run, settings), curves.reliability_table(run, _probability_bins(settings))]
-    score_plots = curves.score_plots(scores[0]) if scores[0] else []
-    if scores[1]:
+    compared = figures.comparison_table(run, comparison) if comparison else None
+    scores = curves.score_table(run, settings)
+    probabilities = curves.reliability_table(run, min(settings.bins, _PROBABILITY_BINS))
+    score_plots = curves.score_plots(scores) if scores else []
+    if probabilities:
         # The diagram of the probabilities stands in for that of the margins.
-        score_plots = [score_plots[0], curves.reliability_plot(scores[1], settings.least_in_bin)]
+        score_plots[1] = curves.reliability_plot(probabilities, settings.least_in_bin)
+    runs = [("", run)] if other is None else [(run.name, run), (other.name, other)]
     return Content(
-        classes=tuple((name, _numbered(figures.class_table(one), i)) for i, (name, one) in enumerate(named)),
-        comparison=figures.comparison_table(run, comparison) if comparison else None,
+        runs=tuple((name, one.diagnosis.shares, _run_tables(one, i)) for i, (name, one) in enumerate(runs)),
+        shared=_by_name(compared, scores, probabilities, figures.settings_table(run, other)),
         curves=tuple(curves.precision_recall(run, other, settings.curves)),
-        errors=tuple((name, _error_content(one, i)) for i, (name, one) in enumerate(named)),
-        scores=tuple(one for one in scores if one),
         score_plots=tuple(score_plots),
-        runs=tuple((name, _run_content(one, i)) for i, (name, one) in enumerate(named)),
-        settings=facts.settings_table(run, other),
     )
 
 
-def _probability_bins(settings: ReportSettings) -> int:
-    return min(settings.bins, 10)
+def _by_name(*tables: Table | None) -> dict[str, Table]:
+    return {one.name: one for one in tables if one is not None}
 
 
-def _numbered(table: Table, place: int) -> Table:
-    return replace(table, name=f"{table.name}_{place + 1}") if place else table
-
-
-def _error_content(run: ReportRun, place: int) -> ErrorContent:
-    causes = figures.cause_table(run)
-    return ErrorContent(
-        run.diagnosis.shares,
-        _numbered(figures.kind_table(run), place),
-        _numbered(figures.class_kind_table(run), place),
-        _numbered(figures.miss_table(run), place),
-        causes and _numbered(causes, place),
-    )
-
-
-def _run_content(run: ReportRun, place: int) -> RunContent:
-    mining = facts.mining_table(run)
-    return RunContent(
-        times=_numbered(facts.stage_table(run), place),
-        data=_numbered(facts.data_table(run), place),
-        mining=mining and _numbered(facts.first_rows(mining), place),
-        full_mining=mining and _numbered(mining, place),
-        versions=_numbered(facts.version_table(run), place) if run.versions else None,
-    )
+def _run_tables(run: ReportRun, place: int) -> dict[str, Table]:
+    tables = _by_name(*(make(run) for make in _RUN_TABLES))
+    return {name: replace(one, name=f"{name}_{place + 1}") for name, one in tables.items()} if place else tables
 
 
 def page(
     run: ReportRun, comparison: Comparison | None, content: Content, settings: ReportSettings, files_words: str = ""
 ) -> str:
-    """The HTML page. files_words: a sentence that says which files lie beside it.
+    """The HTML page. files_words: a sentence that says which other files there are.
 
     Its text and curves are measured first; pictures fill what `settings.max_megabytes` leaves.
     """
@@ -176,18 +137,16 @@ def _render(context: Mapping[str, Any]) -> str:
     return _template().render(context).encode("utf-8", "replace").decode()
 
 
-def _asset(name: str) -> str:
-    return (files("detection.report") / "templates" / name).read_text(encoding="utf-8")
-
-
 def _context(run: ReportRun, comparison: Comparison | None, content: Content, files_words: str) -> dict[str, Any]:
-    script = _asset("script.js")
-    other = comparison.other if comparison else None
+    style, script = (
+        (files("detection.report") / "templates" / name).read_text(encoding="utf-8")
+        for name in ("style.css", "script.js")
+    )
     return {
-        "title": f"Detection report: {run.name}" + (f" and {other.name}" if other else ""),
+        "title": f"Detection report: {run.name}" + (f" and {comparison.other.name}" if comparison else ""),
         "subtitle": _subtitle(run),
         "generator": GENERATOR,
-        "style": Markup(_asset("style.css")),
+        "style": Markup(style),
         "script": Markup(script),
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "sections": [(id, name) for id, name in _SECTIONS.items() if id != "comparison" or comparison],
@@ -196,17 +155,11 @@ def _context(run: ReportRun, comparison: Comparison | None, content: Content, fi
         "header": header(run.evaluation),
         "verdict": _verdict(run, comparison),
         "notes": [*run.evaluation.warnings, *run.notes],
-        "comparison": content.comparison,
-        "class_tables": content.classes,
-        "curves": content.curves,
+        "content": content,
         "undrawn": sum(one.objects > 0 for one in run.evaluation.per_class) - len(content.curves),
-        "errors": content.errors,
-        "kinds": _KINDS,
-        "score_plots": content.score_plots,
-        "score_tables": content.scores,
+        "kinds": COUNTED_KINDS,
+        "mining_rows": _MINING_ROWS,
         "score_words": _score_words(run),
-        "runs": content.runs,
-        "settings": content.settings,
         "files_words": files_words,
     }
 
@@ -219,26 +172,25 @@ def _subtitle(run: ReportRun) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _interval_words(bound: Interval | None, run: ReportRun, form: str = ".3f") -> str:
-    if bound is None or run.intervals is None:
-        return ""
-    confidence = f"{100 * run.intervals.settings.confidence:g} %"
-    return f"{confidence} interval {format(bound.low, form)} to {format(bound.high, form)}"
+def _bounds(bound: Interval, confidence: float, form: str) -> str:
+    return f"{100 * confidence:g} % interval {bound.low:{form}} to {bound.high:{form}}"
 
 
 def _cards(run: ReportRun, comparison: Comparison | None) -> list[tuple[str, str, str]]:
     evaluation = run.evaluation
     cards = []
     for one in [run, comparison.other] if comparison else [run]:
-        bound = one.intervals.mean_ap if one.intervals else None
-        mean = one.evaluation.mean_ap
+        mean, bounds = one.evaluation.mean_ap, one.intervals
         name = f"mAP of {one.name}" if comparison else "mAP"
-        cards.append((name, DASH if mean is None else f"{mean:.3f}", _interval_words(bound, one)))
-    cards.append(("images", f"{len(evaluation.image_ids):,}", f"{len(run.classes):,} classes"))
+        words = _bounds(bounds.mean_ap, bounds.settings.confidence, ".3f") if bounds and bounds.mean_ap else ""
+        cards.append((name, DASH if mean is None else f"{mean:.3f}", words))
     objects = sum(one.objects for one in evaluation.per_class)
     found = sum(one.true_positives for one in evaluation.per_class)
-    cards.append(("objects", f"{objects:,}", f"{found:,} found at some score"))
-    cards.append(("detections", f"{evaluation.detections:,}", ""))
+    cards += [
+        ("images", f"{evaluation.images:,}", f"{len(run.classes):,} classes"),
+        ("objects", f"{objects:,}", f"{found:,} found at some score"),
+        ("detections", f"{evaluation.detections:,}", ""),
+    ]
     seconds = run.stages.get("detections", {}).get("seconds_per_image")
     if seconds is not None:
         cards.append(("detection", f"{seconds:.2f} s", "an image, with proposals and maps at hand"))
@@ -249,13 +201,11 @@ def _cards(run: ReportRun, comparison: Comparison | None) -> list[tuple[str, str
 
 
 def _verdict(run: ReportRun, comparison: Comparison | None) -> str:
-    if comparison is None or comparison.difference is None or comparison.difference.mean_ap is None:
+    change = comparison and comparison.difference
+    if not change or change.mean_ap is None:
         return ""
-    change, bound = comparison.difference, comparison.difference.mean_ap
-    measured = (
-        f"mAP differs by {bound.value:+.3f}, {100 * change.settings.confidence:g} % interval {bound.low:+.3f} to "
-        f"{bound.high:+.3f}"
-    )
+    bounds = _bounds(change.mean_ap, change.settings.confidence, "+.3f")
+    measured = f"mAP differs by {change.mean_ap.value:+.3f}, {bounds}"
     if change.verdict == "undecided":
         return f"These images do not show which of the two is better: {measured}."
     return f"{comparison.other.name} is {change.verdict} than {run.name}: {measured}."
@@ -274,29 +224,26 @@ def _score_words(run: ReportRun) -> str:
 
 
 def _galleries(run: ReportRun, shown: Sequence[Picture]) -> dict[str, Any]:
-    by_class: dict[int, list[Picture]] = {}
-    for picture in shown:
-        by_class.setdefault(picture.label, []).append(picture)
     galleries = []
-    for label, own in sorted(by_class.items()):
-        groups = [(_GROUP_NAMES[group], [one for one in own if one.group == group]) for group in GROUPS]
-        evaluation = run.evaluation.per_class[label]
-        missed = sum(one.label == label for one in run.diagnosis.missed)
-        ap = "no object" if evaluation.ap is None else f"AP {evaluation.ap:.3f}, {evaluation.objects} objects"
+    for label in sorted({one.pick.label for one in shown}):
+        groups = {
+            group: [one for one in shown if (one.pick.label, one.pick.group) == (label, group)] for group in GROUPS
+        }
+        one = run.evaluation.per_class[label]
+        ap = "no object" if one.ap is None else f"AP {one.ap:.3f}, {one.objects} objects"
         galleries.append(
             {
                 "id": figures.class_id(label),
-                "name": run.classes[label],
+                "name": one.name,
                 "colour": "#{:02x}{:02x}{:02x}".format(*class_colour(label)),
-                "said": f"{ap}, {missed} missed",
-                "groups": [(name, ones) for name, ones in groups if ones],
+                "said": f"{ap}, {len(run.diagnosis.missed_of(label))} missed",
+                "groups": [(_GROUP_NAMES[group], ones) for group, ones in groups.items() if ones],
             }
         )
     absent = len(run.classes) - len(galleries)
-    unshown = f"{absent} classes have no picture here." if absent and galleries else ""
     return {
         "galleries": galleries,
         "linked": {one["id"] for one in galleries},
         "opened": len(galleries) if len(galleries) <= _OPEN else 1,
-        "unshown": unshown,
+        "unshown": f"{absent} classes have no picture here." if absent and galleries else "",
     }

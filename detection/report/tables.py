@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
 Kind = Literal["text", "words", "integer", "share", "signed", "percent", "seconds", "number"]
 DASH = "\N{EN DASH}"
+
+
+class Cell(NamedTuple):
+    """One cell as text, its value to sort by (None sorts last), and the width of its bar in percent."""
+
+    text: str
+    value: str | None
+    bar: float | None
 
 
 @dataclass(frozen=True)
@@ -24,11 +31,12 @@ class Column:
     hint: str = ""
     bar: bool = False
 
-    def text(self, value: Any) -> str:
-        """A value as it is read; a dash for None."""
+    def cell(self, value: Any) -> Cell:
+        """A value as it is shown; a dash for None and NaN."""
         if value is None or value != value:
-            return DASH
-        return _WRITERS[self.kind](value)
+            return Cell(DASH, None, None)
+        bar = round(100 * min(max(float(value), 0.0), 1.0), 1) if self.bar else None
+        return Cell(_WRITERS[self.kind](value), str(value[0] if isinstance(value, tuple) else value), bar)
 
     @property
     def numeric(self) -> bool:
@@ -53,21 +61,13 @@ _WRITERS = {
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One cell as text, its value to sort by (None sorts last), and the width of its bar in percent."""
-
-    text: str
-    value: str | None
-    bar: float | None
-
-
-@dataclass(frozen=True)
 class Table:
     """Rows of values under columns; the first column names its row.
 
     name: of its file. caption: what it shows, one sentence or two. rows: a value a column; None for what there
     is none of; a pair (low, high) is an interval. links: for each row the id of the page's element it leads to,
-    or "". sortable: whether the reader may sort it. foot: how many of the last rows are sums and stay below.
+    or ""; () for none. sortable: whether the reader may sort it. foot: how many of the last rows are sums and stay
+    below.
     """
 
     name: str
@@ -86,46 +86,35 @@ class Table:
     @property
     def body(self) -> list[tuple[str, list[Cell]]]:
         """(link, cells) of every row but the sums."""
-        return self._cells(0, len(self.rows) - self.foot)
+        return self._cells()[: len(self.rows) - self.foot]
 
     @property
     def sums(self) -> list[tuple[str, list[Cell]]]:
         """(link, cells) of the sums."""
-        return self._cells(len(self.rows) - self.foot, len(self.rows))
+        return self._cells()[len(self.rows) - self.foot :]
 
-    def _cells(self, start: int, stop: int) -> list[tuple[str, list[Cell]]]:
+    def _cells(self) -> list[tuple[str, list[Cell]]]:
         links = self.links or ("",) * len(self.rows)
-        return [
-            (links[i], [_cell(column, value) for column, value in zip(self.columns, self.rows[i], strict=True)])
-            for i in range(start, stop)
-        ]
+        rows = [[column.cell(value) for column, value in zip(self.columns, row, strict=True)] for row in self.rows]
+        return list(zip(links, rows, strict=True))
+
+    def first(self, most: int) -> Table:
+        """The table with its first rows only, which the caption then says."""
+        if len(self.rows) <= most:
+            return self
+        caption = f"{self.caption} The first {most} of {len(self.rows)} rows; the CSV file has all."
+        return replace(self, caption=caption, rows=self.rows[:most], links=self.links[:most])
 
     def csv(self) -> str:
         """The table as CSV with every digit; an interval is two columns, None is empty."""
         wide = [any(isinstance(row[i], tuple) for row in self.rows) for i in range(len(self.columns))]
-        header: list[str] = []
-        for column, pair in zip(self.columns, wide, strict=True):
-            header += [f"{column.title}, low", f"{column.title}, high"] if pair else [column.title]
-        lines = []
-        for row in self.rows:
-            values: list[Any] = []
-            for value, pair in zip(row, wide, strict=True):
-                values += (value if isinstance(value, tuple) else (None, None)) if pair else [value]
-            lines.append(["" if value is None else value for value in values])
-        return csv_text(header, lines)
-
-
-def _cell(column: Column, value: Any) -> Cell:
-    known = None if value is None or value != value else value
-    first = known[0] if isinstance(known, tuple) else known
-    bar = round(100 * min(max(float(known), 0.0), 1.0), 1) if column.bar and known is not None else None
-    return Cell(column.text(value), None if first is None else str(first), bar)
-
-
-def csv_text(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """CSV of a header and rows."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
+        titles = [(f"{one.title}, low", f"{one.title}, high") for one in self.columns]
+        header = [
+            titles if pair else column.title for column, titles, pair in zip(self.columns, titles, wide, strict=True)
+        ]
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        for row in (header, *self.rows):
+            cells = [(value or (None, None)) if pair else (value,) for value, pair in zip(row, wide, strict=True)]
+            writer.writerow([one for cell in cells for one in cell])
+        return text.getvalue()

@@ -2,12 +2,17 @@
 
 from detection.visualization.charts import Axis, Line, line_chart
 from detection.visualization.colours import Colour, class_colour, text_colour
-from detection.visualization.drawing import DrawingSettings, draw_boxes, draw_detections
-from detection.visualization.enlarging import enlarge
-from detection.visualization.figures import beside, captioned, draw_arrows, draw_dots, stacked
+from detection.visualization.drawing import DrawingSettings, draw_boxes, draw_detections, enlarge
+from detection.visualization.figures import (
+    beside,
+    captioned,
+    contact_sheet,
+    draw_arrows,
+    draw_dots,
+    stacked,
+    table_picture,
+)
 from detection.visualization.heat import heat_colours, heat_scale, overlay_heat
-from detection.visualization.sheet import contact_sheet
-from detection.visualization.tables import table_picture
 
 __all__ = [
     "Axis",

@@ -105,7 +105,7 @@ class _Chart:
         points = [
             self.point(x, y)
             for x, y in zip(line.x, line.y, strict=True)
-            if not math.isnan(y) and self.x.low <= x <= self.x.high and self.y.low <= y <= self.y.high
+            if self.x.low <= x <= self.x.high and self.y.low <= y <= self.y.high
         ]
         self.stroke(points, index)
 

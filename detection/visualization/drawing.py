@@ -1,10 +1,10 @@
-"""Boxes with labels on a copy of an image."""
+"""Boxes with labels on a copy of an image, which is enlarged where it is too small for them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -40,6 +40,8 @@ class DrawingSettings:
 
 
 _DEFAULT = DrawingSettings()
+# px of the longer side from which labels leave room for the picture.
+_LEAST_SIDE = 128
 
 
 def draw_boxes(
@@ -58,7 +60,8 @@ def draw_boxes(
     truth; of all boxes, or one each. Returns (H, W, 3) uint8. Raises ValueError where shapes or lengths do not
     fit.
     """
-    _check_image(rgb)
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
+        raise ValueError(f"image: expected uint8 of shape (H, W, 3), got {rgb.dtype} of shape {rgb.shape}")
     styles = [style] * len(boxes) if isinstance(style, str) else style
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes) == len(texts) == len(colours) == len(styles):
         raise ValueError(
@@ -68,8 +71,8 @@ def draw_boxes(
     size = rgb.shape[0], rgb.shape[1]
     side = math.sqrt(size[0] * size[1])
     clipped = clip(boxes, size)
-    drawn = [i for i in range(len(boxes)) if (clipped[i, 2:] > clipped[i, :2]).all()]
-    outlines = {i: _whole_pixels(clipped[i]) for i in drawn}
+    drawn = np.flatnonzero((clipped[:, 2:] > clipped[:, :2]).all(axis=1)).tolist()
+    outlines = np.concatenate([np.floor(clipped[:, :2]), np.ceil(clipped[:, 2:])], axis=1).astype(int).tolist()
 
     result = rgb.copy()
     for i in reversed(drawn):
@@ -114,43 +117,36 @@ def draw_detections(
     return draw_boxes(rgb, detections.boxes[shown], texts, [class_colour(int(i)) for i in labels], "solid", settings)
 
 
-def _check_image(rgb: np.ndarray) -> None:
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
-        raise ValueError(f"image: expected uint8 of shape (H, W, 3), got {rgb.dtype} of shape {rgb.shape}")
+def enlarge(rgb: np.ndarray, found: Detections) -> tuple[np.ndarray, Detections]:
+    """An image and its detections, a whole number of times larger where the image is too small for labels.
 
-
-def _whole_pixels(box: np.ndarray) -> Rectangle:
-    x1, y1 = np.floor(box[:2]).astype(int).tolist()
-    x2, y2 = np.ceil(box[2:]).astype(int).tolist()
-    return x1, y1, x2, y2
+    rgb: (H, W, 3) uint8, each pixel of which is repeated until the longer side has 128 px. Larger images, and their
+    detections, come back as they are.
+    """
+    factor = -(-_LEAST_SIDE // max(rgb.shape[:2]))
+    if factor == 1:
+        return rgb, found
+    boxes = (found.boxes * factor).astype(np.float32)
+    return rgb.repeat(factor, axis=0).repeat(factor, axis=1), replace(found, boxes=boxes)
 
 
 def _frame(rgb: np.ndarray, box: Rectangle, colour: Colour, width: int, dash: int) -> None:
     """Draw into `rgb`: the line inside the box, and around it a rim that shows on a ground of any colour."""
     x1, y1, x2, y2 = box
     rim = max(1, width // 2)
-    bars = [
-        (x1, y1, x2, y1 + width, 0),
-        (x1, y2 - width, x2, y2, 0),
-        (x1, y1, x1 + width, y2, 1),
-        (x2 - width, y1, x2, y2, 1),
-    ]
-    pieces = [piece for bar in bars for piece in _dashes(bar, dash)]
     # A line may be wider than the box.
-    pieces = [(max(a, x1), max(b, y1), min(c, x2), min(d, y2)) for a, b, c, d in pieces]
+    right, left, lower, upper = min(x1 + width, x2), max(x2 - width, x1), min(y1 + width, y2), max(y2 - width, y1)
+    pieces = [(a, top, b, bottom) for a, b in _dashes(x1, x2, dash) for top, bottom in ((y1, lower), (upper, y2))]
+    pieces += [(start, a, end, b) for a, b in _dashes(y1, y2, dash) for start, end in ((x1, right), (left, x2))]
     for a, b, c, d in pieces:
         rgb[max(b - rim, 0) : d + rim, max(a - rim, 0) : c + rim] = text_colour(colour)
     for a, b, c, d in pieces:
         rgb[b:d, a:c] = colour
 
 
-def _dashes(bar: tuple[int, int, int, int, int], dash: int) -> list[Rectangle]:
-    x1, y1, x2, y2, vertical = bar
-    if not dash:
-        return [(x1, y1, x2, y2)]
-    if vertical:
-        return [(x1, y, x2, min(y + dash, y2)) for y in range(y1, y2, 2 * dash)]
-    return [(x, y1, min(x + dash, x2), y2) for x in range(x1, x2, 2 * dash)]
+def _dashes(start: int, stop: int, dash: int) -> list[tuple[int, int]]:
+    """The drawn parts of a side; all of it where dash is 0."""
+    return [(at, min(at + dash, stop)) for at in range(start, stop, 2 * dash)] if dash else [(start, stop)]
 
 
 def _write(rgb: np.ndarray, labels: Sequence[tuple[str, int, Rectangle, Colour]]) -> np.ndarray:

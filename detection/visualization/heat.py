@@ -1,4 +1,4 @@
-"""Values as colours: heat beside or over an image, with its scale."""
+"""Values as colours: heat next to or over an image, with its scale."""
 
 from __future__ import annotations
 

@@ -43,9 +43,13 @@ def padding(size: int) -> int:
 
 def label_size(text: str, size: int) -> tuple[int, int]:
     """(height, width) in px of a label."""
-    font = load_font(size, text.isascii())
-    ascent, descent = font.getmetrics()
-    return ascent + descent + 2 * padding(size), int(font.getlength(text) + 0.999) + 2 * padding(size)
+    height = sum(load_font(size, text.isascii()).getmetrics())
+    return height + 2 * padding(size), text_width(text, size) + 2 * padding(size)
+
+
+def text_width(text: str, size: int) -> int:
+    """Px that a line of text takes."""
+    return int(load_font(size, text.isascii()).getlength(text) + 0.999)
 
 
 def fit(text: str, size: int, min_size: int, image_size: tuple[int, int]) -> tuple[str, int] | None:
@@ -76,14 +80,10 @@ def place(box: Rectangle, label: tuple[int, int], image_size: tuple[int, int], t
     """
     x1, y1, x2, y2 = box
     height, width = label
-    candidates = []
-    for left in (x1, x2 - width):
-        left = min(max(left, 0), image_size[1] - width)
-        for top in (y1 - height, y1, y2 - height, y2):
-            if 0 <= top <= image_size[0] - height:
-                candidates.append((left, top, left + width, top + height))
-    left, top = min(max(x1, 0), image_size[1] - width), min(max(y1, 0), image_size[0] - height)
-    candidates.append((left, top, left + width, top + height))
+    lowest, first, last = image_size[0] - height, *(min(max(x, 0), image_size[1] - width) for x in (x1, x2 - width))
+    tops = [top for top in (y1 - height, y1, y2 - height, y2) if 0 <= top <= lowest]
+    corners = [*((left, top) for left in (first, last) for top in tops), (first, min(max(y1, 0), lowest))]
+    candidates = [(left, top, left + width, top + height) for left, top in corners]
     return min(candidates, key=lambda one: sum(_shared_area(one, other) for other in taken))
 
 

@@ -182,7 +182,7 @@ def without_duplicates(evaluation, annotations):
 
 
 def test_shares_of_the_top_ranked(truth, found):
-    """Three objects: the three surest detections that count are top-ranked."""
+    """Three objects: the three highest-scoring detections that count are top-ranked."""
     objects = [A, [20, 0, 30, 10], [40, 0, 50, 10], [60, 0, 70, 10]]
     annotation = truth("a", objects, difficult=[False, False, False, True])
     boxes = [[60, 0, 70, 10], A, [90, 90, 99, 99], A, [20, 0, 30, 10]]
@@ -204,9 +204,3 @@ def test_no_detection_and_no_object(truth):
     assert (one.top, one.cut, sum(one.shares.values())) == (0, None, 0)
     assert one.repaired == dict.fromkeys(ERROR_TYPES, 0)
     assert (other.repaired, other.localisation_removed) == (None, None)
-
-
-@pytest.mark.parametrize("value", [0, 1])
-def test_settings(value):
-    with pytest.raises(ValueError, match=r"diagnosis.near_iou: expected .* got"):
-        DiagnosisSettings(near_iou=value)

@@ -49,7 +49,7 @@ def test_regression_that_brings_a_box_near_is_a_proposal_found(one_object, nothi
 
 
 def test_scored_low_or_suppressed_by_the_cut(one_object, found):
-    """The surest box that matches decides, not the nearest one."""
+    """The highest-scoring box that matches decides, not the nearest one."""
     other = found("a", [[0, 0, 10, 20]], [7])
     for cut, expected in ((4.0, "scored low"), (3.0, "suppressed"), (2.0, "suppressed")):
         (cause,) = explain(one_object, [A, NEAR], [A, NEAR], [1, 3], other, cuts=np.array([cut, 0]))
@@ -78,7 +78,7 @@ def test_boxes_are_clipped_and_empty_ones_are_none(truth, nothing):
 
 
 def test_a_box_that_would_match_a_neighbour_comes_last(truth, nothing):
-    """The surer box belongs to the other object; the missed one is judged by its own."""
+    """The higher-scoring box belongs to the other object; the missed one is judged by its own."""
     annotation = truth("a", [A, [0, 3, 10, 13]])
     shared, own = [0, 2, 10, 12], [0, 0, 10, 10]
     (cause,) = explain(annotation, [shared, own], [shared, own], [8, 2], nothing, cuts=np.array([4.0, 0]))

@@ -35,6 +35,8 @@ from detection import Detector, config
 from detection.features import limit_threads
 from detection.proposals import ProposalStore
 from detection.types import Detections
+from detection.pipeline.runner import run_all
+from detection.pipeline.stages.evaluation import evaluation
 
 COMMIT = "e48dafe"
 # Relative, as are all paths that a run keeps: its folder can be copied with the images to anywhere.
@@ -109,7 +111,7 @@ def open_run(folder: Path, *options: str) -> Experiment:
 def make_run() -> Experiment:
     """The whole run, calibrated."""
     experiment = open_run(Path("run"))
-    experiment.run_all()
+    run_all(experiment)
     detector = calibrate(experiment, FOLDS, FOLDS_SEED, LEAST_MARGIN)
     measure_reliability(experiment, detector, BINS, LEAST_MARGIN)
     return experiment
@@ -133,7 +135,7 @@ def make_fc_detector() -> None:
     """A run with fine-tuned layers, of which the detector alone is kept."""
     with tempfile.TemporaryDirectory() as folder:
         experiment = open_run(Path(folder) / "run", *FC_OPTIONS)
-        experiment.run_all()
+        run_all(experiment)
         shutil.copytree(experiment.run.detector, "detector_fc")
 
 
@@ -159,7 +161,7 @@ def expectations(experiment: Experiment) -> dict:
         "image_keys": source.image_keys,
         "windows": {name: len(boxes) for name, boxes in windows.items()},
         "first_windows": {name: windows[name][:5].tolist() for name in DETECTED},
-        "mean_ap": experiment.evaluation().mean_ap,
+        "mean_ap": evaluation(experiment).mean_ap,
         "detections": {},
     }
     for folder in ("run/detector", "detector_fc"):

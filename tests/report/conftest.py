@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detection.evaluation import IntervalSettings, MissCause, diagnose, evaluate, intervals, missed_rows
-from detection.report import ReportRun
+from detection.evaluation import IntervalSettings, MissCause, diagnose, difference, evaluate, intervals, missed_rows
+from detection.report import Comparison, ReportRun, write_report
 from detection.types import AnnotatedImage, Detections
 
 SIZE = (90, 120)
@@ -90,6 +90,22 @@ def _detections(image: AnnotatedImage, classes: int, rng: np.random.Generator) -
     scores = rng.normal(0, 1, len(boxes)) - wrong
     order = np.argsort(-scores)
     return Detections(image.image_id, boxes[order], scores[order].astype(np.float32), labels[order])
+
+
+@pytest.fixture(scope="session")
+def two(make_run: Callable[..., ReportRun]) -> tuple[ReportRun, Comparison]:
+    """A run, and a second one with what they differ by."""
+    first, second = (make_run(["cat", "dog"], seed=i, name=f"run{i}") for i in range(2))
+    return first, Comparison(second, difference(first.evaluation, second.evaluation, IntervalSettings(60)))
+
+
+@pytest.fixture(scope="session")
+def written(
+    make_run: Callable[..., ReportRun], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[ReportRun, list[Path]]:
+    """(run, all files of its report)."""
+    run = make_run(["cat", "dog", "cow"])
+    return run, write_report(tmp_path_factory.mktemp("report") / "mine.html", run)
 
 
 @pytest.fixture(scope="session")

@@ -1,36 +1,14 @@
 import csv
-import re
-from dataclasses import replace
 
 import pytest
 from PIL import Image
 
-from detection.evaluation import Interval, IntervalSettings, difference
-from detection.report import Comparison, ReportSettings, write_report
-from detection.report.facts import settings_table
-from detection.report.figures import comparison_table, verdict
-from detection.report.page import GENERATOR
-
-
-@pytest.fixture(scope="module")
-def written(make_run, tmp_path_factory):
-    """(run, all files of its report)."""
-    run = make_run(["cat", "dog", "cow"])
-    return run, write_report(tmp_path_factory.mktemp("report") / "mine.html", run)
+from detection.report import write_report
 
 
 def rows(path):
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def test_one_page_that_needs_nothing_beside_it(written):
-    text = re.sub(r"data:image/jpeg;base64,[A-Za-z0-9+/=]+", "data:", written[1][0].read_text(encoding="utf-8"))
-    assert GENERATOR in text
-    assert len(text) < 200_000
-    assert re.findall(r"(?:src|href|action|srcset|data)=\"(?!data:|#)[^\"]*\"", text) == []
-    assert re.findall(r"url\(|@import|https?:|//[a-z]", text) == []
-    assert "default-src 'none'" in text
 
 
 def test_files_beside_the_page(written):
@@ -70,16 +48,6 @@ def test_figures_in_the_files_are_those_of_the_evaluation(written):
     assert [(row["stage"], float(row["time"])) for row in times] == [("svms", 12.5), ("detections", 4.0), ("all", 16.5)]
 
 
-def test_page_shows_the_same_figures(written):
-    run, paths = written
-    text = paths[0].read_text(encoding="utf-8")
-    bound = run.intervals.mean_ap
-    assert f"{run.evaluation.mean_ap:.3f}" in text
-    assert f"95 % interval {bound.low:.3f} to {bound.high:.3f}" in text
-    assert "one note" in text
-    assert "VOC 2007 AP (11 points), IoU &gt;= 0.5" in text
-
-
 def test_the_same_run_gives_the_same_bytes(written, tmp_path):
     run, paths = written
     again = write_report(tmp_path / "mine.html", run)
@@ -110,64 +78,11 @@ def test_no_intervals_no_column(make_run, tmp_path):
     assert "interval" not in " ".join(rows(tmp_path / "a" / "classes.csv")[0])
 
 
-def test_size_is_bounded(make_run, tmp_path):
-    run = make_run([f"class {i}" for i in range(40)])
-    ample = write_report(tmp_path / "ample.html", run, settings=ReportSettings(pictures=50))[0].stat().st_size
-    assert ample > 1_000_000
-    small = write_report(tmp_path / "small.html", run, settings=ReportSettings(pictures=50, max_megabytes=1))[0]
-    assert small.stat().st_size <= 1_000_000
-    assert "<img" in small.read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def two(make_run):
-    """A run, and a second one with what they differ by."""
-    first, second = (make_run(["cat", "dog"], seed=i, name=f"run{i}") for i in range(2))
-    return first, Comparison(second, difference(first.evaluation, second.evaluation, IntervalSettings(60)))
-
-
-class TestComparison:
-    """Two runs side by side."""
-
-    def test_table(self, two):
-        first, comparison = two
-        other, change = comparison.other, comparison.difference
-        table = comparison_table(*two)
-        assert len(table.rows) == 3
-        for i, row in enumerate(table.rows[:-1]):
-            one, two_ap = first.evaluation.per_class[i].ap, other.evaluation.per_class[i].ap
-            bound = change.per_class[i]
-            assert row[1:5] == (one, two_ap, two_ap - one, (bound.low, bound.high))
-            assert row[5] == verdict(bound)
-        assert table.rows[-1][3] == pytest.approx(change.mean_ap.value)
-
-    def test_files_of_both(self, two, tmp_path):
-        paths = write_report(tmp_path / "two.html", *two)
-        names = {path.name for path in paths}
-        assert {"comparison.csv", "classes.csv", "classes_2.csv", "errors_2.csv", "precision_recall_2.csv"} <= names
-        text = paths[0].read_text(encoding="utf-8")
-        assert "Detection report: run0 and run1" in text
-        assert "mAP of run1" in text
-        assert "mAP differs by" in text
-
-    @pytest.mark.parametrize(
-        ("low", "high", "said"),
-        [(0.01, 0.2, "better"), (-0.2, -0.01, "worse"), (-0.1, 0.1, "undecided"), (0, 1, "undecided")],
-    )
-    def test_verdict(self, low, high, said):
-        assert verdict(Interval(0.0, low, high)) == said
-        assert verdict(None) is None
-
-
-def test_settings_that_differ_come_first(make_run):
-    first = make_run(["cat"], detected=False)
-    changed = {**first.settings, "svm": {"C": 0.1}, "extra": None}
-    table = settings_table(first, replace(first, settings=changed))
-    assert table.rows[:2] == (("svm.C", "0.01", "0.1", "differs"), ("extra", "", "none", "differs"))
-    assert all(row[3] == "" for row in table.rows[2:])
-
-
-def test_images_must_be_those_evaluated(make_run):
-    run = make_run(["cat"])
-    with pytest.raises(ValueError, match="report of run: expected the 12 evaluated images in order, got 11 images"):
-        replace(run, images=run.images[1:])
+def test_files_of_both(two, tmp_path):
+    paths = write_report(tmp_path / "two.html", *two)
+    names = {path.name for path in paths}
+    assert {"comparison.csv", "classes.csv", "classes_2.csv", "errors_2.csv", "precision_recall_2.csv"} <= names
+    text = paths[0].read_text(encoding="utf-8")
+    assert "Detection report: run0 and run1" in text
+    assert "mAP of run1" in text
+    assert "mAP differs by" in text

@@ -32,7 +32,7 @@ TABLE = Table(
     ],
 )
 def test_text_of_a_value(kind, value, text):
-    assert Column("x", kind).text(value) == text
+    assert Column("x", kind).cell(value).text == text
 
 
 def test_cells_have_what_they_are_sorted_by_and_bars():
@@ -55,6 +55,13 @@ def test_csv_has_every_digit_and_two_columns_for_an_interval():
     assert rows[0] == ["class", "AP", "interval, low", "interval, high", "objects"]
     assert rows[1] == ["cat", "0.25", "0.125", "0.5", "1200"]
     assert rows[2] == ['d,"og"', "", "", "", "0"]
+
+
+def test_the_first_rows_say_so():
+    assert TABLE.first(3) is TABLE
+    first = TABLE.first(2)
+    assert first.rows == TABLE.rows[:2]
+    assert first.caption == "A table. The first 2 of 3 rows; the CSV file has all."
 
 
 def test_a_table_without_rows():

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.types import Detections
-from detection.visualization import DrawingSettings, class_colour, draw_boxes, draw_detections
+from detection.visualization import DrawingSettings, class_colour, draw_boxes, draw_detections, enlarge
 from detection.visualization.labels import label_size
 
 RED = (255, 0, 0)
@@ -100,7 +100,7 @@ def test_two_hundred_classes_each_with_its_label():
     assert class_colour(3) == class_colour(3 + 21)
 
 
-def test_the_surest_lies_on_top():
+def test_the_highest_scoring_lies_on_top():
     boxes = [[10, 10, 60, 60], [10, 10, 60, 60]]
     result = draw_boxes(grey(80, 80), np.array(boxes, np.float32), ["", ""], [RED, (0, 0, 255)])
     assert tuple(result[10, 30]) == RED
@@ -211,3 +211,21 @@ def test_the_same_call_gives_the_same_picture():
     found = detections([[10, 10, 50, 50], [20, 20, 60, 60], [5, 30, 90, 90]], [0.9, 0.5, 0.1], [0, 1, 2])
     first, second = (draw_detections(grey(100, 100), found, ["a", "b", "c"]) for _ in range(2))
     assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("shape", [(128, 10), (375, 500), (4000, 6000)])
+def test_large_images_stay(shape):
+    rgb, found = np.zeros((*shape, 3), np.uint8), detections([[1, 2, 3, 4]], [1], [0])
+    same, boxes = enlarge(rgb, found)
+    assert same is rgb
+    assert boxes is found
+
+
+def test_small_images_grow_by_a_whole_factor():
+    rgb = np.arange(2 * 100 * 3, dtype=np.uint8).reshape(2, 100, 3)
+    large, found = enlarge(rgb, detections([[10, 0.5, 20, 2]], [1], [0]))
+    assert large.shape == (4, 200, 3)
+    assert (large[::2, ::2] == rgb).all()
+    assert (large[1::2, 1::2] == rgb).all()
+    assert found.boxes.tolist() == [[20, 1, 40, 4]]
+    assert enlarge(rgb[:1, :1], detections([], [], []))[0].shape == (128, 128, 3)

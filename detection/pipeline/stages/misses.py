@@ -33,7 +33,7 @@ from detection.types import AnnotatedImage, Detections
 
 # To be raised when a change of the code changes the causes of the same misses.
 _VERSION = 1
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 Causes = dict[tuple[str, int], MissCause]
 
 

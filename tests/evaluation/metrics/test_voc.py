@@ -14,12 +14,6 @@ def test_eleven_points_are_matlabs():
     assert list(ELEVEN_POINTS) == expected
 
 
-def test_precision_and_recall_by_hand():
-    precision, recall = curve([1, 0, 1, 1], 4)
-    assert precision.tolist() == [1, 1 / 2, 2 / 3, 3 / 4]
-    assert recall.tolist() == [1 / 4, 1 / 4, 2 / 4, 3 / 4]
-
-
 @pytest.mark.parametrize("average", [eleven_point_ap, area_ap])
 def test_no_detection_gives_zero(average):
     assert average(*curve([], 3)) == 0
@@ -28,12 +22,6 @@ def test_no_detection_gives_zero(average):
 @pytest.mark.parametrize("average", [eleven_point_ap, area_ap])
 def test_all_found_first_gives_one(average):
     assert average(*curve([1, 1, 1, 0, 0], 3)) == pytest.approx(1, abs=1e-15)
-
-
-def test_recall_is_not_a_number_without_objects():
-    precision, recall = curve([0, 0], 0)
-    assert precision.tolist() == [0, 0]
-    assert np.isnan(recall).all()
 
 
 def test_curve_by_hand_for_both_averages():

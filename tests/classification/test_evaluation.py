@@ -3,9 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detection.evaluation import IntervalSettings, difference, intervals
-from detection.evaluation.metrics.average_precision import area_ap, eleven_point_ap, precision_recall
-from detection.evaluation.metrics.classification import accuracy, evaluate_classification
+from detection.classification.evaluation import accuracy, evaluate_classification
+from detection.evaluation import IntervalSettings, area_ap, difference, eleven_point_ap, intervals, precision_recall
 from detection.types import LabelledImage
 
 CLASSES = ("cat", "dog")
