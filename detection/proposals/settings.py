@@ -18,7 +18,7 @@ METHODS: tuple[str, ...] = get_args(Method)
 # texture: inferred for the proposal files of Fast R-CNN's demo. They hold 94 to 100 % of the initial regions that RGB
 # and HSV give at these thresholds and 92 to 100 % of rgI's; of the similarity sets these two agree best. diverse: of a
 # hundred sets of runs scored by recall on COCO photos, the one that also did well on other COCO photos, photos of
-# animals and VOC photos (docs/windows.md, What was tried: its figures on those VOC photos took part in the choice).
+# animals and VOC photos (docs/proposals.md, What was tried: its figures on those VOC photos took part in the choice).
 PRESETS: dict[str, tuple[tuple[ColourSpace, ...], tuple[int, ...], tuple[SimilaritySet, ...]]] = {
     "single": (("HSV",), (100,), ("CTSF",)),
     "fast": (("HSV", "Lab"), (50, 100), ("CTSF", "TSF")),
