@@ -17,7 +17,7 @@ def convolved_with():
     return torch.get_num_threads()
 
 
-def test_lone_threads_compute_alone():
+def test_threads_of_the_pool_compute_alone():
     with limit_threads(3):
         with single_threaded_pool(2) as pool:
             meet = threading.Barrier(2)
@@ -36,7 +36,7 @@ def test_no_threads_are_refused(make):
         make(0)
 
 
-def test_side_by_side():
+def test_the_parallel_executor():
     here = threading.get_ident()
     with limit_threads(1):
         assert parallel_executor().submit(threading.get_ident).result() == here
@@ -76,7 +76,7 @@ def late_first(n):
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 3, 9])
-def test_in_order(ahead):
+def test_ordered_map(ahead):
     with ThreadPoolExecutor(2) as pool:
         assert list(ordered_map(late_first, range(6), pool, ahead)) == list(range(6))
         assert list(ordered_map(late_first, [], pool, ahead)) == []
@@ -86,7 +86,7 @@ def test_in_order(ahead):
             next(results)
 
 
-def test_in_order_takes_few_and_stops_when_closed():
+def test_ordered_map_takes_few_and_stops_when_closed():
     taken, started = [], []
     with ThreadPoolExecutor(1) as pool:
         results = ordered_map(started.append, (taken.append(n) or n for n in range(100)), pool, 2)
