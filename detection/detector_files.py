@@ -82,7 +82,8 @@ def read_detector(folder: Path | str, device: str = "cpu") -> dict[str, Any]:
     folder = Path(folder)
     description = read_description(folder)
     paths = {name: _found(folder, name, one) for name, one in description["files"].items()}
-    settings = _from_plain(FeatureSettings, description["features"])
+    # Detectors of before there was a choice say nothing of their engine.
+    settings = _from_plain(FeatureSettings, {"engine": "torch", **description["features"]})
     state, _ = read_arrays(paths[_NETWORK])
     return {
         "classes": tuple(paths[_CLASSES].read_text(encoding="utf-8").splitlines()),

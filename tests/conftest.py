@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -27,6 +29,13 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 # (class name, half-open box x1, y1, x2, y2) or the same with a difficult flag
 ObjectOf = tuple[str, Sequence[float]] | tuple[str, Sequence[float], bool]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Networks that OpenVINO converted are kept among pytest's own files, for these tests alone."""
+    kept = getattr(config, "cache", None)
+    folder = kept.mkdir("converted-networks") if kept else Path(tempfile.gettempdir()) / "sppnet-test-networks"
+    os.environ["SPPNET_CACHE"] = str(folder)
 
 
 @pytest.fixture(scope="session")

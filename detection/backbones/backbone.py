@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +19,8 @@ from detection.backbones.networks import (
 )
 from detection.backbones.receptive import effective_field, measure_offsets
 from detection.backbones.receptive_layers import ReceptiveField, receptive_fields
-from detection.engines.bands import in_bands
-from detection.engines.fusion import fuse
-from detection.engines.memory import keep_freed_memory
-from detection.engines.openvino_engine import OpenVINONetwork, check_engine
+from detection.engines import make_engine, resolve_engine
+from detection.engines.folding import fold
 from detection.storage import fingerprint
 
 _FULL = ("fc6", "fc7", "fc8")
@@ -36,8 +33,8 @@ class Backbone(nn.Module):
 
     name: see ``FeatureSettings.backbone``. strides: (T,) px. channels: (T,). offsets: (T, 2) float64 (y, x):
     the centre of cell (i, j) of stage t lies at offsets[t] + strides[t] * (i, j) in continuous px of the
-    input. mean, std: of each RGB channel in grey levels 0..255; the input is (rgb - mean) / std. engine: what computes
-    `forward`, see ``FeatureSettings.engine``; `network` is torch's in any case.
+    input. mean, std: of each RGB channel in grey levels 0..255; the input is (rgb - mean) / std. engine: name of what
+    computes `forward`, never "auto"; `network` is torch's in any case.
     """
 
     def __init__(
@@ -54,12 +51,12 @@ class Backbone(nn.Module):
 
         state: the network's state dict as float32 arrays, whole or as `state()` gave it. offsets: as a
         backbone of the same name and strides told them, or None to measure them. fused: fold batch norms
-        (the same function with less work). Raises ValueError for an unknown name or stride, a state dict that
-        does not fit, or an engine that is not installed, or not for this device or network.
+        (the same function with less work). engine: see ``FeatureSettings.engine``. Raises ValueError for an unknown
+        name or stride, a state dict that does not fit, or an engine that is not installed, or not for this device or
+        network.
         """
         super().__init__()
-        check_engine(engine, device)
-        keep_freed_memory()
+        self.engine = resolve_engine(engine, device)
         spec = network_spec(name)
         cut = cut_network(spec, tuple(strides))
         self.name, self.strides = name, tuple(int(stride) for stride in strides)
@@ -72,12 +69,10 @@ class Backbone(nn.Module):
         cut.load_state_dict(weights, assign=True)
         cut.requires_grad_(False)
         self.offsets = measure_offsets(cut, self.strides) if offsets is None else np.asarray(offsets, np.float64)
-        self.network = (fuse(cut) if fused else cut).to(device, memory_format=torch.channels_last)
+        self.network = (fold(cut) if fused else cut).to(device, memory_format=torch.channels_last)
         shapes = measure_shapes(name, self.strides, self.network)
         self.channels = tuple(channels for channels, _ in shapes)
-        self.engine = engine
-        self._in_bands: nn.Module | None = None
-        self._compiled = OpenVINONetwork(self.network) if engine == "openvino" else None
+        self._compute = make_engine(self.engine, self.network, max(self.strides))
         self.eval()
 
     @classmethod
@@ -98,22 +93,7 @@ class Backbone(nn.Module):
         multiple = max(self.strides)
         if images.shape[2] % multiple or images.shape[3] % multiple:
             raise ValueError(f"backbone: expected sides that are multiples of {multiple}, got {tuple(images.shape)}")
-        # A network that is exported is to run elsewhere.
-        exported = torch.compiler.is_compiling()
-        if self._compiled is not None and not exported:
-            return self._compiled(images)
-        network = self.network if exported or images.device.type != "cpu" else self._by_bands()
-        return network(images.contiguous(memory_format=torch.channels_last))
-
-    def _by_bands(self) -> nn.Module:
-        """`network` with other layers over the same weights, made when it is first needed."""
-        if self._in_bands is None:
-            # No module of this one: its weights would be there twice.
-            object.__setattr__(self, "_in_bands", in_bands(self.network))
-        return self._in_bands
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_in_bands": None}
+        return self._compute(images)
 
     def state(self) -> dict[str, np.ndarray]:
         """All that `Backbone` needs to be built again, as float32 arrays: the weights before folding."""
@@ -121,7 +101,7 @@ class Backbone(nn.Module):
 
     def receptive_fields(self) -> tuple[ReceptiveField, ...]:
         """What a cell of every stage sees, by the network's layers. Raises ValueError for layers of unknown reach."""
-        # Of the network before fusion, which makes some kernels larger by zeros.
+        # Of the network before folding, which makes some kernels larger by zeros.
         return receptive_fields(cut_network(network_spec(self.name), self.strides), self.strides)
 
     def effective_field(self, stage: int, share: float = 0.95) -> ReceptiveField:

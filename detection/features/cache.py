@@ -19,7 +19,7 @@ from detection.types import FeaturePyramid
 
 FORMAT_VERSION = "1"
 # Raised whenever the arithmetic that makes maps changes, so that older ones are not taken for equal.
-_MAPS_VERSION = 4
+_MAPS_VERSION = 5
 _SUFFIX = ".safetensors"
 _ABOUT = "about.yaml"
 _BYTES_OF_A_VALUE = 2
@@ -28,12 +28,11 @@ _BYTES_OF_A_HEADER = 1024
 
 
 def map_settings(settings: FeatureSettings) -> dict[str, object]:
-    """The settings that decide an image's maps; the rest is of pooling and heads."""
-    names = ("backbone", "stages", "short_sides", "max_long_side")
+    """The settings that decide an image's maps; the rest is of pooling and heads. Raises ValueError for engine "auto"."""
+    if settings.engine == "auto":
+        raise ValueError("features.engine: expected the name of an engine in a key, got auto")
+    names = ("backbone", "stages", "short_sides", "max_long_side", "engine")
     plain = asdict(settings)
-    # The default engine is left out: maps that were made before there was a choice keep their key.
-    if settings.engine != FeatureSettings.engine:
-        names += ("engine",)
     return {name: list(plain[name]) if isinstance(plain[name], tuple) else plain[name] for name in names}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import torch
 
 from detection.backbones.backbone import Backbone
 from detection.backbones.networks import load_weights
-from detection.engines.openvino_engine import check_engine
+from detection.engines import parallel_executor, unavailable
 from detection.features.head import Head, check_head_settings
 from detection.features.resize import network_input, normalise
 from detection.features.settings import FeatureSettings
@@ -24,6 +26,7 @@ from detection.types import FeaturePyramid, MapFunction, RegionFeatures
 # Bits of a float16: all but the sign; infinity, above which lie only what are no numbers.
 _MAGNITUDE, _INFINITY = np.uint16(0x7FFF), 0x7C00
 _BACKBONE, _HEAD, _OFFSETS = "backbone.", "head.", "backbone_offsets"
+_logger = logging.getLogger(__name__)
 
 
 class FeatureExtractor:
@@ -36,7 +39,9 @@ class FeatureExtractor:
     def __init__(
         self, settings: FeatureSettings, backbone: Backbone, head: Head | None = None, device: str = "cpu"
     ) -> None:
-        """Raises ValueError where backbone, head and settings do not belong together."""
+        """The engine "auto" of the settings is the backbone's. Raises ValueError where the parts do not fit."""
+        if settings.engine == "auto":
+            settings = replace(settings, engine=backbone.engine)
         if backbone.strides != tuple(settings.stages):
             raise ValueError(f"stages: settings say {tuple(settings.stages)}, the backbone has {backbone.strides}")
         if backbone.engine != settings.engine:
@@ -44,7 +49,6 @@ class FeatureExtractor:
         if settings.layer != "pool5" and head is None:
             raise ValueError(f"layer: {settings.layer} needs a head, got none")
         check_head_settings(settings)
-        check_engine(settings.engine, device)
         self.settings, self.device = settings, device
         self.backbone, self.pooled_head = backbone.to(device), None if head is None else head.to(device)
 
@@ -55,7 +59,7 @@ class FeatureExtractor:
         The head "finetuned" is a run's own: ``with_head_file`` adds it to an extractor of pool5.
         """
         check_head_settings(settings)
-        check_engine(settings.engine, device)
+        settings = settings.for_device(device)
         options = {"device": device, "engine": settings.engine}
         if settings.weights == "random":
             backbone = Backbone.from_weights(settings.backbone, settings.stages, "random", settings.seed, **options)
@@ -79,7 +83,14 @@ class FeatureExtractor:
     def from_state(
         cls, settings: FeatureSettings, state: Mapping[str, np.ndarray], device: str = "cpu"
     ) -> FeatureExtractor:
-        """Build from what `state` gave, without any weights from elsewhere."""
+        """Build from what `state` gave, without any weights from elsewhere.
+
+        Where the settings' engine cannot compute, "torch" does: then maps differ by rounding, and a warning is logged.
+        """
+        if settings.engine != "auto" and (fault := unavailable(settings.engine, device)):
+            _logger.warning("features.engine: %s; torch computes the maps, which then differ by rounding", fault)
+            settings = replace(settings, engine="torch")
+        settings = settings.for_device(device)
         backbone = Backbone(
             settings.backbone, settings.stages, _part(state, _BACKBONE), device, offsets=state[_OFFSETS],
             engine=settings.engine,
@@ -108,17 +119,20 @@ class FeatureExtractor:
         """(S,) float64 resized px per image px for an image of `size` (height, width)."""
         return image_scales(size, self.settings)
 
-    def pyramid(self, image_id: str, rgb: np.ndarray, spread: MapFunction = map) -> FeaturePyramid:
+    def pyramid(self, image_id: str, rgb: np.ndarray, spread: MapFunction | None = None) -> FeaturePyramid:
         """The maps of an image: (H, W, 3) uint8 RGB -> S x T maps (C, h, w) float16.
 
         Rounded to float16 here already, so that maps from the cache are equal. Every scale is a batch of its
-        own: what runs beside it cannot change its last bits. The scales are spread, largest first.
+        own: what runs beside it cannot change its last bits. The scales are spread, largest first; None: over
+        ``parallel_executor()`` on a CPU.
         """
         rgb = np.asarray(rgb)
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
             raise ValueError(f"image {image_id!r}: expected (H, W, 3) uint8 RGB, got {rgb.dtype} of shape {rgb.shape}")
         size = (int(rgb.shape[0]), int(rgb.shape[1]))
         scales = self.scales(size)
+        if spread is None:
+            spread = parallel_executor().map if torch.device(self.device).type == "cpu" else map
         normalised = normalise(rgb, self.backbone.mean, self.backbone.std)
         order = np.argsort(-scales, kind="stable")
         found = dict(zip(order, spread(partial(self._maps, image_id, normalised), scales[order].tolist()), strict=True))

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from detection.backbones.names import HEAD_BACKBONES
 from detection.backbones.networks import network_spec, random_state, read_state, select_state, state_names
-from detection.engines.products import linear
 from detection.features.settings import FeatureSettings
 
 # Level of the pyramid that has the bins of the pooling before fc6, and where fc6 and fc7 lie in torchvision.
@@ -169,8 +169,8 @@ class Head:
         """(n, inputs) -> (n, outputs) after the ReLU."""
         *first, last = self._matrices(name)
         for matrix in first:
-            values = linear(values, matrix)
-        return torch.relu_(linear(values, last, self._tensors[f"{name}.bias"]))
+            values = functional.linear(values, matrix)
+        return torch.relu_(functional.linear(values, last, self._tensors[f"{name}.bias"]))
 
     def _matrices(self, name: str) -> list[torch.Tensor]:
         """What a layer multiplies by, one after the other."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from detection.backbones.names import BUILT_IN_BACKBONES, HEAD_BACKBONES, TIMM_PREFIX
+from detection.engines import ENGINES, resolve_engine
 from detection.geometry.projection import TARGET_AREA
-from detection.storage.fingerprint import ADDED_LATER
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,9 @@ class FeatureSettings:
             (fc7, fc6) and fc7.bias, fc6's inputs in the order of a pooled vector (docs/protocol.md); or with the thin
             layers that tools/compress.py writes.
         seed: Seed of the weights "random".
-        engine: What computes the convolutions. "openvino" (extra "openvino", on the CPU alone) is faster on Intel's and
-            AMD's processors; its maps differ from "torch"'s by rounding, so that they are kept apart (docs/speed.md).
+        engine: What computes the network. "openvino" (on the CPU alone) is faster on Intel's and AMD's processors;
+            "torch" runs on every device. "auto": openvino on a CPU where it is installed, else torch. Maps differ by
+            rounding, so that they are kept apart, and what is kept names the engine that was taken (docs/speed.md).
     """
 
     backbone: str = "efficientnet_lite0"
@@ -74,7 +75,7 @@ class FeatureSettings:
     layer: Literal["pool5", "fc6", "fc7"] = "pool5"
     head: str = "network"
     seed: int = 0
-    engine: Literal["torch", "openvino"] = field(default="torch", metadata=ADDED_LATER)
+    engine: str = "auto"
 
     def __post_init__(self) -> None:
         for key in ("stages", "stage_weights", "short_sides", "levels"):
@@ -102,7 +103,7 @@ class FeatureSettings:
                     f"stage_weights: expected one a stage ({len(self.stages)}), got {self.stage_weights!r}"
                 )
         _check_choice("layer", self.layer, ("pool5", "fc6", "fc7"))
-        _check_choice("engine", self.engine, ("torch", "openvino"))
+        _check_choice("engine", self.engine, ("auto", *ENGINES))
         _check_choice("scale_rule", self.scale_rule, ("area", "side"))
         _check_choice("projection", self.projection, ("centres", "released"))
         _check_choice("box_scaling", self.box_scaling, ("edges", "pixels"))
@@ -117,6 +118,10 @@ class FeatureSettings:
                 f"layer: {self.layer} exists for {' and '.join(HEAD_BACKBONES)}, got backbone {self.backbone!r}; for "
                 "others tools/finetune.py trains it (head finetuned)"
             )
+
+    def for_device(self, device: str) -> FeatureSettings:
+        """The same with the engine that "auto" is on a torch device. Raises as ``resolve_engine``."""
+        return replace(self, engine=resolve_engine(self.engine, device))
 
 
 def _check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:

@@ -12,15 +12,11 @@ import numpy as np
 
 # 16 hex digits are 64 bits: a collision among a million files has a chance of 3e-8.
 _DIGITS = 16
-# Metadata of a dataclass's field that was added later and whose default is what was done before: at its default it is
-# no part of the fingerprint, which stays what it was.
-ADDED_LATER = {"added_later": True}
 
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = [one for one in dataclasses.fields(value) if not _is_as_before(one, value)]
-        return {"": type(value).__name__, **{one.name: getattr(value, one.name) for one in fields}}
+        return {"": type(value).__name__, **{one.name: getattr(value, one.name) for one in dataclasses.fields(value)}}
     if isinstance(value, np.ndarray):
         content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
         return [str(value.dtype), list(value.shape), content]
@@ -31,10 +27,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(value)
     raise TypeError(f"fingerprint: expected plain data, a dataclass or an array, got {type(value).__name__}")
-
-
-def _is_as_before(field: dataclasses.Field, value: Any) -> bool:
-    return field.metadata.get("added_later", False) and getattr(value, field.name) == field.default
 
 
 def fingerprint(*values: Any) -> str:

@@ -15,7 +15,7 @@ def convolved_with():
     return torch.get_num_threads()
 
 
-def test_lone_threads_compute_alone():
+def test_threads_of_the_pool_compute_alone():
     with limit_threads(3):
         with single_threaded_pool(2) as pool:
             meet = threading.Barrier(2)
@@ -34,7 +34,7 @@ def test_no_threads_are_refused(make):
         make(0)
 
 
-def test_side_by_side():
+def test_the_parallel_executor():
     here = threading.get_ident()
     with limit_threads(1):
         assert parallel_executor().submit(threading.get_ident).result() == here

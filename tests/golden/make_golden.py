@@ -33,10 +33,10 @@ from PIL import Image
 
 from detection import Detector, config
 from detection.features import limit_threads
-from detection.proposals import ProposalStore
-from detection.types import Detections
 from detection.pipeline.runner import run_all
 from detection.pipeline.stages.evaluation import evaluation
+from detection.proposals import ProposalStore
+from detection.types import Detections
 
 COMMIT = "e48dafe"
 # Relative, as are all paths that a run keeps: its folder can be copied with the images to anywhere.
