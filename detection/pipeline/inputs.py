@@ -76,6 +76,8 @@ class ExperimentInputs:
         record: Mapping[str, Any] | None = None,
         preset_overrides: Mapping[str, Any] | None = None,
     ) -> None:
+        # What is kept and every key name the engine that computes, never "auto".
+        settings = replace(settings, features=settings.features.for_device(work.device))
         self.run, self.settings, self.work, self.limit, self.record = run, settings, work, limit, record
         self._told: set[str] = set()
         self.preset_overrides = dict(preset_overrides or {})
