@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -78,8 +78,8 @@ class Settings(StageSettings):
 # Of no influence on what a run holds: not kept as its settings.
 _OF_THE_CALL = ("run", "workers", "device", "strict")
 _PRESETS = Path(__file__).resolve().parents[1] / "configs"
-# Of no protocol: where things lie.
-_PLACES = ("dataset.root", "features.weights", "finetune.initial", "proposals.imported")
+# Of no protocol: where things lie, and what computes.
+_PLACES = ("dataset.root", "features.weights", "features.engine", "finetune.initial", "proposals.imported")
 
 
 class SettingsError(ValueError):
@@ -218,6 +218,9 @@ def open_experiment(settings: Settings, console: Console | None = None, executor
         # Of several processes under torchrun the first speaks.
         console=console or Console(quiet=os.environ.get("RANK", "0") != "0"),
     )
+    if settings.features.engine == "auto":
+        settings = replace(settings, features=settings.features.for_device(settings.device))
+        work.console.print(f"features.engine auto: {settings.features.engine}", highlight=False, markup=False)
     differs = preset_overrides(settings)
     if differs:
         text = ", ".join(f"{key} {value}" for key, value in differs.items())

@@ -1,4 +1,4 @@
-"""Networks that OpenVINO converted, kept in the user's cache folder: its own format (.xml and .bin), checked on reading.
+"""Networks that OpenVINO converted, kept in the user's cache folder: its own .xml and .bin, checked on reading.
 
 OpenVINO can keep what it compiled, too (CACHE_DIR), but reads a damaged file without a word and computes other maps.
 """

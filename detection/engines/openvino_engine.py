@@ -94,8 +94,9 @@ def _convert(network: fx.GraphModule, size_multiple: int) -> Any:
             program = torch.export.export(plain, (example,), dynamic_shapes=shapes, strict=False)
             model = import_openvino().convert_model(program)
         except Exception as error:  # whatever the exporter or the converter stumble over in a foreign network
+            why = (str(error) or type(error).__name__).strip().splitlines()[0]
             raise ValueError(
-                f"features.engine: OpenVINO cannot convert this backbone ({str(error).splitlines()[0]}); set engine torch"
+                f"features.engine: OpenVINO cannot convert this backbone ({why}); set engine torch"
             ) from error
     if not all(model.input(0).partial_shape[axis].is_dynamic for axis in (0, 2, 3)):
         raise ValueError(

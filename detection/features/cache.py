@@ -28,7 +28,7 @@ _BYTES_OF_A_HEADER = 1024
 
 
 def map_settings(settings: FeatureSettings) -> dict[str, object]:
-    """The settings that decide an image's maps; the rest is of pooling and heads. Raises ValueError for engine "auto"."""
+    """The settings that decide an image's maps, not pooling or heads. Raises ValueError for the engine "auto"."""
     if settings.engine == "auto":
         raise ValueError("features.engine: expected the name of an engine in a key, got auto")
     names = ("backbone", "stages", "short_sides", "max_long_side", "engine")

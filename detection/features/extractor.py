@@ -14,7 +14,7 @@ import torch
 
 from detection.backbones.backbone import Backbone
 from detection.backbones.networks import load_weights
-from detection.engines import parallel_executor, unavailable
+from detection.engines import parallel_executor, resolve_engine, unavailable
 from detection.features.head import Head, check_head_settings
 from detection.features.resize import network_input, normalise
 from detection.features.settings import FeatureSettings
@@ -59,7 +59,7 @@ class FeatureExtractor:
         The head "finetuned" is a run's own: ``with_head_file`` adds it to an extractor of pool5.
         """
         check_head_settings(settings)
-        settings = settings.for_device(device)
+        settings = replace(settings, engine=resolve_engine(settings.engine, device))
         options = {"device": device, "engine": settings.engine}
         if settings.weights == "random":
             backbone = Backbone.from_weights(settings.backbone, settings.stages, "random", settings.seed, **options)
@@ -87,10 +87,10 @@ class FeatureExtractor:
 
         Where the settings' engine cannot compute, "torch" does: then maps differ by rounding, and a warning is logged.
         """
-        if settings.engine != "auto" and (fault := unavailable(settings.engine, device)):
+        settings = settings.for_device(device)
+        if fault := unavailable(settings.engine, device):
             _logger.warning("features.engine: %s; torch computes the maps, which then differ by rounding", fault)
             settings = replace(settings, engine="torch")
-        settings = settings.for_device(device)
         backbone = Backbone(
             settings.backbone, settings.stages, _part(state, _BACKBONE), device, offsets=state[_OFFSETS],
             engine=settings.engine,

@@ -120,8 +120,8 @@ class FeatureSettings:
             )
 
     def for_device(self, device: str) -> FeatureSettings:
-        """The same with the engine that "auto" is on a torch device. Raises as ``resolve_engine``."""
-        return replace(self, engine=resolve_engine(self.engine, device))
+        """The same with the engine that "auto" is on a torch device; one that is named stays, usable there or not."""
+        return replace(self, engine=resolve_engine("auto", device)) if self.engine == "auto" else self
 
 
 def _check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:

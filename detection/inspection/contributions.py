@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from detection.features.settings import FeatureSettings
-from detection.geometry import area, choose_scale, project_to_cells
+from detection.geometry import area
+from detection.pooling.cells import cells_of, scales_of
 from detection.types import FeaturePyramid
 
 
@@ -41,8 +42,7 @@ class StagePart:
 
     stride, offset (y, x): geometry of its map in resized px. cells: x1, y1, x2, y2 that the window covers, half-open.
     map_size: (rows, columns). values: (C, bins) as pooled. contributions: (C, bins), summing up to the stage's part of
-    the score. winners: (C, bins, 2) (row, column). finest:
-    the largest level.
+    the score. winners: (C, bins, 2) (row, column). finest: the largest level.
     """
 
     stride: int
@@ -100,12 +100,12 @@ def window_contributions(
     A value that is the floor's (``FeatureSettings.pool_floor``) counts for the cell whose value lies below it.
     """
     boxes = np.asarray(box, np.float64)[None]
-    index = int(choose_scale(boxes, pyramid.scales, settings.target_area)[0])
+    index = int(scales_of(boxes, pyramid, settings)[0])
     scale, bins = float(pyramid.scales[index]), sum(n * n for n in settings.levels)
     parts, start = [], 0
     for stride, offset, one in zip(pyramid.strides, pyramid.offsets, pyramid.maps[index], strict=True):
         channels, *map_size = np.shape(one)
-        (cells,) = project_to_cells(boxes, scale, int(stride), offset, pyramid.size, tuple(map_size))
+        (cells,) = cells_of(boxes, scale, int(stride), offset, pyramid.size, tuple(map_size), settings)
         part = slice(start, start + channels * bins)
         added = vector[part].astype(np.float64) * gradient[part]
         parts.append(

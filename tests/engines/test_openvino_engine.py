@@ -16,7 +16,7 @@ pytest.importorskip("openvino")
 
 
 class Attention(nn.Module):
-    """GELU, layer norms over channels, and attention over all cells: none of them in a classic convolutional network."""
+    """GELU, a layer norm over channels, and attention over all cells."""
 
     def __init__(self):
         super().__init__()
@@ -78,11 +78,9 @@ def test_maps_are_torchs_for_any_size_and_batch(module):
             assert all(torch.equal(one, other) for one, other in zip(engine(last), engine(images), strict=True))
 
 
-@pytest.mark.parametrize(
-    ("name", "strides"), [("zf5_released", (16,)), ("timm/mobilenetv3_small_050", (16, 32)), ("resnet18", (8, 16))]
-)
-def test_backbones(name, strides):
-    backbone = Backbone.from_weights(name, strides, "random", engine="openvino")
+@pytest.mark.parametrize("name", ["zf5_released", "timm/mobilenetv3_small_050"])
+def test_backbones(name):
+    backbone = Backbone.from_weights(name, (16,), "random", engine="openvino")
     with torch.inference_mode():
         for size in ((96, 160), (128, 96)):
             assert_close(backbone(images_of(*size)), backbone.network(images_of(*size)))
@@ -140,7 +138,7 @@ def test_the_extractor_uses_it_and_can_be_pickled(monkeypatch):
 
 class OneSize(nn.Module):
     def forward(self, x):
-        return (x.reshape(-1, 3, 20, 28),)
+        return (x + torch.ones(1, 3, 20, 28),)
 
 
 class Unknown(nn.Module):
@@ -149,8 +147,9 @@ class Unknown(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("module", "fault"), [(OneSize, "images of any size|cannot convert"), (Unknown, "cannot convert this backbone")]
+    ("module", "fault"),
+    [(OneSize, "needs a backbone for images of any size"), (Unknown, "cannot convert this backbone")],
 )
 def test_networks_that_it_cannot_take(module, fault):
-    with pytest.raises(ValueError, match=rf"^features\.engine: OpenVINO .*({fault}).*set engine torch"):
+    with pytest.raises(ValueError, match=rf"^features\.engine: OpenVINO {fault}.*set engine torch"):
         OpenVINOEngine(traced(module()), 4)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -53,3 +55,25 @@ def test_parts_add_up_to_the_score(box):
             (stage.offset[1] + stage.stride * stage.winners[3, 0, 1]) / explained.scale,
             (stage.offset[0] + stage.stride * stage.winners[3, 0, 0]) / explained.scale,
         ]
+
+
+def test_the_released_rules_decide_scale_and_cells():
+    """Under the released code's projection and rule of scales the winners hold what was pooled, floor and all."""
+    settings = FeatureSettings(
+        weights="random", short_sides=(64, 96, 160), target_area=48.0**2, levels=(2, 1), engine="torch",
+        scale_rule="side", projection="released", box_scaling="pixels",
+    )  # fmt: skip
+    extractor = FeatureExtractor.from_settings(settings)
+    rgb = np.random.default_rng(1).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    pyramid, apart = extractor.pyramid("image", rgb), 0
+    plain = dataclasses.replace(settings, scale_rule="area", projection="centres", box_scaling="edges")
+    for box in ((3, 4, 60, 50), (10, 10, 34, 23), (0, 0, 90, 70), (41, 20, 80, 66)):
+        vector = extractor.pool(pyramid, np.array([box], np.float32)).values[0]
+        explained = window_contributions(pyramid, np.array(box), vector, np.ones(len(vector)), settings)
+        other = window_contributions(pyramid, np.array(box), vector, np.ones(len(vector)), plain)
+        apart += any((a.cells != b.cells).any() for a, b in zip(explained.stages, other.stages, strict=True))
+        for number, stage in enumerate(explained.stages):
+            one = np.asarray(pyramid.maps[explained.index][number], np.float32)
+            rows, columns = stage.winners[..., 0], stage.winners[..., 1]
+            assert np.array_equal(stage.values, one[np.arange(len(one))[:, None], rows, columns])
+    assert apart
