@@ -5,15 +5,7 @@ Functions of values: detections and annotations (to explain misses, proposals an
 
 from detection.evaluation.coco_figures import CocoFigures, coco_figures
 from detection.evaluation.diagnosis import Diagnosis, diagnose, missed_rows, score_cuts
-from detection.evaluation.errors import (
-    COUNTED_KINDS,
-    ERROR_TYPES,
-    KINDS,
-    ClassErrors,
-    DetectionCase,
-    Kind,
-    NearestObject,
-)
+from detection.evaluation.errors import ERROR_TYPES, KINDS, ClassErrors, DetectionCase, Kind, NearestObject
 from detection.evaluation.evaluate import evaluate
 from detection.evaluation.intervals import Difference, Interval, Intervals, difference, intervals
 from detection.evaluation.matching import DUPLICATE, FALSE_POSITIVE, IGNORED, TRUE_POSITIVE, ClassObjects, Matches
@@ -39,7 +31,6 @@ from detection.evaluation.table import comparison_table, diagnosis_table, header
 __all__ = [
     "ASPECTS",
     "CAUSES",
-    "COUNTED_KINDS",
     "DUPLICATE",
     "ELEVEN_POINTS",
     "ERROR_TYPES",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from detection.evaluation import CAUSES, COUNTED_KINDS, ERROR_TYPES, ClassEvaluation, Interval, MissTable
+from detection.evaluation import CAUSES, ERROR_TYPES, ClassEvaluation, Interval, MissTable
+from detection.evaluation.errors import COUNTED_KINDS
 from detection.report.records import Comparison, ReportRun
 from detection.report.tables import Column, Table
 

@@ -13,7 +13,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from detection.evaluation import COUNTED_KINDS, Interval, header
+from detection.evaluation import Interval, header
+from detection.evaluation.errors import COUNTED_KINDS
 from detection.report import curves, figures, plots
 from detection.report.gallery import GROUPS, Picture, pictures
 from detection.report.plots import Plot
