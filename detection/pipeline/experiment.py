@@ -47,8 +47,6 @@ class Experiment:
         record: Mapping[str, Any] | None = None,
         preset_overrides: Mapping[str, Any] | None = None,
     ) -> None:
-        # What is kept and every key name the engine that computes, never "auto".
-        settings = replace(settings, features=settings.features.for_device(work.device))
         self.run, self.settings, self.work, self.limit, self.record = run, settings, work, limit, record
         self.preset_overrides = dict(preset_overrides or {})
         self._notes: set[str] = set()
