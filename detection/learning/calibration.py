@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from detection.learning.svm.linear_svms import FORMAT_VERSION, check_format
+from detection.learning.per_class import PerClass
 from detection.types import Detections, check_array
 
 # A sigmoid is fitted to no fewer detections of each kind than this.
@@ -17,12 +16,13 @@ _PENALTY_C = 1e6
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(PerClass):
     """The probability that a detection of a class is right, from its margin s: 1 / (1 + exp(-(slope s + intercept))).
 
     slopes, intercepts: (L,) float64. trained: (L,) bool; an untrained class has no probability (NaN).
     """
 
+    KIND = "calibration"
     slopes: np.ndarray
     intercepts: np.ndarray
     trained: np.ndarray
@@ -41,30 +41,10 @@ class Calibration:
         """`probabilities` of an image's detections."""
         return self.probabilities(found.scores, found.labels)
 
-    def select(self, labels: np.ndarray) -> Calibration:
-        """The same with these classes alone, in this order."""
-        return Calibration(self.slopes[labels], self.intercepts[labels], self.trained[labels])
-
-    def joined(self, other: Calibration) -> Calibration:
-        """The classes of this one, then those of the other."""
-        pairs = ((getattr(self, name), getattr(other, name)) for name in ("slopes", "intercepts", "trained"))
-        return Calibration(*map(np.concatenate, pairs))
-
     @classmethod
     def untrained(cls, count: int) -> Calibration:
         """Of `count` classes that have no sigmoid."""
         return cls(np.zeros(count), np.zeros(count), np.zeros(count, bool))
-
-    def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-        """(arrays, metadata) for ``storage.write_arrays``."""
-        arrays = {"slopes": self.slopes, "intercepts": self.intercepts, "trained": self.trained}
-        return arrays, {"kind": "calibration", "format_version": str(FORMAT_VERSION)}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> Calibration:
-        """The inverse of `to_arrays`. Raises ValueError for another kind or version."""
-        check_format(metadata, "calibration")
-        return cls(arrays["slopes"], arrays["intercepts"], arrays["trained"])
 
 
 def _sigmoid(values: np.ndarray) -> np.ndarray:

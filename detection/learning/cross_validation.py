@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from detection.learning.svm._cache import Task
+from detection.learning.svm._rows import Task
 from detection.learning.svm._trainer import Trainer
 from detection.learning.svm.linear_svms import LinearSVMs
-from detection.learning.svm.mining import MiningLog, OnProgress, SVMSettings, run_passes
-from detection.learning.svm.stream import Stream
+from detection.learning.svm.log import MiningLog
+from detection.learning.svm.samples import OnProgress, Stream
+from detection.learning.svm.settings import SVMSettings
 
 
 def image_folds(image_ids: Sequence[str], folds: int, seed: int) -> dict[str, int]:
@@ -52,10 +53,7 @@ def train_fold_svms(
         for label in range(num_classes)
     ]
     trainer = Trainer(num_classes, tasks, first, folds=fold_of)
-    run_passes(trainer, stream, first_pass or stream, on_progress)
-    weights, biases, trained = trainer.machines()
-    machines = [
-        LinearSVMs(*(part[start : start + num_classes] for part in (weights, biases, trained)), trainer.layer)
-        for start in range(0, len(tasks), num_classes)
-    ]
-    return [machines[i : i + len(folds)] for i in range(0, len(machines), len(folds))], trainer.log()
+    trainer.run(stream, first_pass or stream, on_progress)
+    places = np.arange(len(tasks)).reshape(len(settings), len(folds), num_classes)
+    svms = trainer.svms()
+    return [[svms.select(labels) for labels in of_folds] for of_folds in places], trainer.log()

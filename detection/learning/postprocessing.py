@@ -8,14 +8,13 @@ from typing import Literal
 
 import numpy as np
 
-from detection.geometry import clip, iou, nms
+from detection.geometry import clip, iou
 from detection.geometry.nms import falling_order, suppress_sorted
+from detection.learning.ranges import check_ranges
 from detection.types import Detections, RegionScores
 
-# NMS first looks at this many boxes a detection asked for, and while too few survive at as many as the share of
-# survivors so far lets expect, but at most so many times as many at once.
-_BOXES_PER_DETECTION = 4
-_MAX_GROWTH = 4.0
+# NMS first looks at this many boxes a detection asked for, and while too few survive at so many times as many.
+_BOXES_PER_DETECTION, _GROWTH = 4, 2
 
 # (proposals (N,), labels (N,)) int64 -> boxes (N, 4) float32 of these pairs.
 Refine = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -42,10 +41,7 @@ class PostprocessSettings:
     nms_before_regression: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.nms_iou <= 1:
-            raise ValueError(f"postprocess.nms_iou: expected 0 .. 1, got {self.nms_iou}")
-        if self.max_per_class < 1:
-            raise ValueError(f"postprocess.max_per_class: expected >= 1, got {self.max_per_class}")
+        check_ranges("postprocess.", vars(self), {"0 .. 1": ("nms_iou",), ">= 1": ("max_per_class",)})
 
 
 def postprocess(
@@ -91,48 +87,31 @@ def _survivors(
     """
     ranked, counts = _ranked(region_scores.scores, settings)
     boxes_of = refine or (lambda proposals, labels: region_scores.boxes[proposals, labels])
-    seen: list[_Seen] = [_Seen(*_NOTHING) for _ in counts]
-    stops = np.minimum(counts, settings.max_per_class * _BOXES_PER_DETECTION)
-    open_classes = np.flatnonzero(counts)
-    while len(open_classes):
-        parts = [ranked[c, seen[c].looked : stops[c]] for c in open_classes]
-        proposals, labels = np.concatenate(parts), np.repeat(open_classes, [len(one) for one in parts])
-        boxes = clip(boxes_of(proposals, labels), size)
-        ends = np.cumsum([len(one) for one in parts])[:-1]
-        for c, rows, more in zip(open_classes, parts, np.split(boxes, ends), strict=True):
-            seen[c] = _look_further(seen[c], rows, more, settings)
-        lacking = [c for c in open_classes if len(seen[c].rows) < settings.max_per_class and stops[c] < counts[c]]
-        open_classes = np.array(lacking, np.int64)
-        for c in open_classes:
-            growth = min(1.05 * settings.max_per_class / max(len(seen[c].rows), 1), _MAX_GROWTH)
-            stops[c] = min(counts[c], int(stops[c] * max(growth, 1.25)) + 1)
-    labels = np.repeat(np.arange(len(seen)), [len(one.rows) for one in seen])
-    return (
-        np.concatenate([one.rows for one in seen] + [_NOTHING[1]]),
-        labels,
-        np.concatenate([one.boxes for one in seen] + [_NOTHING[2]]),
-    )
+    kept = [(np.zeros(0, np.int64), np.zeros((0, 4), np.float32)) for _ in counts]
+    looked, stops = np.zeros_like(counts), np.minimum(counts, settings.max_per_class * _BOXES_PER_DETECTION)
+    while len(open_classes := np.flatnonzero(looked < stops)):
+        parts = [ranked[c, looked[c] : stops[c]] for c in open_classes]
+        labels = np.repeat(open_classes, [len(one) for one in parts])
+        boxes = clip(boxes_of(np.concatenate(parts), labels), size)
+        for c, rows in zip(open_classes, parts, strict=True):
+            kept[c] = _suppress(*kept[c], rows, boxes[labels == c], settings)
+        looked = stops
+        lacking = np.array([len(rows) < settings.max_per_class for rows, _ in kept])
+        stops = np.where(lacking, np.minimum(counts, _GROWTH * stops), stops)
+    labels = np.repeat(np.arange(len(kept)), [len(rows) for rows, _ in kept])
+    empty = np.zeros(0, np.int64), np.zeros((0, 4), np.float32)
+    rows, boxes = (np.concatenate(parts) for parts in zip(empty, *kept, strict=True))
+    return rows, labels, boxes
 
 
-# What a class has before it has looked at any box.
-_NOTHING = (0, np.zeros(0, np.int64), np.zeros((0, 4), np.float32))
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """Of one class the number of its ranked proposals that were looked at, and which survived: proposals and boxes."""
-
-    looked: int
-    rows: np.ndarray
-    boxes: np.ndarray
-
-
-def _look_further(seen: _Seen, rows: np.ndarray, boxes: np.ndarray, settings: PostprocessSettings) -> _Seen:
+def _suppress(
+    kept: np.ndarray, kept_boxes: np.ndarray, rows: np.ndarray, boxes: np.ndarray, settings: PostprocessSettings
+) -> tuple[np.ndarray, np.ndarray]:
     """NMS goes on with the next proposals (N,) and their clipped boxes (N, 4): survivors survive again."""
-    there = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    all_rows, all_boxes = np.concatenate([seen.rows, rows[there]]), np.concatenate([seen.boxes, boxes[there]])
-    kept = suppress_sorted(all_boxes, settings.nms_iou, settings.max_per_class)
-    return _Seen(seen.looked + len(rows), all_rows[kept], all_boxes[kept])
+    there = _has_area(boxes)
+    rows, boxes = np.concatenate([kept, rows[there]]), np.concatenate([kept_boxes, boxes[there]])
+    survivors = suppress_sorted(boxes, settings.nms_iou, settings.max_per_class)
+    return rows[survivors], boxes[survivors]
 
 
 def _ranked(scores: np.ndarray, settings: PostprocessSettings) -> tuple[np.ndarray, np.ndarray]:
@@ -144,12 +123,8 @@ def _ranked(scores: np.ndarray, settings: PostprocessSettings) -> tuple[np.ndarr
     return falling, usable.sum(axis=0)
 
 
-def _usable(boxes: np.ndarray, scores: np.ndarray, settings: PostprocessSettings) -> np.ndarray:
-    """(R, L) bool: which of the clipped boxes (R, L, 4) can become detections."""
-    usable = np.isfinite(scores) & (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
-    if settings.min_score is not None:
-        usable &= scores >= settings.min_score
-    return usable
+def _has_area(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
 
 
 @dataclass(frozen=True)
@@ -176,25 +151,21 @@ def nms_outcome(
 ) -> NMSOutcome:
     """Follow proposal `row` of class `label` through `postprocess`, which has the same arguments."""
     settings = settings or PostprocessSettings()
-    boxes = clip(region_scores.boxes, size)
-    usable = _usable(boxes, region_scores.scores, settings)
-    if not usable[row, label]:
+    boxes = clip(region_scores.boxes[:, label], size)
+    ranked, counts = _ranked(region_scores.scores[:, [label]], settings)
+    rows = ranked[0, : counts[0]]
+    rows = rows[_has_area(boxes[rows])]
+    if row not in rows:
         return NMSOutcome("dropped")
-    scores = region_scores.scores[:, label]
-    survivors = _best_of_class(boxes[:, label], scores, usable[:, label], settings.nms_iou).tolist()
-    if row in survivors:
-        rank = survivors.index(row) + 1
-        return NMSOutcome("kept" if rank <= settings.max_per_class else "over max_per_class", rank)
-    # Survivors are sorted by score, ties in the order of rows: those before it are the ones it was tested against.
-    before = [one for one in survivors if (-scores[one], one) < (-scores[row], row)]
-    overlaps = iou(boxes[row, label], boxes[before, label])[0]
+    place = int(np.flatnonzero(rows == row)[0])
+    survivors = suppress_sorted(boxes[rows], settings.nms_iou, len(rows))
+    rank = int(np.searchsorted(survivors, place))
+    if place in survivors:
+        return NMSOutcome("kept" if rank < settings.max_per_class else "over max_per_class", rank + 1)
+    # It was tested against the survivors of better scores.
+    before = rows[survivors[:rank]]
+    overlaps = iou(boxes[row], boxes[before])[0]
     # NMS compares in float32: an IoU at the threshold itself may not lie above it here.
     above = np.flatnonzero(overlaps > settings.nms_iou)
     first = int(above[0]) if len(above) else int(overlaps.argmax())
-    return NMSOutcome("suppressed", None, before[first], float(overlaps[first]))
-
-
-def _best_of_class(boxes: np.ndarray, scores: np.ndarray, usable: np.ndarray, threshold: float) -> np.ndarray:
-    """All proposals (K,) that survive for one class, best first."""
-    candidates = np.flatnonzero(usable)
-    return candidates[nms(boxes[candidates], scores[candidates], threshold)]
+    return NMSOutcome("suppressed", None, int(before[first]), float(overlaps[first]))

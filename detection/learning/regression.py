@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from scipy.linalg import solve
 
 from detection.geometry import decode_offsets, encode_offsets
-from detection.learning._ridge import solve_ridge
 from detection.learning.assignment import best_objects
-from detection.learning.svm.linear_svms import FORMAT_VERSION, block_products, check_format, check_regions, padded
-from detection.learning.svm.mining import OnProgress
-from detection.learning.svm.stream import NormSample, NormSettings, Stream, TrainingRegions
+from detection.learning.per_class import PerClass
+from detection.learning.ranges import check_ranges
+from detection.learning.svm.linear_svms import block_products, check_regions, padded
+from detection.learning.svm.samples import NormSample, OnProgress, Stream, TrainingRegions, checked
+from detection.learning.svm.settings import NormSettings
 from detection.types import MapFunction, RegionFeatures, RegionScores, check_array
 
 # Larger offsets (in sides of the proposal) cannot come from training on overlapping boxes; the bound keeps boxes
@@ -60,19 +62,14 @@ class RegressionSettings:
     seed: int = 3
 
     def __post_init__(self) -> None:
-        for key in ("ridge", "whitening_epsilon", "max_examples", "min_examples"):
-            if not getattr(self, key) > 0:
-                raise ValueError(f"regression.{key}: expected > 0, got {getattr(self, key)}")
-        if not 0 < self.min_iou < 1:
-            raise ValueError(f"regression.min_iou: expected > 0 and < 1, got {self.min_iou}")
+        positive = ("ridge", "whitening_epsilon", "max_examples", "min_examples")
+        check_ranges("regression.", vars(self), {"> 0": positive, "> 0 and < 1": ("min_iou",), ">= 0": ("seed",)})
         if self.comparison not in (">", ">="):
             raise ValueError(f"regression.comparison: expected > or >=, got {self.comparison!r}")
-        if self.seed < 0:
-            raise ValueError(f"regression.seed: expected >= 0, got {self.seed}")
 
 
 @dataclass(frozen=True)
-class BoxRegressors:
+class BoxRegressors(PerClass):
     """One affine map a class from a proposal's features to the offsets that refine its box.
 
     weights: (L, 4, D) float32 for features as they come (scale and whitening are folded in). biases: (L, 4)
@@ -80,6 +77,7 @@ class BoxRegressors:
     features' layer. Offsets are those of ``geometry.encode_offsets``.
     """
 
+    KIND = "box_regressors"
     weights: np.ndarray
     biases: np.ndarray
     trained: np.ndarray
@@ -129,34 +127,9 @@ class BoxRegressors:
             raise ValueError(
                 f"box regressors: expected image, proposals and classes of the scores {expected}, got {found}"
             )
-        offsets = np.clip(self.offsets(regions), -_MAX_OFFSET, _MAX_OFFSET)
-        if regions.rows is not None:
-            offsets = offsets[regions.rows]
-        boxes = scores.boxes.copy()
-        boxes[:, self.trained] = decode_offsets(scores.boxes[:, self.trained], offsets[:, self.trained])
+        proposals, labels = np.indices(scores.scores.shape).reshape(2, -1)
+        boxes = self.boxes(regions, proposals, labels).reshape(scores.boxes.shape)
         return RegionScores(scores.image_id, boxes, scores.scores)
-
-    def select(self, labels: np.ndarray) -> BoxRegressors:
-        """The same with these classes alone, in this order."""
-        return BoxRegressors(self.weights[labels], self.biases[labels], self.trained[labels], self.layer)
-
-    def joined(self, other: BoxRegressors) -> BoxRegressors:
-        """The classes of this one, then those of the other. Raises ValueError for another layer."""
-        if other.layer != self.layer:
-            raise ValueError(f"box regressors: expected layer {self.layer!r}, got {other.layer!r}")
-        pairs = ((getattr(self, name), getattr(other, name)) for name in ("weights", "biases", "trained"))
-        return BoxRegressors(*map(np.concatenate, pairs), self.layer)
-
-    def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-        """(arrays, metadata) for ``storage.write_arrays``."""
-        arrays = {"weights": self.weights, "biases": self.biases, "trained": self.trained}
-        return arrays, {"kind": "box_regressors", "format_version": str(FORMAT_VERSION), "layer": self.layer}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> BoxRegressors:
-        """The inverse of `to_arrays`. Raises ValueError for another kind or version."""
-        check_format(metadata, "box_regressors")
-        return cls(arrays["weights"], arrays["biases"], arrays["trained"], metadata["layer"])
 
 
 def train_regressors(
@@ -179,21 +152,23 @@ def train_regressors(
     settings = settings or RegressionSettings()
     reservoirs = [Reservoir(settings.max_examples, [settings.seed, label]) for label in range(num_classes)]
     sample, layer, length = NormSample(settings.norm), "", 0
-    for done, regions in enumerate(stream(), start=1):
-        found = (regions.objects.layer, regions.objects.values.shape[1])
-        layer, length = (layer, length) if layer else found
-        if found != (layer, length):
-            raise ValueError(
-                f"train_regressors: image {regions.image_id!r}: expected layer {layer!r} and length {length} "
-                f"as in the first image, got {found[0]!r} and {found[1]}"
-            )
-        sample.add_image(regions)
+    for done, regions in enumerate(checked(stream(), num_classes, "train_regressors"), start=1):
+        layer, length = regions.objects.layer, regions.objects.values.shape[1]
+        sample.add(regions)
         _collect(regions, reservoirs, settings)
         if on_progress:
             on_progress("box regression", done)
     if not layer:
         raise ValueError("train_regressors: expected at least one image, got none")
-    return _solve_all(reservoirs, sample.scale(), length, layer, settings, executor)
+    weights, biases = np.zeros((num_classes, 4, length), np.float32), np.zeros((num_classes, 4), np.float32)
+    trained, scale = np.array([one.seen >= settings.min_examples for one in reservoirs], bool), sample.scale()
+
+    def fit(label: int) -> None:
+        one = reservoirs[label]
+        weights[label], biases[label] = fit_offsets(one.rows, one.targets, scale, settings)
+
+    deque((map if executor is None else executor.map)(fit, np.flatnonzero(trained).tolist()), maxlen=0)
+    return BoxRegressors(weights, biases, trained, layer)
 
 
 class Reservoir:
@@ -205,48 +180,34 @@ class Reservoir:
     def __init__(self, capacity: int, seed) -> None:
         self.capacity, self.seen = capacity, 0
         self._generator = np.random.default_rng(seed)
-        self._rows = np.empty((0, 0), np.float32)
-        self._targets = np.empty((0, 4))
+        self._pairs: list[tuple[np.ndarray, np.ndarray]] = []
 
     @property
     def rows(self) -> np.ndarray:
         """(N, D) float32."""
-        return self._rows[: min(self.seen, self.capacity)]
+        return np.stack([row for row, _ in self._pairs]) if self._pairs else np.zeros((0, 0), np.float32)
 
     @property
     def targets(self) -> np.ndarray:
         """(N, 4) float64."""
-        return self._targets[: min(self.seen, self.capacity)]
+        return np.array([target for _, target in self._pairs]).reshape(-1, 4)
 
     def add(self, rows: np.ndarray, targets: np.ndarray) -> None:
         """Offer rows (n, D) with targets (n, 4)."""
-        for one in range(len(rows)):
+        for pair in zip(rows, targets, strict=True):
             # One draw a row whether it is needed or not, so that cutting the stream elsewhere changes nothing.
-            draw = int(self._generator.random() * (self.seen + 1))
-            place = self.seen if self.seen < self.capacity else draw
+            place = int(self._generator.random() * (self.seen + 1))
             self.seen += 1
-            if place < self.capacity:
-                self._reserve(place + 1, rows.shape[1])
-                self._rows[place], self._targets[place] = rows[one], targets[one]
-
-    def _reserve(self, count: int, length: int) -> None:
-        if count <= len(self._rows):
-            return
-        size = min(max(2 * len(self._rows), 64), self.capacity)
-        rows, targets = np.empty((size, length), np.float32), np.empty((size, 4))
-        rows[: count - 1], targets[: count - 1] = self._rows.reshape(-1, length), self._targets
-        self._rows, self._targets = rows, targets
+            if len(self._pairs) < self.capacity:
+                self._pairs.append((pair[0].copy(), pair[1]))
+            elif place < self.capacity:
+                self._pairs[place] = (pair[0].copy(), pair[1])
 
 
 def _collect(regions: TrainingRegions, reservoirs: list[Reservoir], settings: RegressionSettings) -> None:
     """Hand the image's examples to the reservoirs of their classes."""
     sources = [regions.proposals, regions.objects] if settings.include_objects else [regions.proposals]
     labels, objects = regions.labels, regions.objects.boxes
-    if len(labels) and not (labels.min() >= 0 and labels.max() < len(reservoirs)):
-        raise ValueError(
-            f"train_regressors: image {regions.image_id!r}: expected labels in 0 .. {len(reservoirs) - 1}, "
-            f"got {labels.tolist()}"
-        )
     for source in sources:
         near = example_rows(source.boxes, objects, regions.difficult, settings)
         best = best_objects(source.boxes[near], objects)[0]
@@ -267,21 +228,6 @@ def example_rows(
     return np.flatnonzero(wanted)
 
 
-def _solve_all(reservoirs, scale, length, layer, settings: RegressionSettings, executor) -> BoxRegressors:
-    weights = np.zeros((len(reservoirs), 4, length), np.float32)
-    biases = np.zeros((len(reservoirs), 4), np.float32)
-    trained = np.array([one.seen >= settings.min_examples for one in reservoirs], bool)
-
-    def solve(label: int) -> None:
-        one = reservoirs[label]
-        weights[label], biases[label] = fit_offsets(one.rows, one.targets, scale, settings)
-
-    labels = np.flatnonzero(trained).tolist()
-    for _ in map(solve, labels) if executor is None else executor.map(solve, labels):
-        pass
-    return BoxRegressors(weights, biases, trained, layer)
-
-
 def fit_offsets(
     rows: np.ndarray, targets: np.ndarray, scale: float, settings: RegressionSettings
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -296,3 +242,22 @@ def fit_offsets(
     whiten, unwhiten = (vectors / roots) @ vectors.T, (vectors * roots) @ vectors.T
     slopes, constant = solve_ridge(rows, centred @ whiten, settings.ridge, scale)
     return (slopes @ unwhiten).T, constant @ unwhiten + mean
+
+
+def solve_ridge(rows: np.ndarray, targets: np.ndarray, ridge: float, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Minimise |s rows B + 1 c' - targets|^2 + ridge (|B|^2 + |c|^2), s the scale, on the smaller side.
+
+    rows: (N, D) float32. targets: (N, 4) float64. Returns (s B (D, 4), c (4,)) float64: slopes for rows as
+    they come, and the constant, which is regularised too. Raises ValueError for features that are not finite.
+    """
+    features = np.ones((len(rows), rows.shape[1] + 1))
+    np.multiply(rows, scale, out=features[:, :-1])
+    if not np.isfinite(features).all():
+        raise ValueError("solve_ridge: expected finite features, got some that are not")
+    dual = len(features) < features.shape[1]
+    side = features if dual else features.T
+    gram = side @ side.T
+    gram[np.diag_indices_from(gram)] += ridge
+    found = solve(gram, targets if dual else side @ targets, assume_a="pos", overwrite_a=True)
+    found = side.T @ found if dual else found
+    return scale * found[:-1], found[-1]

@@ -16,12 +16,12 @@ def test_importing_the_room_loads_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_the_list_of_names_is_whole():
-    homes = {name for names in learning._ROOMS.values() for name in names}
-    assert homes == set(learning.__all__)
-    assert set(learning.__all__) <= set(dir(learning))
-
-
-def test_an_unknown_name():
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        learning.nothing  # noqa: B018
+def test_names_of_the_last_version():
+    for old, new in (
+        ("WindowFate", "NMSOutcome"),
+        ("fate_of_window", "nms_outcome"),
+        ("norm_sample_windows", "norm_sample_proposals"),
+    ):
+        with pytest.warns(DeprecationWarning, match=f"learning.{old} is called {new} now"):
+            assert getattr(learning, old) is getattr(learning, new)
+        assert old not in learning.__all__

@@ -30,9 +30,9 @@ REGRESSION_CHANGES = {
     "ridge": 50.0, "min_iou": 0.5, "use_difficult": False, "include_objects": True, "max_examples": 12,
     "min_examples": 10_000,
 }  # fmt: skip
-NORM_CHANGES = {"target": 20.0, "images": 2, "proposals": 5, "seed": 4}
+NORM_CHANGES = {"target": 20.0, "images": 2, "windows": 5, "seed": 4}
 POSTPROCESS_CHANGES = {"nms_iou": 0.5, "max_per_class": 3, "min_score": 0.0}
-# Of what comes before: test_thinning.py, test_detector.py; a comparison differs at equality alone: test_regression.py.
+# Of what comes before: test_samples.py, test_detector.py; a comparison differs at equality alone: test_regression.py.
 THINNING, ORDER, COMPARISON = {"negative_overlap", "distinct_negatives"}, {"nms_before_regression"}, {"comparison"}
 
 
@@ -51,7 +51,7 @@ def norms():
 
 def test_no_field_is_forgotten():
     for settings, changes, others in (
-        # Memory shows where it is short (test_mining_resumed.py), further positives where they are made
+        # Memory shows where it is short (test_trainer.py), further positives where they are made
         # (test_validation.py).
         (SVMSettings, SVM_CHANGES, {"norm", "memory_mib"} | FURTHER | THINNING),
         # The seed shows with max_examples, below; whitening is inert (test_regression.py).

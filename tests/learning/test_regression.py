@@ -18,8 +18,7 @@ from detection.learning import (
     norm_sample_proposals,
     train_regressors,
 )
-from detection.learning._ridge import solve_ridge
-from detection.learning.regression import Reservoir, fit_offsets
+from detection.learning.regression import Reservoir, fit_offsets, solve_ridge
 from detection.storage import read_arrays, write_arrays
 from detection.types import RegionFeatures, RegionScores
 
@@ -42,7 +41,7 @@ def test_ridge_against_least_squares_and_sklearn(shape, ridge):
 
 
 def test_ridge_at_the_edge_of_single_precision():
-    """Nearly parallel rows and hardly a penalty: float32 cannot factor it, the answer is right all the same."""
+    """Nearly parallel rows and hardly a penalty: float32 could not factor it."""
     rng = np.random.default_rng(1)
     rows = (1000 + rng.normal(0, 1e-2, (30, 50))).astype(np.float32)
     targets = rng.normal(size=(30, 4))

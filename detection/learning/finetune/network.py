@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -113,11 +113,3 @@ def optimiser_of(network: TrainedHead, settings: FinetuneSettings) -> torch.opti
 def set_learning_rate(optimiser: torch.optim.SGD, rate: float, bias_rate: float) -> None:
     """The learning rate of the weights, and that of the biases `bias_rate` times it."""
     optimiser.param_groups[0]["lr"], optimiser.param_groups[1]["lr"] = rate, rate * bias_rate
-
-
-def velocities(network: TrainedHead, optimiser: torch.optim.SGD) -> Iterator[tuple[str, torch.Tensor]]:
-    """(name, velocity) of every parameter that has moved."""
-    for name, value in network.named_parameters():
-        velocity = optimiser.state[value].get("momentum_buffer") if value in optimiser.state else None
-        if velocity is not None:
-            yield name, velocity

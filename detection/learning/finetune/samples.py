@@ -114,27 +114,19 @@ class Sampler:
 
     def _draw(self, generator, batches: int, passes: int, flips: bool, random_scale: bool) -> Draw:
         settings = self._settings
-        counts = batches * settings.foregrounds, batches * (settings.batch_size - settings.foregrounds)
-        tables = [
-            table[_take(generator, len(table), count)]
-            for table, count in zip((self._foreground, self._background), counts, strict=True)
-        ]
-        images, rows, kinds = np.concatenate(tables).T
+        near, far = batches * settings.foregrounds, batches * (settings.batch_size - settings.foregrounds)
+        tables = ((self._foreground, near), (self._background, far))
+        images, rows, kinds = np.concatenate([table[_take(generator, len(table), count)] for table, count in tables]).T
         total = len(images)
+        # Of each pass the foreground's and the background's share of every batch.
         order = [
-            np.concatenate(
-                [
-                    generator.permutation(counts[0]).reshape(batches, -1),
-                    counts[0] + generator.permutation(counts[1]).reshape(batches, -1),
-                ],
-                axis=1,
-            )
+            [first + generator.permutation(count).reshape(batches, -1) for first, count in ((0, near), (near, far))]
             for _ in range(passes)
         ]
         mirrored = generator.random(total) < 0.5 if flips else np.zeros(total, bool)
         scales = generator.integers(0, self._scales, total) if random_scale else np.full(total, -1)
         targets = np.where(kinds >= 0, kinds, self._classes)
-        return Draw(images, rows, mirrored, scales, targets, np.concatenate(order))
+        return Draw(images, rows, mirrored, scales, targets, np.block(order))
 
 
 def _index(images, wanted) -> np.ndarray:

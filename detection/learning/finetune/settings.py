@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from detection.learning.ranges import check_ranges
+
 Measure = Literal["loss", "error"]
-_FRACTIONS = ("foreground_fraction", "held_out")
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,11 @@ class FinetuneSettings:
                 "finetune: expected two widths and as many learning_rates as iterations, got "
                 f"{self.widths!r}, {self.learning_rates!r}, {self.iterations!r}"
             )
-        self._check_numbers()
+        above = ("last_sigma", "bias_rate", "batch_size", "snapshot_every", "snapshot_batches", "round_iterations",
+                 "round_passes", "memory_mib", "log_every", "checkpoint_every", "initial_sigma")  # fmt: skip
+        others = ("deviation_floor", "weight_decay", "seed")
+        shares = ("dropout", "momentum", "foreground_fraction", "held_out")
+        check_ranges("finetune.", vars(self), {"> 0": above, ">= 0": others, ">= 0 and < 1": shares})
         if not 0 <= self.background_min_iou < self.background_max_iou <= self.foreground_iou <= 1:
             raise ValueError(
                 "finetune: expected 0 <= background_min_iou < background_max_iou <= foreground_iou <= 1, got "
@@ -123,21 +128,6 @@ class FinetuneSettings:
                 f"finetune: expected foreground and background in a batch, got foreground_fraction "
                 f"{self.foreground_fraction} of batch_size {self.batch_size}"
             )
-
-    def _check_numbers(self) -> None:
-        above = ("last_sigma", "bias_rate", "batch_size", "snapshot_every", "snapshot_batches", "round_iterations",
-                 "round_passes", "memory_mib", "log_every", "checkpoint_every")  # fmt: skip
-        for key in above:
-            if not getattr(self, key) > 0:
-                raise ValueError(f"finetune.{key}: expected > 0, got {getattr(self, key)}")
-        for key in ("deviation_floor", "weight_decay", "seed"):
-            if getattr(self, key) < 0:
-                raise ValueError(f"finetune.{key}: expected >= 0, got {getattr(self, key)}")
-        for key in ("dropout", "momentum", *_FRACTIONS):
-            if not 0 <= getattr(self, key) < 1:
-                raise ValueError(f"finetune.{key}: expected >= 0 and < 1, got {getattr(self, key)}")
-        if self.initial_sigma is not None and not self.initial_sigma > 0:
-            raise ValueError(f"finetune.initial_sigma: expected > 0, got {self.initial_sigma}")
 
     @property
     def foregrounds(self) -> int:

@@ -10,17 +10,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from detection.learning.finetune.checkpoint import Checkpoint, read_checkpoint
 from detection.learning.finetune.distributed import Group
-from detection.learning.finetune.log import TrainingLog
-from detection.learning.finetune.network import (
-    Scaling,
-    TrainedHead,
-    initial_layers,
-    optimiser_of,
-    set_learning_rate,
-    velocities,
-)
+from detection.learning.finetune.files import Checkpoint, TrainingLog, read_checkpoint
+from detection.learning.finetune.network import Scaling, TrainedHead, initial_layers, optimiser_of, set_learning_rate
 from detection.learning.finetune.samples import Draw, LabelledRegions, Sampler, batches_of_a_round, split_images
 from detection.learning.finetune.settings import FinetuneSettings
 
@@ -139,12 +131,12 @@ class _Training:
             done = self.iteration
             if done % settings.snapshot_every == 0 or done == total:
                 row |= self._snapshot()
-            if done % settings.log_every == 0 or "held_out_loss" in row or done == total:
-                self._write_row(row)
+            if self.log and (done % settings.log_every == 0 or "held_out_loss" in row or done == total):
+                self.log.add(row)
             if done % settings.checkpoint_every == 0 or done == total:
                 self._write_checkpoint()
             on_step(done, total)
-        if self.log is not None:
+        if self.log:
             self.log.close()
         layers = Scaling(self.shift, self.factor).folded(self.best)
         measure = None if self.held_draw is None else self.best_measure
@@ -163,7 +155,7 @@ class _Training:
             self.best, self.best_iteration = checkpoint.best, checkpoint.best_iteration
             self.best_measure = checkpoint.best_measure
             if len(checkpoint.generators) == self.group.size:
-                self.generator.set_state(torch.from_numpy(checkpoint.generators[self.group.rank]))
+                self.generator.set_state(torch.from_numpy(checkpoint.generators[str(self.group.rank)]))
             else:
                 # Other processes than before: dropout goes on with other masks.
                 self.generator.manual_seed(_seed(settings.seed, self.group.rank, checkpoint.iteration))
@@ -200,21 +192,23 @@ class _Training:
 
     def _pooled(self, draw: Draw) -> _Samples:
         """The proposals of this process's share of the images, pooled image by image."""
-        requests, places = [], []
         rows = np.full(len(draw.images), -1)
         mine = np.flatnonzero(draw.images % self.group.size == self.group.rank)
         rows[mine] = np.arange(len(mine))
         values = np.empty((len(mine), self.task.length), np.float16)
         order = mine[np.lexsort((draw.mirrored[mine], draw.images[mine]))]
         changes = np.flatnonzero(np.diff(draw.images[order] * 2 + draw.mirrored[order])) + 1
-        for group in np.split(order, changes) if len(order) else []:
-            image = int(draw.images[group[0]])
-            boxes = self.task.images[image].boxes[draw.rows[group]]
-            requests.append(PoolRequest(image, boxes, bool(draw.mirrored[group[0]]), draw.scales[group]))
-            places.append(rows[group])
-        for place, vectors in zip(places, self.task.pool(requests), strict=True):
-            values[place] = vectors
+        groups = np.split(order, changes) if len(order) else []
+        vectors = self.task.pool([self._request(draw, group) for group in groups])
+        for group, found in zip(groups, vectors, strict=True):
+            values[rows[group]] = found
         return _Samples(rows, torch.from_numpy(values), torch.from_numpy(draw.targets))
+
+    def _request(self, draw: Draw, group: np.ndarray) -> PoolRequest:
+        """For some proposals of a draw, all of one image, mirrored or not."""
+        image = int(draw.images[group[0]])
+        boxes = self.task.images[image].boxes[draw.rows[group]]
+        return PoolRequest(image, boxes, bool(draw.mirrored[group[0]]), draw.scales[group])
 
     def _step(self) -> dict[str, float]:
         """One batch; returns its figures over all processes."""
@@ -272,21 +266,20 @@ class _Training:
             self.best, self.best_iteration, self.best_measure = self.network.arrays(), self.iteration, measure
         return row
 
-    def _write_row(self, row: Mapping[str, float]) -> None:
-        if self.log is not None:
-            self.log.add(row)
-
     def _write_checkpoint(self) -> None:
         states = self.group.gather(self.generator.get_state())
+        parts = {name: self.optimiser.state[value] for name, value in self.network.named_parameters()}
+        # Without momentum there are none.
+        moved = {name: one["momentum_buffer"].cpu().numpy() for name, one in parts.items() if "momentum_buffer" in one}
         if self.group.rank == 0:
             Checkpoint(
                 key=self.task.key,
                 iteration=self.iteration,
                 weights=self.network.arrays(),
-                velocities={name: value.cpu().numpy() for name, value in velocities(self.network, self.optimiser)},
+                velocities=moved,
                 shift=self.shift,
                 factor=self.factor,
-                generators=tuple(state.numpy() for state in states),
+                generators={str(rank): state.numpy() for rank, state in enumerate(states)},
                 best=self.best,
                 best_iteration=self.best_iteration,
                 best_measure=self.best_measure,

@@ -28,15 +28,6 @@ def _dot(row, weights):
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=_SUMS)
-def _dot_and_square(row, weights):
-    total = square = np.float32(0)
-    for k in range(row.shape[0]):
-        total += row[k] * weights[k]
-        square += row[k] * row[k]
-    return total, square
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_SUMS)
 def _axpy(factor, row, weights):
     for k in range(row.shape[0]):
         weights[k] += factor * row[k]
@@ -105,56 +96,10 @@ def products(values, weights, wanted, out):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def copy_rows(values, rows, out, places):
-    """out[places[i]] = values[rows[i]]; (M, D) and (N, D) float32, (K,) and (K,) int64."""
-    for i in range(rows.shape[0]):
-        out[places[i]] = values[rows[i]]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
 def row_products(values, rows, weights, out):
     """out[i] = values[rows[i]] . weights; (M, D) float32, (N,) int64, (D,) float32, (N,) float32."""
     for i in range(rows.shape[0]):
         out[i] = _dot(values[rows[i]], weights)
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def products_and_squares(values, weights, out, squares):
-    """out[c, r] = values[r] . weights[c] and, unless it is empty, squares[r] = values[r] . values[r].
-
-    (R, D), (C, d), (C, R) and (R,) or (0,) float32; C a multiple of CLASS_BLOCK, or 1; where d < D the products are
-    those of the first d values. The rows are read from memory once.
-    """
-    squared = squares.shape[0] > 0
-    length = weights.shape[1]
-    if weights.shape[0] == 1:
-        for r in range(values.shape[0]):
-            if squared:
-                out[0, r], squares[r] = _dot_and_square(values[r], weights[0])
-            else:
-                out[0, r] = _dot(values[r, :length], weights[0])
-        return
-    block = np.empty((ROW_BLOCK, CLASS_BLOCK), np.float32)
-    for start in range(0, values.shape[0], _PANEL):
-        stop = min(start + _PANEL, values.shape[0])
-        for c in range(0, weights.shape[0], CLASS_BLOCK):
-            for r in range(start, stop, ROW_BLOCK):
-                s, t = min(r + 1, stop - 1), min(r + 2, stop - 1)
-                _dot_block(
-                    values[r, :length],
-                    values[s, :length],
-                    values[t, :length],
-                    weights[c],
-                    weights[c + 1],
-                    weights[c + 2],
-                    weights[c + 3],
-                    block,
-                )
-                for j in range(CLASS_BLOCK):
-                    out[c + j, r], out[c + j, s], out[c + j, t] = block[0, j], block[1, j], block[2, j]
-        if squared:
-            for r in range(start, stop):
-                squares[r] = _dot(values[r], values[r])
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -182,32 +127,17 @@ def _shuffle(active, count, state):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def descend(
-    values,
-    rows,
-    signs,
-    upper,
-    diagonal,
-    curvature,
-    bias_unit,
-    alphas,
-    weights,
-    bias,
-    active,
-    state,
-    goal,
-    cap,
-    limit,
-    visits,
-):
+    values, rows, signs, upper, diagonal, curvature, bias_unit,
+    alphas, weights, bias, active, state, goal, cap, limit, visits,
+):  # fmt: skip
     """Dual coordinate descent with shrinking (Hsieh et al. 2008, algorithm 3) over the samples in `active`.
 
     values: (M, D) float32; rows: (N,) int64, the row of each sample. signs, upper, diagonal, curvature: (N,)
     float32, where curvature is the diagonal of the dual's Hessian, 0 where it is yet to be computed.
-    alphas (N,) float32, weights (D,)
-    float32, bias (1,) float64 (weight of the constant feature `bias_unit`) and active (n,) int64 change in
-    place. Stops when the projected gradients of the samples still active span less than `goal`, or after
-    `limit` passes. A sample at a bound is left out once its gradient passes the last pass's extreme or `cap`.
-    visits: (1,) int64, grows by the samples looked at. Returns the number of passes.
+    alphas (N,) float32, weights (D,) float32, bias (1,) float64 (weight of the constant feature `bias_unit`) and
+    active (n,) int64 change in place. Stops when the projected gradients of the samples still active span less than
+    `goal`, or after `limit` passes. A sample at a bound is left out once its gradient passes the last pass's extreme or
+    `cap`. visits: (1,) int64, grows by the samples looked at. Returns the number of passes.
     """
     count = active.shape[0]
     zero = np.float32(0)

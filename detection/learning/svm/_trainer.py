@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from detection.learning.assignment import max_overlaps, negatives_of
-from detection.learning.svm._cache import MIB, ClassCache, RowStore, Task
-from detection.learning.svm._trainer_state import restore_trainer, trainer_state
+from detection.learning.svm._rows import MIB, ClassCache, RowStore, Task
 from detection.learning.svm.checkpoint import MiningCheckpoint
-from detection.learning.svm.linear_svms import block_products, padded
+from detection.learning.svm.linear_svms import LinearSVMs, block_products, padded
+from detection.learning.svm.log import MiningEntry, MiningLog, TrainingSamples
+from detection.learning.svm.samples import NormSample, OnProgress, Stream, TrainingRegions, checked
+from detection.learning.svm.settings import SVMSettings
 from detection.learning.svm.solver import SVMSolution, solve_svm
-from detection.learning.svm.stream import NormSample, TrainingRegions
-from detection.types import MapFunction
-
-if TYPE_CHECKING:
-    from detection.learning.svm.mining import MiningEntry, MiningLog, SVMSettings, TrainingSamples
 
 # Rows scored at a time for the log: few, as they are copied.
 _SCORED_ROWS = 256
 # Images after which the state is written, and places set free can be used again.
 _COMMIT_AFTER = 4
+# Bound of passes that go on "until one adds none": a class that never settles must end too.
+_MAX_PASSES = 100
+# What a trainer knows of itself, as plain data.
+_FACTS = ("layer", "length", "number", "done", "added", "last_image", "image_ids")
 
 
 class Trainer:
@@ -48,38 +49,42 @@ class Trainer:
         self.store = RowStore(settings.memory_mib * MIB, checkpoint.rows_file if checkpoint else None)
         self.entries: list[MiningEntry] = []
         self.layer, self.length = "", 0
-        self.images = 0
-        self.mean_norm, self.scale = 0.0, 1.0
         self.sample = NormSample(settings.norm)
         # Where it stands: pass (0: the positives), images done in it, negatives it added, id of the last image done.
         self.number = self.done = self.added = 0
         self.last_image: str | None = None
         self.image_ids: list[str] = []
 
-    @property
-    def _has_threads(self) -> bool:
-        return isinstance(self.executor, ThreadPoolExecutor)
-
-    @property
-    def _spread(self) -> MapFunction:
-        # Other processes would be sent the vectors.
-        return self.executor.map if self._has_threads else map
-
     # Passes over the images.
 
-    def collect_positives(self, images: Iterable[TrainingRegions], report: Callable[[int], None]) -> None:
+    def run(self, stream: Stream, first_pass: Stream, on_progress: OnProgress | None) -> None:
+        """Go through all passes, from where it stands."""
+        report = on_progress or (lambda phase, done: None)
+
+        def images(source: Stream) -> Iterable[TrainingRegions]:
+            found = source() if self.last_image is None else source(self.last_image)
+            return checked(found, self.num_classes, "train_svms", (self.layer, self.length) if self.layer else None)
+
+        if not self.number:
+            self._collect_positives(images(first_pass), lambda done: report("positives", done))
+        added, last = 1, self.settings.passes or _MAX_PASSES
+        while added and self.number <= last:
+            phase = f"mining pass {self.number}"
+            added = self._mine(images(stream), lambda done, phase=phase: report(phase, done))
+
+    def _collect_positives(self, images: Iterable[TrainingRegions], report: Callable[[int], None]) -> None:
         """The first pass: positives and the features' norm; `images`: those not done yet."""
         for regions in images:
-            self._check(regions)
-            self.sample.add_image(regions)
+            if not self.layer:
+                self.layer, self.length = regions.objects.layer, regions.objects.values.shape[1]
+                self.store.open(self.length)
+            self.sample.add(regions)
             self._add_positives(regions)
             self.image_ids.append(regions.image_id)
             self._image_done(regions)
             report(self.done)
         if not self.done:
             raise ValueError("train_svms: expected at least one image, got none")
-        self.images = self.done
-        self.mean_norm, self.scale = self.sample.mean(), self.sample.scale()
         self.weights = padded(np.zeros((len(self.caches), self.length), np.float32))
         self.biases = np.zeros(len(self.caches), np.float32)
         self._begin_pass()
@@ -95,28 +100,29 @@ class Trainer:
             caches = [one for one in self.caches if one.task.label == label and self._is_used(one, regions)]
             if not caches:
                 continue
-            rows = values[labels == label]
+            rows = np.flatnonzero(labels == label)
             if len(rows) > self.store.room:
                 raise ValueError(
                     f"svm.memory_mib: expected room for the positives of all classes and some negatives, got "
                     f"{self.settings.memory_mib}, which holds {len(self.store.values)} vectors of {self.length} values"
                 )
-            places = self.store.add(rows, np.arange(len(rows)))
+            places = self.store.add(values, rows)
             for cache in caches:
                 self.store.use(places)
-                cache.append_positives(places, boxes[labels == label], self.done)
+                cache.append_positives(places, boxes[rows], self.done)
 
-    def mine(self, images: Iterable[TrainingRegions], report: Callable[[int], None]) -> int:
+    def _mine(self, images: Iterable[TrainingRegions], report: Callable[[int], None]) -> int:
         """One pass for negatives; `images`: those not done yet in it. Returns how many negatives it added."""
         for regions in images:
-            self._check(regions)
             self._mine_image(regions)
             due = [one for one in self.caches if one.added and (not one.trained or self._is_due(one))]
             self._train(due, 1, on_the_way=True)
             self._image_done(regions)
             report(self.done)
-        if self.done != self.images:
-            raise ValueError(f"train_svms: expected the same {self.images} images in every pass, got {self.done}")
+        if self.done != len(self.image_ids):
+            raise ValueError(
+                f"train_svms: expected the same {len(self.image_ids)} images in every pass, got {self.done}"
+            )
         self._train(self._unsettled(), 0)
         added = self.added
         self._begin_pass()
@@ -148,15 +154,15 @@ class Trainer:
     def _mine_image(self, regions: TrainingRegions) -> None:
         """Add the image's hard negatives to the SVMs that want them; a proposal once, whoever wants it."""
         scores, wanted = self._hard_negatives(regions)
-        if self._missing_room(wanted):
+        if self._lacks_room(wanted):
             # What was set free since the last one.
             self._commit()
-        if self._missing_room(wanted) and self._unsettled():
+        if self._lacks_room(wanted) and self._unsettled():
             # Training drops easy negatives and leaves fewer hard ones; what holds up an SVM shows in the finer one.
             self._train(self._unsettled(), 0)
             self._commit()
             scores, wanted = self._hard_negatives(regions)
-        if self._missing_room(wanted):
+        if self._lacks_room(wanted):
             self._drop_idle()
             self._commit()
             self._leave_out(scores, wanted)
@@ -167,7 +173,9 @@ class Trainer:
         proposals, objects, count = regions.proposals, regions.objects, len(self.caches)
         overlaps = max_overlaps(proposals.boxes, objects.boxes, regions.labels, self.num_classes)
         negatives = negatives_of(overlaps, self.settings.negative_iou)
-        scores = block_products(proposals.values, self.weights, spread=self._spread)[:, :count] + self.biases
+        # Other processes would be sent the vectors.
+        spread = self.executor.map if self._has_threads else map
+        scores = block_products(proposals.values, self.weights, spread=spread)[:, :count] + self.biases
         wanted = negatives[:, [one.task.label for one in self.caches]]
         for index, cache in enumerate(self.caches):
             if not cache.positives or not self._is_used(cache, regions):
@@ -177,9 +185,12 @@ class Trainer:
                 wanted[cache.proposals_of(self.done), index] = False
         return scores, wanted
 
-    def _missing_room(self, wanted: np.ndarray) -> bool:
-        new = wanted.any(axis=1) & (self._known_places(len(wanted)) < 0)
-        return int(new.sum()) > self.store.room
+    def _new(self, wanted: np.ndarray) -> np.ndarray:
+        """Rows of the proposals that some SVM wants and none keeps from an earlier pass."""
+        return np.flatnonzero(wanted.any(axis=1) & (self._known_places(len(wanted)) < 0))
+
+    def _lacks_room(self, wanted: np.ndarray) -> bool:
+        return len(self._new(wanted)) > self.store.room
 
     def _drop_idle(self) -> None:
         """Drop the negatives that do not hold up any SVM: without them the solution is the same."""
@@ -190,7 +201,7 @@ class Trainer:
 
     def _leave_out(self, scores: np.ndarray, wanted: np.ndarray) -> None:
         """Take from `wanted` the proposals for which there is no room: those whose best score is least."""
-        new = np.flatnonzero(wanted.any(axis=1) & (self._known_places(len(wanted)) < 0))
+        new = self._new(wanted)
         best = np.where(wanted[new], scores[new], -np.inf).max(axis=1)
         left_out = new[np.argsort(-best, kind="stable")[self.store.room :]]
         for cache, missed in zip(self.caches, wanted[left_out].sum(axis=0), strict=True):
@@ -198,10 +209,8 @@ class Trainer:
         wanted[left_out] = False
 
     def _add(self, regions: TrainingRegions, wanted: np.ndarray) -> None:
-        places = self._known_places(len(wanted))
-        rows = np.flatnonzero(wanted.any(axis=1))
-        rows = rows[places[rows] < 0]
-        places[rows] = self.store.add(regions.proposals.values, rows, self._spread)
+        places, rows = self._known_places(len(wanted)), self._new(wanted)
+        places[rows] = self.store.add(regions.proposals.values, rows)
         for index, cache in enumerate(self.caches):
             chosen = np.flatnonzero(wanted[:, index])
             self.store.use(places[chosen])
@@ -220,33 +229,36 @@ class Trainer:
 
     # Training.
 
+    @property
+    def _has_threads(self) -> bool:
+        return isinstance(self.executor, ThreadPoolExecutor)
+
     def _train(self, due: Sequence[ClassCache], ahead: int, on_the_way: bool = False) -> None:
         """Train the SVMs that are `due` on their caches and drop their easy negatives; `ahead`: images being done.
 
         on_the_way: to the tolerance of trainings that are to choose negatives.
+        """
+        tolerance = max(self.settings.tolerance, self.settings.mining_tolerance if on_the_way else 0)
+        problems = (self._problem(one, tolerance) for one in due)
+        run = map if self.executor is None or len(due) < 2 else self.executor.map
+        for cache, solution in zip(due, list(run(_solve, problems)), strict=True):
+            self._take(cache, solution, self.done + ahead)
+            cache.on_the_way = on_the_way
+
+    def _problem(self, cache: ClassCache, tolerance: float) -> dict[str, Any]:
+        """Arguments of `solve_svm`: with all rows, which other threads see too; for processes with copies of its own.
 
         Scaling features by s is the same as C s^2 and bias_multiplier / s on the features as they are, with
         weights s times larger and an objective s^2 times larger: no row is copied, and the scale is folded
         into the weights by itself.
         """
-        share = self.executor is None or self._has_threads
-        tolerance = max(self.settings.tolerance, self.settings.mining_tolerance if on_the_way else 0)
-        problems = (self._problem(one, share, tolerance) for one in due)
-        run = map if self.executor is None or len(due) < 2 else self.executor.map
-        solutions = list(run(_solve, problems))
-        for cache, solution in zip(due, solutions, strict=True):
-            self._take(cache, solution, self.done + ahead)
-            cache.on_the_way = on_the_way
-
-    def _problem(self, cache: ClassCache, share: bool, tolerance: float) -> dict[str, Any]:
-        """Arguments of `solve_svm`; share: with all rows, which other threads see too; else with copies of its own."""
-        settings = self.settings
+        settings, scale, shared = self.settings, self.sample.scale(), self.executor is None or self._has_threads
         return {
-            "values": self.store.values if share else self.store.values[cache.places],
+            "values": self.store.values if shared else self.store.values[cache.places],
             "labels": np.where(np.arange(len(cache.places)) < cache.positives, 1, -1),
-            "rows": cache.places if share else None,
-            "C": cache.task.C * self.scale**2,
-            "bias_multiplier": settings.bias_multiplier / self.scale,
+            "rows": cache.places if shared else None,
+            "C": cache.task.C * scale**2,
+            "bias_multiplier": settings.bias_multiplier / scale,
             "positive_weight": cache.task.positive_weight,
             "loss": settings.loss,
             "tolerance": tolerance,
@@ -256,12 +268,13 @@ class Trainer:
         }
 
     def _take(self, cache: ClassCache, solution: SVMSolution, images: int) -> None:
-        from detection.learning.svm.mining import MiningEntry
-
-        index = self.caches.index(cache)
-        self.weights[index], self.biases[index] = solution.weights, solution.bias
-        negatives, evicted = cache.negatives, self._evict(cache, solution)
-        factor = 1 / self.scale**2
+        """Take a solution over: the weights, a line of the log, and the negatives without the easy ones."""
+        index, factor, negatives = self.caches.index(cache), 1 / self.sample.scale() ** 2, cache.negatives
+        self.weights[index], self.biases[index], cache.alphas = solution.weights, solution.bias, solution.alphas
+        keep = solution.scores >= self.settings.evict_threshold
+        keep[: cache.positives] = True
+        dropped = cache.keep(keep)
+        self.store.release(dropped)
         self.entries.append(
             MiningEntry(
                 label=cache.task.label,
@@ -270,7 +283,7 @@ class Trainer:
                 positives=cache.positives,
                 negatives=negatives,
                 added=cache.added,
-                evicted=evicted,
+                evicted=len(dropped),
                 objective=solution.objective * factor,
                 gap=solution.gap * factor,
                 iterations=solution.iterations,
@@ -280,41 +293,14 @@ class Trainer:
         )
         cache.added, cache.left_out, cache.trained = 0, 0, True
 
-    def _evict(self, cache: ClassCache, solution: SVMSolution) -> int:
-        keep = np.ones(len(cache.places), bool)
-        keep[cache.positives :] = solution.scores[cache.positives :] >= self.settings.evict_threshold
-        cache.alphas = solution.alphas
-        dropped = cache.keep(keep)
-        self.store.release(dropped)
-        return len(dropped)
-
-    def _check(self, regions: TrainingRegions) -> None:
-        layer, length = regions.objects.layer, regions.objects.values.shape[1]
-        if not self.layer:
-            self.layer, self.length = layer, length
-            self.store.open(length)
-        if (layer, length) != (self.layer, self.length):
-            raise ValueError(
-                f"train_svms: image {regions.image_id!r}: expected layer {self.layer!r} and length {self.length} "
-                f"as in the first image, got {layer!r} and {length}"
-            )
-        if len(regions.labels) and not (regions.labels.min() >= 0 and regions.labels.max() < self.num_classes):
-            raise ValueError(
-                f"train_svms: image {regions.image_id!r}: expected labels in 0 .. {self.num_classes - 1}, "
-                f"got {regions.labels.tolist()}"
-            )
-
     # What came out.
 
-    def machines(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(weights (n, D) float32, biases (n,) float32, trained (n,) bool) of the SVMs, one a task."""
-        count = len(self.caches)
+    def svms(self) -> LinearSVMs:
+        """The SVMs, one a task."""
         trained = np.array([cache.trained for cache in self.caches], dtype=bool)
-        return self.weights[:count].copy(), self.biases, trained
+        return LinearSVMs(self.weights[: len(trained)].copy(), self.biases, trained, self.layer)
 
     def _samples(self, index: int) -> TrainingSamples:
-        from detection.learning.svm.mining import TrainingSamples
-
         cache = self.caches[index]
         margins = np.empty(len(cache.places), np.float32)
         for start in range(0, len(margins), _SCORED_ROWS):
@@ -325,14 +311,12 @@ class Trainer:
 
     def log(self) -> MiningLog:
         """What happened."""
-        from detection.learning.svm.mining import MiningLog
-
         return MiningLog(
             entries=tuple(self.entries),
             positives=tuple(cache.positives for cache in self.caches),
-            mean_norm=self.mean_norm,
-            scale=self.scale,
-            images=self.images,
+            mean_norm=self.sample.mean(),
+            scale=self.sample.scale(),
+            images=len(self.image_ids),
             peak_rows=self.store.peak_rows,
             peak_bytes=self.store.peak_bytes,
             samples=tuple(self._samples(index) for index, cache in enumerate(self.caches) if cache.trained),
@@ -342,13 +326,41 @@ class Trainer:
 
     def _commit(self) -> None:
         if self.checkpoint is not None:
-            self.checkpoint.write(*trainer_state(self))
+            self.checkpoint.write(*self._state())
         self.store.commit()
 
+    def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """(arrays, facts) for `MiningCheckpoint.write`: all but the rows, which have a file of their own."""
+        arrays = {f"{i}.{name}": getattr(one, name) for i, one in enumerate(self.caches) for name in one.ARRAYS}
+        arrays |= {f"norms.{position}": norms for position, norms in self.sample.norms.items()}
+        arrays["checks"] = self.store.used_checks()
+        if self.number:
+            arrays |= {"weights": self.weights, "biases": self.biases}
+        facts = {name: getattr(self, name) for name in _FACTS}
+        facts |= {"peak_rows": self.store.peak_rows, "seen": self.sample.seen}
+        facts["caches"] = [{name: getattr(one, name) for name in one.FACTS} for one in self.caches]
+        return arrays, facts | {"entries": [vars(one) for one in self.entries]}
+
     def restore(self) -> bool:
-        """Take up the state in the checkpoint; False where there is none that is whole."""
+        """Take up the state in the checkpoint, as a new trainer; False where there is none that is whole."""
         found = self.checkpoint.read() if self.checkpoint else None
-        return found is not None and restore_trainer(self, *found)
+        if found is None:
+            return False
+        arrays, facts = found
+        for name in _FACTS:
+            setattr(self, name, facts[name])
+        self.entries = [MiningEntry(**one) for one in facts["entries"]]
+        self.sample.seen = facts["seen"]
+        positions = sorted(int(name.removeprefix("norms.")) for name in arrays if name.startswith("norms."))
+        self.sample.norms = {position: arrays[f"norms.{position}"] for position in positions}
+        self.weights, self.biases = arrays.get("weights"), arrays.get("biases")
+        for index, (cache, numbers) in enumerate(zip(self.caches, facts["caches"], strict=True)):
+            for name in cache.ARRAYS:
+                setattr(cache, name, arrays[f"{index}.{name}"])
+            for name in cache.FACTS:
+                setattr(cache, name, numbers[name])
+        self.store.open(self.length, kept=True)
+        return self.store.restore([one.places for one in self.caches], arrays["checks"], facts["peak_rows"])
 
 
 def _solve(problem: dict[str, Any]) -> SVMSolution:

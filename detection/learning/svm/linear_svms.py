@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from detection.learning.per_class import PerClass
 from detection.learning.svm import _kernels
 from detection.types import MapFunction, RegionFeatures, RegionScores, check_array
 
-FORMAT_VERSION = 1
 # Rows of vectors that are one part of the work: several threads get some parts each of the proposals of an image.
 _PART_ROWS = 120
 
@@ -54,21 +53,15 @@ def check_regions(regions: RegionFeatures, layer: str, length: int, what: str) -
         )
 
 
-def check_format(metadata: Mapping[str, str], kind: str) -> None:
-    """Raise ValueError unless `metadata` is that of a `kind` in a version this program reads."""
-    found = (metadata.get("kind"), metadata.get("format_version"))
-    if found != (kind, str(FORMAT_VERSION)):
-        raise ValueError(f"expected kind {kind!r} in format_version '{FORMAT_VERSION}', got {found}")
-
-
 @dataclass(frozen=True)
-class LinearSVMs:
+class LinearSVMs(PerClass):
     """One linear SVM a class.
 
     weights: (L, D) float32 for features as they come: any scale is folded in. biases: (L,) float32.
     trained: (L,) bool. layer: the features' layer.
     """
 
+    KIND = "linear_svms"
     weights: np.ndarray
     biases: np.ndarray
     trained: np.ndarray
@@ -98,25 +91,3 @@ class LinearSVMs:
         scores = self.score(regions, spread)
         boxes = np.broadcast_to(regions.boxes[:, None, :], (*scores.shape, 4))
         return RegionScores(image_id=regions.image_id, boxes=boxes, scores=scores)
-
-    def select(self, labels: np.ndarray) -> LinearSVMs:
-        """The same with these classes alone, in this order."""
-        return LinearSVMs(self.weights[labels], self.biases[labels], self.trained[labels], self.layer)
-
-    def joined(self, other: LinearSVMs) -> LinearSVMs:
-        """The classes of this one, then those of the other. Raises ValueError for another layer."""
-        if other.layer != self.layer:
-            raise ValueError(f"SVMs: expected layer {self.layer!r}, got {other.layer!r}")
-        pairs = ((getattr(self, name), getattr(other, name)) for name in ("weights", "biases", "trained"))
-        return LinearSVMs(*map(np.concatenate, pairs), self.layer)
-
-    def to_arrays(self) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-        """(arrays, metadata) for ``storage.write_arrays``."""
-        arrays = {"weights": self.weights, "biases": self.biases, "trained": self.trained}
-        return arrays, {"kind": "linear_svms", "format_version": str(FORMAT_VERSION), "layer": self.layer}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> LinearSVMs:
-        """The inverse of `to_arrays`. Raises ValueError for another kind or version."""
-        check_format(metadata, "linear_svms")
-        return cls(arrays["weights"], arrays["biases"], arrays["trained"], metadata["layer"])

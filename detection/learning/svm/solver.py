@@ -6,20 +6,21 @@ ICML 2008: the algorithm behind liblinear's ``-s 3`` and scikit-learn's ``Linear
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import warnings
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from detection.learning.ranges import check_ranges
 from detection.learning.svm import _kernels
-from detection.learning.svm._gram import Gram
+from detection.learning.svm._problem import Gram, Problem
+from detection.learning.svm.settings import BIAS_MULTIPLIER, LOSSES, MAX_ITER, POSITIVE_WEIGHT, RCNN_C, TOLERANCE, Loss
 
-Loss = Literal["hinge", "squared_hinge"]
-
-# MapFunction of the projected gradients, in units of the margin, at which the duality gap is first measured, and
-# the factor by which that goal falls while the gap is too large. They steer the time, not the result.
-FIRST_GOAL = 0.1
-_GOAL_FACTOR = 0.1
+# Span of the projected gradients, in units of the margin, at which the duality gap is first measured, and the factor by
+# which that goal falls while the gap is too large. They steer the time, not the result.
+_FIRST_GOAL, _GOAL_FACTOR = 0.1, 0.1
 # Gradient beyond which a sample at a bound is left out even if others are farther from rest: bolder than the
 # published rule, which is safe as all samples are measured after each descent (a fifth less time).
 _SHRINK_CAP = 0.1
@@ -35,10 +36,9 @@ class SVMSolution:
     """What `solve_svm` found.
 
     weights: (D,) float32. bias: float. alphas: (N,) float32 dual variables, for a warm start. scores: (N,)
-    float64 of the samples trained on. objective and
-    dual_objective: values of the primal and the dual problem, so that ``objective - dual_objective`` bounds
-    what is missing to the optimum. iterations: passes over the active samples. converged: whether the gap
-    is within the tolerance.
+    float64 of the samples trained on. objective and dual_objective: values of the primal and the dual problem, so that
+    ``objective - dual_objective`` bounds what is missing to the optimum. iterations: passes over the active samples.
+    converged: whether the gap is within the tolerance.
     """
 
     weights: np.ndarray
@@ -60,15 +60,15 @@ def solve_svm(
     values: np.ndarray,
     labels: np.ndarray,
     *,
-    C: float = 1e-3,
-    bias_multiplier: float = 10.0,
-    positive_weight: float = 2.0,
+    C: float = RCNN_C,
+    bias_multiplier: float = BIAS_MULTIPLIER,
+    positive_weight: float = POSITIVE_WEIGHT,
     negative_weight: float = 1.0,
     sample_weights: np.ndarray | None = None,
     rows: np.ndarray | None = None,
     loss: Loss = "hinge",
-    tolerance: float = 5e-5,
-    max_iter: int = 10_000,
+    tolerance: float = TOLERANCE,
+    max_iter: int = MAX_ITER,
     seed: int = 0,
     alphas: np.ndarray | None = None,
 ) -> SVMSolution:
@@ -88,99 +88,33 @@ def solve_svm(
     Raises ValueError for other shapes, dtypes, labels or ranges.
     """
     labels = np.asarray(labels)
-    _check_problem(values, labels, rows, sample_weights, alphas)
-    check_numbers(C, bias_multiplier, positive_weight, negative_weight, tolerance, max_iter, loss)
-    costs = sample_costs(labels, C, positive_weight, negative_weight)
-    if sample_weights is not None:
-        costs = costs * np.asarray(sample_weights, dtype=np.float64)
+    _check_samples(values, labels, rows, sample_weights, alphas)
+    _check_numbers(C, bias_multiplier, positive_weight, negative_weight, tolerance, max_iter, loss)
+    costs = C * np.where(labels > 0, positive_weight, negative_weight)
     problem = Problem(
         values=np.ascontiguousarray(values),
         rows=np.arange(len(labels)) if rows is None else np.ascontiguousarray(rows, dtype=np.int64),
         signs=np.where(labels > 0, 1, -1).astype(np.float32),
-        costs=costs,
+        costs=costs if sample_weights is None else costs * np.asarray(sample_weights, dtype=np.float64),
         bias_unit=float(bias_multiplier),
         squared=loss == "squared_hinge",
     )
     start = np.zeros(len(labels), np.float32) if alphas is None else np.asarray(alphas, np.float32)
-    return solve_problem(problem, np.clip(start, 0, problem.upper), tolerance, max_iter, seed)
+    return _solve(problem, np.clip(start, 0, problem.upper), tolerance, max_iter, seed)
 
 
-def sample_costs(labels: np.ndarray, C: float, positive_weight: float, negative_weight: float) -> np.ndarray:
-    """(N,) float64: what the loss of each sample is multiplied by; labels (N,)."""
-    return C * np.where(labels > 0, positive_weight, negative_weight)
+def _solve(problem: Problem, alphas: np.ndarray, tolerance: float, max_iter: int, seed: int) -> SVMSolution:
+    """Descend on the samples that matter, measure the gap on all, tighten the goal, until the gap is closed.
 
-
-@dataclass(frozen=True)
-class Problem:
-    """The samples of one class: values (M, D) float32 in C order, rows (N,) int64, signs (N,) float32, costs (N,)
-    float64; the constant feature's value; whether the loss is squared.
+    alphas: (N,) float32 to start from, changed in place.
     """
-
-    values: np.ndarray
-    rows: np.ndarray
-    signs: np.ndarray
-    costs: np.ndarray
-    bias_unit: float
-    squared: bool
-
-    @property
-    def upper(self) -> np.ndarray:
-        """(N,) float32: upper bounds of the dual variables."""
-        return np.full(len(self.costs), np.inf, np.float32) if self.squared else self.costs.astype(np.float32)
-
-    @property
-    def diagonal(self) -> np.ndarray:
-        """(N,) float32: what the squared loss adds to the diagonal of the dual's Hessian."""
-        return (0.5 / self.costs if self.squared else np.zeros(len(self.costs))).astype(np.float32)
-
-    def primal_of(self, alphas: np.ndarray) -> tuple[np.ndarray, float]:
-        """(weights (D,) float32, weight of the constant feature), summed in float64."""
-        factors = self.signs * alphas.astype(np.float64)
-        total = np.empty(self.values.shape[1], np.float64)
-        _kernels.combine_rows(self.values, self.rows, factors, total)
-        return total.astype(np.float32), float(factors.sum() * self.bias_unit)
-
-    def margins(self, weights: np.ndarray, bias: float) -> np.ndarray:
-        """(N,) float64: label times score."""
-        scores = np.empty(len(self.rows), np.float32)
-        _kernels.row_products(self.values, self.rows, weights, scores)
-        return self.signs * (scores.astype(np.float64) + bias * self.bias_unit)
-
-    def objectives(self, alphas: np.ndarray, weights: np.ndarray, bias: float, margins: np.ndarray):
-        """(primal, dual) in float64."""
-        norm = 0.5 * (float(np.dot(weights.astype(np.float64), weights)) + bias**2)
-        hinge = np.maximum(0, 1 - margins)
-        losses = float((self.costs * (hinge**2 if self.squared else hinge)).sum())
-        alphas = alphas.astype(np.float64)
-        extra = float((alphas**2 / (4 * self.costs)).sum()) if self.squared else 0.0
-        return norm + losses, float(alphas.sum()) - norm - extra
-
-
-def solve_problem(
-    problem: Problem,
-    alphas: np.ndarray,
-    tolerance: float,
-    max_iter: int,
-    seed: int,
-    *,
-    goal: float = FIRST_GOAL,
-    start: tuple[np.ndarray, float] | None = None,
-) -> SVMSolution:
-    """`solve_svm` of a problem known to be sound: descend on the samples that matter, measure the gap on all, tighten
-    the goal, until the gap is closed.
-
-    alphas: (N,) float32 to start from, changed in place. goal: spread of the projected gradients at which the gap is
-    first measured, in units of the margin; the closer the start, the smaller. start: (weights, bias) of an
-    `SVMSolution` with these alphas, where known; the weights are changed in place.
-    """
-    upper, diagonal = problem.upper, problem.diagonal
+    upper, diagonal, goal = problem.upper, problem.diagonal, _FIRST_GOAL
     curvature = np.zeros(len(alphas), np.float32)
     # xorshift must not start at 0.
     state = np.random.default_rng(seed).integers(1, 2**63, size=1, dtype=np.uint64)
-    active = np.arange(len(alphas))
-    weights, bias = problem.primal_of(alphas) if start is None else (start[0], start[1] / (problem.bias_unit or 1.0))
+    weights, bias = problem.primal_of(alphas)
+    active, margins = np.arange(len(alphas)), np.zeros(0)
     passes, visits, gram = 0, np.zeros(1, np.int64), Gram(problem)
-    margins = np.zeros(0)
     while True:
         if passes and gram.pays(active, int(visits[0])):
             limit = min(_GRAM_PASSES, max_iter - passes)
@@ -197,16 +131,8 @@ def solve_problem(
         primal, dual = problem.objectives(alphas, weights, bias, margins)
         converged = primal - dual <= tolerance * primal
         if converged or passes >= max_iter:
-            return SVMSolution(
-                weights=weights,
-                bias=bias * problem.bias_unit,
-                alphas=alphas,
-                scores=problem.signs * margins,
-                objective=primal,
-                dual_objective=dual,
-                iterations=passes,
-                converged=converged,
-            )
+            scores = problem.signs * margins
+            return SVMSolution(weights, bias * problem.bias_unit, alphas, scores, primal, dual, passes, converged)
         gradient = margins - 1 + diagonal * alphas
         at_rest = ((alphas == 0) & (gradient > goal)) | ((alphas == upper) & (gradient < -goal))
         active = np.flatnonzero(~at_rest)
@@ -214,7 +140,56 @@ def solve_problem(
             goal = max(goal * _GOAL_FACTOR, _LEAST_GOAL)
 
 
-def _check_problem(values, labels, rows, sample_weights, alphas) -> None:
+def fit_linear_svm(
+    values: np.ndarray,
+    labels: np.ndarray,
+    C: float = RCNN_C,
+    bias_multiplier: float = BIAS_MULTIPLIER,
+    positive_weight: float = POSITIVE_WEIGHT,
+    *,
+    loss: Loss = "hinge",
+    tolerance: float = TOLERANCE,
+    max_iter: int = MAX_ITER,
+    seed: int = 0,
+) -> tuple[np.ndarray, float]:
+    """(weights (D,) float32, bias) of the minimiser: the short form of `solve_svm`, with the same arguments.
+
+    values: (N, D) float32. labels: (N,) of -1 and +1. Raises ValueError for other shapes, dtypes, labels or ranges.
+    """
+    solution = solve_svm(
+        values, labels, C=C, bias_multiplier=bias_multiplier, positive_weight=positive_weight,
+        loss=loss, tolerance=tolerance, max_iter=max_iter, seed=seed,
+    )  # fmt: skip
+    return solution.weights, solution.bias
+
+
+def solve_svms(
+    values: np.ndarray, labels: np.ndarray, *, executor: Executor | None = None, **numbers: Any
+) -> list[SVMSolution]:
+    """`solve_svm` for each column of `labels`, with its `numbers`. Deprecated: the next version is without it.
+
+    values: (M, D) float32. labels: (M, L) of -1, 0 and +1; rows of 0 are no samples of the class. A solution's alphas
+    and scores are (M,): 0 and NaN where the label is 0. executor: threads that solve several classes at a time.
+    Raises ValueError as `solve_svm`, and for a class without a sample.
+    """
+    warnings.warn("solve_svms goes with the next version: call solve_svm for each class", DeprecationWarning, 2)
+    if labels.ndim != 2 or len(labels) != len(values) or not labels.any(axis=0).all():
+        raise ValueError(
+            f"solve_svms: labels: expected (M, L) for {len(values)} rows with a sample of every class, got shape "
+            f"{labels.shape} with {np.count_nonzero(labels, axis=0).tolist()} samples"
+        )
+
+    def solve(column: np.ndarray) -> SVMSolution:
+        rows = np.flatnonzero(column)
+        one = solve_svm(values, column[rows], rows=rows, **numbers)
+        alphas, scores = np.zeros(len(column), np.float32), np.full(len(column), np.nan)
+        alphas[rows], scores[rows] = one.alphas, one.scores
+        return replace(one, alphas=alphas, scores=scores)
+
+    return list((map if executor is None else executor.map)(solve, labels.T))
+
+
+def _check_samples(values, labels, rows, sample_weights, alphas) -> None:
     found = f"{getattr(values, 'dtype', type(values).__name__)} of shape {getattr(values, 'shape', ())}"
     if not isinstance(values, np.ndarray) or values.dtype != np.float32 or values.ndim != 2:
         raise ValueError(f"solve_svm: values: expected float32 of shape (M, D), got {found}")
@@ -231,19 +206,11 @@ def _check_problem(values, labels, rows, sample_weights, alphas) -> None:
         raise ValueError(f"solve_svm: sample_weights: expected > 0, got {np.min(sample_weights)}")
 
 
-def check_numbers(C, bias_multiplier, positive_weight, negative_weight, tolerance, max_iter, loss) -> None:
-    """Raise ValueError unless the numbers of `solve_svm` are in their ranges."""
-    positive = {
-        "C": C,
-        "positive_weight": positive_weight,
-        "negative_weight": negative_weight,
-        "tolerance": tolerance,
-        "max_iter": max_iter,
-    }
-    for name, value in positive.items():
-        if not value > 0:
-            raise ValueError(f"solve_svm: {name}: expected > 0, got {value}")
-    if not bias_multiplier >= 0:
-        raise ValueError(f"solve_svm: bias_multiplier: expected >= 0 (0: no bias), got {bias_multiplier}")
-    if loss not in ("hinge", "squared_hinge"):
+def _check_numbers(C, bias_multiplier, positive_weight, negative_weight, tolerance, max_iter, loss) -> None:
+    numbers = {
+        "C": C, "positive_weight": positive_weight, "negative_weight": negative_weight, "tolerance": tolerance,
+        "max_iter": max_iter, "bias_multiplier": bias_multiplier,
+    }  # fmt: skip
+    check_ranges("solve_svm: ", numbers, {"> 0": tuple(numbers)[:-1], ">= 0": ("bias_multiplier",)})
+    if loss not in LOSSES:
         raise ValueError(f"solve_svm: loss: expected hinge or squared_hinge, got {loss!r}")

@@ -12,7 +12,7 @@ import torch
 from finetune_problem import CLASSES, LENGTH, SETTINGS, make_task
 
 from detection.learning import FinetuneSettings
-from detection.learning.finetune.log import COLUMNS, TrainingLog, read_log
+from detection.learning.finetune.files import COLUMNS, TrainingLog, read_log
 from detection.learning.finetune.network import Scaling, TrainedHead, initial_layers
 from detection.learning.finetune.train import CHECKPOINT_FILE, finetune
 

@@ -1,4 +1,5 @@
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 
-from detection.learning import fit_linear_svm, solve_svm
+from detection.learning import fit_linear_svm, solve_svm, solve_svms
 
 
 def objective(values, labels, weights, bias, C=1e-3, bias_multiplier=10.0, positive_weight=2.0, squared=False):
@@ -213,3 +214,55 @@ def test_what_is_refused(change, message):
     arguments = {"values": np.ones((4, 2), np.float32), "labels": np.array([1, -1, -1, 1])} | change
     with pytest.raises(ValueError, match=message):
         solve_svm(**arguments)
+
+
+def many_classes(rows=4000, length=24, classes=5, seed=0):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(0, 1, (rows, length)).astype(np.float32)
+    modes = rng.normal(0, 1, (classes, length)).astype(np.float32)
+    labels = np.full((rows, classes), -1, np.int8)
+    owners = rng.integers(0, 4 * classes, rows)
+    for label in range(classes):
+        labels[owners == label, label] = 1
+        values[owners == label] += modes[label]
+    labels[rng.random((rows, classes)) < 0.1] = 0
+    return values, labels
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+def test_each_of_many_classes_is_that_class_alone(loss):
+    values, labels = many_classes()
+    with ThreadPoolExecutor(2) as executor, pytest.warns(DeprecationWarning, match="call solve_svm for each class"):
+        found = solve_svms(values, labels, C=0.02, loss=loss, executor=executor)
+    assert len(found) == 5
+    for column, solution in enumerate(found):
+        mine = labels[:, column] != 0
+        alone = solve_svm(values[mine], labels[mine, column], C=0.02, loss=loss)
+        assert solution.converged
+        assert solution.weights.tobytes() == alone.weights.tobytes()
+        assert (solution.bias, solution.objective, solution.gap) == (alone.bias, alone.objective, alone.gap)
+        np.testing.assert_array_equal(solution.scores[mine], alone.scores)
+        np.testing.assert_array_equal(solution.alphas[mine], alone.alphas)
+        assert np.isnan(solution.scores[~mine]).all()
+        assert (solution.alphas[~mine] == 0).all()
+
+
+@pytest.mark.filterwarnings("ignore:solve_svms:DeprecationWarning")
+def test_what_is_refused_of_many_classes():
+    values, labels = many_classes(rows=50)
+    with pytest.raises(ValueError, match="values: expected float32"):
+        solve_svms(values.astype(np.float64), labels)
+    with pytest.raises(ValueError, match=r"labels: expected \(M, L\) for 50 rows"):
+        solve_svms(values, labels[:40])
+    labels[:, 2] = 0
+    with pytest.raises(ValueError, match=r"a sample of every class, got shape \(50, 5\) with \[.*, 0, "):
+        solve_svms(values, labels)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+def test_the_short_form_is_solve_svm(loss):
+    numbers = {"C": 0.05, "bias_multiplier": 3.0, "positive_weight": 4.0, "loss": loss, "tolerance": 1e-6}
+    expected = solve_svm(*PROBLEMS["overlapping"], **numbers)
+    weights, bias = fit_linear_svm(*PROBLEMS["overlapping"], **numbers)
+    assert weights.tobytes() == expected.weights.tobytes()
+    assert bias == expected.bias

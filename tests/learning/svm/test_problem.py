@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from detection.learning import solve_svm
-from detection.learning.svm import _gram, _kernels
-from detection.learning.svm.solver import Problem, sample_costs
+from detection.learning.svm import _kernels, _problem
+from detection.learning.svm._problem import Problem
 
 # Float32 sums stall at a gap of 8.5e-6 of this objective with vectors of 512 bits, below 5e-6 with those of 256.
 TOLERANCE = 1e-5
@@ -23,20 +23,20 @@ def problem():
 
 def solutions(problem, monkeypatch, **numbers):
     """(without products, with them from the second descent on, how many descents they had)."""
-    monkeypatch.setattr(_gram, "_MOST", 0)
+    monkeypatch.setattr(_problem, "_MOST", 0)
     plain = solve_svm(*problem, **numbers)
-    monkeypatch.setattr(_gram, "_MOST", 3000)
-    monkeypatch.setattr(_gram, "_SHARE", 0)
-    monkeypatch.setattr(_gram, "_PER_VALUE", 1)
+    monkeypatch.setattr(_problem, "_MOST", 3000)
+    monkeypatch.setattr(_problem, "_SHARE", 0)
+    monkeypatch.setattr(_problem, "_PER_VALUE", 1)
     descents = []
-    descend = _gram.Gram.descend
+    descend = _problem.Gram.descend
 
     def counted(self, active, *rest):
         done = descend(self, active, *rest)
         descents.append((len(active), len(self.members)))
         return done
 
-    monkeypatch.setattr(_gram.Gram, "descend", counted)
+    monkeypatch.setattr(_problem.Gram, "descend", counted)
     return plain, solve_svm(*problem, **numbers), descents
 
 
@@ -67,9 +67,9 @@ def test_rows_weights_and_a_warm_start(problem, monkeypatch):
 def test_samples_that_come_back_are_added(problem):
     """A descent on other samples: the products of those that are new join the known ones, and it ends at rest."""
     values, labels = problem
-    costs = sample_costs(labels, 1e-2, 2.0, 1.0)
+    costs = 1e-2 * np.where(labels > 0, 2.0, 1.0)
     whole = Problem(values, np.arange(500), labels.astype(np.float32), costs, 10.0, False)
-    gram, alphas, goal = _gram.Gram(whole), np.zeros(500, np.float32), 1e-4
+    gram, alphas, goal = _problem.Gram(whole), np.zeros(500, np.float32), 1e-4
     state = np.ones(1, np.uint64)
     for active, members in ((np.arange(0, 200), 200), (np.arange(150, 320), 320), (np.arange(100, 300), 320)):
         before, margins = alphas.copy(), whole.margins(*whole.primal_of(alphas))
@@ -84,7 +84,7 @@ def test_samples_that_come_back_are_added(problem):
 
 
 def test_it_is_used_where_it_pays_alone(problem):
-    given = _gram.Gram(type("Problem", (), {"values": problem[0], "rows": np.arange(500)})())
+    given = _problem.Gram(type("Problem", (), {"values": problem[0], "rows": np.arange(500)})())
     assert not given.pays(np.arange(200), visits=int(200**2 / 25) - 1)
     assert given.pays(np.arange(200), visits=int(200**2 / 25) + 1)
     # Changes would touch more numbers than a row has.

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from detection.learning.svm._kernels import copy_rows
-from detection.types import MapFunction
-
 _BYTES_OF_A_VALUE = 4
-# Rows that are copied as one part of the work.
-_PART_ROWS = 64
 MIB = 2**20
 
 
@@ -31,21 +25,7 @@ class RowStore:
     def __init__(self, memory: int, path: Path | None = None) -> None:
         self.memory, self.path = memory, path
         self.values = np.empty((0, 0), np.float32)
-        self.checks = np.zeros(0, np.uint32)
-        self._uses = np.zeros(0, np.int32)
-        self._top = self._held = 0
-        self._free = self._released = np.zeros(0, np.int64)
-        self.peak_rows = 0
-
-    @property
-    def held_rows(self) -> int:
-        """Rows in use."""
-        return self._held
-
-    @property
-    def peak_bytes(self) -> int:
-        """Most bytes that rows took so far: those of all places ever used."""
-        return self._top * (self.values.shape[1] if self.values.size else 0) * _BYTES_OF_A_VALUE
+        self.peak_rows = self._top = 0
 
     def open(self, length: int, kept: bool = False) -> None:
         """Reserve places for rows of `length` values; `kept`: those that the file has. Once, before anything else."""
@@ -56,68 +36,65 @@ class RowStore:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             mode = "r+" if kept else "w+"
             self.values = np.memmap(self.path, np.float32, mode, shape=(rows, length)).view(np.ndarray)
-        self._uses, self.checks = np.zeros(rows, np.int32), np.zeros(rows, np.uint32)
+        # Of each place its users, whether it was taken since the last commit or before, and its row's checksum.
+        self._uses, self._taken, self._checks = (np.zeros(rows, dtype) for dtype in (np.int32, bool, np.uint32))
+
+    @property
+    def held_rows(self) -> int:
+        """Rows in use."""
+        return int(np.count_nonzero(self._uses))
+
+    @property
+    def peak_bytes(self) -> int:
+        """Most bytes that rows took so far: those of all places ever used."""
+        return self._top * self.values.shape[1] * _BYTES_OF_A_VALUE
 
     @property
     def room(self) -> int:
         """Rows that can be added now."""
-        return len(self.values) - self._top + len(self._free)
+        return len(self.values) - int(np.count_nonzero(self._taken))
 
-    def add(self, values: np.ndarray, rows: np.ndarray, spread: MapFunction = map) -> np.ndarray:
+    def add(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Places (N,) int64 of copies of values[rows], (N, D), N at most `room`, not in use yet: see `use`."""
-        reused = self._free[: len(rows)]
-        fresh = len(rows) - len(reused)
-        if fresh > len(self.values) - self._top:
+        places = np.flatnonzero(~self._taken)[: len(rows)]
+        if len(places) < len(rows):
             raise ValueError(f"row store: expected at most {self.room} rows, got {len(rows)}")
-        places = np.concatenate([reused, np.arange(self._top, self._top + fresh)])
-        self._free = self._free[len(reused) :]
-        self._top += fresh
-        values = np.ascontiguousarray(values)
-
-        def copy(start: int) -> None:
-            there, here = places[start : start + _PART_ROWS], rows[start : start + _PART_ROWS]
-            copy_rows(values, here, self.values, there)
+        for place, row in zip(places.tolist(), np.ascontiguousarray(values)[rows], strict=True):
+            self.values[place] = row
             if self.path is not None:
-                self.checks[there] = [zlib.crc32(values[row]) for row in here]
-
-        deque(spread(copy, range(0, len(rows), _PART_ROWS)), maxlen=0)
+                self._checks[place] = zlib.crc32(row)
+        self._taken[places] = True
+        self._top = max(self._top, int(places.max(initial=-1)) + 1)
         return places
 
     def use(self, places: np.ndarray) -> None:
         """Count one more user of each place (no place twice)."""
-        self._held += int((self._uses[places] == 0).sum())
         self._uses[places] += 1
-        self.peak_rows = max(self.peak_rows, self._held)
+        self.peak_rows = max(self.peak_rows, self.held_rows)
 
     def release(self, places: np.ndarray) -> None:
         """Count one user less of each place (no place twice); places without a user are free after `commit`."""
         self._uses[places] -= 1
-        free = places[self._uses[places] == 0]
-        self._held -= len(free)
-        self._released = np.concatenate([self._released, free])
 
     def commit(self) -> None:
-        """Let the places released so far be used again."""
-        self._free = np.concatenate([self._free, self._released])
-        self._released = self._released[:0]
+        """Let the places without a user be used again."""
+        self._taken = self._uses > 0
 
     def restore(self, users: list[np.ndarray], checks: np.ndarray, peak_rows: int) -> bool:
         """Take up the rows of the file at the `users`' places (one array a user); False where they are not whole.
 
         checks: those of the first places, as far as they were used.
         """
-        self._top = len(checks)
-        self.checks[: self._top] = checks
+        self._top, self._checks[: len(checks)] = len(checks), checks
         for places in users:
             self.use(places)
-        used = np.flatnonzero(self._uses[: self._top])
-        self._free = np.flatnonzero(self._uses[: self._top] == 0)
         self.peak_rows = peak_rows
-        return all(zlib.crc32(self.values[place]) == self.checks[place] for place in used)
+        self.commit()
+        return all(zlib.crc32(self.values[place]) == self._checks[place] for place in np.flatnonzero(self._uses))
 
     def used_checks(self) -> np.ndarray:
         """Checksums of all places ever used, for `restore`."""
-        return self.checks[: self._top]
+        return self._checks[: self._top]
 
 
 @dataclass(frozen=True)
@@ -137,10 +114,13 @@ class ClassCache:
     """One SVM's samples, as places in the shared rows, and their dual variables.
 
     keys: (negatives, 2) int64, position of the image and of the proposal in it. origins: (positives,) int64, position
-    of the image of each. boxes: (samples, 4) float32. added, left_out: negatives new since
-    the last training, and hard ones not taken since then for lack of memory. on_the_way: whether that training was to
-    the coarser tolerance.
+    of the image of each. boxes: (samples, 4) float32. added, left_out: negatives new since the last training, and hard
+    ones not taken since then for lack of memory. on_the_way: whether that training was to the coarser tolerance.
     """
+
+    # What an interrupted mining writes of each.
+    ARRAYS = ("places", "keys", "origins", "boxes", "alphas")
+    FACTS = ("positives", "added", "left_out", "trained", "on_the_way")
 
     def __init__(self, task: Task) -> None:
         self.task = task
