@@ -1,11 +1,11 @@
-"""Measurements against other programs and against what the machine can do at most.
+"""Measurements against other programs.
 
 usage: python tools/benchmark.py COMMAND [options]
 
 COMMANDS
 all         every command that can run on the given data, each in a process of its own
 
-COMMAND --help tells a command's options. Results of all commands: benchmark.json and benchmark.md in the folder --out.
+COMMAND --help lists a command's options. Results of all commands: benchmark.json and benchmark.md in the folder --out.
 `make bench` runs it in an environment of its own, with opencv-contrib-python in place of opencv-python. A peer that is
 not installed is left out and named.
 """
@@ -14,30 +14,32 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
 import subprocess
 import sys
+from collections.abc import Callable
+
+from benchmarks import harness
 
 COMMANDS = {
-    "accuracy": "mAP and time of scales, stages and levels beside R-CNN-style crops; an hour, so only where asked",
-    "convolutions": "a backbone's convolutions against eager PyTorch, OpenVINO, ONNX Runtime: time, agreement",
-    "dataset": "a whole data set, from photos to mAP: seconds and memory a stage, beside another version",
+    "accuracy": "mAP of shared maps and of R-CNN-style crops; an hour, so only where asked",
+    "convolutions": "a backbone's convolutions: the engines against eager PyTorch, time and agreement",
+    "dataset": "a whole data set, from photos to mAP: seconds a stage and memory, and those of another version",
     "fc": "fc6 and fc7: all proposals, different ones once, low-rank layers (truncated SVD); the mAP these cost",
-    "few_photos": "mAP with few training photos: draws of photos, mirrored and jittered positives, fine-tuned layers",
+    "few_photos": "mAP with few training photos: draws of photos, mirrored and jittered positives",
     "image": "an image all in against its convolutions and against R-CNN-style crops; a folder against one by one",
-    "pooling": "pyramid pooling against torchvision's roi_pool, adaptive_max_pool2d and the machine's own limits",
+    "pooling": "pyramid pooling against torchvision's roi_pool and adaptive_max_pool2d",
     "proposals": "selective search against OpenCV's: time of one thread, recall, proposals of the original MATLAB code",
-    "scaling": "growth of time and memory with proposals, image side, classes and images: curves, exponents",
-    "scoring": "scores, box regression and NMS of an image: against NumPy, torchvision and the image's total",
+    "scaling": "growth of time with proposals, image side and classes: exponents",
+    "scoring": "NMS of 20 classes against torchvision's batched_nms",
     "startup": "from a fresh process to the first detection: compiling included, and with what it left on disk",
-    "svm": "linear SVMs against scikit-learn's LinearSVC: time, objective, memory; many classes at once",
+    "svm": "linear SVMs against scikit-learn's LinearSVC: time, objective, memory",
 }
 USAGE = (__doc__ or "").replace("COMMANDS\n", "".join(f"{name:<12}{text}\n" for name, text in COMMANDS.items()))
 
 
-def _module(command: str):
-    # Each brings what it measures, and not what the others need.
-    return importlib.import_module(f"benchmarks.{command}")
+def _benchmark(command: str) -> Callable[..., harness.Tables]:
+    # Each module loads what it measures, and not what the others need.
+    return importlib.import_module(f"benchmarks.{command}").benchmark
 
 
 def run_all(arguments: list[str]) -> int:
@@ -46,7 +48,7 @@ def run_all(arguments: list[str]) -> int:
     An option that no command has is refused with 2.
     """
     options = {one.partition("=")[0].removeprefix("--"): one for one in arguments}
-    known = {name: set(inspect.signature(_module(name).benchmark).parameters) for name in COMMANDS}
+    known = {name: {*inspect.signature(_benchmark(name)).parameters, "out"} for name in COMMANDS}
     foreign = [one for name, one in options.items() if not any(name in own for own in known.values()) or "=" not in one]
     if foreign:
         print(f"error: all: expected options of the commands as --NAME=VALUE, got {foreign[0]}", file=sys.stderr)
@@ -54,13 +56,8 @@ def run_all(arguments: list[str]) -> int:
     failed = []
     for command, own in known.items():
         print(f"## {command}", flush=True)
-        call = [
-            sys.executable,
-            os.path.abspath(__file__),
-            command,
-            *(one for name, one in options.items() if name in own),
-        ]
-        if subprocess.run(call, check=False).returncode:
+        given = [one for name, one in options.items() if name in own]
+        if subprocess.run([sys.executable, __file__, command, *given], check=False).returncode:
             failed.append(command)
     if failed:
         print(f"error: {', '.join(failed)} failed, see above", file=sys.stderr)
@@ -76,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
         asked = command in ("-h", "--help")
         print(USAGE if asked else f"error: expected all or one of {', '.join(COMMANDS)}, got {command!r}\n\n{USAGE}")
         return 0 if asked else 2
-    return _module(command).main(rest)
+    return harness.run(_benchmark(command), command, rest)
 
 
 if __name__ == "__main__":

@@ -1,39 +1,56 @@
 import json
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = ["--proposals.preset=single", "--features.short_sides=[96]", "--regression.min_examples=3"]
+SMALL = [
+    "--proposals.preset=single",
+    "--proposals.max_windows=60",
+    "--features.short_sides=[96]",
+    "--regression.min_examples=3",
+]
 
 
-def test_dataset_beside_another_version(benchmark, shapes, tmp_path, monkeypatch):
-    """The other version is this one: equal detections. The turns run in this process, since others take seconds."""
-    from benchmarks import chain, dataset
+def test_two_versions_take_turns(benchmark, measure, shapes, load_tool, monkeypatch):
+    """Both are this one, in this process, since others take seconds; of the first that counts one detection is lost."""
+    from benchmarks import dataset
 
-    turns = []
+    limits = []
 
-    def turn(checkout, options, folder):
-        turns.append((checkout, options[-1]))
-        answer = chain.run([f"--config={dataset.CONFIG}", f"--run={folder}", *options])
-        return json.loads(json.dumps(answer))
+    def run_python(call, checkout):
+        script, *arguments = call
+        assert script == str(checkout / "tools" / "run_pipeline.py")
+        assert load_tool("run_pipeline").main(arguments) == 0
+        limits.append(next(one for one in arguments if one.startswith("--limit")))
+        if len(limits) == 3:
+            path = Path(arguments[-1].removeprefix("--run=")) / "detections" / "test.json"
+            path.write_text(json.dumps(json.loads(path.read_text())[1:]))
 
-    monkeypatch.setattr(dataset, "turn", turn)
-    options = ["--voc", str(shapes), "--limit", "4", "--workers", "1", "--before", str(ROOT), "--out", str(tmp_path)]
-    assert benchmark.main(["dataset", *options, "--options", json.dumps(SMALL), "--eager_photos", "1"]) == 0
-    assert turns == [(ROOT, "--limit=2"), (ROOT, "--limit=2"), (ROOT, "--limit=4"), (ROOT, "--limit=4")]
-    tables = json.loads((tmp_path / "benchmark.json").read_text())["commands"]["dataset"]["tables"]
-    stages, found, eager = tables.values()
-    assert [row["stage"] for row in stages[::2]] == [
-        "start", "proposals and maps", "SVMs", "box regression", "detections", "evaluation", "total",
-    ]  # fmt: skip
-    assert [row["version"] for row in stages[:2]] == ["before", "this version"]
-    for column in ("wall_s", "cpu_s"):
-        parts = [row[column] for row in stages[1::2]]
-        assert abs(sum(parts[:-1]) - parts[-1]) < 1e-6
-    assert {(row["photos"], row["same_detections"]) for row in found} == {(8, True)}
-    assert (eager[0]["photos"], eager[0]["measured_on"]) == (8, 1)
+    monkeypatch.setattr(dataset, "run_python", run_python)
+    options = [f"--voc={shapes}", "--limit=4", "--workers=1", f"--before={ROOT}"]
+    (rows,) = measure("dataset", *options, f"--options={json.dumps(SMALL)}")
+    assert limits == ["--limit=2"] * 2 + ["--limit=4"] * 2
+    assert [row["version"] for row in rows] == ["before", "this version", "times faster"]
+    assert [row.get("same_detections") for row in rows] == [False, True, None]
+    for row in rows[:2]:
+        stages = [key for key in row if key.endswith("_s")]
+        assert stages[0] == "start_s"
+        assert stages[-3:] == ["photos_to_mAP_s", "whole_command_s", "cpu_s"]
+        assert sum(row[key] for key in stages[:-3]) == pytest.approx(row["photos_to_mAP_s"])
+        assert row["photos_to_mAP_s"] <= row["whole_command_s"]
+        assert row["peak_MiB"] > 100
+    ratio = rows[0]["whole_command_s"] / rows[1]["whole_command_s"]
+    assert rows[2]["whole_command_s"] == pytest.approx(ratio)
 
 
-def test_a_chain_that_fails_is_told(benchmark, shapes, tmp_path, capsys):
-    assert benchmark.main(["dataset", "--before", str(tmp_path)]) == 2
+def test_a_version_that_fails_is_named(benchmark, tmp_path, capsys):
+    from benchmarks import dataset
+
+    assert benchmark.main(["dataset", f"--before={tmp_path}"]) == 2
     assert "expected a checkout of this package" in capsys.readouterr().err
-    assert benchmark.main(["dataset", "--limit", "0"]) == 2
+    assert benchmark.main(["dataset", "--limit=0"]) == 2
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "run_pipeline.py").write_text("import sys; sys.exit('no ' + sys.argv[1])")
+    with pytest.raises(ValueError, match=rf"{tmp_path}: a Python process failed:\n+no --photos"):
+        dataset.turn(tmp_path, ["--photos"], tmp_path / "run")

@@ -1,60 +1,66 @@
-import json
+import dataclasses
 
+import numpy as np
 import pytest
 
 
-@pytest.fixture
-def command(benchmark, monkeypatch):
-    from benchmarks import image
-
-    monkeypatch.setattr(image, "HASHED_BLOCKS", 1)
-    return benchmark.main
-
-
-def test_image(command, finished, tmp_path, capsys):
-    few = ["--photos=1", "--repeats=1", "--crops=3", "--folder=2"]
-    assert command(["image", f"--run={finished}", *few, f"--out={tmp_path}"]) == 0
-    tables = json.loads((tmp_path / "benchmark.json").read_text())["commands"]["image"]["tables"]
-    image, stages, rcnn, folder = tables.values()
-    assert [(row["method"], row["threads"]) for row in image] == [
+def test_image(benchmark, measure, finished, capsys):
+    options = ["--photos=2", "--repeats=1", "--crops=3"]
+    image, stages, rcnn = measure("image", f"--run={finished}", *options)
+    assert [(row["method"].split(" (")[0], row["threads"]) for row in image] == [
         ("all in", 1),
         ("plain convolutions", 1),
         ("all in", 2),
         ("plain convolutions", 2),
-        ("plain convolutions, scales side by side", 2),
+        ("plain convolutions, scales in parallel", 2),
+        ("all in, photos in parallel", 2),
     ]
-    assert [bool(row.get("of_convolutions_cpu")) for row in image] == [True, False, True, False, False]
+    for own, peers in ((image[0], image[1:2]), (image[2], image[3:5]), (image[5], image[3:5])):
+        for kind in ("cpu", "wall"):
+            ratio = own[f"{kind}_s"] / min(row[f"{kind}_s"] for row in peers)
+            assert own[f"of_convolutions_{kind}"] == pytest.approx(ratio)
+        assert own["times_throughput"] == pytest.approx(image[0]["wall_s"] / own["wall_s"])
     shares = {row["stage"]: row["share"] for row in stages}
     assert shares.pop("sum") == pytest.approx(sum(shares.values()))
-    assert [(row["network"], row["short_sides"]) for row in rcnn] == [
-        (network, sides) for network in ("fused", "plain") for sides in ([96], [688], [480])
-    ]
+    assert [row["short_sides"] for row in rcnn] == [[96], [688], [480]]
     for row in rcnn:
         assert row["crops_timed"] == 3
-        assert row["times_with_proposals"] < row["times_without_proposals"]
-    assert [row["at_a_time"] for row in folder] == [1, 1, 2, 1, 2]
+        assert 0 < row["times_with_proposals"] < row["times_without_proposals"]
     assert "of convolutions cpu" in capsys.readouterr().out
-    assert command(["image", "--photos=0"]) == 2
+    assert benchmark.main(["image", "--photos=0"]) == 2
 
 
-def test_a_start(command, finished, tmp_path, monkeypatch, capsys):
-    """One start in a process of its own, with the kernels that tests have compiled; the command with such starts."""
-    from benchmarks import startup
-    from benchmarks.inputs import photo_paths
+def test_other_detections_with_other_threads_are_refused(benchmark, finished):
+    from benchmarks import image
+    from benchmarks.detectors import detector_of
+    from benchmarks.inputs import sample_paths
 
-    one = startup.start(finished / "detector", photo_paths(None, "", "", 1)[0], None, 1)
-    assert list(one["laps"]) == [*startup.TO_FIRST, "later detection"]
-    assert one["heavy"] == []
-    monkeypatch.setattr(startup, "_START", "raise OSError('nothing here')")
-    with pytest.raises(ValueError, match=r"a fresh process: expected detections, got .*nothing here"):
-        startup.start(tmp_path, tmp_path, None, 1)
-    calls = []
-    monkeypatch.setattr(startup, "start", lambda *arguments: calls.append(arguments) or one)
-    assert command(["startup", f"--run={finished}", "--repeats=2", f"--out={tmp_path}"]) == 0
-    first, later = json.loads((tmp_path / "benchmark.json").read_text())["commands"]["startup"]["tables"].popitem()[1]
-    assert (first["start"], first["starts"], later["starts"]) == ("first ever", 1, 2)
-    assert first["compiling_cpu_s"] == 0
-    assert later["to_first_detection_wall_s"] == pytest.approx(sum(one["laps"][name][1] for name in startup.TO_FIRST))
-    # All with one cache, empty at first.
-    assert len({cache for _, _, cache, _ in calls}) == 1
-    assert command(["startup", "--repeats=0"]) == 2
+    class Unsteady:
+        extractor = detector_of(str(finished)).extractor
+
+        def detect(self, path, threads):
+            scores = np.full(1, threads, np.float32)
+            return image.Detections("", np.array([[0, 0, 5, 5]], np.float32), scores, np.zeros(1, np.int64))
+
+        def detect_many(self, paths, workers):
+            return [self.detect(path, workers) for path in paths]
+
+    with pytest.raises(ValueError, match="all in, 2 threads: expected the detections of one thread"):
+        image.image_rows(Unsteady(), sample_paths()[:1], 1, 2)
+
+
+def test_stages_are_those_of_detect(benchmark, finished):
+    """One after the other, they give what the detector gives; box regression is asked for by suppression alone."""
+    from benchmarks.detectors import detector_of, stage_methods
+    from benchmarks.inputs import sample_paths
+
+    detector, path = detector_of(str(finished)), sample_paths()[0]
+    methods = stage_methods(detector, path)
+    expected = detector.detect(path)
+    found = methods["suppression"]()
+    for field in ("boxes", "scores", "labels"):
+        np.testing.assert_array_equal(getattr(found, field), getattr(expected, field))
+    assert sum(map(len, methods["regression"]())) >= len(expected.scores) > 0
+    without = stage_methods(dataclasses.replace(detector, regressors=None), path)
+    assert list(methods) == ["decode", "proposals", "maps", "pooling", "scores", "regression", "suppression"]
+    assert without.keys() == methods.keys() - {"regression"}

@@ -1,61 +1,42 @@
-import json
-import math
-
 import numpy as np
 import pytest
 
-from detection.data import read_image
 
-
-def test_scaling(benchmark, tmp_path, monkeypatch, capsys):
-    """Structure of tables and curves; the whole runs take place in this process."""
-    from benchmarks import chain, scaling
-
-    def turn(checkout, options, folder):
-        return chain.run([f"--run={folder}", *options])
-
-    monkeypatch.setattr(scaling, "turn", turn)
-    sizes = ["--proposals=[40,80]", "--sides=[120,160]", "--classes=[1,3]", "--images=[5]", "--repeats=1"]
-    small = ["--features.short_sides=[64]", "--features.weights=random", f"--out={tmp_path}"]
-    assert benchmark.main(["scaling", *sizes, *small]) == 0
-    tables = json.loads((tmp_path / "benchmark.json").read_text())["commands"]["scaling"]["tables"]
-    assert list(tables) == [
-        f"{what} {title}"
-        for what in ("Exponents against", "Against")
-        for title in ("proposals", "longer side", "classes", "images")
-    ]
-    stages = {title: {row["stage"] for row in rows} for title, rows in tables.items()}
-    assert stages["Against proposals"] == {"pool", "score", "regress", "suppress", "all of these"}
-    assert stages["Against longer side"] == {"decode", "proposals", "maps"}
-    assert {"train SVMs", "train regressors"} < stages["Against classes"]
-    assert {"proposals and maps", "SVMs", "total"} < stages["Against images"]
-    assert {row["size"] for row in tables["Against images"]} == {5}
-    assert all(row["cpu_s"] >= 0 for rows in list(tables.values())[4:] for row in rows)
-    # One number of images makes no curve.
-    assert not (tmp_path / "scaling-images.png").exists()
-    for name in ("proposals", "side", "classes"):
-        assert read_image(tmp_path / f"scaling-{name}.png").shape[1] > 1000
+def test_scaling(benchmark, measure, finished):
+    sizes = ["--proposals=[80,40]", "--sides=[120,160]", "--classes=[1,3]", "--repeats=1"]
+    proposals, sides, classes = measure("scaling", *sizes, f"--run={finished}")
+    assert [row["stage"] for row in proposals] == ["pooling", "scores", "regression", "suppression"]
+    assert [row["stage"] for row in sides] == ["decode", "proposals", "maps"]
+    assert [row["stage"] for row in classes] == ["scores", "regression", "suppression"]
+    for rows, (first, last), power in ((proposals, (40, 80), 1), (sides, (120, 160), 2), (classes, (1, 3), 1)):
+        for row in rows:
+            ratio = np.log(row[f"at_{last}_s"] / row[f"at_{first}_s"]) / np.log(last / first) / power
+            assert row["exponent"] == pytest.approx(ratio)
+    (only,) = measure("scaling", "--proposals=[]", "--sides=[]", "--classes=[1]", "--repeats=1", f"--run={finished}")
+    assert {row["exponent"] for row in only} == {""}
     assert benchmark.main(["scaling", "--proposals=[0]"]) == 2
-    assert "sizes >= 1" in capsys.readouterr().err
 
 
-def test_slopes(benchmark):
-    from benchmarks.scaling import slope, slopes
+def test_slope(benchmark):
+    from benchmarks.scaling import slope
 
-    at = [1, 2, 4, 8]
-    assert slope(at, [3.0 * x**2 for x in at]) == pytest.approx(2)
-    assert slope(at, [None, "", 0, 5]) == ""
-    rows = [{"size": n, "stage": "a", "cpu_s": 1e-3 * n, "MiB": 10 + n**2 // 10**4} for n in (100, 200, 400)]
-    (row,) = slopes(rows, lambda size: size**2)
-    assert (row["from"], row["to"]) == (100, 400)
-    assert (row["cpu_s_exponent"], row["cpu_s_last"]) == pytest.approx((0.5, 0.5))
-    assert row["MiB_last"] == pytest.approx(math.log(26 / 14) / math.log(4))
+    assert slope([1, 2, 4, 8], [3.0, 12, 48, 192]) == pytest.approx(2)
+    assert slope([1, 2, 4], [0.0, 0, 5]) == ""
 
 
-def test_made_up_proposals_lie_in_the_image(benchmark):
-    from benchmarks.scaling import made_up_boxes
+def test_random_boxes_lie_in_the_image(benchmark):
+    from benchmarks.inputs import random_boxes
 
-    boxes = made_up_boxes(500, (200, 300))
+    boxes = random_boxes(500, (200, 300))
     assert (boxes[:, :2] >= 0).all()
     assert (boxes[:, 2:] <= np.array([300, 200]) + 1e-3).all()
     assert (boxes[:, 2:] - boxes[:, :2] > 5).all()
+
+
+def test_a_photo_gets_the_longer_side_asked_for(benchmark, tmp_path):
+    from benchmarks.inputs import sample_paths
+    from benchmarks.scaling import resized
+
+    from detection.data import image_size
+
+    assert image_size(resized(sample_paths()[0], 64, tmp_path)) == (43, 64)

@@ -1,28 +1,59 @@
-"""The detector that several commands measure with: a run's own, or a stand-in."""
+"""What several commands measure: a run, its detector or one of random classes, and the detector's stages."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+from benchmarks.harness import progress
+from rich.console import Console
 
+from detection import config
+from detection.backbones import Backbone
+from detection.data import read_image
 from detection.detector import Detector
+from detection.evaluation import Evaluation, evaluate
 from detection.features import FeatureExtractor, FeatureSettings
-from detection.learning import BoxRegressors, LinearSVMs
-from detection.proposals import ProposalSettings
+from detection.features.resize import network_input, normalise
+from detection.learning import BoxRegressors, LinearSVMs, postprocess
+from detection.pipeline.experiment import Experiment
+from detection.proposals import ProposalSettings, propose
+from detection.types import Proposals
 
-# What stands in for a trained detector takes the same time; it is to find something, and not everything.
-_UNTRAINED_CLASSES = 5
+# Random classes take the same time as trained ones; they are to find something, and not everything.
 _WEIGHT_SPREAD, _OFFSET_SPREAD, _BIAS = 0.01, 0.0003, -1.0
 
 
-def detector_of(run: str | None, settings: FeatureSettings | None = None) -> Detector:
-    """The detector of a finished run, or, for None, one of the defaults whose classes are random (seed 0)."""
+def open_run(run: str) -> Experiment:
+    """A run with its own settings, in this process; it prints nothing."""
+    settings, _ = config.parse(config.build_parser("benchmark"), [f"--run={run}", "--workers=1"])
+    return config.open_experiment(settings, Console(file=io.StringIO()))
+
+
+def evaluation_of(experiment: Experiment, detector: Detector, label: str, limit: int | None = None) -> Evaluation:
+    """What a detector is worth on the first test images of a run, with the run's proposals and maps."""
+    images, source, found = experiment.test_images[:limit], experiment.source, []
+    for image in images:
+        found.append(detector.detect_proposals(source.proposals(image), source.pyramid(image)))
+        progress(f"{label}: {len(found)}/{len(images)} test images")
+    return evaluate(found, images, experiment.classes, **vars(experiment.settings.evaluation))
+
+
+def detector_of(run: str | None) -> Detector:
+    """The detector of a finished run; None: the default network with five random classes."""
     if run is not None:
         return Detector.load(Path(run) / "detector")
-    extractor = FeatureExtractor.from_settings(settings or FeatureSettings())
-    rng, length, classes = np.random.default_rng(0), extractor.length("pool5"), _UNTRAINED_CLASSES
-    trained = np.ones(classes, bool)
+    return random_detector(FeatureExtractor.from_settings(FeatureSettings()), 5)
+
+
+def random_detector(extractor: FeatureExtractor, classes: int) -> Detector:
+    """A detector of `classes` classes with random SVMs and box regressors on pooled vectors; seed 0."""
+    rng, length, trained = np.random.default_rng(0), extractor.length("pool5"), np.ones(classes, bool)
     weights = rng.normal(0, _WEIGHT_SPREAD, (classes, length)).astype(np.float32)
     offsets = rng.normal(0, _OFFSET_SPREAD, (classes, 4, length)).astype(np.float32)
     return Detector(
@@ -32,3 +63,56 @@ def detector_of(run: str | None, settings: FeatureSettings | None = None) -> Det
         svms=LinearSVMs(weights, np.full(classes, _BIAS, np.float32), trained, "pool5"),
         regressors=BoxRegressors(offsets, np.zeros((classes, 4), np.float32), trained, "pool5"),
     )
+
+
+def plain_network(backbone: Backbone) -> torch.nn.Module:
+    """The peer of every engine: the same network as it was trained, eager PyTorch, NCHW, no batch norm folded."""
+    plain = Backbone(backbone.name, backbone.strides, backbone.state(), offsets=backbone.offsets, fused=False)
+    return plain.network.to(memory_format=torch.contiguous_format)
+
+
+def network_inputs(extractor: FeatureExtractor, rgb: np.ndarray) -> list[torch.Tensor]:
+    """What the network is given for (H, W, 3) uint8 RGB: (1, 3, H, W) float32, NCHW, at every scale, largest first."""
+    backbone = extractor.backbone
+    normalised = normalise(rgb, backbone.mean, backbone.std)
+    scales = sorted(map(float, extractor.scales(rgb.shape[:2])), reverse=True)
+    images = [network_input(normalised, scale, max(backbone.strides)) for scale in scales]
+    return [torch.from_numpy(one).permute(0, 3, 1, 2).contiguous() for one in images]
+
+
+def stage_methods(detector: Detector, path: Path, boxes: np.ndarray | None = None) -> dict[str, Callable[[], Any]]:
+    """Stage of `Detector.detect` -> what runs it alone on one photo; what it reads is made beforehand.
+
+    boxes: (R, 4) in place of the photo's own proposals.
+    """
+    rgb, extractor = read_image(path), detector.extractor
+    proposals = propose("", rgb, detector.proposal_settings)
+    if boxes is not None:
+        proposals = Proposals("", proposals.size, boxes, "given")
+    pyramid = extractor.pyramid("", rgb)
+    pool5 = extractor.pool(pyramid, proposals.boxes, distinct=True)
+    has_head, regressors = detector.svms.layer != "pool5", detector.regressors
+    vectors = extractor.head(pool5) if has_head else pool5
+    scores = detector.svms.region_scores(vectors)
+    suppress = partial(postprocess, scores, pyramid.size, detector.postprocess_settings)
+    methods = {
+        "decode": partial(read_image, path),
+        "proposals": partial(propose, "", rgb, detector.proposal_settings),
+        "maps": partial(extractor.pyramid, "", rgb),
+        "pooling": partial(extractor.pool, pyramid, proposals.boxes, distinct=True),
+    }
+    methods |= {"fc layers": partial(extractor.head, pool5)} if has_head else {}
+    methods["scores"] = partial(detector.svms.region_scores, vectors)
+    if regressors is None:
+        return methods | {"suppression": suppress}
+    # Suppression asks for refined boxes of some pairs of region and class: those, and no others, are timed.
+    asked, refined = [], scores.boxes.copy()
+
+    def refine(regions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        asked.append((regions, labels))
+        refined[regions, labels] = regressors.boxes(pool5, regions, labels)
+        return refined[regions, labels]
+
+    suppress(refine)
+    methods["regression"] = lambda: [regressors.boxes(pool5, *pair) for pair in asked]
+    return methods | {"suppression": lambda: suppress(lambda regions, labels: refined[regions, labels])}

@@ -1,40 +1,34 @@
-"""Selective search against OpenCV's, in one process and one thread: CPU time, recall, agreement with MATLAB's
-proposals.
+"""Selective search against OpenCV's, in one process and one thread: CPU time, recall, and agreement with proposals of
+the original MATLAB code.
 
-Time: the methods take turns on every photo, so that whatever else the machine does hits all of them; what counts is
-the process's CPU time. Recall: of the objects of a VOC split that are not marked difficult, with a standard error
-by resampling images. Agreement: of photos NAME.jpg with proposals NAME_boxes.mat beside them.
+Recall: of the objects of VOC 2007's test split that are not difficult, with a standard error by resampling images.
+Agreement: of photos NAME.jpg with proposals NAME_boxes.mat in the same folder.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-from benchmarks.inputs import sample_photos
-from benchmarks.measure import keep, progress, run, take_turns
+from benchmarks.harness import Row, Tables, progress, take_turns, timing_rows
+from benchmarks.inputs import Photo, matlab_photos, sample_paths
+from jsonargparse.typing import PositiveInt
 
-from detection.data import VOC_CLASSES, DatasetSource, Problems, image_size, load_annotations, read_image
+from detection.data import VOC_CLASSES, DatasetSource, Problems, load_annotations, read_image
 from detection.geometry import iou
-from detection.proposals import PRESETS, ProposalSettings, selective_search
-from detection.proposals.foreign import match_proposals, read_proposals
+from detection.proposals import ProposalSettings, selective_search
 from detection.proposals.quality import overlaps_by_count
 
 Method = Callable[[np.ndarray], np.ndarray]
 
-# What is measured: proposals with both sides of so many px, the first so many of every image. 1,129 is the mean number
-# that OpenCV's fast mode has on the photos of the first measurement.
-MIN_SIDE = 20
-BUDGETS = (2000, 1129)
-RECALL_IOUS = (0.5, 0.7)
-AGREEMENT_IOUS = (0.9, 0.7)
-AGREEMENT_LIMIT = 4300
+# For recall: proposals with both sides of so many px, the first so many of every image. 1,129 is the mean number that
+# OpenCV's fast mode has on the photos of the first measurement.
+MIN_SIDE, BUDGETS = 20, (2000, 1129)
+RECALL_IOUS, AGREEMENT_IOUS = (0.5, 0.7), (0.9, 0.7)
+AGREEMENT_LIMIT, RESAMPLES = 4300, 1000
 OPENCV = "OpenCV fast"
-RESAMPLES = 1000
 
 
 def opencv_fast(rgb: np.ndarray) -> np.ndarray:
@@ -47,53 +41,39 @@ def opencv_fast(rgb: np.ndarray) -> np.ndarray:
     return boxes
 
 
-def own(preset: str) -> Method:
-    """Selective search of this package: all proposals of a preset, by priority, whatever their size."""
-    settings = ProposalSettings(preset=preset, min_side=0, max_windows=None)
-    return lambda rgb: selective_search(rgb, settings)
-
-
 def methods_of(presets: Sequence[str]) -> dict[str, Method]:
-    """Name -> method; OpenCV's where its contributed modules are installed."""
-    found = {preset: own(preset) for preset in presets}
+    """Name -> all proposals of a photo, whatever their size; OpenCV's where its contributed modules are installed."""
+    every = {one: ProposalSettings(preset=one, min_side=0, max_windows=None) for one in presets}
+    found = {name: partial(selective_search, settings=settings) for name, settings in every.items()}
     if hasattr(cv2, "ximgproc"):
-        return {OPENCV: opencv_fast} | found
+        return {OPENCV: opencv_fast, **found}
     print("OpenCV is here without its contributed modules (cv2.ximgproc): nothing to compare with; see make bench")
     return found
 
 
-def cpu_times(methods: Mapping[str, Method], photos: Mapping[str, np.ndarray], repeats: int) -> list[dict[str, Any]]:
-    """CPU seconds of each method on each photo: median and least of `repeats` runs, the methods taking turns."""
+def time_rows(methods: Mapping[str, Method], photos: Mapping[str, np.ndarray], repeats: int) -> list[Row]:
+    """Median CPU seconds of each method on each photo."""
     rows = []
     for photo, rgb in photos.items():
         timings = take_turns({name: partial(method, rgb) for name, method in methods.items()}, repeats, photo)
-        for name, timing in timings.items():
-            row = {"photo": photo, "size": list(rgb.shape[:2]), "method": name, "proposals": len(methods[name](rgb))}
-            row |= {"median_s": timing.cpu_s, "least_s": min(timing.cpu)}
-            if OPENCV in timings:
-                row["times_faster"] = timings[OPENCV].cpu_s / timing.cpu_s
-            rows.append(row)
+        found = timing_rows(timings, OPENCV, photo=photo, size=rgb.shape[:2])
+        rows += [row | {"proposals": len(timings[row["method"]].result)} for row in found]
     return rows
 
 
-def large_enough(boxes: np.ndarray) -> np.ndarray:
-    """The proposals with both sides of MIN_SIDE px or more."""
-    return boxes[(boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE).all(axis=1)]
-
-
-def recall_rows(methods: Mapping[str, Method], root: str, year: str, split: str, limit: int | None) -> list[dict]:
-    """Recall and MABO of each method at each budget on a VOC split."""
-    images = load_annotations([DatasetSource(year, split, root)], VOC_CLASSES, Problems())[:limit]
-    rows = []
+def recall_rows(methods: Mapping[str, Method], voc: str, limit: int | None) -> list[Row]:
+    """Recall and MABO of each method at each budget on VOC 2007's test split."""
+    source, rows = DatasetSource("VOC2007", "test", voc), []
+    images = load_annotations([source], VOC_CLASSES, Problems())[:limit]
+    labels = [image.labels[~image.difficult] for image in images]
     for name, method in methods.items():
-        tables, labels, counts = [], [], []
-        for place, image in enumerate(images):
-            boxes = large_enough(method(read_image(image.path, image.size)))
-            keep = ~image.difficult
-            tables.append(overlaps_by_count(boxes, image.boxes[keep], BUDGETS))
-            labels.append(image.labels[keep])
+        tables, counts = [], []
+        for image in images:
+            boxes = method(read_image(image.path, image.size))
+            boxes = boxes[(boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE).all(axis=1)]
+            tables.append(overlaps_by_count(boxes, image.boxes[~image.difficult], BUDGETS))
             counts.append(len(boxes))
-            progress(f"{name}: {place + 1}/{len(images)} photos")
+            progress(f"{name}: {len(counts)}/{len(images)} photos")
         for column, budget in enumerate(BUDGETS):
             proposals = float(np.mean(np.minimum(counts, budget)))
             row = {"method": name, "at_most": budget, "photos": len(images), "proposals": proposals}
@@ -102,87 +82,62 @@ def recall_rows(methods: Mapping[str, Method], root: str, year: str, split: str,
     return rows
 
 
-def coverage(best: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Recall, mean best overlap over objects, and over classes (MABO), each with its standard error over images."""
+def coverage(best: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> Row:
+    """Recall and MABO of the best overlap of each object, an array an image, with standard errors over the images."""
 
-    def figures(chosen: np.ndarray) -> list[float]:
-        overlap = np.concatenate([best[i] for i in chosen])
-        label = np.concatenate([labels[i] for i in chosen])
+    def figures(images: np.ndarray) -> list[float]:
+        overlap, label = (np.concatenate([part[image] for image in images]) for part in (best, labels))
         by_class = np.bincount(label, overlap)[np.unique(label)] / np.bincount(label)[np.unique(label)]
-        return [*((overlap >= one).mean() for one in RECALL_IOUS), overlap.mean(), by_class.mean()]
+        return [*((overlap >= one).mean() for one in RECALL_IOUS), by_class.mean()]
 
-    names = [*(f"recall_{one:g}" for one in RECALL_IOUS), "mean_best_overlap", "mabo"]
-    everything = np.arange(len(best))
-    rng = np.random.default_rng(0)
-    spread = np.std([figures(rng.choice(everything, len(best))) for _ in range(RESAMPLES)], axis=0)
-    values = {name: float(value) for name, value in zip(names, figures(everything), strict=True)}
-    errors = {f"{name}_error": float(value) for name, value in zip(names, spread, strict=True)}
-    return {"objects": int(sum(map(len, best)))} | values | errors
+    every, rng = np.arange(len(best)), np.random.default_rng(0)
+    errors = np.std([figures(rng.choice(every, len(best))) for _ in range(RESAMPLES)], axis=0)
+    row: Row = {"objects": sum(map(len, best))}
+    names = (*(f"recall_{one:g}" for one in RECALL_IOUS), "mabo")
+    for name, value, error in zip(names, figures(every), errors, strict=True):
+        row |= {name: float(value), f"{name}_error": float(error)}
+    return row
 
 
-def agreement_rows(methods: Mapping[str, Method], folder: str) -> list[dict]:
-    """Share of the MATLAB proposals of each photo that each method has at each IoU, and the other way round."""
+def agreement_rows(methods: Mapping[str, Method], photos: Sequence[Photo]) -> list[Row]:
+    """Share of the MATLAB proposals of each photo that each method finds at each IoU."""
     rows = []
-    for path in sorted(Path(folder).glob("*_boxes.mat")):
-        photo = path.with_name(path.name.replace("_boxes.mat", ".jpg"))
-        file = read_proposals(path)
-        match_proposals(file, [photo.stem])
-        theirs, rgb = file.convention.to_half_open(file.boxes[0]), read_image(photo, image_size(photo))
+    for photo in photos:
         for name, method in methods.items():
-            overlaps = iou(theirs, method(rgb)[:AGREEMENT_LIMIT])
-            row = {"photo": photo.name, "matlab_proposals": len(theirs), "method": name, "proposals": overlaps.shape[1]}
-            row |= {f"found_{one:g}": float((overlaps.max(axis=1) >= one).mean()) for one in AGREEMENT_IOUS}
-            row |= {f"confirmed_{one:g}": float((overlaps.max(axis=0) >= one).mean()) for one in AGREEMENT_IOUS}
-            rows.append(row)
+            overlaps = iou(photo.boxes, method(photo.rgb)[:AGREEMENT_LIMIT])
+            row = {
+                "photo": photo.name,
+                "matlab_proposals": len(photo.boxes),
+                "method": name,
+                "proposals": overlaps.shape[1],
+            }
+            rows.append(row | {f"found_{one:g}": float((overlaps.max(axis=1) >= one).mean()) for one in AGREEMENT_IOUS})
     return rows
 
 
 def benchmark(
     voc: str | None = None,
-    year: str = "VOC2007",
-    split: str = "test",
     matlab: str | None = None,
-    presets: list[str] = ["fast", "diverse"],  # noqa: B006 (jsonargparse reads it, nothing changes it)
-    agreement_presets: list[str] = ["fast", "diverse", "texture"],  # noqa: B006
-    repeats: int = 5,
-    limit: int | None = None,
-    out: str = "runs/benchmark",
-) -> None:
+    presets: tuple[str, ...] = ("fast", "diverse", "texture"),
+    repeats: PositiveInt = 5,
+    limit: PositiveInt | None = None,
+) -> Tables:
     """Measure selective search against OpenCV's (opencv-contrib), one thread; see the head of this file.
 
     Args:
-        voc: Folder that holds the year folder of a VOC devkit, for recall. None: no recall.
-        year: Name of the year folder.
-        split: Split whose photos are used.
+        voc: Folder that holds the year folder of a VOC 2007 devkit, for recall. None: no recall.
         matlab: Folder with photos NAME.jpg and the original code's proposals NAME_boxes.mat; also the photos that are
             timed. None: no agreement, and scikit-learn's two sample photos are timed.
-        presets: Presets measured for time and recall.
-        agreement_presets: Presets compared with the original code's proposals.
+        presets: Presets of selective search.
         repeats: Runs of each method on each photo that is timed.
         limit: Photos of the split for recall; None: all.
-        out: Folder of benchmark.json and benchmark.md.
     """
-    unknown = [one for one in [*presets, *agreement_presets] if one not in PRESETS]
-    if unknown or repeats < 1:
-        raise ValueError(f"presets: expected some of {', '.join(PRESETS)}, repeats >= 1; got {unknown}, {repeats}")
     cv2.setNumThreads(1)
-    methods = methods_of(presets)
-    photos = sample_photos()
-    if matlab is not None:
-        paths = sorted(path for path in Path(matlab).glob("*.jpg"))
-        photos = {path.name: read_image(path) for path in paths}
-    tables = {
-        "CPU time of one thread": cpu_times(methods, photos, repeats),
-        f"Recall, proposals of {MIN_SIDE} px and more": []
-        if voc is None
-        else recall_rows(methods, voc, year, split, limit),
-        f"Proposals of the original MATLAB code, first {AGREEMENT_LIMIT} of all sizes": []
-        if matlab is None
-        else agreement_rows(methods_of(agreement_presets), matlab),
-    }
-    keep(out, "proposals", tables)
-
-
-def main(arguments: list[str]) -> int:
-    """Run the command line; returns the exit status."""
-    return run(benchmark, "proposals", arguments)
+    methods, theirs = methods_of(presets), [] if matlab is None else matlab_photos(matlab)
+    photos = {one.name: one.rgb for one in theirs} or {path.name: read_image(path) for path in sample_paths()}
+    yield "CPU time of one thread", time_rows(methods, photos, repeats)
+    if voc is not None:
+        yield f"Recall, proposals of {MIN_SIDE} px and more", recall_rows(methods, voc, limit)
+    if theirs:
+        title = f"Proposals of the original MATLAB code, first {AGREEMENT_LIMIT} of all sizes"
+        yield title, agreement_rows(methods, theirs)
