@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import io
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -143,12 +142,12 @@ def open_run(shape_options: list[str]) -> Callable[..., Experiment]:
     """
 
     def open_it(folder: Path, *options: str, executor: Executor | None = None) -> Experiment:
-        from detection import config  # loads torch, which most rooms' tests do without
+        from detection.commands import session  # loads torch, which most rooms' tests do without
+        from detection.config import read_settings
 
-        arguments = [*shape_options, f"--run={folder}", *options]
-        settings, _ = config.parse(config.build_parser("a test"), arguments)
+        settings = read_settings(*shape_options, f"--run={folder}", *options)
         console = Console(file=io.StringIO(), width=200, force_terminal=False)
-        return config.open_experiment(settings, console, executor)
+        return session.open_experiment(settings, console, executor)
 
     return open_it
 
@@ -169,15 +168,5 @@ def run(finished: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def load_tool() -> Callable[[str], ModuleType]:
-    """A function that imports tools/NAME.py."""
-
-    def load(name: str) -> ModuleType:
-        path = Path(__file__).resolve().parents[1] / "tools" / f"{name}.py"
-        specification = importlib.util.spec_from_file_location(f"tool_{name}", path)
-        module = importlib.util.module_from_spec(specification)
-        # Annotations that are text are looked up here.
-        sys.modules[specification.name] = module
-        specification.loader.exec_module(module)
-        return module
-
-    return load
+    """A function that imports the command behind tools/NAME.py."""
+    return lambda name: importlib.import_module(f"detection.commands.{name}")

@@ -83,9 +83,14 @@ def run(options: list[str]) -> dict[str, Any]:
     began = time.perf_counter()
     from detection import config
 
+    try:
+        from detection.commands import session
+    except ImportError:
+        session = config  # where earlier versions have all of it
+
     settings, _ = config.parse(config.build_parser("chain"), options)
-    with config.worker_processes(settings.workers or config.default_workers()) as executor:
-        experiment = config.open_experiment(settings, executor=executor)
+    with session.worker_processes(settings.workers or session.default_workers()) as executor:
+        experiment = session.open_experiment(settings, executor=executor)
         # Reads the annotations and builds the network.
         experiment.source  # noqa: B018
         start = {"stage": START, "wall_s": time.perf_counter() - began, "cpu_s": time.process_time()}

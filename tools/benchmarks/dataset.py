@@ -109,13 +109,14 @@ def eager_rows(options: Sequence[str], photos: int, images: int, total_cpu: floa
 
     from detection import config
     from detection.backbones.backbone import Backbone
+    from detection.commands.session import open_experiment
     from detection.data import read_image
     from detection.engines import limit_threads
     from detection.features.resize import network_input, normalise
 
     given = [f"--config={CONFIG}", f"--run={work / 'eager'}", *options]
     settings, _ = config.parse(config.build_parser("eager"), given)
-    experiment = config.open_experiment(settings)
+    experiment = open_experiment(settings)
     features, extractor = settings.features, experiment.source.pooling_extractor()
     plain = Backbone(features.backbone, features.stages, extractor.backbone.state(), offsets=extractor.backbone.offsets,
                      fused=False)  # fmt: skip

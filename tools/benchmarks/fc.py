@@ -25,6 +25,7 @@ from benchmarks.inputs import sample_photos
 from benchmarks.measure import keep, progress, run, take_turns
 
 from detection import config
+from detection.commands.session import open_experiment
 from detection.data import read_image
 from detection.detector import Detector
 from detection.engines import limit_threads
@@ -304,7 +305,7 @@ def _run_with_fc7(folder: str | None) -> tuple[Experiment | None, Detector | Non
     if folder is None:
         return None, None
     settings, _ = config.parse(config.build_parser("benchmark"), [f"--run={folder}", "--workers=1"])
-    experiment = config.open_experiment(settings)
+    experiment = open_experiment(settings)
     detector = Detector.load(experiment.run.detector)
     if detector.svms.layer != "fc7":
         print(f"{folder}: left out: its SVMs see {detector.svms.layer}, not fc7 (tools/finetune.py)")

@@ -22,6 +22,7 @@ from benchmarks import measure
 from rich.console import Console
 
 from detection import config
+from detection.commands.session import open_experiment
 from detection.engines import limit_threads
 from detection.evaluation import evaluate
 from detection.features import FeatureExtractor
@@ -201,7 +202,7 @@ def benchmark(
     settings, _ = config.parse(config.build_parser("benchmark"), [f"--run={run}", "--workers=1"])
     if uses_finetuned(settings.features):
         raise ValueError(f"run: {run}: expected one without fine-tuned layers, which have seen all of its photos")
-    experiment = config.open_experiment(settings, console=Console(file=io.StringIO()))
+    experiment = open_experiment(settings, console=Console(file=io.StringIO()))
     scarce = scarce_classes(experiment.usable_training_images(), experiment.classes, max(photos, default=0))
     for name, count in scarce.items():
         print(f"{name} is on {count} photos: all of them are used where more are asked for")

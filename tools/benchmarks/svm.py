@@ -42,9 +42,10 @@ class Problem:
 def problems_of_run(run: str, positives: int, negatives: int, seed: int) -> list[Problem]:
     """Pooled vectors of a run's training images, see the head of this file, and those of its head or the stand-in."""
     from detection import config
+    from detection.commands.session import open_experiment
 
     settings, _ = config.parse(config.build_parser("benchmark"), [f"--run={run}", "--workers=1"])
-    experiment = config.open_experiment(settings)
+    experiment = open_experiment(settings)
     images, layer = experiment.usable_training_images(), settings.features.layer
     label = int(np.bincount(np.concatenate([one.labels for one in images])).argmax())
     rng = np.random.default_rng(seed)

@@ -1,28 +1,21 @@
 import csv
-import importlib.util
-import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import scipy.io
 
+from detection.commands.proposals import main
 from detection.data import DataError, read_image
 from detection.proposals import ProposalSettings, ProposalStore, propose
 from detection.proposals.foreign import read_proposals, write_proposals
 from detection.storage import read_json
 from detection.storage.run import RunFolder
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "proposals.py"
-
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("tools_proposals", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return main
 
 
 def blobs(seed, size=(90, 120)):
@@ -332,21 +325,3 @@ def test_help_and_unknown_commands(tool, capsys):
     assert "folder" in printed.lower()
     assert tool(["frobnicate"]) == 2
     assert "expected one of generate, import, export, check, report" in capsys.readouterr().err
-
-
-def test_the_benchmark_runs_without_torch_and_without_contrib(tmp_path, shared_data):
-    import subprocess
-
-    code = (
-        "import sys; sys.path.insert(0, 'tools'); import benchmark; "
-        f"status = benchmark.main(['proposals', '--matlab', {str(shared_data / 'selective-search-matlab')!r}, "
-        f"'--repeats', '1', '--agreement_presets', '[single]', '--presets', '[single]', '--out', {str(tmp_path)!r}]); "
-        "print(status, *({'torch', 'timm'} & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=TOOL.parents[1], capture_output=True, text=True, check=False
-    )
-    assert done.stdout.splitlines()[-1] == "0", done.stderr
-    tables = read_json(tmp_path / "benchmark.json")["commands"]["proposals"]["tables"]
-    assert {row["method"] for row in tables["CPU time of one thread"]} >= {"single"}
-    assert "| single |" in (tmp_path / "benchmark.md").read_text()

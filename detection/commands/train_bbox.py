@@ -1,0 +1,7 @@
+"""Box regressors, one a class, added to the detector in RUN/detector/ that tools/train_svm.py made."""
+
+from __future__ import annotations
+
+from detection.commands.session import run_command
+
+main = run_command(__doc__, lambda experiment: experiment.train_regressors())
