@@ -1,20 +1,92 @@
-"""What every command line shares; it loads no torch, so that tools which need none start at once."""
+"""What every command line shares; it loads no torch, so that commands which need none start at once."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-from jsonargparse import DefaultHelpFormatter
+import docstring_parser
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+# Takes arguments, None for those of the process, and returns the exit status.
+Main = Callable[[list[str] | None], int]
 
 
 class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Help that leaves the lines of a description as they are."""
 
 
+# An option without a value, in `add_function_options`.
+FLAG = {"action": "store_true"}
+
+
+def add_function_options(
+    parser: ArgumentParser, function: Callable, own: Mapping[str, Mapping[str, Any]] | None = None, given: int = 1
+) -> None:
+    """An option for each parameter of `function` behind the first `given`, from its signature and docstring.
+
+    own: option -> arguments of ``add_argument`` but for its help, of parameters that types do not describe: flags
+    and several words.
+    """
+    own = own or {}
+    names = {option: option.lstrip("-").replace("-", "_") for option in own}
+    parser.add_function_arguments(function, as_group=False, skip={given, *names.values()})
+    texts = {one.arg_name: one.description for one in docstring_parser.parse(function.__doc__).params}
+    for option, more in own.items():
+        parser.add_argument(option, **more, help=" ".join(texts[names[option]].split()))
+
+
+def options_of(function: Callable, values: Mapping[str, Any], given: int = 1) -> dict[str, Any]:
+    """The parsed values of the parameters of `function` behind the first `given`."""
+    return {name: values[name] for name in list(inspect.signature(function).parameters)[given:]}
+
+
+def function_command(
+    description: str | None,
+    function: Callable[..., object],
+    own: Mapping[str, Mapping[str, Any]] | None = None,
+    refused: tuple[type[Exception], ...] = (ValueError, OSError),
+) -> Main:
+    """The command line of a function, whose parameters are its options. own: see `add_function_options`."""
+
+    def main(arguments: list[str] | None = None) -> int:
+        """Run the command line; returns the exit status."""
+        parser = ArgumentParser(description=description, formatter_class=HelpFormatter)
+        parser.add_argument("--config", action="config", help="YAML file of options.")
+        add_function_options(parser, function, own, given=0)
+        options = parser.parse_args(arguments)
+        return exit_status(lambda: function(**options_of(function, parser.instantiate(options), given=0)), refused)
+
+    return main
+
+
+def subcommands(description: str | None, mains: Mapping[str, Main]) -> Main:
+    """The command line of several commands: the first argument says which one has the others.
+
+    ``--help`` alone is that of the first command; the exit status is 2 where the first argument is none of them.
+    """
+
+    def main(arguments: list[str] | None = None) -> int:
+        """Run the command line; returns the exit status."""
+        command, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
+        if command in ("-h", "--help"):
+            command, rest = next(iter(mains)), [command]
+        if command not in mains:
+            print(f"error: expected one of {', '.join(mains)}, got {command!r}\n\n{description}", file=sys.stderr)
+            return 2
+        return mains[command](rest)
+
+    return main
+
+
 def exit_status(body: Callable[[], object], refused: tuple[type[Exception], ...] = (ValueError, OSError)) -> int:
-    """The exit status of a tool that does `body`: what that returns if it is an int, else 0.
+    """The exit status of a command that does `body`: what that returns if it is an int, else 0.
 
     2: settings or data that cannot be used, which `refused` tells; the message is printed without a traceback.
     130: interrupted.
@@ -27,5 +99,20 @@ def exit_status(body: Callable[[], object], refused: tuple[type[Exception], ...]
         console.print("interrupted: the same command goes on from here")
         return 130
     except refused as error:
-        console.print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"error: {error}")
         return 2
+
+
+def say(console: Console, *lines: str) -> None:
+    """Print lines as they are: nothing in them is markup, and none is broken."""
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+
+
+def text_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A table of texts: the first column to the left, the others to the right."""
+    table = Table(title=Text(title), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for place, name in enumerate(header):
+        table.add_column(Text(name), justify="right" if place else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import io
-import os
 import shutil
-import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -29,13 +26,6 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 # (class name, half-open box x1, y1, x2, y2) or the same with a difficult flag
 ObjectOf = tuple[str, Sequence[float]] | tuple[str, Sequence[float], bool]
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Networks that OpenVINO converted are kept among pytest's own files, for these tests alone."""
-    kept = getattr(config, "cache", None)
-    folder = kept.mkdir("converted-networks") if kept else Path(tempfile.gettempdir()) / "sppnet-test-networks"
-    os.environ["SPPNET_CACHE"] = str(folder)
 
 
 @pytest.fixture(scope="session")
@@ -153,12 +143,12 @@ def open_run(shape_options: list[str]) -> Callable[..., Experiment]:
     """
 
     def open_it(folder: Path, *options: str, executor: Executor | None = None) -> Experiment:
-        from detection import config  # loads torch, which most rooms' tests do without
+        from detection.commands import session  # loads torch, which most rooms' tests do without
+        from detection.config import read_settings
 
-        arguments = [*shape_options, f"--run={folder}", *options]
-        settings, _ = config.parse(config.build_parser("a test"), arguments)
+        settings = read_settings(*shape_options, f"--run={folder}", *options)
         console = Console(file=io.StringIO(), width=200, force_terminal=False)
-        return config.open_experiment(settings, console, executor)
+        return session.open_experiment(settings, console, executor)
 
     return open_it
 
@@ -179,15 +169,5 @@ def run(finished: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def load_tool() -> Callable[[str], ModuleType]:
-    """A function that imports tools/NAME.py."""
-
-    def load(name: str) -> ModuleType:
-        path = Path(__file__).resolve().parents[1] / "tools" / f"{name}.py"
-        specification = importlib.util.spec_from_file_location(f"tool_{name}", path)
-        module = importlib.util.module_from_spec(specification)
-        # Annotations that are text are looked up here.
-        sys.modules[specification.name] = module
-        specification.loader.exec_module(module)
-        return module
-
-    return load
+    """A function that imports the command behind tools/NAME.py."""
+    return lambda name: importlib.import_module(f"detection.commands.{name}")

@@ -1,22 +1,24 @@
 import argparse
 import dataclasses
-import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from rich.console import Console
+from detection.report.facts import flat
 
 from detection import config
-from detection.config import Settings, SettingsError, build_parser, exit_status, open_experiment, parse, resolved
-from detection.data import DataError
+from detection.config import Settings, SettingsError, build_parser, packaged_configs, read_settings, resolved
 from detection.storage.run import RunFolder
 
-CONFIGS = sorted((Path(__file__).resolve().parents[1] / "configs").glob("*.yaml"))
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 
 def settings_of(*arguments):
-    return parse(build_parser("a test"), [str(one) for one in arguments])[0]
+    return read_settings(*map(str, arguments))
 
 
 @pytest.fixture
@@ -83,8 +85,11 @@ def test_a_bad_file_is_named_with_the_key(write, text, key):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--config"], "--config: expected a file, got nothing"),
-        (["--config", "/none.yaml"], r"--config /none\.yaml: expected a file, found none"),
+        (["--config"], "command line: .*--config: expected one argument"),
+        (
+            ["--config", "/none.yaml"],
+            r"--config /none\.yaml: expected a file or one of custom, demo, .*no such",
+        ),
         (["--svm.c=1"], "command line: .*svm.c"),
         (["--svm.C=much"], r"(?s)command line: .*svm\.C.*much"),
         (["--svm.C"], r"command line: .*svm\.C"),
@@ -185,6 +190,28 @@ def test_there_are_configs():
     assert {"custom", "demo"} <= {path.stem for path in CONFIGS}
 
 
+def test_configs_are_found_by_name(write, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert list(packaged_configs()) == [path.stem for path in CONFIGS]
+    assert settings_of("--config", "custom") == settings_of("--config", ROOT / "configs" / "custom.yaml")
+    assert settings_of("--config=demo", "--run=x") != settings_of("--config=custom", "--run=x")
+    # A file of that name comes first.
+    write("custom", "svm: {C: 0.75}")
+    assert settings_of("--config", "custom").svm.C == 0.75
+
+
+def test_configs_come_with_the_package():
+    """They are one copy, inside the package that is installed, and what reads them loads no torch."""
+    code = "import sys; from detection.config import packaged_configs as f; print(*f(), 'torch' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/", env=environment, timeout=120
+    )
+    assert found.stdout.split() == [*(path.stem for path in CONFIGS), "False"]
+    assert all(path.resolve() == packaged_configs()[path.stem].resolve() for path in CONFIGS)
+    assert all(path.resolve().is_relative_to(ROOT / "detection") for path in CONFIGS)
+
+
 PUBLISHED = ("voc2007_paper", "voc2007_released")
 # Of no published protocol: which part of the work is done how, and what the default backbone alone needs.
 UNSTATED = {
@@ -200,9 +227,9 @@ UNSTATED = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_preset_sets_every_number_of_its_protocol(name):
     path = next(path for path in CONFIGS if path.stem == name)
-    stated = set(config._flat(yaml.safe_load(path.read_text())))
+    stated = set(dict(flat(yaml.safe_load(path.read_text()))))
     stages = ("features", "finetune", "svm", "regression", "postprocess", "evaluation")
-    wanted = {key for key in config._flat(resolved(Settings())) if key.split(".")[0] in stages} - UNSTATED
+    wanted = {key for key in dict(flat(resolved(Settings()))) if key.split(".")[0] in stages} - UNSTATED
     # Norms of regression follow those of the SVMs' default; the inset is of the released projection.
     wanted -= {key for key in wanted if key.startswith("regression.norm.")} | {"features.projection_inset"}
     assert wanted <= stated
@@ -215,73 +242,7 @@ def test_a_preset_differs_from_itself_in_nothing(name):
     assert config.preset_overrides(settings_of("--config", path, "--dataset.root=x", "--features.weights=y")) == {}
 
 
-def test_what_differs_from_a_preset_is_printed_and_kept(tmp_path):
-    path = next(path for path in CONFIGS if path.stem == "voc2007_paper")
-    options = ("--svm.C=0.5", "--features.short_sides=[688]", f"--run={tmp_path / 'run'}")
-    settings = settings_of("--config", path, *options)
-    assert config.preset_overrides(settings) == {"svm.C": 0.5, "features.short_sides": [688]}
-    console = Console(file=io.StringIO(), width=200)
-    experiment = open_experiment(settings, console)
-    expected = "differs from preset voc2007_paper: features.short_sides [688], svm.C 0.5"
-    assert console.file.getvalue().strip() == expected
-    experiment.run.write_settings(experiment.record, experiment.preset_overrides)
-    kept = yaml.safe_load((tmp_path / "run/run.yaml").read_text())
-    assert kept["differs_from_preset"] == {"svm.C": 0.5, "features.short_sides": [688]}
-    assert kept["settings"]["preset"] == "voc2007_paper"
-
-
 def test_an_unknown_preset_is_refused(tmp_path):
     with pytest.raises(SettingsError, match="preset: expected one of voc2007_paper, voc2007_released, got 'r-cnn'"):
         config.preset_overrides(settings_of("--preset=r-cnn", f"--run={tmp_path / 'none'}"))
     assert config.preset_overrides(settings_of(f"--run={tmp_path / 'none'}", "--svm.C=0.5")) == {}
-
-
-class TestExitStatus:
-    """What a tool's end is told by."""
-
-    @pytest.mark.parametrize(("result", "status"), [(None, 0), (0, 0), (1, 1), ("text", 0), (object(), 0)])
-    def test_of_a_result(self, result, status):
-        assert exit_status(lambda: result) == status
-
-    @pytest.mark.parametrize(
-        ("error", "status", "message"),
-        [
-            (ValueError("[a] key: expected 1"), 2, "error: [a] key: expected 1\n"),
-            (DataError("odd", "a.jpg", "cut"), 2, "error: a.jpg: odd: cut\n"),
-            (FileNotFoundError("a.txt"), 2, "error: a.txt\n"),
-            (KeyboardInterrupt(), 130, "interrupted: the same command goes on from here\n"),
-        ],
-    )
-    def test_of_an_error(self, capsys, error, status, message):
-        def fail():
-            raise error
-
-        assert exit_status(fail) == status
-        assert capsys.readouterr().err == message
-
-    def test_a_fault_of_the_program_is_not_hidden(self):
-        with pytest.raises(ZeroDivisionError):
-            exit_status(lambda: 1 // 0)
-
-
-def test_an_experiment_writes_nothing_by_itself(tmp_path):
-    settings = settings_of(f"--run={tmp_path / 'run'}", "--workers=3", "--limit=2", "--strict")
-    experiment = open_experiment(settings, Console(file=io.StringIO()))
-    assert (experiment.work.workers, experiment.work.problems.strict, experiment.limit) == (3, True, 2)
-    assert experiment.settings.features is settings.features
-    assert not (tmp_path / "run").exists()
-
-
-def test_problems_are_printed_as_they_are(tmp_path):
-    experiment = open_experiment(settings_of(f"--run={tmp_path}"), Console(file=io.StringIO(), width=40))
-    for number in range(30):
-        experiment.work.problems.skip("unreadable image", f"[red]{number}.jpg", "cut " * 30)
-    experiment.work.problems.repair("box", "a.xml", "clipped")
-    config.report_problems(experiment)
-    printed = experiment.work.console.file.getvalue()
-    assert "31 faults in the data:" in printed
-    assert f"[red]0.jpg: {'cut ' * 30}" in printed
-    assert "[red]25.jpg" not in printed
-    lines = (tmp_path / "problems.txt").read_text().splitlines()
-    assert len(lines) == 31
-    assert lines[-1] == "repaired: box: a.xml: clipped"

@@ -1,45 +1,4 @@
-"""The whole pipeline on the embedded digits: makes data/digits, runs every stage, prints mAP, draws detections.
-
-Takes the options of tools/run_pipeline.py; without any it uses configs/demo.yaml. Goes on where it stopped.
-"""
-
-from __future__ import annotations
-
-import sys
-from pathlib import Path
-
-from jsonargparse import Namespace
-
-from detection.config import run_tool
-from detection.data import read_image, write_digits, write_image
-from detection.pipeline.experiment import Experiment
-from detection.pipeline.runner import run_all
-from detection.pipeline.stages.drawings import draw
-from detection.visualization import contact_sheet
-
-CONFIG = Path(__file__).parents[1] / "configs" / "demo.yaml"
-SHEET_IMAGES, SHEET_COLUMNS = 6, 3
-
-
-def body(experiment: Experiment, _: Namespace) -> None:
-    """Make the data where it is absent, run all stages, make one picture of the first drawings."""
-    write_digits(experiment.settings.dataset.root)
-    evaluation = run_all(experiment)
-    drawings = draw(experiment)[:SHEET_IMAGES]
-    sheet = experiment.run.path / "detections.jpg"
-    write_image(sheet, contact_sheet([read_image(path) for path in drawings], SHEET_COLUMNS))
-    print(f"mAP on {len(experiment.test_images)} test images: {evaluation.mean_ap:.3f}")
-    print(f"drawn detections: {sheet} and {experiment.run.drawings}")
-    print(f"where it fails: {experiment.run.path / 'report.html'}")
-    print(f"try: python tools/detect.py --model {experiment.run.detector} PHOTO.jpg --out detections")
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    has_config = any(one == "--config" or one.startswith("--config=") for one in arguments)
-    return run_tool(__doc__, body, arguments if has_config else ["--config", str(CONFIG), *arguments])
-
+from detection.commands.demo import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

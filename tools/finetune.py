@@ -1,24 +1,4 @@
-"""Fine-tuned fc6 and fc7: RUN/finetuned/, used with --features.head finetuned and --features.layer fc6 or fc7.
-
-Proposals and maps that are absent are made first. The log is RUN/finetuned/log.csv, and TensorBoard's beside it where
-that is installed (pip install "sppnet[tensorboard]"). Interrupted, it goes on from its last checkpoint, bit for bit.
-
-On several GPUs, or processes of a CPU (--device cpu):
-  torchrun --nproc-per-node 4 tools/finetune.py --run RUN --device cuda
-"""
-
-from __future__ import annotations
-
-import sys
-
-from detection.config import run_tool
-from detection.pipeline.stages.finetuning import FINETUNE
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    return run_tool(__doc__, lambda experiment, _: FINETUNE.make(experiment), arguments)
-
+from detection.commands.finetune import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

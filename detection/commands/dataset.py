@@ -1,34 +1,46 @@
-"""What tools/dataset.py does: a data set checked, counted, converted, split, shown."""
+"""Data sets of VOC, COCO and YOLO files, and plain folders of photos with XML.
+
+usage: python tools/dataset.py check | stats | convert | split | show PATH [options]
+
+check      list every fault with its file and line: missing, orphan and unreadable files, sizes that differ, boxes that
+           are outside, swapped, empty, doubled or out of range, unknown and misspelt classes, equal and rotated photos.
+           Exit status 1 where training would be wrong. --fix FOLDER writes a repaired copy and the list of faults.
+stats      objects by class and size, shapes, objects an image, and the recall selective search can have at each size.
+convert    write the set as voc, folder, coco or yolo, and say what that format cannot hold.
+split      write the set with a seeded split in trainval and test, stratified by class, equal photos together.
+show       draw some photos with their boxes on one sheet.
+
+PATH is a folder, a COCO json or a data.yaml; its format is found by looking. COMMAND --help tells a command's options.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jsonargparse import ArgumentParser
 
-from detection.data import read_image, write_image
-from detection.data.checking import (
-    CheckedSet,
-    Fault,
-    duplicate_faults,
-    read_for_checking,
-    repaired_splits,
-    usual_splits,
-)
+from detection import command_line
+from detection.command_line import FLAG, say
+from detection.commands.dataset_stats import class_table, object_table, picture, search, size_table
+from detection.data import checking, read_image, write_image
 from detection.data.dataset import read_class_names
 from detection.data.formats.finding import Format, find_set
 from detection.data.formats.voc import VOC_CLASSES
 from detection.data.labels import LabelledImage
 from detection.data.splitting import split_images
 from detection.data.writing import write_dataset
-from detection.pipeline.work import Work, map_images
+from detection.pipeline.work import Work, default_workers, map_images, worker_processes
+from detection.proposals import ProposalSettings
 from detection.storage import fingerprint, write_text
 from detection.visualization import class_colour, contact_sheet, draw_boxes
 
-# Faults and class names printed; all are in the list that --out or --fix writes.
+# Faults printed; all are in the list that --fix writes.
 _PRINTED = 50
 _SHEET_CELL = (300, 400)
 
@@ -54,115 +66,185 @@ class SetOptions:
     images: str | None = None
 
 
-def open_set(options: SetOptions, work: Work) -> CheckedSet:
-    """Read a set with its faults; prints its format, splits and counts."""
-    found = find_set(options.path, options.format, None if options.images is None else Path(options.images))
-    _say(work, str(found))
-    names = None
-    if options.classes is not None:
-        names = VOC_CLASSES if options.classes == "voc" else read_class_names(options.classes)
-    checked = read_for_checking(found, options.splits or usual_splits(found), names, options.class_map)
-    for split, images in checked.splits.items():
-        _say(work, f"{split}: {len(images)} images, {sum(len(one.objects) for one in images)} objects")
-    return checked
+class OpenSet:
+    """A set that was read, and what the commands do with it; work: how its images are read, and where to print."""
+
+    def __init__(self, options: SetOptions, work: Work) -> None:
+        self.work = work
+        found = find_set(options.path, options.format, None if options.images is None else Path(options.images))
+        self.say(str(found))
+        names = None
+        if options.classes is not None:
+            names = VOC_CLASSES if options.classes == "voc" else read_class_names(options.classes)
+        splits = options.splits or checking.usual_splits(found)
+        self.checked = checking.read_for_checking(found, splits, names, options.class_map)
+        for name, images in self.checked.splits.items():
+            self.say(f"{name}: {len(images)} images, {sum(len(one.objects) for one in images)} objects")
+        # Each image once, whatever splits it is in.
+        self.images = list({one.path: one for images in self.checked.splits.values() for one in images}.values())
+
+    def say(self, *lines: str) -> None:
+        """Print lines as they are."""
+        say(self.work.console, *lines)
+
+    def check(self, fix: str | None = None) -> int:
+        """Print every fault; the exit status: 1 where training would be wrong.
+
+        Args:
+            fix: New folder for a repaired copy and faults.txt.
+        """
+        keys, unread = self._pixel_keys(), self.work.problems.records
+        found = {checking.Fault("error", one.kind, one.file, one.line, one.message, one.action) for one in unread}
+        found |= {*self.checked.faults, *checking.duplicate_faults(self.checked, keys)}
+        faults = sorted(found, key=lambda one: (one.file, one))
+        self.say(*map(str, faults[:_PRINTED]))
+        if len(faults) > _PRINTED:
+            self.say(f"... and {len(faults) - _PRINTED} more{'' if fix else '; --fix FOLDER lists all'}")
+        for (severity, kind), count in sorted(Counter((one.severity, one.kind) for one in faults).items()):
+            self.say(f"{count:6} {severity}: {kind}")
+        wrong = any(one.severity == "error" for one in faults)
+        self.say("training would be wrong" if wrong else "no fault that makes training wrong")
+        if fix is not None:
+            self._write(fix, checking.repaired_splits(self.checked, keys))
+            listed = Path(fix) / "faults.txt"
+            lines = [f"{one} -> {one.remedy or 'not repaired: it needs your decision'}\n" for one in faults]
+            write_text(listed, "".join(lines))
+            self.say(f"{listed}: every fault and what was done; the original is as it was")
+        return 1 if wrong else 0
+
+    def stats(
+        self,
+        out: str | None = None,
+        sample: int = 200,
+        seed: int = 0,
+        proposals: ProposalSettings = ProposalSettings(),  # noqa: B008 (frozen)
+    ) -> None:
+        """Print figures of the set and draw them.
+
+        Args:
+            out: PNG or JPEG file for the picture of the figures.
+            sample: Images that are searched for proposals; 0: none.
+            seed: Seed of the choice of those images.
+            proposals: Proposals.
+        """
+        chosen = self._chosen(sample, seed)
+        found = map_images(partial(search, settings=proposals), chosen, self.work, "proposals")
+        table = object_table(self.images, {image.path: overlaps for image, overlaps in found})
+        counts = np.bincount(table.image, minlength=table.images)
+        self.work.console.print(class_table(table, self.checked.classes), size_table(table), sep="\n")
+        self.say(
+            f"objects an image: mean {counts.mean():.1f}, most {counts.max(initial=0)}, none in {(counts == 0).sum()}",
+            f"R@0.5, R@0.7: recall of {proposals.source} at that IoU, on {len(chosen)} images",
+        )
+        if out is not None:
+            write_image(out, picture(table, counts))
+            self.say(out)
+
+    def convert(self, to: Format, out: str, link: bool = False) -> None:
+        """Write the set in another format; prints what was left out, and what the format cannot hold.
+
+        Args:
+            to: Format to write: voc, folder, coco or yolo.
+            out: New folder for the converted set; it must not hold anything.
+            link: Let images be hard links to the originals, not copies.
+        """
+        if to == "auto":
+            raise ValueError("--to: expected voc, folder, coco or yolo, got auto")
+        self._write(out, self.checked.splits, to, link)
+        self.say(*(f"{fault} -> {fault.remedy}" for fault in self.checked.faults if fault.remedy))
+
+    def split(self, out: str, share: float = 0.2, seed: int = 0, link: bool = False) -> None:
+        """Write the set with a new split in trainval and test, stratified by class, equal pictures together.
+
+        Args:
+            out: New folder for the set with its new split; it must not hold anything.
+            share: Share of the images that are held out as test.
+            seed: Seed of the split: the same seed, the same split.
+            link: Let images be hard links to the originals, not copies.
+        """
+        keys = self._pixel_keys()
+        images = {one.image_id: one for one in self.images if one.path in keys}
+        names = {one: [item.name for item in image.objects] for one, image in images.items()}
+        parts = split_images(names, share, seed, {one: keys[image.path] for one, image in images.items()})
+        splits = {name: [images[one] for one in ids] for name, ids in zip(("trainval", "test"), parts, strict=True)}
+        self._write(out, splits, link=link)
+        for name in self.checked.classes:
+            counts = [sum(item.name == name for one in part for item in one.objects) for part in splits.values()]
+            self.say(f"{name}: {counts[0]} objects in trainval, {counts[1]} in test")
+
+    def show(self, out: str = "sheet.jpg", count: int = 24, columns: int = 4, seed: int = 0) -> None:
+        """Draw a contact sheet of some images with their boxes; difficult ones are dashed.
+
+        Args:
+            out: Image file to write the contact sheet to.
+            count: Images on the sheet, chosen by --seed.
+            columns: Images in a row of the sheet.
+            seed: Seed of the choice of the images.
+        """
+        labels = {name: label for label, name in enumerate(self.checked.classes)}
+        found = map_images(partial(_draw, labels=labels), self._chosen(count, seed), self.work, "drawn")
+        drawn = [picture for _, picture in found]
+        write_image(out, contact_sheet(drawn, columns, _SHEET_CELL))
+        self.say(f"{out}: {len(drawn)} of {len(self.images)} images")
+
+    def _chosen(self, count: int, seed: int) -> list[LabelledImage]:
+        places = np.random.default_rng(seed).permutation(len(self.images))[:count]
+        return [self.images[place] for place in sorted(places)]
+
+    def _pixel_keys(self) -> dict[Path, str]:
+        """Path -> key of the decoded picture, of those that can be decoded; others are listed in ``work.problems``."""
+        return {image.path: key for image, key in map_images(_pixel_key, self.images, self.work, "pictures")}
+
+    def _write(
+        self, out: str, splits: Mapping[str, Sequence[LabelledImage]], to: Format | None = None, link: bool = False
+    ) -> None:
+        """Write splits in a format, None for the set's own; prints what was written and what that cannot hold."""
+        lost = write_dataset(out, to or self.checked.found.format, splits, self.checked.classes, link)
+        what = ", ".join(f"{name}: {number}" for name, number in sorted(lost.items()))
+        self.say(f"{out}: {', '.join(f'{name} {len(images)} images' for name, images in splits.items())}")
+        self.say(f"lost, because the format cannot hold it: {what or 'nothing'}")
 
 
-def check(options: SetOptions, work: Work, fix: str | None = None) -> int:
-    """Print every fault; the exit status: 1 where training would be wrong. fix: the folder of a repaired copy."""
-    checked = open_set(options, work)
-    contents = pixel_keys(checked, work)
-    unread = [Fault("error", one.kind, one.file, one.line, one.message, one.action) for one in work.problems.records]
-    faults = sorted({*checked.faults, *unread, *duplicate_faults(checked, contents)}, key=lambda one: (one.file, one))
-    for one in faults[:_PRINTED]:
-        _say(work, str(one))
-    if len(faults) > _PRINTED:
-        _say(work, f"... and {len(faults) - _PRINTED} more{'' if fix else '; --fix FOLDER lists all'}")
-    for (severity, kind), count in sorted(Counter((one.severity, one.kind) for one in faults).items()):
-        _say(work, f"{count:6} {severity}: {kind}")
-    wrong = any(one.severity == "error" for one in faults)
-    _say(work, "training would be wrong" if wrong else "no fault that makes training wrong")
-    if fix is not None:
-        splits = repaired_splits(checked, contents)
-        lost = write_dataset(fix, checked.found.format, splits, checked.classes)
-        lines = [f"{one} -> {one.remedy or 'not repaired: it needs your decision'}\n" for one in faults]
-        write_text(Path(fix) / "faults.txt", "".join(lines))
-        _say_written(work, fix, splits, lost)
-        _say(work, f"{Path(fix) / 'faults.txt'}: every fault and what was done; the original is as it was")
-    return 1 if wrong else 0
-
-
-def convert(options: SetOptions, work: Work, to: Format, out: str, link: bool) -> int:
-    """Write the set in another format; prints what was left out, and what the format cannot hold."""
-    checked = open_set(options, work)
-    lost = write_dataset(out, to, checked.splits, checked.classes, link)
-    for fault in checked.faults:
-        if fault.remedy:
-            _say(work, f"{fault} -> {fault.remedy}")
-    _say_written(work, out, checked.splits, lost)
-    return 0
-
-
-def split(options: SetOptions, work: Work, out: str, share: float, seed: int, link: bool) -> int:
-    """Write the set with a new split in trainval and test, stratified by class, equal pictures together."""
-    checked = open_set(options, work)
-    contents = pixel_keys(checked, work)
-    images = {one.image_id: one for images in checked.splits.values() for one in images if one.path in contents}
-    names = {one: [item.name for item in image.objects] for one, image in images.items()}
-    keys = {one: contents[image.path] for one, image in images.items()}
-    kept, held_out = split_images(names, share, seed, keys)
-    splits = {"trainval": [images[one] for one in kept], "test": [images[one] for one in held_out]}
-    lost = write_dataset(out, checked.found.format, splits, checked.classes, link)
-    for name in checked.classes:
-        counts = [sum(item.name == name for one in part for item in one.objects) for part in splits.values()]
-        _say(work, f"{name}: {counts[0]} objects in trainval, {counts[1]} in test")
-    _say_written(work, out, splits, lost)
-    return 0
-
-
-def show(options: SetOptions, work: Work, out: str, count: int, columns: int, seed: int) -> int:
-    """Draw a contact sheet of some images with their boxes; difficult ones are dashed."""
-    checked = open_set(options, work)
-    images = list({one.path: one for images in checked.splits.values() for one in images}.values())
-    chosen = np.random.default_rng(seed).permutation(len(images))[:count]
-    number = {name: place for place, name in enumerate(checked.classes)}
-    drawn = [drawing for _, drawing in map_images(_Drawing(number), [images[i] for i in sorted(chosen)], work, "drawn")]
-    write_image(out, contact_sheet(drawn, columns, _SHEET_CELL))
-    _say(work, f"{out}: {len(drawn)} of {len(images)} images")
-    return 0
-
-
-@dataclass(frozen=True)
-class _Drawing:
-    """A picklable task: an image with its boxes."""
-
-    number: Mapping[str, int]
-
-    def __call__(self, image: LabelledImage) -> np.ndarray:
-        rgb = read_image(image.path, image.size)
-        for style, wanted in (("dashed", True), ("solid", False)):
-            items = [item for item in image.objects if item.difficult == wanted]
-            boxes = np.array([item.box for item in items], np.float32).reshape(-1, 4)
-            colours = [class_colour(self.number[item.name]) for item in items]
-            rgb = draw_boxes(rgb, boxes, [item.name for item in items], colours, style)
-        return rgb
-
-
-def pixel_keys(checked: CheckedSet, work: Work) -> dict[Path, str]:
-    """Path -> key of the decoded picture, of those that can be decoded; others are listed in ``work.problems``."""
-    images = list({one.path: one for images in checked.splits.values() for one in images}.values())
-    return {image.path: key for image, key in map_images(_pixel_key, images, work, "pictures")}
+def _draw(image: LabelledImage, labels: Mapping[str, int]) -> np.ndarray:
+    rgb = read_image(image.path, image.size)
+    for style, wanted in (("dashed", True), ("solid", False)):
+        items = [item for item in image.objects if item.difficult == wanted]
+        boxes = np.array([item.box for item in items], np.float32).reshape(-1, 4)
+        colours = [class_colour(labels[item.name]) for item in items]
+        rgb = draw_boxes(rgb, boxes, [item.name for item in items], colours, style)
+    return rgb
 
 
 def _pixel_key(image: LabelledImage) -> str:
     return fingerprint(read_image(image.path, image.size))
 
 
-def _say_written(work: Work, out: str, splits: Mapping[str, Sequence[LabelledImage]], lost: Mapping[str, int]) -> None:
-    counts = ", ".join(f"{name} {len(images)} images" for name, images in splits.items())
-    _say(work, f"{out}: {counts}")
-    what = ", ".join(f"{name}: {number}" for name, number in sorted(lost.items()))
-    _say(work, f"lost, because the format cannot hold it: {what or 'nothing'}")
+def _command(function: Callable[..., object], own: Mapping[str, Mapping[str, Any]] | None = None) -> command_line.Main:
+    prog = f"dataset.py {function.__name__}"
+
+    def run(arguments: list[str]) -> object:
+        parser = ArgumentParser(prog=prog, description=__doc__, formatter_class=command_line.HelpFormatter)
+        parser.add_class_arguments(SetOptions, as_positional=True)
+        command_line.add_function_options(parser, function, own)
+        words = "Processes over images; 0: one a processor, at most 4."
+        parser.add_argument("--workers", type=int, default=1, help=words)
+        values = parser.instantiate(parser.parse_args(arguments))
+        workers = values.workers or default_workers()
+        with worker_processes(workers) as executor:
+            options = SetOptions(**{one.name: values[one.name] for one in fields(SetOptions)})
+            opened = OpenSet(options, Work(workers, executor=executor))
+            return function(opened, **command_line.options_of(function, values))
+
+    return lambda arguments: command_line.exit_status(lambda: run(arguments))
 
 
-def _say(work: Work, text: str) -> None:
-    work.console.print(text, highlight=False, markup=False, soft_wrap=True)
+main = command_line.subcommands(
+    __doc__,
+    {
+        "check": _command(OpenSet.check),
+        "stats": _command(OpenSet.stats),
+        "convert": _command(OpenSet.convert, {"--link": FLAG}),
+        "split": _command(OpenSet.split, {"--link": FLAG}),
+        "show": _command(OpenSet.show),
+    },
+)

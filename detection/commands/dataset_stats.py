@@ -8,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 from rich.table import Table
-from rich.text import Text
 
-from detection.commands.dataset import SetOptions, open_set
-from detection.data import read_image, write_image
+from detection.command_line import text_table
+from detection.data import read_image
 from detection.data.labels import LabelledImage
-from detection.pipeline.work import Work, map_images
 from detection.proposals import ProposalSettings, best_overlaps, propose
 from detection.visualization import Axis, Line, line_chart
 
@@ -36,37 +34,11 @@ class ObjectTable:
     images: int
 
 
-def stats(options: SetOptions, work: Work, out: str | None, sample: int, seed: int, settings: ProposalSettings) -> int:
-    """Print figures of a set; write them as a picture to `out`. sample: images searched for proposals, 0 none."""
-    checked = open_set(options, work)
-    images = list({one.path: one for images in checked.splits.values() for one in images}.values())
-    chosen = sorted(np.random.default_rng(seed).permutation(len(images))[:sample].tolist())
-    found = map_images(_Search(settings), [images[place] for place in chosen], work, "proposals")
-    table = object_table(images, {image.path: overlaps for image, overlaps in found})
-    work.console.print(class_table(table, checked.classes))
-    work.console.print(size_table(table))
-    per_image = np.bincount(table.image, minlength=table.images)
-    figures = (f"mean {per_image.mean():.1f}", f"most {per_image.max(initial=0)}", f"none in {(per_image == 0).sum()}")
-    work.console.print(f"objects an image: {', '.join(figures)}", highlight=False)
-    work.console.print(
-        f"R@0.5, R@0.7: recall of {settings.source} at that IoU, on {len(chosen)} images", highlight=False
-    )
-    if out is not None:
-        write_image(out, picture(table, per_image))
-        work.console.print(out, highlight=False, markup=False, soft_wrap=True)
-    return 0
-
-
-@dataclass(frozen=True)
-class _Search:
-    """A picklable task: the best overlap of each object of an image with the proposals of selective search."""
-
-    settings: ProposalSettings
-
-    def __call__(self, image: LabelledImage) -> np.ndarray:
-        proposals = propose(image.image_id, read_image(image.path, image.size), self.settings).boxes
-        boxes = np.array([item.box for item in image.objects], np.float32).reshape(-1, 4)
-        return best_overlaps([proposals], [boxes])
+def search(image: LabelledImage, settings: ProposalSettings) -> np.ndarray:
+    """The best overlap of each object of an image with its proposals: (G,)."""
+    proposals = propose(image.image_id, read_image(image.path, image.size), settings).boxes
+    boxes = np.array([item.box for item in image.objects], np.float32).reshape(-1, 4)
+    return best_overlaps([proposals], [boxes])
 
 
 def object_table(images: Sequence[LabelledImage], overlaps: dict[Path, np.ndarray]) -> ObjectTable:
@@ -86,33 +58,32 @@ def object_table(images: Sequence[LabelledImage], overlaps: dict[Path, np.ndarra
     )
 
 
+_RECALL_COLUMNS = tuple(f"R@{iou:g}" for iou in _RECALL_IOUS)
+
+
 def class_table(table: ObjectTable, classes: Sequence[str]) -> Table:
     """A row a class: counts, quantiles of size and shape, recall."""
-    shown = Table(title="Objects by class (10 %, 50 %, 90 % quantiles)", box=None, title_justify="left")
-    heads = ("class", "objects", "diff.", "images", "side, px", "w / h")
-    for head in (*heads, *(f"R@{iou:g}" for iou in _RECALL_IOUS)):
-        shown.add_column(head, justify="left" if head == "class" else "right", no_wrap=head != "class")
+    rows = []
     for name in [*classes, None]:
-        rows = np.ones(len(table.name), bool) if name is None else table.name == name
-        counts = (rows.sum(), (rows & table.difficult).sum(), len(np.unique(table.image[rows])))
-        quantiles = (_quantiles(table.side[rows], "{:.0f}"), _quantiles(table.aspect[rows], "{:.2f}"))
-        shown.add_row(Text(name or "all"), *map(str, counts), *quantiles, *_recalls(table.overlap[rows]))
-    return shown
+        own = np.ones(len(table.name), bool) if name is None else table.name == name
+        counts = (own.sum(), (own & table.difficult).sum(), len(np.unique(table.image[own])))
+        quantiles = (_quantiles(table.side[own], "{:.0f}"), _quantiles(table.aspect[own], "{:.2f}"))
+        rows.append((name or "all", *map(str, counts), *quantiles, *_recalls(table.overlap[own])))
+    header = ("class", "objects", "diff.", "images", "side, px", "w / h", *_RECALL_COLUMNS)
+    return text_table("Objects by class (10 %, 50 %, 90 % quantiles)", header, rows)
 
 
 def size_table(table: ObjectTable) -> Table:
     """A row a size: objects, and the recall that proposals have."""
-    title = "Objects by size (side of a square of the same area)"
-    shown = Table(title=title, box=None, title_justify="left")
-    for head in ("side, px", "objects", "share", *(f"R@{iou:g}" for iou in _RECALL_IOUS), "best overlap"):
-        shown.add_column(head, justify="right")
-    for low, high, rows in size_bins(table.side):
-        found = table.overlap[rows]
+    rows = []
+    for low, high, own in size_bins(table.side):
+        found = table.overlap[own]
         mean = f"{np.nanmean(found):.2f}" if np.isfinite(found).any() else "-"
-        label = f"{low} to {high}" if high else f"above {low}"
-        share = f"{rows.mean():.1%}" if len(rows) else "-"
-        shown.add_row(label, str(int(rows.sum())), share, *_recalls(found), mean)
-    return shown
+        share = f"{own.mean():.1%}" if len(own) else "-"
+        size = f"{low} to {high}" if high else f"above {low}"
+        rows.append((size, str(int(own.sum())), share, *_recalls(found), mean))
+    header = ("side, px", "objects", "share", *_RECALL_COLUMNS, "best overlap")
+    return text_table("Objects by size (side of a square of the same area)", header, rows)
 
 
 def size_bins(side: np.ndarray) -> list[tuple[int, int | None, np.ndarray]]:
@@ -144,7 +115,7 @@ def picture(table: ObjectTable, per_image: np.ndarray) -> np.ndarray:
         line_chart("Objects of at most this shape", aspect, share, _below(table, table.aspect)),
         line_chart("Images with at most so many objects", count, share, [_cumulative("images", per_image)], legend=0.5),
     ]
-    return np.concatenate([np.concatenate(charts[:2], axis=1), np.concatenate(charts[2:], axis=1)])
+    return np.vstack([np.hstack(charts[:2]), np.hstack(charts[2:])])
 
 
 # Classes with a line of their own, the most frequent ones.
@@ -153,24 +124,17 @@ _LINES = 5
 
 def _below(table: ObjectTable, values: np.ndarray) -> list[Line]:
     names, counts = np.unique(table.name.astype(str), return_counts=True)
-    chosen = names[np.argsort(-counts, kind="stable")][:_LINES]
-    lines = [_cumulative("all", values)]
-    return lines + [_cumulative(str(name), values[table.name == name]) for name in chosen if len(names) > 1]
+    chosen = names[np.argsort(-counts, kind="stable")][:_LINES] if len(names) > 1 else ()
+    return [_cumulative("all", values), *(_cumulative(str(name), values[table.name == name]) for name in chosen)]
 
 
 def _cumulative(name: str, values: np.ndarray) -> Line:
-    ordered = np.sort(values)
-    return Line(name, ordered.tolist(), ((np.arange(len(ordered)) + 1) / max(len(ordered), 1)).tolist())
+    return Line(name, np.sort(values).tolist(), ((np.arange(len(values)) + 1) / max(len(values), 1)).tolist())
 
 
 def _recall_lines(table: ObjectTable) -> list[Line]:
-    lines = []
-    for iou in _RECALL_IOUS:
-        points = [
-            (float(np.median(table.side[rows & known])), float((table.overlap[rows & known] >= iou).mean()))
-            for known in [np.isfinite(table.overlap)]
-            for _, _, rows in size_bins(table.side)
-            if (rows & known).any()
-        ]
-        lines.append(Line(f"IoU at least {iou:g}", [x for x, _ in points], [y for _, y in points]))
-    return lines
+    known = np.isfinite(table.overlap)
+    bins = [rows & known for _, _, rows in size_bins(table.side) if (rows & known).any()]
+    sides = [float(np.median(table.side[rows])) for rows in bins]
+    recalls = {iou: [float((table.overlap[rows] >= iou).mean()) for rows in bins] for iou in _RECALL_IOUS}
+    return [Line(f"IoU at least {iou:g}", sides, values) for iou, values in recalls.items()]

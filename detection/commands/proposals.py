@@ -1,177 +1,234 @@
-"""What tools/proposals.py does beside generating: proposals in, out, checked, measured."""
+"""Proposals of a data set's images.
+
+usage: python tools/proposals.py generate | import | export | check | report --config FILE --run RUN
+
+generate   make the proposals of every training and test image: RUN/proposals/, one file an image; images that
+           have theirs are passed over, so an interrupted run goes on where it was.
+import     put the proposals of old files into RUN/proposals/ instead; the run then uses them
+           (proposals.method imported).
+export     write the proposals of the run to one file: .npz, .json, .csv, or Fast R-CNN's .mat.
+check      list every proposal that is outside its image, empty, swapped, repeated or not finite, and every image
+           without proposals, of the run or of --windows; with --fix, write the proposals without their faults.
+           Exit status 1 if there were some.
+report     proposals an image, recall at IoU 0.5 to 0.95, average recall, MABO by class and size, curves; of the
+           run, or of several --windows in columns.
+
+COMMAND --help tells a command's options.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from jsonargparse import ArgumentParser, Namespace
 
-from detection.commands.proposals_check import check_proposals, fault_counts, repaired_proposals, write_faults
+from detection.command_line import say, subcommands
 from detection.commands.proposals_report import quality_of, report_table, write_report
+from detection.commands.session import experiment_command, images_of
 from detection.data import split_ids
 from detection.pipeline.experiment import Experiment
-from detection.pipeline.imported_proposals import import_proposals, proposal_settings_in_force
+from detection.pipeline.imported_proposals import proposal_settings_in_force
 from detection.pipeline.keys import image_key
-from detection.pipeline.proposal_files import FileProposals, ReadingOptions, read_file, run_proposals
+from detection.pipeline.proposal_files import FileProposals, ReadingOptions, import_proposals, read_file, run_proposals
+from detection.pipeline.stages.images import PROPOSALS
 from detection.proposals import ProposalSettings, ProposalStore
-from detection.proposals.foreign import WrittenFormat, write_proposals
+from detection.proposals.foreign import FAULTS, WrittenFormat, find_faults, repair_proposals, write_proposals
 from detection.proposals.foreign.formats import written_convention
 from detection.proposals.foreign.proposal_files import Base, End, Order
+from detection.storage import csv_text, write_text
 from detection.storage.run import RunFolder
-from detection.types import AnnotatedImage, Proposals
-
-Split = Literal["train", "test", "all"]
+from detection.types import AnnotatedImage
 
 # Faults printed, image ids named; all are in the CSV file.
 _PRINTED = 20
 _NAMED = 5
+_NO_PROPOSALS = "no proposals"
+# (image id, fault, row of the proposal or nothing, its half-open box as it stands)
+Fault = tuple[str, str, int | str, tuple[float, ...]]
 
 
-def images_of(inputs: Experiment, split: Split) -> list[AnnotatedImage]:
-    """The images of a split of the data set."""
-    return {"train": lambda: inputs.train_images, "test": lambda: inputs.test_images}.get(
-        split, lambda: inputs.images
-    )()
+def _add_split(parser: ArgumentParser, default: str) -> None:
+    kind = Literal["train", "test", "all"]
+    parser.add_argument("--split", type=kind, default=default, help="Images of the training or test set.")
 
 
-def ids_of(inputs: Experiment, split: Split) -> list[str]:
-    """The image ids of a split in its list's order. Raises ValueError for all: two lists have no common order."""
-    if split == "all":
-        raise ValueError("by position: expected the training or the test images alone, got both")
-    settings = inputs.settings.dataset
-    sources = settings.train_sources if split == "train" else settings.test_sources
-    return split_ids(sources, inputs.work.problems)
+def _add_reading(parser: ArgumentParser) -> None:
+    parser.add_class_arguments(ReadingOptions, skip={"by_position"})
+    parser.add_argument(
+        "--by_position",
+        action="store_true",
+        help="Match the lists of a file to the images of the split by their place, not by image id (for a file "
+        "without ids); the counts must agree.",
+    )
 
 
-def read_set(inputs: Experiment, split: Split, path: str, options: ReadingOptions) -> FileProposals:
-    """The proposals of a file for the images of a split; a doubt about its convention is printed."""
-    ids = ids_of(inputs, split) if options.by_position else None
-    found = read_file(path, images_of(inputs, split), options, ids)
-    if found.doubt is not None:
-        inputs.warn(found.doubt)
-    return found
+def _reading(options: Namespace) -> ReadingOptions:
+    return ReadingOptions(**{one.name: options[one.name] for one in fields(ReadingOptions)})
 
 
-def import_files(inputs: Experiment, paths: Mapping[Split, Sequence[str]], options: ReadingOptions) -> None:
+def _add_import(parser: ArgumentParser) -> None:
+    words = {"nargs": "+", "type": str, "default": []}
+    parser.add_argument("--windows", **words, help="Files, or folders of files, with proposals of any images.")
+    parser.add_argument("--train_proposals", **words, help="The same, of the training images.")
+    parser.add_argument("--test_proposals", **words, help="The same, of the test images.")
+    _add_reading(parser)
+
+
+def _add_export(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    words = "json, csv, npz or mat (Fast R-CNN's cells); null: what the extension says."
+    add("--out", type=str | None, default=None, help="File to write; has to be given.")
+    add("--format", type=WrittenFormat | None, default=None, help=words)
+    add("--order", type=Order | None, default=None, help="Order of the four numbers; null: the format's.")
+    add("--base", type=Base | None, default=None, help="Number of the first pixel; null: the format's.")
+    add("--end", type=End | None, default=None, help="Whether the far corner is in; null: the format's.")
+    _add_split(parser, "all")
+
+
+def _add_check(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    words = "Where --fix writes a file's proposals (npz, json, csv, mat); null: its name with .fixed.npz."
+    add("--windows", type=str | None, default=None, help="File, or folder of files; null: the run's.")
+    add("--fix", action="store_true", help="Clip, swap, drop: to --out, or in place for the run's own.")
+    add("--out", type=str | None, default=None, help=words)
+    _add_reading(parser)
+    _add_split(parser, "all")
+
+
+def _add_report(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    words = "Sets, as NAME=PATH or PATH: run folders, files, or folders of files. None: the run's own."
+    add("--windows", nargs="+", type=str, default=[], help=words)
+    add("--out", type=str | None, default=None, help="Folder of PNG and CSV; null: RUN/proposals.")
+    _add_reading(parser)
+    _add_split(parser, "test")
+
+
+def import_files(experiment: Experiment, options: Namespace) -> None:
     """Put the proposals of files, by split, into the run. Raises ValueError where there is no file."""
-    files = [read_set(inputs, split, path, options) for split, some in paths.items() for path in some]
+    paths = {"all": options.windows, "train": options.train_proposals, "test": options.test_proposals}
+    files = [_read(experiment, options, split, path) for split, some in paths.items() for path in some]
     if not files:
         raise ValueError("--windows: expected at least one file, got none")
-    facts = import_proposals(inputs, files)
-    for file in files:
-        _print(inputs, f"{file.path}: {len(file.boxes)} images, read as {file.convention}")
-    _print(
-        inputs,
-        f"{inputs.run.proposals}: {facts['images']} images, {facts['proposals_per_image']} proposals an image; "
+    facts = import_proposals(experiment, files)
+    say(
+        experiment.work.console,
+        *(f"{file.path}: {len(file.boxes)} images, read as {file.convention}" for file in files),
+        f"{experiment.run.proposals}: {facts['images']} images, {facts['proposals_per_image']} proposals an image; "
         f"{facts['missing']} images without",
     )
 
 
-def export_set(
-    inputs: Experiment,
-    split: Split,
-    out: Path,
-    file_format: WrittenFormat | None = None,
-    order: Order | None = None,
-    base: Base | None = None,
-    end: End | None = None,
-) -> None:
+def _read(experiment: Experiment, options: Namespace, split: str, path: str) -> FileProposals:
+    """The proposals of a file for the images of a split; a doubt about its convention is printed.
+
+    Raises ValueError by position for all images: two lists have no common order.
+    """
+    ids = None
+    if options.by_position:
+        if split == "all":
+            raise ValueError("by position: expected the training or the test images alone, got both")
+        settings = experiment.settings.dataset
+        sources = settings.train_sources if split == "train" else settings.test_sources
+        ids = split_ids(sources, experiment.work.problems)
+    found = read_file(path, images_of(experiment, split), _reading(options), ids)
+    if found.doubt is not None:
+        experiment.warn(found.doubt)
+    return found
+
+
+def export(experiment: Experiment, options: Namespace) -> None:
     """Write the run's proposals of a split to one file. Raises ValueError where an image has none yet."""
-    images = images_of(inputs, split)
-    proposals, missing = run_proposals(inputs.run, inputs.proposal_settings, images)
+    if options.out is None:
+        raise ValueError("--out: expected the file to write, got none")
+    images = images_of(experiment, options.split)
+    proposals, missing = run_proposals(experiment.run, experiment.proposal_settings, images)
     if missing:
         raise ValueError(
-            f"{inputs.run.proposals}: expected proposals of {len(images)} images, found none of {len(missing)}: "
+            f"{experiment.run.proposals}: expected proposals of {len(images)} images, found none of {len(missing)}: "
             f"{', '.join(missing[:_NAMED])}; run tools/proposals.py generate"
         )
-    convention = written_convention(out, file_format).changed(order, base, end)
-    write_proposals(out, proposals, file_format, convention)
-    _print(inputs, f"{out}: {len(proposals)} images, {sum(map(len, proposals.values()))} proposals, {convention}")
+    out = Path(options.out)
+    convention = written_convention(out, options.format).changed(options.order, options.base, options.end)
+    write_proposals(out, proposals, options.format, convention)
+    count = sum(map(len, proposals.values()))
+    say(experiment.work.console, f"{out}: {len(proposals)} images, {count} proposals, {convention}")
 
 
-def check_set(
-    inputs: Experiment,
-    split: Split,
-    path: str | None,
-    options: ReadingOptions,
-    fix: bool = False,
-    out: str | None = None,
-) -> int:
+def check(experiment: Experiment, options: Namespace) -> int:
     """Print and list the faults of a file's proposals, or of the run's; the exit status: 1 if there are some."""
-    images = images_of(inputs, split)
-    if path is None:
-        proposals: Mapping[str, np.ndarray] = run_proposals(inputs.run, inputs.proposal_settings, images)[0]
+    images, console = images_of(experiment, options.split), experiment.work.console
+    if options.windows is None:
+        proposals = run_proposals(experiment.run, experiment.proposal_settings, images)[0]
     else:
-        proposals = read_set(inputs, split, path, options).boxes
-    faults = check_proposals(proposals, images)
-    total = sum(map(len, proposals.values()))
-    counts = ", ".join(f"{count} {fault}" for fault, count in fault_counts(faults).items())
-    _print(inputs, f"{path or inputs.run.proposals}: {len(images)} images, {total} proposals: {counts}")
-    listed = inputs.run.path / "windows" / "faults.csv"
-    write_faults(listed, faults)
-    for one in faults[:_PRINTED]:
-        _print(inputs, f"  {one}")
+        proposals = _read(experiment, options, options.split, options.windows).boxes
+    faults = list(find_all_faults(proposals, images))
+    found = Counter(fault for _, fault, *_ in faults)
+    counts = ", ".join(f"{found[fault]} {fault}" for fault in (*FAULTS, _NO_PROPOSALS))
+    total, name = sum(map(len, proposals.values())), options.windows or experiment.run.proposals
+    say(console, f"{name}: {len(images)} images, {total} proposals: {counts}")
+    listed, header = experiment.run.proposals / "faults.csv", ("image_id", "fault", "row", "x1", "y1", "x2", "y2")
+    write_text(listed, csv_text([header, *((*place, *box) for *place, box in faults)]))
+    for image_id, fault, row, box in faults[:_PRINTED]:
+        say(
+            console,
+            f"  {fault}: {image_id}" + (f", proposal {row}: {', '.join(f'{one:g}' for one in box)}" if box else ""),
+        )
     if len(faults) > _PRINTED:
-        _print(inputs, f"  ... all of them: {listed}")
-    if fix:
-        _fix(inputs, images, proposals, path, out)
+        say(console, f"  ... all of them: {listed}")
+    if options.fix:
+        _fix(experiment, options, images, proposals)
     return 1 if faults else 0
 
 
-def _fix(
-    inputs: Experiment,
-    images: Sequence[AnnotatedImage],
-    proposals: Mapping[str, np.ndarray],
-    path: str | None,
-    out: str | None,
-) -> None:
-    repaired = repaired_proposals(proposals, images)
-    if path is None and out is None:
-        _rewrite(inputs, images, proposals, repaired)
-        target = str(inputs.run.proposals)
-    else:
-        target = out or str(Path(path or inputs.run.proposals).with_suffix(".fixed.npz"))
-        write_proposals(target, repaired)
-    dropped = sum(map(len, proposals.values())) - sum(map(len, repaired.values()))
-    changed = sum(
-        len(repaired[one]) != len(boxes) or not np.array_equal(repaired[one], boxes) for one, boxes in proposals.items()
-    )
-    _print(inputs, f"fixed: {target}: {dropped} proposals dropped, {changed} images changed")
-
-
-def _rewrite(
-    inputs: Experiment,
-    images: Sequence[AnnotatedImage],
-    proposals: Mapping[str, np.ndarray],
-    repaired: Mapping[str, np.ndarray],
-) -> None:
-    store = ProposalStore(inputs.run.proposals, inputs.proposal_settings)
+def find_all_faults(proposals: Mapping[str, np.ndarray], images: Sequence[AnnotatedImage]) -> Iterator[Fault]:
+    """All faults of half-open proposals (image id -> (R, 4)), in the images' order; one without proposals has one."""
     for image in images:
-        boxes = repaired.get(image.image_id)
-        if boxes is not None and len(boxes) != len(proposals[image.image_id]):
-            key = image_key(image)
-            found = store.read(image.image_id, key)
-            if found is not None:
-                store.write(Proposals(image.image_id, image.size, boxes, found.source), key)
+        boxes = proposals.get(image.image_id, np.zeros((0, 4)))
+        if len(boxes) == 0:
+            yield image.image_id, _NO_PROPOSALS, "", ()
+        for fault, rows in find_faults(boxes, image.size).items():
+            yield from ((image.image_id, fault, int(row), tuple(boxes[row].tolist())) for row in rows)
 
 
-def report_sets(
-    inputs: Experiment, split: Split, sets: Sequence[str], options: ReadingOptions, out: str | None = None
+def _fix(
+    experiment: Experiment,
+    options: Namespace,
+    images: Sequence[AnnotatedImage],
+    proposals: Mapping[str, np.ndarray],
 ) -> None:
+    """Write proposals without their faults: swapped, clipped or dropped, to --out or in place for the run's own."""
+    sizes = {one.image_id: one.size for one in images}
+    repaired = {one: repair_proposals(boxes, sizes[one])[0] for one, boxes in proposals.items()}
+    if options.windows is None and options.out is None:
+        target, store = experiment.run.proposals, ProposalStore(experiment.run.proposals, experiment.proposal_settings)
+        for image in images:
+            found = store.read(image.image_id, image_key(image))
+            if found is not None and len(repaired[image.image_id]) != len(found.boxes):
+                store.write(replace(found, boxes=repaired[image.image_id]), image_key(image))
+    else:
+        target = options.out or Path(options.windows).with_suffix(".fixed.npz")
+        write_proposals(target, repaired)
+    dropped = sum(len(boxes) - len(repaired[one]) for one, boxes in proposals.items())
+    changed = sum(not np.array_equal(repaired[one], boxes) for one, boxes in proposals.items())
+    say(experiment.work.console, f"fixed: {target}: {dropped} proposals dropped, {changed} images changed")
+
+
+def report(experiment: Experiment, options: Namespace) -> None:
     """Print figures of sets of proposals (NAME=PATH or PATH; none: the run's own), and write PNG and CSV."""
-    images = images_of(inputs, split)
-    found = {}
-    for name, path in _named(sets or [str(inputs.run.path)]).items():
-        proposals, missing = _proposals_of(inputs, split, path, options)
+    images, found = images_of(experiment, options.split), {}
+    for name, path in _named(options.windows or [str(experiment.run.path)]).items():
+        proposals, missing = _proposals_of(experiment, options, path, images)
         if missing:
-            inputs.warn(f"{path}: no proposals of {len(missing)} images: {', '.join(missing[:_NAMED])}")
-        found[name] = quality_of(proposals, images, inputs.classes)
-    inputs.work.console.print(report_table(found))
-    for path in write_report(Path(out) if out else inputs.run.path / "windows", found):
-        _print(inputs, str(path))
+            experiment.warn(f"{path}: no proposals of {len(missing)} images: {', '.join(missing[:_NAMED])}")
+        found[name] = quality_of(proposals, images, experiment.classes)
+    experiment.work.console.print(report_table(found))
+    say(experiment.work.console, *map(str, write_report(Path(options.out or experiment.run.proposals), found)))
 
 
 def _named(sets: Sequence[str]) -> dict[str, str]:
@@ -188,26 +245,32 @@ def _named(sets: Sequence[str]) -> dict[str, str]:
 
 
 def _proposals_of(
-    inputs: Experiment, split: Split, path: str, options: ReadingOptions
+    experiment: Experiment, options: Namespace, path: str, images: Sequence[AnnotatedImage]
 ) -> tuple[Mapping[str, np.ndarray], Sequence[str]]:
     """(proposals by image id, ids of images without) of a run folder or a file."""
     run = RunFolder(path)
-    images = images_of(inputs, split)
-    if run.path.resolve() == inputs.run.path.resolve():
-        return run_proposals(inputs.run, inputs.proposal_settings, images)
+    if run.path.resolve() == experiment.run.path.resolve():
+        return run_proposals(experiment.run, experiment.proposal_settings, images)
     if run.record_file.is_file():
         return run_proposals(run, proposal_settings_in_force(_settings_of(run), run), images)
-    found = read_set(inputs, split, path, options)
+    found = _read(experiment, options, options.split, path)
     return found.boxes, found.missing
 
 
 def _settings_of(run: RunFolder) -> ProposalSettings:
     kept = (run.read()["settings"] or {}).get("proposals")
-    known = {one.name for one in dataclasses.fields(ProposalSettings)}
-    if kept is None or set(kept) - known:
+    if kept is None or set(kept) - {one.name for one in fields(ProposalSettings)}:
         raise ValueError(f"{run.record_file}: expected the settings of proposals, got {kept!r}")
     return ProposalSettings(**kept)
 
 
-def _print(inputs: Experiment, text: str) -> None:
-    inputs.work.console.print(text, highlight=False, markup=False, soft_wrap=True)
+main = subcommands(
+    __doc__,
+    {
+        "generate": experiment_command(__doc__, lambda experiment, _: PROPOSALS.make(experiment)),
+        "import": experiment_command(__doc__, import_files, _add_import),
+        "export": experiment_command(__doc__, export, _add_export),
+        "check": experiment_command(__doc__, check, _add_check),
+        "report": experiment_command(__doc__, report, _add_report),
+    },
+)

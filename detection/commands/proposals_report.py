@@ -1,20 +1,18 @@
-"""The figures of several sets of proposals side by side: a table, CSV files, a picture of curves."""
+"""The figures of several sets of proposals, a column each: a table, CSV files, a picture of curves."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from rich.table import Table
-from rich.text import Text
 
+from detection.command_line import text_table
 from detection.data import write_image
 from detection.proposals import ProposalQuality, proposal_quality
-from detection.proposals.quality import CURVE_COUNTS, CURVE_IOUS, IOU_THRESHOLDS, SIZE_NAMES, Coverage
-from detection.storage import write_text
+from detection.proposals.quality import CURVE_COUNTS, CURVE_IOUS, IOU_THRESHOLDS, SIZE_NAMES
+from detection.storage import csv_text, write_text
 from detection.types import AnnotatedImage
 from detection.visualization import Axis, Line, line_chart
 
@@ -54,16 +52,10 @@ def figures(quality: ProposalQuality) -> dict[str, float]:
     rows |= {"average recall": quality.all.average_recall, "MABO": quality.mabo}
     rows |= {f"best overlap, {name}": one.mean_best_overlap for name, one in quality.by_class.items()}
     for name in SIZE_NAMES:
-        rows |= _size_figures(name, quality.by_size[name])
+        one = quality.by_size[name]
+        sizes = {"objects": one.objects, "average recall": one.average_recall, "best overlap": one.mean_best_overlap}
+        rows |= {f"{figure}, {name}": value for figure, value in sizes.items()}
     return rows
-
-
-def _size_figures(name: str, one: Coverage) -> dict[str, float]:
-    return {
-        f"objects, {name}": one.objects,
-        f"average recall, {name}": one.average_recall,
-        f"best overlap, {name}": one.mean_best_overlap,
-    }
 
 
 def _shown(value: float | None) -> str:
@@ -72,35 +64,36 @@ def _shown(value: float | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.3f}" if value <= 1 else f"{value:,.1f}"
 
 
+def _rows(sets: Mapping[str, ProposalQuality]) -> list[list[float | str | None]]:
+    """[name of a figure, its value in every set, None where a set has not got it], a row a figure."""
+    columns = [figures(one) for one in sets.values()]
+    return [[row, *(one.get(row) for one in columns)] for row in dict.fromkeys(row for one in columns for row in one)]
+
+
 def report_table(sets: Mapping[str, ProposalQuality]) -> Table:
     """A column a set, a row a figure. Recall, average recall and overlaps are fractions; a dash: no such objects."""
-    columns = {name: figures(one) for name, one in sets.items()}
-    table = Table(title=Text("Proposals; objects marked difficult left out"))
-    table.add_column("")
-    for name in columns:
-        table.add_column(Text(name), justify="right", overflow="fold")
-    for row in dict.fromkeys(row for one in columns.values() for row in one):
-        table.add_row(Text(row), *(_shown(one.get(row)) for one in columns.values()))
-    return table
+    rows = [(name, *map(_shown, values)) for name, *values in _rows(sets)]
+    return text_table("Proposals; objects marked difficult left out", ["", *sets], rows)
 
 
 def write_report(folder: Path, sets: Mapping[str, ProposalQuality]) -> list[Path]:
     """Write figures.csv, recall_by_iou.csv, recall_by_count.csv and recall.png; returns their paths."""
-    paths = [folder / name for name in ("figures.csv", "recall_by_iou.csv", "recall_by_count.csv", "recall.png")]
-    columns = {name: figures(one) for name, one in sets.items()}
-    names = dict.fromkeys(row for one in columns.values() for row in one)
-    _write_csv(paths[0], ["figure", *sets], [[row, *(one.get(row) for one in columns.values())] for row in names])
     curves = [[iou, *(one.iou_curve[i] for one in sets.values())] for i, iou in enumerate(CURVE_IOUS)]
-    _write_csv(paths[1], ["iou", *sets], curves)
-    _write_csv(paths[2], *_by_count(sets))
-    write_image(paths[3], recall_picture(sets))
-    return paths
+    texts = {
+        "figures.csv": csv_text([["figure", *sets], *_rows(sets)]),
+        "recall_by_iou.csv": csv_text([["iou", *sets], *curves]),
+        "recall_by_count.csv": csv_text(_by_count(sets)),
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    write_image(folder / "recall.png", recall_picture(sets))
+    return [folder / name for name in (*texts, "recall.png")]
 
 
-def _by_count(sets: Mapping[str, ProposalQuality]) -> tuple[list[str], list[list[float]]]:
-    """(header, rows) of every set's recall, average recall and MABO by the first so many proposals."""
+def _by_count(sets: Mapping[str, ProposalQuality]) -> list[list[Any]]:
+    """Header and rows of every set's recall, average recall and MABO by the first so many proposals."""
     measures = [*(f"recall at {iou:g}" for iou in _SHOWN_IOUS), "average recall", "MABO"]
-    rows = []
+    rows: list[list[Any]] = [["proposals", *(f"{name}: {measure}" for name in sets for measure in measures)]]
     for place, count in enumerate(CURVE_COUNTS):
         row: list[float] = [count]
         for one in sets.values():
@@ -108,7 +101,7 @@ def _by_count(sets: Mapping[str, ProposalQuality]) -> tuple[list[str], list[list
             row += [covered.recall[IOU_THRESHOLDS.index(iou)] for iou in _SHOWN_IOUS]
             row += [covered.average_recall, one.mabo_by_count[place]]
         rows.append(row)
-    return ["proposals", *(f"{name}: {measure}" for name in sets for measure in measures)], rows
+    return rows
 
 
 def recall_picture(sets: Mapping[str, ProposalQuality]) -> np.ndarray:
@@ -121,7 +114,7 @@ def recall_picture(sets: Mapping[str, ProposalQuality]) -> np.ndarray:
         place = IOU_THRESHOLDS.index(iou)
         charts.append(_count_chart(f"IoU at least {iou:g}", count, share, sets, lambda one, i=place: one.recall[i]))
     charts.append(_count_chart("Average recall, IoU 0.5 to 0.95", count, share, sets, lambda one: one.average_recall))
-    return np.concatenate([np.concatenate(charts[:2], axis=1), np.concatenate(charts[2:], axis=1)])
+    return np.vstack([np.hstack(charts[:2]), np.hstack(charts[2:])])
 
 
 def _count_chart(title, x, y, sets, figure) -> np.ndarray:
@@ -135,11 +128,3 @@ def _until_all(one: ProposalQuality, values: Sequence[float]) -> tuple[list[floa
     shown = [place for place, count in enumerate(CURVE_COUNTS) if place == 0 or CURVE_COUNTS[place - 1] < most]
     # The last point lies where the proposals end, not where the next count is.
     return [min(CURVE_COUNTS[i], max(most, CURVE_COUNTS[0])) for i in shown], [values[i] for i in shown]
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(["" if value is None else value for value in row] for row in rows)
-    write_text(path, text.getvalue())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
+
+from detection.storage import csv_text
 
 Kind = Literal["text", "words", "integer", "share", "signed", "percent", "seconds", "number"]
 DASH = "\N{EN DASH}"
@@ -112,9 +112,8 @@ class Table:
         header = [
             titles if pair else column.title for column, titles, pair in zip(self.columns, titles, wide, strict=True)
         ]
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
+        lines = []
         for row in (header, *self.rows):
             cells = [(value or (None, None)) if pair else (value,) for value, pair in zip(row, wide, strict=True)]
-            writer.writerow([one for cell in cells for one in cell])
-        return text.getvalue()
+            lines.append([one for cell in cells for one in cell])
+        return csv_text(lines)

@@ -1,12 +1,13 @@
 """Files of the project's own: written in one atomic move, keyed by what made them, checked on reading."""
 
 from detection.storage.arrays import read_arrays, read_metadata, write_arrays
-from detection.storage.atomic import atomic_path, read_json, read_yaml, write_json, write_text, write_yaml
+from detection.storage.atomic import atomic_path, csv_text, read_json, read_yaml, write_json, write_text, write_yaml
 from detection.storage.fingerprint import file_fingerprint, fingerprint
 from detection.storage.names import file_stem
 
 __all__ = [
     "atomic_path",
+    "csv_text",
     "file_fingerprint",
     "file_stem",
     "fingerprint",

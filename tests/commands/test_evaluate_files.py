@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from detection.commands.evaluate_files import evaluate_files, read_truth, run_classes
+from detection.commands.evaluate import evaluate_files, read_truth, run_classes
 from detection.data import Problems
 from detection.evaluation import EvaluationSettings
 

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from detection import Detector, config
+from detection.commands import session
 from detection.data import read_coco_results
 from detection.evaluation import evaluate
 from detection.features import MapCache
@@ -37,8 +38,8 @@ def working_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def experiment():
     """The run under the settings that its folder keeps."""
-    settings, _ = config.parse(config.build_parser(""), ["--run", "run", "--workers=1"])
-    return config.open_experiment(settings, Console(file=io.StringIO()))
+    settings = config.read_settings("--run", "run", "--workers=1")
+    return session.open_experiment(settings, Console(file=io.StringIO()))
 
 
 def assert_close(found, expected):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from detection.config import report_problems
+from detection.commands.session import report_problems
 from detection.data import DataError, read_coco_results, read_comp4
 from detection.data.formats.voc import annotation_xml
 from detection.detector import Detector

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detection import Detector
-from detection.commands.detect_files import detect_files
+from detection.commands.detect import detect_files
 from detection.data import image_size
 from detection.pipeline.stages.detections import read_detections
 from detection.pipeline.stages.regressors import REGRESSORS

@@ -13,8 +13,9 @@ import torch
 from benchmarks.harness import progress
 from rich.console import Console
 
-from detection import config
 from detection.backbones import Backbone
+from detection.commands.session import open_experiment
+from detection.config import read_settings
 from detection.data import read_image
 from detection.detector import Detector
 from detection.evaluation import Evaluation, evaluate
@@ -31,8 +32,8 @@ _WEIGHT_SPREAD, _OFFSET_SPREAD, _BIAS = 0.01, 0.0003, -1.0
 
 def open_run(run: str) -> Experiment:
     """A run with its own settings, in this process; it prints nothing."""
-    settings, _ = config.parse(config.build_parser("benchmark"), [f"--run={run}", "--workers=1"])
-    return config.open_experiment(settings, Console(file=io.StringIO()))
+    settings = read_settings(f"--run={run}", "--workers=1")
+    return open_experiment(settings, Console(file=io.StringIO()))
 
 
 def evaluation_of(experiment: Experiment, detector: Detector, label: str, limit: int | None = None) -> Evaluation:

@@ -22,7 +22,8 @@ from detection.detector import Detector
 from detection.engines import limit_threads
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.source import uses_finetuned
-from detection.pipeline.train import train_linear_svms
+from detection.pipeline.stages.images import usable
+from detection.pipeline.stages.svms import train_linear_svms
 from detection.types import AnnotatedImage
 
 # Way of training -> settings of the SVMs beyond the run's.
@@ -50,7 +51,7 @@ def rows_of_draw(
     experiment: Experiment, photos: Sequence[int | str], draw: int, ways: Sequence[str], tolerance: float
 ) -> Iterator[Row]:
     """A row a detector, of every way of training on one draw of every number of photos: mAP, what it was trained on."""
-    images, settings, source = experiment.usable_training_images(), experiment.settings, experiment.source
+    images, settings, source = usable(experiment, experiment.train_images), experiment.settings, experiment.source
     classes, layer = tuple(experiment.classes), settings.features.layer
     for count in photos:
         chosen = images if count == ALL else draw_photos(images, len(classes), count, [settings.svm.seed, draw])

@@ -21,6 +21,7 @@ from sklearn.svm import LinearSVC
 
 from detection.learning import fit_linear_svm, max_overlaps, solve_svm
 from detection.pipeline.experiment import Experiment
+from detection.pipeline.stages.images import usable
 
 BIAS, POSITIVE_WEIGHT, NORM = 10.0, 2.0, 20.0
 # IoU below which proposals are negatives and from which they are positives.
@@ -40,7 +41,7 @@ class Problem:
 
 def problem_of(experiment: Experiment, layer: str, positives: int, negatives: int) -> Problem:
     """Vectors of a layer of a run's training images: see the head of this file."""
-    images, classes, rng = experiment.usable_training_images(), experiment.classes, np.random.default_rng(0)
+    images, classes, rng = usable(experiment, experiment.train_images), experiment.classes, np.random.default_rng(0)
     label = int(np.bincount(np.concatenate([one.labels for one in images])).argmax())
     share, near, far = -(-negatives // len(images)), [], []
     for image in images:

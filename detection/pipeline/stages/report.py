@@ -47,7 +47,7 @@ def _write_page(experiment: Experiment, path: Path) -> Path:
     return path
 
 
-def compare(experiment: Experiment, other: Experiment, path: Path | None = None) -> Path:
+def compare_runs(experiment: Experiment, other: Experiment, path: Path | None = None) -> Path:
     """A report of this run beside `other` on the same images: ``RUN/report-OTHER.html``, or at `path`.
 
     `other` is evaluated as this run's settings say. Differences are the other's figures minus this run's.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -29,7 +28,7 @@ from detection.pipeline.stages.finetuning import finetuned_layers
 from detection.pipeline.stages.images import usable
 from detection.pipeline.vectors import training_streams
 from detection.pipeline.work import Work, threads
-from detection.storage import write_text
+from detection.storage import csv_text, write_text
 from detection.types import AnnotatedImage
 
 _COUNTS = ("added", "evicted", "left_out")
@@ -165,20 +164,14 @@ def _sample_rows(path: Path) -> list[list[str]]:
 
 
 def _write_samples(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([SAMPLE_COLUMNS, *rows])
-    write_text(path, text.getvalue())
+    write_text(path, csv_text([SAMPLE_COLUMNS, *rows]))
 
 
 def write_mining_log(path: Path, log: MiningLog, classes: Sequence[str]) -> None:
     """Write one CSV line for every time that a class was trained: columns as in ``learning.MiningEntry``."""
     names = [one.name for one in fields(MiningEntry)]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["class", *names[1:]])
-    for entry in log.entries:
-        writer.writerow([classes[entry.label], *(getattr(entry, name) for name in names[1:])])
-    write_text(path, text.getvalue())
+    rows = ([classes[one.label], *(getattr(one, name) for name in names[1:])] for one in log.entries)
+    write_text(path, csv_text([["class", *names[1:]], *rows]))
 
 
 def mining_table(log: MiningLog, classes: Sequence[str]) -> str:

@@ -1,16 +1,14 @@
 """tools/proposals.py over a data set: processes, resuming, odd and bad images, every fault, every figure."""
 
 import csv
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from detection.commands.proposals import main
 from detection.storage import read_arrays
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "proposals.py"
 OBJECT = [("cat", (10, 20, 60, 80))]
 
 
@@ -26,13 +24,10 @@ def blobs(seed, size=(90, 120)):
 @pytest.fixture
 def call(tmp_path, capsys):
     """Runs the tool on tmp_path/VOCdevkit; returns (exit status, what it printed)."""
-    spec = importlib.util.spec_from_file_location("tools_proposals", TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
 
     def run(command, *options, folder="run", workers=1):
         common = ["--dataset.root", str(tmp_path / "VOCdevkit"), "--run", str(tmp_path / folder)]
-        status = tool.main([command, *common, "--workers", str(workers), *map(str, options)])
+        status = main([command, *common, "--workers", str(workers), *map(str, options)])
         printed = capsys.readouterr()
         return status, " ".join((printed.out + printed.err).split())
 

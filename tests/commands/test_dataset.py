@@ -1,4 +1,4 @@
-"""tools/dataset.py from the command line."""
+"""The command dataset from the command line."""
 
 import shutil
 import subprocess
@@ -131,8 +131,9 @@ def test_help(load_tool, capsys, command):
     assert "--class_map" in capsys.readouterr().out
 
 
-def test_the_tool_starts_without_torch():
-    path = Path(__file__).resolve().parents[2] / "tools" / "dataset.py"
+@pytest.mark.parametrize("name", ["dataset", "download_voc"])
+def test_the_tool_starts_without_torch(name):
+    path = Path(__file__).resolve().parents[2] / "tools" / f"{name}.py"
     code = f"import runpy, sys; runpy.run_path({str(path)!r}); print('torch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert found.stdout.strip() == "False"

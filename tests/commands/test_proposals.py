@@ -1,27 +1,21 @@
 import csv
-import importlib.util
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import scipy.io
 
+from detection.commands.proposals import main
 from detection.data import DataError, read_image
 from detection.proposals import ProposalSettings, ProposalStore, propose
 from detection.proposals.foreign import read_proposals, write_proposals
 from detection.storage import read_json
 from detection.storage.run import RunFolder
 
-TOOL = Path(__file__).resolve().parents[2] / "tools" / "proposals.py"
-
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("tools_proposals", TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
+    return main
 
 
 def blobs(seed, size=(90, 120)):

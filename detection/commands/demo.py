@@ -1,0 +1,37 @@
+"""The whole pipeline on the embedded digits: makes data/digits, runs every stage, prints mAP, draws detections.
+
+Takes the options of tools/run_pipeline.py; without any it uses configs/demo.yaml. Goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from detection.commands.session import run_command
+from detection.data import read_image, write_digits, write_image
+from detection.pipeline.experiment import Experiment
+from detection.pipeline.runner import run_all
+from detection.pipeline.stages.drawings import draw
+from detection.visualization import contact_sheet
+
+_SHEET_IMAGES, _SHEET_COLUMNS = 6, 3
+
+
+def demo(experiment: Experiment) -> None:
+    """Make the data where it is absent, run all stages, make one picture of the first drawings."""
+    write_digits(experiment.settings.dataset.root)
+    evaluation = run_all(experiment)
+    drawings = draw(experiment)[:_SHEET_IMAGES]
+    sheet = experiment.run.path / "detections.jpg"
+    write_image(sheet, contact_sheet([read_image(path) for path in drawings], _SHEET_COLUMNS))
+    print(f"mAP on {len(experiment.test_images)} test images: {evaluation.mean_ap:.3f}")
+    print(f"drawn detections: {sheet} and {experiment.run.drawings}")
+    print(f"where it fails: {experiment.run.path / 'report.html'}")
+    print(f"try: python tools/detect.py --model {experiment.run.detector} PHOTO.jpg --out detections")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    has_config = any(one.split("=")[0] == "--config" for one in arguments)
+    return run_command(__doc__, demo)(arguments if has_config else ["--config=demo", *arguments])

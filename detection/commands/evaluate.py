@@ -1,0 +1,268 @@
+"""Average precision, with intervals, of the detections of a run or of any detector's results on file.
+
+With --run: a table, and RUN/evaluation/SPLIT.json. Any of --detections, --annotations, --split, --metric and --iou
+replaces what the run has for one look: then nothing in the run is changed.
+
+Without: python tools/evaluate.py --detections FILE_OR_FOLDER --annotations VOC_FOLDER|COCO_JSON|YOLO_FOLDER
+
+Detections are COCO results (.json), the devkit's comp4_det_SPLIT_CLASS.txt, or YOLO text files (class x y width height
+confidence). --json OUT writes metric, mAP (a fraction, over the classes that have objects), per_class (null without
+objects), settings, counts, intervals, and what --diagnose and --compare find. docs/evaluation.md explains all of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+
+from detection import evaluation
+from detection.command_line import HelpFormatter, exit_status, say
+from detection.commands.session import experiment_command
+from detection.data import Dataset, Problems, read_class_names, read_dataset
+from detection.data.formats.finding import find_set
+from detection.data.results import ResultFiles, find_results, read_results
+from detection.evaluation import Evaluation, EvaluationSettings
+from detection.evaluation.settings import Metric
+from detection.pipeline.experiment import Experiment
+from detection.pipeline.stages import evaluation as stage
+from detection.pipeline.stages.misses import diagnosis
+from detection.storage import write_json
+from detection.storage.run import RunFolder
+from detection.types import AnnotatedImage
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """What the command takes beyond a run's settings."""
+    add = parser.add_argument
+    add("--detections", type=str | None, default=None, help="File or folder of results, or a run; null: the run's.")
+    add("--annotations", type=str | None, default=None, help="VOC folder, COCO json or YOLO folder; null: the run's.")
+    add("--split", type=str | None, default=None, help="Split of the annotations, e.g. test; null: the only one.")
+    add("--metric", type=Metric | None, default=None, help="voc07, voc10 or coco; null: evaluation.metric.")
+    add("--iou", type=float | None, default=None, help="IoU that a match needs; null: evaluation.iou_threshold.")
+    add("--json", type=str | None, default=None, help="File to write the figures to, besides the run's own.")
+    add("--classes", type=str | None, default=None, help="Class names, one a line, by the numbers in the detections.")
+    add("--compare", type=str | None, default=None, help="Another detector's results, or run: is it any better?")
+    add(
+        "--diagnose",
+        action="store_true",
+        help="Show where the detector fails: kinds of errors, missed objects; in a run, why they were missed.",
+    )
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What detections are compared with.
+
+    classes: in the order of the labels. numbers: class number -> name in COCO results, and in YOLO's; None: not known.
+    split: name of the split, None where the set has none. source_ids: image id -> number in COCO results. told: the
+    numbers are a user's word, and hold for results in a run too.
+    """
+
+    images: Sequence[AnnotatedImage]
+    classes: tuple[str, ...]
+    coco_numbers: Mapping[int, str] | None
+    yolo_numbers: Mapping[int, str] | None
+    split: str | None
+    source_ids: Mapping[str, str]
+    told: bool = False
+
+
+def run_classes(path: Path | str) -> tuple[str, ...] | None:
+    """The class list of the run that a path is, or lies in as RUN/detections or a file there; None for any other."""
+    path = Path(path)
+    for folder in (path, path.parent, path.parent.parent):
+        run = RunFolder(folder)
+        if run.record_file.is_file() and run.fixed_classes() is not None:
+            return run.fixed_classes()
+    return None
+
+
+def read_truth(
+    annotations: str,
+    split: str | None,
+    detections: str,
+    classes_file: str | None,
+    problems: Problems,
+    usual: tuple[str, ...] | None = None,
+) -> Truth:
+    """The annotations at a path, and what class numbers in results mean.
+
+    split: may be None in a set with one split or none. Classes are those of `classes_file`, else of the run that
+    the detections are of, else the `usual` ones, else those that the annotations have, with those of the devkit's
+    results behind.
+    Images need not be there where the annotations tell their sizes (VOC, COCO).
+    """
+    told = classes_file is not None
+    given = read_class_names(classes_file) if told else run_classes(detections) or usual
+    dataset = read_dataset(annotations, _split(annotations, split), "auto", given, problems, need_images=False)
+    if given is not None:
+        return Truth(dataset.images, given, *_by_place(given), split or dataset.split, dataset.source_ids, told)
+    named = find_results(detections, split).classes(split or dataset.split) or ()
+    classes = (*dataset.classes, *(name for name in named if name not in dataset.classes))
+    return Truth(dataset.images, classes, *_numbers(dataset), split or dataset.split, dataset.source_ids)
+
+
+def _split(annotations: str, split: str | None) -> str | None:
+    """The split to read. A set that has only one is that split whatever it is called, and is not to be divided."""
+    found = find_set(annotations)
+    return None if found.format != "voc" and len(found.splits) <= 1 else split
+
+
+def _by_place(classes: Sequence[str]) -> tuple[dict[int, str], dict[int, str]]:
+    """Numbers of COCO results, from 1, and of YOLO's, from 0."""
+    return dict(enumerate(classes, start=1)), dict(enumerate(classes))
+
+
+def _numbers(dataset: Dataset) -> tuple[Mapping[int, str] | None, Mapping[int, str] | None]:
+    if dataset.category_names is None:
+        return None, None
+    coco, yolo = _by_place(dataset.classes)
+    return (dataset.category_names, yolo) if dataset.format == "coco" else (coco, dataset.category_names)
+
+
+def evaluate_files(path: Path | str, truth: Truth, settings: EvaluationSettings, problems: Problems) -> Evaluation:
+    """The evaluation of the results at a path; those in a run folder have that run's class numbers, unless told.
+
+    Raises ValueError as `find_results`, `read_results` and `evaluate`.
+    """
+    found = find_results(path, truth.split)
+    own = None if truth.told else run_classes(path)
+    coco, yolo = (truth.coco_numbers, truth.yolo_numbers) if own is None else _by_place(own)
+    numbers = yolo if found.format == "yolo" else coco
+    detections = read_results(found, truth.images, truth.classes, numbers, truth.split, problems, truth.source_ids)
+    return evaluation.evaluate(detections, truth.images, truth.classes, **asdict(settings))
+
+
+def describe(found: ResultFiles) -> str:
+    """What was read, in a few words."""
+    formats = {"coco": "COCO results", "devkit": "the devkit's text files", "yolo": "YOLO text files"}
+    return f"{found.path}: {formats[found.format]}, {len(found.files)} file{'s' if len(found.files) > 1 else ''}"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Annotations, how detections are measured against them, and what else is asked for.
+
+    settings: with evaluation, intervals and diagnosis. options: those of `add_options`.
+    """
+
+    truth: Truth
+    settings: Any
+    options: Namespace
+    problems: Problems
+    console: Console
+
+    def evaluate(self, detections: str) -> Evaluation:
+        """The evaluation of the results at a path."""
+        return evaluate_files(detections, self.truth, self.settings.evaluation, self.problems)
+
+
+def _evaluation_settings(options: Namespace, settings: EvaluationSettings) -> EvaluationSettings:
+    """The settings with --metric and --iou in force."""
+    iou = settings.iou_threshold if options.iou is None else options.iou
+    return replace(settings, metric=options.metric or settings.metric, iou_threshold=iou)
+
+
+def evaluate_run(experiment: Experiment, options: Namespace) -> None:
+    """Evaluate in a run.
+
+    As ``stages.evaluation.evaluate`` where no option replaces anything of the run; otherwise the run is left as it is.
+    """
+    kept, work = experiment.settings, experiment.work
+    settings = replace(kept, evaluation=_evaluation_settings(options, kept.evaluation))
+    subject = Subject(_truth(experiment, options), settings, options, work.problems, work.console)
+    if any(options[name] is not None for name in ("detections", "annotations", "split", "classes")):
+        evaluate_results(subject, options.detections or str(experiment.run.path))
+        return
+    experiment.settings, keep = settings, settings == kept
+    result = stage.evaluate(experiment) if keep else stage.evaluation(experiment)
+    bounds = evaluation.intervals(result, settings.intervals)
+    if not keep:
+        work.console.print(evaluation.table(result, bounds))
+    _finish(subject, result, bounds, diagnosis(experiment, keep) if options.diagnose else None)
+
+
+def _truth(experiment: Experiment, options: Namespace) -> Truth:
+    """The run's own annotations, or others with the run's class list."""
+    classes = experiment.classes
+    if options.annotations is None and options.split is None and options.classes is None:
+        return Truth(experiment.test_images, classes, *_by_place(classes), experiment.split, {})
+    root = options.annotations or experiment.settings.dataset.root
+    detections = options.detections or str(experiment.run.path)
+    return read_truth(root, options.split, detections, options.classes, experiment.work.problems, classes)
+
+
+def evaluate_alone(options: Namespace) -> None:
+    """Evaluate files, without a run. Raises ValueError for one half of what that needs."""
+    given = [name for name in ("--detections", "--annotations") if options[name[2:]] is not None]
+    if len(given) == 1:
+        raise ValueError(f"{given[0]}: expected --detections and --annotations, or one of them and --run, got it alone")
+    problems, console = Problems(options.strict), Console()
+    options.evaluation = _evaluation_settings(options, options.evaluation)
+    try:
+        truth = read_truth(options.annotations, options.split, options.detections, options.classes, problems)
+        evaluate_results(Subject(truth, options, options, problems, console), options.detections)
+    finally:
+        if problems:
+            say(console, *problems.summary())
+
+
+def evaluate_results(subject: Subject, detections: str) -> None:
+    """Evaluate the results at a path against the subject's annotations, print, and write what is asked for."""
+    say(subject.console, describe(find_results(detections, subject.truth.split)))
+    result, settings, found = subject.evaluate(detections), subject.settings, None
+    bounds = evaluation.intervals(result, settings.intervals)
+    subject.console.print(evaluation.table(result, bounds))
+    if subject.options.diagnose:
+        found = evaluation.diagnose(result, subject.truth.images, settings.diagnosis)
+    _finish(subject, result, bounds, found)
+
+
+def _finish(
+    subject: Subject,
+    result: Evaluation,
+    bounds: evaluation.Intervals | None,
+    found: evaluation.Diagnosis | None,
+) -> None:
+    content: dict[str, Any] = result.to_json()
+    if bounds is not None:
+        content["intervals"] = bounds.to_json(result.classes)
+    if found is not None:
+        subject.console.print("", evaluation.diagnosis_table(found), sep="\n")
+        content["diagnosis"] = found.to_json()
+    if subject.options.compare is not None:
+        content["compare"] = _compare(subject, result, subject.options.compare)
+    if subject.options.json is not None:
+        write_json(subject.options.json, content)
+        say(subject.console, f"figures: {subject.options.json}")
+
+
+def _compare(subject: Subject, first: Evaluation, path: str) -> dict[str, Any]:
+    second = subject.evaluate(path)
+    change = evaluation.difference(first, second, subject.settings.intervals)
+    say(subject.console, f"\nfirst: as above; second: {path}")
+    subject.console.print(evaluation.comparison_table(first, second, change))
+    content = {"mAP": second.mean_ap, "per_class": {one.name: one.ap for one in second.per_class}}
+    return content | ({} if change is None else {"difference": change.to_json(first.classes)})
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    names = {one.split("=")[0] for one in arguments}
+    if not {"--detections", "--annotations"} & names or {"--run", "--config"} & names:
+        return experiment_command(__doc__, evaluate_run, add_options)(arguments)
+    parser = ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    add_options(parser)
+    parser.add_class_arguments(EvaluationSettings, "evaluation")
+    parser.add_class_arguments(evaluation.IntervalSettings, "intervals")
+    parser.add_class_arguments(evaluation.DiagnosisSettings, "diagnosis")
+    parser.add_argument("--strict", action="store_true", help="Stop at the first fault in the files.")
+    options = parser.instantiate(parser.parse_args(arguments))
+    return exit_status(lambda: evaluate_alone(options))

@@ -1,0 +1,91 @@
+"""Convolutional maps of a data set's images: RUN/features/; with --export, vectors of proposals or boxes.
+
+The cache keeps maps (float16), not pooled vectors, which would take some hundred times the disk. Images that
+have their maps are passed over. --export writes RUN/regions/LAYER/NAME/ (NAME: proposals, objects, or the name of
+the file of --boxes), one safetensors file an image: boxes (R, 4), values (R, D), both float32, and the layer
+in its metadata.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from detection.command_line import FLAG
+from detection.commands.session import run_command
+from detection.data import read_boxes
+from detection.pipeline.experiment import Experiment
+from detection.pipeline.extract import export_regions, maps_bytes
+from detection.pipeline.stages.images import MAPS, missing_maps
+
+# Image ids in an error message.
+_NAMED = 5
+
+
+def extract_features(
+    experiment: Experiment,
+    dry_run: bool = False,
+    export: Literal["pool5", "fc6", "fc7"] | None = None,
+    of: Literal["windows", "objects"] = "windows",
+    boxes: str | None = None,
+) -> None:
+    """Make the maps, or export vectors.
+
+    Args:
+        experiment: The run.
+        dry_run: Print the disk that the maps will need, in MiB, and make none.
+        export: Write region features of this layer (fc6, fc7: alexnet and vgg16, with features.layer set to it).
+        of: What --export takes the vectors of: the proposals or the ground-truth boxes.
+        boxes: Boxes of your own instead: JSON {image id: [[x1, y1, x2, y2], ...]} or CSV image_id,x1,y1,x2,y2;
+            px of the image, half-open.
+    """
+    if boxes is not None and export is None:
+        raise ValueError("--boxes: expected --export pool5, fc6 or fc7 with it, got none")
+    if dry_run:
+        _print_disk(experiment)
+    elif export is not None:
+        _export(experiment, export, of, boxes)
+    else:
+        MAPS.make(experiment)
+
+
+def _print_disk(experiment: Experiment) -> None:
+    missing = missing_maps(experiment.source, experiment.images)
+    needed = maps_bytes(experiment.source, missing) / 2**20
+    there = shutil.disk_usage(next(one for one in [experiment.run.path, *experiment.run.path.parents] if one.exists()))
+    print(
+        f"maps: {len(experiment.images)} images, {len(missing)} to be made: {needed:,.1f} MiB in "
+        f"{experiment.run.features}; {there.free / 2**20:,.0f} MiB free"
+    )
+
+
+def _export(experiment: Experiment, layer: str, of: str, boxes_file: str | None) -> None:
+    """Write the vectors asked for; maps that are absent are made."""
+    images, boxes, name = experiment.images, None, "proposals"
+    experiment.source.extractor().length(layer)  # an error now, not after an hour
+    if boxes_file is not None:
+        boxes, name = _user_boxes(experiment, boxes_file), Path(boxes_file).stem
+        images = [one for one in images if one.image_id in boxes]
+    elif of == "objects":
+        boxes, name = {one.image_id: one.boxes for one in images}, of
+    folder = experiment.run.regions / layer / name
+    facts = export_regions(experiment.source, images, boxes, layer, folder, experiment.work)
+    print(f"{folder}: {facts['images']} images, {facts['regions']} vectors")
+
+
+def _user_boxes(experiment: Experiment, path: str) -> dict[str, np.ndarray]:
+    """The boxes of a file. Raises ValueError for an image that the data set has not."""
+    boxes, known = read_boxes(path), {one.image_id for one in experiment.images}
+    unknown = [image_id for image_id in boxes if image_id not in known]
+    if unknown:
+        raise ValueError(
+            f"{path}: expected ids of the data set's {len(known)} images, got {len(unknown)} others: "
+            f"{', '.join(unknown[:_NAMED])}"
+        )
+    return boxes
+
+
+main = run_command(__doc__, extract_features, {"--dry-run": FLAG})

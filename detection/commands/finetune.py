@@ -1,0 +1,15 @@
+"""Fine-tuned fc6 and fc7: RUN/finetuned/, used with --features.head finetuned and --features.layer fc6 or fc7.
+
+Proposals and maps that are absent are made first. The log is RUN/finetuned/log.csv, and TensorBoard's beside it where
+that is installed (pip install "sppnet[tensorboard]"). Interrupted, it goes on from its last checkpoint, bit for bit.
+
+On several GPUs, or processes of a CPU (--device cpu):
+  torchrun --nproc-per-node 4 tools/finetune.py --run RUN --device cuda
+"""
+
+from __future__ import annotations
+
+from detection.commands.session import run_command
+from detection.pipeline.stages.finetuning import FINETUNE
+
+main = run_command(__doc__, lambda experiment: FINETUNE.make(experiment))

@@ -1,0 +1,46 @@
+"""The HTML report of a finished run: one file to look at, to print and to send, and its tables as CSV and PNG.
+
+Writes RUN/report.html, which needs no network and nothing beside it, and the folder RUN/report. Figures,
+precision-recall curves, kinds of errors, pictures of what was found, taken for something else and missed, scores,
+times, the mining log, settings.
+
+--compare RUN2 sets a second run on the same test images beside it, with the difference of the two, its bootstrap
+interval, and whether RUN2 is any better; the file is then RUN/report-RUN2.html.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from detection.commands.session import open_experiment, run_command
+from detection.config import read_settings
+from detection.pipeline.experiment import Experiment
+from detection.pipeline.stages.report import compare_runs, report_page
+from detection.storage.run import RunFolder
+
+
+def report(experiment: Experiment, compare: str | None = None, out: str | None = None) -> None:
+    """Write the report and say where it is.
+
+    Args:
+        experiment: The run.
+        compare: Folder of a second run on the same test images.
+        out: HTML file to write; the tables go to a folder of its name.
+    """
+    target = None if out is None else Path(out)
+    if compare is None:
+        path = report_page(experiment, target)
+    else:
+        path = compare_runs(experiment, _second_run(compare, experiment), target)
+    print(f"page: {path}\ntables and curves: {path.with_suffix('')}")
+
+
+def _second_run(folder: str, first: Experiment) -> Experiment:
+    """The run to compare with, under the settings it keeps. Raises ValueError where there is none."""
+    if RunFolder(folder).read()["settings"] is None:
+        raise ValueError(f"--compare {folder}: expected the folder of a run, found no settings in it")
+    settings = read_settings(f"--run={folder}", f"--device={first.work.device}", "--workers=1")
+    return open_experiment(settings, first.work.console, first.work.executor)
+
+
+main = run_command(__doc__, report)

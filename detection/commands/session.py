@@ -1,0 +1,105 @@
+"""What the commands of a run share: its experiment, their options, the faults listed at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+
+from detection.command_line import Main, add_function_options, exit_status, options_of, say
+from detection.config import Settings, build_parser, parse, preset_overrides, resolved
+from detection.data import Problems
+from detection.pipeline.experiment import Experiment
+from detection.pipeline.work import Work, default_workers, worker_processes
+from detection.storage import write_text
+from detection.storage.run import RunFolder
+from detection.types import AnnotatedImage
+
+# Files named in full at the end of a run; all of them are in RUN/problems.txt.
+_LISTED_PROBLEMS = 20
+
+
+def open_experiment(settings: Settings, console: Console | None = None, executor: Executor | None = None) -> Experiment:
+    """The experiment of these settings. executor: see ``pipeline.work.Work``."""
+    work = Work(
+        workers=settings.workers or default_workers(),
+        executor=executor,
+        threads=settings.threads,
+        device=settings.device,
+        problems=Problems(settings.strict),
+        # Of several processes under torchrun the first speaks.
+        console=console or Console(quiet=os.environ.get("RANK", "0") != "0"),
+    )
+    if settings.features.engine == "auto":
+        settings = dataclasses.replace(settings, features=settings.features.for_device(settings.device))
+        say(work.console, f"features.engine auto: {settings.features.engine}")
+    differs = preset_overrides(settings)
+    if differs:
+        text = ", ".join(f"{key} {value}" for key, value in differs.items())
+        work.console.print(f"differs from preset {settings.preset}: {text}", highlight=False, markup=False)
+    return Experiment(RunFolder(settings.run), settings, work, settings.limit, resolved(settings), differs)
+
+
+def images_of(experiment: Experiment, split: str) -> list[AnnotatedImage]:
+    """The images of a split: train, test or all."""
+    return getattr(experiment, {"train": "train_images", "test": "test_images", "all": "images"}[split])
+
+
+def report_problems(experiment: Experiment) -> None:
+    """Print what was left out or repaired, and write all of it to ``RUN/problems.txt``; no fault, no file."""
+    problems, path = experiment.work.problems, experiment.run.path / "problems.txt"
+    if not problems:
+        path.unlink(missing_ok=True)
+        return
+    write_text(path, "".join(f"{one.action}: {one.kind}: {one.file}: {one.message}\n" for one in problems))
+    left_out = [one for one in problems if one.action == "left out"][:_LISTED_PROBLEMS]
+    say(
+        experiment.work.console,
+        f"{len(problems)} faults in the data:",
+        *(f"  {line}" for line in problems.summary()),
+        *(f"  {one.file}: {one.message}" for one in left_out),
+        f"  all of them: {path}",
+    )
+
+
+def experiment_command(
+    description: str | None,
+    body: Callable[[Experiment, Namespace], object],
+    add_options: Callable[[ArgumentParser], None] | None = None,
+) -> Main:
+    """The command line of a run's settings and own options, which does `body` and lists the faults."""
+
+    def run(arguments: list[str]) -> object:
+        settings, options = parse(build_parser(description or "", add_options), arguments)
+        with worker_processes(settings.workers or default_workers()) as executor:
+            experiment = open_experiment(settings, executor=executor)
+            try:
+                return body(experiment, options)
+            finally:
+                report_problems(experiment)
+
+    def main(arguments: list[str] | None = None) -> int:
+        """Run the command line; returns the exit status."""
+        return exit_status(lambda: run(sys.argv[1:] if arguments is None else arguments))
+
+    return main
+
+
+def run_command(
+    description: str | None, function: Callable[..., object], own: Mapping[str, Mapping[str, Any]] | None = None
+) -> Main:
+    """`experiment_command` of a function of an experiment, whose other parameters are the command's options.
+
+    own: see `add_function_options`.
+    """
+    return experiment_command(
+        description,
+        lambda experiment, options: function(experiment, **options_of(function, options)),
+        lambda parser: add_function_options(parser, function, own),
+    )

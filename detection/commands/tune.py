@@ -1,0 +1,33 @@
+"""C and the weight of positives by cross-validation over the training images: a table, and RUN/tuning.json.
+
+Every pair of --C and --positive_weight is tried: SVMs are trained on all folds but one and measured on that one,
+without box regression; no test image is looked at. Nothing is changed: the settings of the best pair are printed.
+"""
+
+from __future__ import annotations
+
+from detection.commands.session import run_command
+from detection.pipeline import validation
+from detection.pipeline.experiment import Experiment
+
+
+def tune(
+    experiment: Experiment,
+    C: list[float] = [0.001, 0.003, 0.01, 0.03],  # noqa: B006 (not changed)
+    positive_weight: list[float] = [1.0, 2.0, 4.0],  # noqa: B006
+    folds: int = 3,
+    folds_seed: int = 0,
+) -> None:
+    """Try all pairs.
+
+    Args:
+        experiment: The run.
+        C: Values of svm.C to try; R-CNN has 0.001.
+        positive_weight: Values of svm.positive_weight to try.
+        folds: Parts into which the training images are divided.
+        folds_seed: Seed of that division.
+    """
+    validation.tune(experiment, C, positive_weight, folds, folds_seed)
+
+
+main = run_command(__doc__, tune)

@@ -1,0 +1,115 @@
+import io
+from inspect import signature
+
+import pytest
+import yaml
+from rich.console import Console
+
+from detection.command_line import FLAG
+from detection.commands.session import images_of, open_experiment, report_problems, run_command
+from detection.config import preset_overrides, read_settings
+
+
+def settings_of(*arguments):
+    return read_settings(*map(str, arguments))
+
+
+def test_what_differs_from_a_preset_is_printed_and_kept(tmp_path):
+    options = ("--svm.C=0.5", "--features.short_sides=[688]", f"--run={tmp_path / 'run'}")
+    settings = settings_of("--config", "voc2007_paper", *options)
+    assert preset_overrides(settings) == {"svm.C": 0.5, "features.short_sides": [688]}
+    console = Console(file=io.StringIO(), width=200)
+    experiment = open_experiment(settings, console)
+    expected = "differs from preset voc2007_paper: features.short_sides [688], svm.C 0.5"
+    assert console.file.getvalue().strip() == expected
+    experiment.run.write_settings(experiment.record, experiment.preset_overrides)
+    kept = yaml.safe_load((tmp_path / "run/run.yaml").read_text())
+    assert kept["differs_from_preset"] == {"svm.C": 0.5, "features.short_sides": [688]}
+    assert kept["settings"]["preset"] == "voc2007_paper"
+
+
+def test_an_experiment_writes_nothing_by_itself(tmp_path):
+    settings = settings_of(f"--run={tmp_path / 'run'}", "--workers=3", "--limit=2", "--strict")
+    experiment = open_experiment(settings, Console(file=io.StringIO()))
+    assert (experiment.work.workers, experiment.work.problems.strict, experiment.limit) == (3, True, 2)
+    assert experiment.settings.features is settings.features
+    assert not (tmp_path / "run").exists()
+
+
+def test_problems_are_printed_as_they_are(tmp_path):
+    experiment = open_experiment(settings_of(f"--run={tmp_path}"), Console(file=io.StringIO(), width=40))
+    for number in range(30):
+        experiment.work.problems.skip("unreadable image", f"[red]{number}.jpg", "cut " * 30)
+    experiment.work.problems.repair("box", "a.xml", "clipped")
+    report_problems(experiment)
+    printed = experiment.work.console.file.getvalue()
+    assert "31 faults in the data:" in printed
+    assert f"[red]0.jpg: {'cut ' * 30}" in printed
+    assert "[red]25.jpg" not in printed
+    lines = (tmp_path / "problems.txt").read_text().splitlines()
+    assert len(lines) == 31
+    assert lines[-1] == "repaired: box: a.xml: clipped"
+
+
+def test_images_of_a_split(open_run, tmp_path):
+    experiment = open_run(tmp_path / "run")
+    ids = {split: [one.image_id for one in images_of(experiment, split)] for split in ("train", "test", "all")}
+    assert (len(ids["train"]), len(ids["test"])) == (8, 5)
+    assert ids["all"] == ids["train"] + ids["test"]
+
+
+class TestRunCommand:
+    """The options of a command are the parameters of its function."""
+
+    @pytest.fixture
+    def call(self, shape_options, tmp_path):
+        def call_it(function, *arguments):
+            takes_all = "dry_run" in signature(function).parameters
+            own = {"--dry-run": FLAG, "--names": {"type": str, "nargs": 2}} if takes_all else {}
+            return run_command("A command.", function, own)([*shape_options, f"--run={tmp_path / 'run'}", *arguments])
+
+        return call_it
+
+    @staticmethod
+    def example(experiment, dry_run: bool = False, names: list[str] | None = None, share: float = 0.5):
+        """Do nothing.
+
+        Args:
+            experiment: The run.
+            dry_run: Do
+                less.
+            names: Two names.
+            share: A share.
+        """
+
+    def test_values(self, call):
+        seen = []
+
+        def command(experiment, dry_run: bool = False, names: list[str] | None = None, share: float = 0.5):
+            seen.append((experiment.limit, dry_run, names, share))
+            return 3 if dry_run else None
+
+        command.__doc__ = self.example.__doc__
+        assert call(command) == 0
+        assert call(command, "--dry-run", "--names", "a", "b", "--share=0.25", "--limit=2") == 3
+        assert seen == [(None, False, None, 0.5), (2, True, ["a", "b"], 0.25)]
+        assert call(command, "--share=much") == 2
+
+    def test_help(self, call, capsys):
+        with pytest.raises(SystemExit):
+            call(self.example, "--help")
+        text = " ".join(capsys.readouterr().out.split())
+        for words in ("A command.", "--dry-run Do less.", "Two names.", "A share. (type: float, default: 0.5)"):
+            assert words in text
+        assert "--experiment" not in text
+
+    def test_faults_are_listed_whatever_happens(self, call, capsys, tmp_path):
+        def command(experiment):
+            experiment.work.problems.skip("odd", "a.jpg", "cut")
+            raise ValueError("svm.C: expected 1")
+
+        assert call(command) == 2
+        said = capsys.readouterr()
+        assert "1 faults in the data:" in said.out
+        assert said.err == "error: svm.C: expected 1\n"
+        assert (tmp_path / "run" / "problems.txt").is_file()
