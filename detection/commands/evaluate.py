@@ -28,7 +28,7 @@ from detection.data import Dataset, Problems, read_class_names, read_dataset
 from detection.data.formats.finding import find_set
 from detection.data.results import ResultFiles, find_results, read_results
 from detection.evaluation import Evaluation, EvaluationSettings
-from detection.evaluation.settings import Metric
+from detection.evaluation.metrics import METRICS
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.stages import evaluation as stage
 from detection.pipeline.stages.misses import diagnosis
@@ -43,7 +43,8 @@ def add_options(parser: ArgumentParser) -> None:
     add("--detections", type=str | None, default=None, help="File or folder of results, or a run; null: the run's.")
     add("--annotations", type=str | None, default=None, help="VOC folder, COCO json or YOLO folder; null: the run's.")
     add("--split", type=str | None, default=None, help="Split of the annotations, e.g. test; null: the only one.")
-    add("--metric", type=Metric | None, default=None, help="voc07, voc10 or coco; null: evaluation.metric.")
+    known = " or ".join(METRICS)
+    add("--metric", type=str | None, default=None, help=f"{known}; null: evaluation.metric.")
     add("--iou", type=float | None, default=None, help="IoU that a match needs; null: evaluation.iou_threshold.")
     add("--json", type=str | None, default=None, help="File to write the figures to, besides the run's own.")
     add("--classes", type=str | None, default=None, help="Class names, one a line, by the numbers in the detections.")
