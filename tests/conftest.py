@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from detection.data.formats.voc import annotation_xml
+from detection.data.formats.voc_xml import annotation_xml
 
 if TYPE_CHECKING:
     from detection.pipeline.experiment import Experiment

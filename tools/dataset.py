@@ -24,7 +24,7 @@ from detection.command_line import HelpFormatter, exit_status
 from detection.commands import dataset as dataset_tool
 from detection.commands.dataset import SetOptions
 from detection.commands.dataset_stats import stats
-from detection.data.formats.finding import Format
+from detection.data.formats import FORMATS
 from detection.pipeline.work import Work, default_workers, worker_processes
 from detection.proposals import ProposalSettings
 
@@ -50,7 +50,7 @@ def add_stats(parser: ArgumentParser) -> None:
 
 def add_convert(parser: ArgumentParser) -> None:
     """Options of convert."""
-    parser.add_argument("--to", type=Format, required=True, help="Format to write: voc, folder, coco or yolo.")
+    parser.add_argument("--to", choices=list(FORMATS), required=True, help="Format to write.")
     add_out(parser, "the converted set")
 
 
@@ -71,8 +71,6 @@ def add_show(parser: ArgumentParser) -> None:
 
 def run_convert(options: SetOptions, work: Work, rest: Namespace) -> int:
     """The command convert."""
-    if rest.to == "auto":
-        raise ValueError("--to: expected voc, folder, coco or yolo, got auto")
     return dataset_tool.convert(options, work, rest.to, rest.out, rest.link)
 
 

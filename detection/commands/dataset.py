@@ -19,9 +19,9 @@ from detection.data.checking import (
     usual_splits,
 )
 from detection.data.dataset import read_class_names
-from detection.data.formats.finding import Format, find_set
+from detection.data.formats.finding import find_set
 from detection.data.formats.voc import VOC_CLASSES
-from detection.data.labels import LabelledImage
+from detection.data.labels import ImageObjects
 from detection.data.splitting import split_images
 from detection.data.writing import write_dataset
 from detection.pipeline.work import Work, map_images
@@ -47,7 +47,7 @@ class SetOptions:
     """
 
     path: str
-    format: Format = "auto"
+    format: str = "auto"
     splits: tuple[str, ...] = ()
     classes: str | None = None
     class_map: dict[str, str | None] = field(default_factory=dict)
@@ -91,7 +91,7 @@ def check(options: SetOptions, work: Work, fix: str | None = None) -> int:
     return 1 if wrong else 0
 
 
-def convert(options: SetOptions, work: Work, to: Format, out: str, link: bool) -> int:
+def convert(options: SetOptions, work: Work, to: str, out: str, link: bool) -> int:
     """Write the set in another format; prints what was left out, and what the format cannot hold."""
     checked = open_set(options, work)
     lost = write_dataset(out, to, checked.splits, checked.classes, link)
@@ -137,7 +137,7 @@ class _Drawing:
 
     number: Mapping[str, int]
 
-    def __call__(self, image: LabelledImage) -> np.ndarray:
+    def __call__(self, image: ImageObjects) -> np.ndarray:
         rgb = read_image(image.path, image.size)
         for style, wanted in (("dashed", True), ("solid", False)):
             items = [item for item in image.objects if item.difficult == wanted]
@@ -153,11 +153,11 @@ def pixel_keys(checked: CheckedSet, work: Work) -> dict[Path, str]:
     return {image.path: key for image, key in map_images(_pixel_key, images, work, "pictures")}
 
 
-def _pixel_key(image: LabelledImage) -> str:
+def _pixel_key(image: ImageObjects) -> str:
     return fingerprint(read_image(image.path, image.size))
 
 
-def _say_written(work: Work, out: str, splits: Mapping[str, Sequence[LabelledImage]], lost: Mapping[str, int]) -> None:
+def _say_written(work: Work, out: str, splits: Mapping[str, Sequence[ImageObjects]], lost: Mapping[str, int]) -> None:
     counts = ", ".join(f"{name} {len(images)} images" for name, images in splits.items())
     _say(work, f"{out}: {counts}")
     what = ", ".join(f"{name}: {number}" for name, number in sorted(lost.items()))

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from detection.commands.dataset import SetOptions, open_set
 from detection.data import read_image, write_image
-from detection.data.labels import LabelledImage
+from detection.data.labels import ImageObjects
 from detection.pipeline.work import Work, map_images
 from detection.proposals import ProposalSettings, best_overlaps, propose
 from detection.visualization import Axis, Line, line_chart
@@ -63,13 +63,13 @@ class _Search:
 
     settings: ProposalSettings
 
-    def __call__(self, image: LabelledImage) -> np.ndarray:
+    def __call__(self, image: ImageObjects) -> np.ndarray:
         proposals = propose(image.image_id, read_image(image.path, image.size), self.settings).boxes
         boxes = np.array([item.box for item in image.objects], np.float32).reshape(-1, 4)
         return best_overlaps([proposals], [boxes])
 
 
-def object_table(images: Sequence[LabelledImage], overlaps: dict[Path, np.ndarray]) -> ObjectTable:
+def object_table(images: Sequence[ImageObjects], overlaps: dict[Path, np.ndarray]) -> ObjectTable:
     """The objects of images in order. overlaps: (G,) of the images that were searched, by path."""
     items = [(place, item) for place, image in enumerate(images) for item in image.objects]
     boxes = np.array([item.box for _, item in items], np.float64).reshape(-1, 4)

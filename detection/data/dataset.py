@@ -8,14 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from detection.data.formats.finding import Format, content, find_set, open_split, possible_formats, year_folder
-from detection.data.formats.voc import VOC_CLASSES, VocFolder
-from detection.data.labels import LabelledImage, LabelReader, clean_name
+from detection.data.files import content
+from detection.data.formats import label_format
+from detection.data.formats.finding import find_set, open_split, possible_formats
+from detection.data.formats.voc import VOC_CLASSES, VocFolder, year_folder
+from detection.data.labels import ImageObjects, LabelReader, clean_name
 from detection.data.problems import DataError, Problems
 from detection.data.usable import labelled_images
 from detection.types import AnnotatedImage
 
 ClassMap = dict[str, str | None]
+
+
+def _check_format(name: str | None) -> None:
+    if name not in (None, "auto"):
+        label_format(name)
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,8 @@ class DatasetSource:
             name without "instances_" and year (COCO), a subfolder. "trainval" and "test" are found under other usual
             names too, and in a set without splits; "all" is the whole of such a set.
         root: Folder or file of the set; that of the data set if null.
-        format: voc, folder (images with XML beside them), coco or yolo; auto: found by looking. The data set's if null.
+        format: voc, folder (images with XML beside them), coco or yolo, or one that was registered; auto: found by
+            looking. The data set's if null.
         name: Put before every image id of this source as "name/", so that sets whose ids are alike can be joined.
         images: Folder of the images of a COCO json; null: looked for near the file.
         class_map: As the data set's, for this source alone; it comes first.
@@ -38,12 +46,13 @@ class DatasetSource:
     year: str = ""
     split: str = "trainval"
     root: str | None = None
-    format: Format | None = None
+    format: str | None = None
     name: str = ""
     images: str | None = None
     class_map: ClassMap = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _check_format(self.format)
         if not self.split.strip():
             raise ValueError(f"dataset source: split: expected a name, got {self.split!r}")
         for key in ("year", "name"):
@@ -69,7 +78,7 @@ class DatasetSettings:
     Args:
         root: The set: the folder of a VOC devkit, a folder of images with XML beside them, a COCO json or the folder
             around it, a data.yaml or a YOLO folder.
-        format: voc, folder, coco or yolo; auto: found by looking, and printed.
+        format: voc, folder, coco or yolo, or one that was registered; auto: found by looking, and printed.
         train: Splits to train on, joined in this order; VOC 07+12 is a list of two.
         test: Splits to detect and evaluate on, joined in this order.
         classes: "collect" (the names in the training annotations, sorted), "voc" (the 20 of Pascal VOC), or the
@@ -80,7 +89,7 @@ class DatasetSettings:
     """
 
     root: str = "data/VOCdevkit"
-    format: Format = "auto"
+    format: str = "auto"
     train: tuple[DatasetSource, ...] = (DatasetSource(split="trainval"),)
     test: tuple[DatasetSource, ...] = (DatasetSource(split="test"),)
     classes: str = "collect"
@@ -89,6 +98,7 @@ class DatasetSettings:
     seed: int = ResolvedSource.seed
 
     def __post_init__(self) -> None:
+        _check_format(self.format)
         if not self.train:
             raise ValueError("dataset.train: expected at least one split, got none")
         if not self.classes.strip():
@@ -126,7 +136,7 @@ class Dataset:
     """
 
     path: Path
-    format: Format
+    format: str
     split: str | None
     classes: tuple[str, ...]
     images: list[AnnotatedImage]
@@ -137,7 +147,7 @@ class Dataset:
 def read_dataset(
     path: Path | str,
     split: str | None = None,
-    format: Format = "auto",
+    format: str = "auto",
     classes: Sequence[str] | None = None,
     problems: Problems | None = None,
     class_map: Mapping[str, str | None] | None = None,
@@ -168,10 +178,10 @@ def read_dataset(
         for reader in readers
         for number, name in zip(reader.category_ids or (), reader.classes or (), strict=True)
     }
-    return Dataset(Path(path), readers[0].format, split, tuple(classes), found, ids, numbers or None)
+    return Dataset(Path(path), find_set(path, format).format, split, tuple(classes), found, ids, numbers or None)
 
 
-def _only_split(path: Path | str, format: Format) -> str:
+def _only_split(path: Path | str, format: str) -> str:
     found = find_set(path, format)
     if len(found.splits) > 1:
         raise ValueError(f"{path}: format {found.format}: expected a split ({', '.join(found.splits)}), got none")
@@ -255,7 +265,7 @@ def classes_without_objects(annotations: Sequence[AnnotatedImage], classes: Sequ
     return [name for index, name in enumerate(classes) if index not in present]
 
 
-def load_labelled(sources: Sequence[DatasetSource], problems: Problems) -> list[LabelledImage]:
+def load_labelled(sources: Sequence[DatasetSource], problems: Problems) -> list[ImageObjects]:
     """The images of all splits as `load_annotations` has them, with objects of every class and all that is said of
     them, for writing them elsewhere.
     """
@@ -264,7 +274,7 @@ def load_labelled(sources: Sequence[DatasetSource], problems: Problems) -> list[
 
 def _labelled(
     source: DatasetSource, classes: Mapping[str, int] | None, problems: Problems, need_images: bool = True
-) -> Iterator[LabelledImage]:
+) -> Iterator[ImageObjects]:
     source = _resolved(source)
     for reader in open_source(source, problems):
         for image in labelled_images(reader, problems, classes, source.class_map, need_images):
@@ -286,7 +296,7 @@ def split_ids(sources: Sequence[DatasetSource], problems: Problems) -> list[str]
     ]
 
 
-def _annotated(image: LabelledImage, places: Mapping[str, int]) -> AnnotatedImage:
+def _annotated(image: ImageObjects, places: Mapping[str, int]) -> AnnotatedImage:
     areas = [item.area for item in image.objects]
     return AnnotatedImage(
         image_id=image.image_id,
@@ -300,7 +310,7 @@ def _annotated(image: LabelledImage, places: Mapping[str, int]) -> AnnotatedImag
     )
 
 
-def _truncated(image: LabelledImage) -> np.ndarray | None:
+def _truncated(image: ImageObjects) -> np.ndarray | None:
     """What the objects are marked as; None where no object of the image has such a mark."""
     marks = [item.extras.get("truncated") for item in image.objects]
     if marks and not any(mark is not None for mark in marks):
