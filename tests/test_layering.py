@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "detection"
 # Lowest first; a room is a module or a package.
 ROOMS = (
+    "_lazy",
     "types",
     "geometry",
     "storage",
