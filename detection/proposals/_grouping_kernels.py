@@ -17,12 +17,6 @@ def _intersection(first, second):
 
 
 @numba.njit(cache=True, nogil=True)
-def _mix(first, share, second, out):
-    for i in range(out.size):
-        out[i] = share * first[i] + (np.float32(1) - share) * second[i]
-
-
-@numba.njit(cache=True, nogil=True)
 def _similarity(a, b, histograms, begin, end, sizes, boxes, area, use_size, use_fill):
     value = np.float32(0)
     if end > begin:
@@ -74,7 +68,8 @@ def group(pairs, histograms, begin, end, sizes, boxes, area, use_size, use_fill)
         boxes[new, :2] = np.minimum(boxes[a, :2], boxes[b, :2])
         boxes[new, 2:] = np.maximum(boxes[a, 2:], boxes[b, 2:])
         share = np.float32(sizes[a]) / np.float32(sizes[new])
-        _mix(histograms[a, begin:end], share, histograms[b, begin:end], histograms[new, begin:end])
+        for i in range(begin, end):
+            histograms[new, i] = share * histograms[a, i] + (np.float32(1) - share) * histograms[b, i]
         for link in (head[a], head[b]):
             while link >= 0:
                 other, link = links[link]

@@ -58,19 +58,3 @@ def count_pixels(labels, image, colour_bins, textures, texture_bins, counts, siz
             boxes[label, 1] = min(boxes[label, 1], y)
             boxes[label, 2] = max(boxes[label, 2], x + 1)
             boxes[label, 3] = y + 1
-
-
-@numba.njit(cache=True, nogil=True)
-def normalise(counts, sizes, colours, channels, bins, histograms):
-    """Divide, so that the colour and the texture part sum to 1 each.
-
-    Of every orientation's two parts the one that is not meant counts as a derivative of 0.
-    """
-    parts = (counts.shape[1] - colours) // bins
-    for r in range(sizes.size):
-        for begin in range(colours, counts.shape[1], bins):
-            counts[r, begin] = sizes[r] - counts[r, begin + 1 : begin + bins].sum()
-        colour_unit = np.float32(1) / np.float32(sizes[r] * channels)
-        texture_unit = np.float32(1) / np.float32(sizes[r] * parts)
-        for i in range(counts.shape[1]):
-            histograms[r, i] = counts[r, i] * (colour_unit if i < colours else texture_unit)

@@ -68,6 +68,10 @@ def describe(segmentation: Segmentation, image: np.ndarray, texture: np.ndarray)
     sizes, boxes = np.zeros(count, np.int32), np.empty((count, 4), np.int32)
     colour_bins = np.arange(256) * COLOUR_BINS // 256
     kernels.count_pixels(segmentation.labels, image, colour_bins, texture, TEXTURE_BINS, counts, sizes, boxes)
-    histograms = np.empty(counts.shape, np.float32)
-    kernels.normalise(counts, sizes, colours, channels, TEXTURE_BINS, histograms)
+    # Of every orientation's two parts the one that is not meant counts as a derivative of 0.
+    directions = counts[:, colours:].reshape(count, -1, TEXTURE_BINS)
+    directions[..., 0] = sizes[:, None] - directions[..., 1:].sum(axis=-1)
+    histograms = counts.astype(np.float32)
+    for part, number in ((np.s_[:, :colours], channels), (np.s_[:, colours:], directions.shape[1])):
+        histograms[part] *= np.float32(1) / (sizes * number).astype(np.float32)[:, None]
     return Regions(sizes, boxes, histograms, colours)

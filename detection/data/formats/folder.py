@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -63,12 +63,9 @@ class FolderReader(LabelReader):
     def annotation_path(self, image_id: str) -> Path:
         """The XML of an id: beside the image, or in a folder of annotations; beside it where there is none."""
         image = self.path / self._names[image_id]
+        places = [self.root / other for other in mirrored(image.relative_to(self.root), _ANNOTATION_FOLDERS)]
         beside = [image.with_suffix(".xml"), image.with_name(f"{image.name}.xml")]
-        name = PurePosixPath(image.relative_to(self.root).as_posix())
-        for place in beside + [self.root / other for other in _mirrored(name)]:
-            if is_file(place):
-                return place
-        return beside[0]
+        return next(filter(is_file, [*beside, *(place.with_suffix(".xml") for place in places)]), beside[0])
 
     def labels(self, image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
         """The XML of an id. Raises DataError; an image without one is left out: it may not be labelled yet."""
@@ -79,18 +76,17 @@ class FolderReader(LabelReader):
         return read_annotation(path, problems)
 
 
-def _mirrored(name: PurePosixPath) -> list[PurePosixPath]:
-    """Where in the set the XML of an image may lie, if not beside it."""
-    found = []
+def mirrored(name: Path, others: Sequence[str]) -> list[Path]:
+    """Where the label file of an image may lie, extension apart: below one of `others` in place of a folder of images.
+
+    The last such folder first. An image below none: in a folder of that name at the top, or beside the image.
+    """
     parts = name.parts
     places = [place for place, part in enumerate(parts[:-1]) if part in IMAGE_FOLDERS]
-    for other in _ANNOTATION_FOLDERS:
-        for place in places:
-            found.append(PurePosixPath(*parts[:place], other, *parts[place + 1 :]))
-        if not places:
-            found.append(PurePosixPath(other, *parts))
-            found.append(PurePosixPath(*parts[:-1], other, parts[-1]))
-    return [one.with_suffix(".xml") if is_image_name(one.name) else one for one in found]
+    found = [Path(*parts[:place], other, *parts[place + 1 :]) for other in others for place in reversed(places)]
+    return (
+        found if places else [one for other in others for one in (Path(other, name), name.parent / other / name.name)]
+    )
 
 
 def _looks_like(path: Path) -> bool:

@@ -90,53 +90,29 @@ class _Element(ElementTree.Element):
     line = 0
 
 
-class _Builder:
-    """Makes a tree from expat's events. A document type declaration raises DataError."""
+def _tree(content: bytes, first_line: int) -> _Element:
+    """The root of an XML text that begins below first_line lines. A document type declaration raises DataError."""
+    builder, parser = ElementTree.TreeBuilder(element_factory=_Element), expat.ParserCreate()
 
-    def __init__(self, first_line: int) -> None:
-        self.root: _Element | None = None
-        self._first = first_line
-        self._open: list[_Element] = []
-        self._texts: list[list[str]] = []
-        self._parser = expat.ParserCreate()
-        self._parser.buffer_text = True
-        self._parser.StartElementHandler = self._start
-        self._parser.EndElementHandler = self._end
-        self._parser.CharacterDataHandler = self._text
-        self._parser.StartDoctypeDeclHandler = self._doctype
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        builder.start(tag, attributes).line = parser.CurrentLineNumber + first_line
 
-    def parse(self, content: bytes) -> _Element:
-        self._parser.Parse(content, True)
-        return self.root
-
-    def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        element = _Element(tag, attributes)
-        element.line = self._parser.CurrentLineNumber + self._first
-        if self._open:
-            self._open[-1].append(element)
-        else:
-            self.root = element
-        self._open.append(element)
-        self._texts.append([])
-
-    def _end(self, _: str) -> None:
-        self._open.pop().text = "".join(self._texts.pop())
-
-    def _text(self, text: str) -> None:
-        if self._texts:
-            self._texts[-1].append(text)
-
-    def _doctype(self, name: str, *_: object) -> None:
-        line = self._parser.CurrentLineNumber + self._first
+    def refuse(name: str, *_: object) -> None:
         message = f"expected no document type declaration, got <!DOCTYPE {shortened(name)}>"
-        raise DataError("malformed annotation", "", message, line)
+        raise DataError("malformed annotation", "", message, parser.CurrentLineNumber + first_line)
+
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler = start, builder.end
+    parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = builder.data, refuse
+    parser.Parse(content, True)
+    return builder.close()
 
 
 def _parse(path: Path) -> _Element:
     stored = read_small(path, MAX_LABEL_BYTES, "annotation")
     content = stored.lstrip()
     try:
-        return _Builder(stored[: len(stored) - len(content)].count(b"\n")).parse(content)
+        return _tree(content, stored[: len(stored) - len(content)].count(b"\n"))
     except DataError as error:
         raise DataError(error.kind, path, error.message, error.line) from None
     except expat.ExpatError as error:

@@ -22,7 +22,7 @@ from detection.data.files import (
     read_small,
     stays_inside,
 )
-from detection.data.formats.folder import IMAGE_FOLDERS, image_ids_of
+from detection.data.formats.folder import IMAGE_FOLDERS, image_ids_of, mirrored
 from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet, simple_extras
 from detection.data.formats.yolo_set import NAME_FILES, YoloSet, find_yaml
 from detection.data.images import to_upright
@@ -113,14 +113,10 @@ class YoloReader(LabelReader):
     def label_path(self, image_id: str) -> Path:
         """The text file of an id: below ``labels`` where the image lies below ``images``, else beside it."""
         image = self._images[image_id]
-        parts = list(image.relative_to(self.path).parts)
-        beside = image.with_suffix(".txt")
-        places = [place for place, part in enumerate(parts[:-1]) if part in IMAGE_FOLDERS]
-        candidates = [self.path.joinpath(*parts[:one], "labels", *parts[one + 1 :]) for one in reversed(places)]
-        candidates += [] if places else [self.path.joinpath(*parts[:-1], "labels", parts[-1])]
-        candidates = [one.with_suffix(".txt") for one in candidates]
-        found = [one for one in [*candidates, beside] if is_file(one)]
-        return found[0] if found else (candidates[0] if places else beside)
+        name, beside = image.relative_to(self.path), image.with_suffix(".txt")
+        places = [self.path / one.with_suffix(".txt") for one in mirrored(name, ["labels"])]
+        usual = places[0] if set(name.parts) & set(IMAGE_FOLDERS) else beside
+        return next(filter(is_file, [*places, beside]), usual)
 
     def labels(self, image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
         """The boxes of an id; an image without a text file has none. Raises DataError."""
