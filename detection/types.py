@@ -124,7 +124,7 @@ class AnnotatedImage:
 
 
 @dataclass(frozen=True)
-class LabelledImage:
+class ClassificationImage:
     """One image with what is on it, but not where. presence: (L,) int8, as in the devkit's CLASS_SPLIT.txt: 1 where the
     image shows the class, -1 where it does not, 0 where it shows difficult objects of it alone.
     """

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from detection.data.formats.voc import annotation_xml
+from detection.data.formats.voc_xml import annotation_xml
 from detection.pipeline.runner import run_all
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ from detection.pipeline.source import shared_extractor
 from detection.pipeline.work import Work, map_images, progress
 from detection.pooling import pool_map
 from detection.storage import file_fingerprint, read_arrays, write_arrays, write_text
-from detection.types import FeaturePyramid, LabelledImage
+from detection.types import ClassificationImage, FeaturePyramid
 
 if TYPE_CHECKING:
     from detection.backbones import Backbone
@@ -64,7 +64,7 @@ class ViewSource:
     threads: int = 1
     backbone: Backbone | None = None
 
-    def vectors(self, image: LabelledImage, view: str, size: int, flips: bool) -> np.ndarray:
+    def vectors(self, image: ClassificationImage, view: str, size: int, flips: bool) -> np.ndarray:
         """The vectors of one view of an image, (V, D) float32: V 1, with its mirror image 2, or of several places.
 
         view: "full"; "crop" (the middle square of 224/256 of the short side); "ten" (the same square in the middle
@@ -85,7 +85,7 @@ class ViewSource:
         return np.concatenate(found)
 
     def _of_picture(
-        self, extractor: FeatureExtractor, image: LabelledImage, picture: np.ndarray, name: str, view: str
+        self, extractor: FeatureExtractor, image: ClassificationImage, picture: np.ndarray, name: str, view: str
     ) -> np.ndarray:
         size, levels = picture.shape[:2], extractor.settings.levels
         if view == "ten":
@@ -104,7 +104,9 @@ class ViewSource:
         # Convolutions that were trained are torch's, whatever computes the frozen ones.
         return FeatureExtractor(replace(settings, engine=self.backbone.engine), self.backbone, device=self.device)
 
-    def _pyramid(self, extractor: FeatureExtractor, image: LabelledImage, rgb: np.ndarray, name: str) -> FeaturePyramid:
+    def _pyramid(
+        self, extractor: FeatureExtractor, image: ClassificationImage, rgb: np.ndarray, name: str
+    ) -> FeaturePyramid:
         settings = extractor.settings
         if self.backbone is not None:
             return extractor.pyramid(image.image_id + name, rgb)
@@ -117,12 +119,12 @@ class ViewSource:
         return found
 
 
-def _view_task(image: LabelledImage, source: ViewSource, view: str, size: int, flips: bool) -> np.ndarray:
+def _view_task(image: ClassificationImage, source: ViewSource, view: str, size: int, flips: bool) -> np.ndarray:
     return source.vectors(image, view, size, flips)
 
 
 def view_vectors(
-    source: ViewSource, images: Sequence[LabelledImage], view: str, size: int, flips: bool, work: Work
+    source: ViewSource, images: Sequence[ClassificationImage], view: str, size: int, flips: bool, work: Work
 ) -> list[np.ndarray]:
     """`ViewSource.vectors` of every image, in order; they are made ``work.workers`` at a time.
 
@@ -195,7 +197,7 @@ def load_classifier(path: Path) -> tuple[Classifier, tuple[str, ...]]:
 
 def train_classifier(
     source: ViewSource,
-    images: Sequence[LabelledImage],
+    images: Sequence[ClassificationImage],
     num_classes: int,
     settings: ClassifierSettings,
     work: Work,
@@ -270,7 +272,7 @@ def _softmax_classifier(network: SPPNet, arrays: dict[str, np.ndarray]) -> Class
 
 
 def _network_input(
-    images: Sequence[LabelledImage], view: str, mean: tuple, std: tuple, row: int, size: int, flip: bool
+    images: Sequence[ClassificationImage], view: str, mean: tuple, std: tuple, row: int, size: int, flip: bool
 ) -> np.ndarray:
     """(H, W, 3) float32 normalised, resized as for the maps."""
     rgb = read_image(images[row].path)
@@ -282,7 +284,7 @@ def _network_input(
 def score_images(
     classifier: Classifier,
     source: ViewSource,
-    images: Sequence[LabelledImage],
+    images: Sequence[ClassificationImage],
     view: str,
     sizes: Sequence[int],
     work: Work,
@@ -320,7 +322,7 @@ class ViewResult:
 def evaluate_view(
     classifier: Classifier,
     source: ViewSource,
-    images: Sequence[LabelledImage],
+    images: Sequence[ClassificationImage],
     classes: Sequence[str],
     view: str,
     sizes: Sequence[int],

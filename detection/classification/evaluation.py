@@ -9,13 +9,13 @@ import numpy as np
 
 from detection.evaluation.evaluate import evaluate
 from detection.evaluation.results import Evaluation
-from detection.types import AnnotatedImage, Detections, LabelledImage
+from detection.types import AnnotatedImage, ClassificationImage, Detections
 
 _SIZE = (1, 1)
 
 
 def evaluate_classification(
-    scores: np.ndarray, images: Sequence[LabelledImage], classes: Sequence[str], metric: str = "voc07"
+    scores: np.ndarray, images: Sequence[ClassificationImage], classes: Sequence[str], metric: str = "voc07"
 ) -> Evaluation:
     """AP of every class over images ranked by their score, and its mean.
 
@@ -31,19 +31,19 @@ def evaluate_classification(
     return evaluate(found, truth, classes, metric=metric)
 
 
-def _as_objects(image: LabelledImage) -> AnnotatedImage:
+def _as_objects(image: ClassificationImage) -> AnnotatedImage:
     labels = np.flatnonzero(image.presence >= 0)
     boxes = np.tile(np.array([0, 0, 1, 1], np.float32), (len(labels), 1))
     return AnnotatedImage(image.image_id, Path(image.path), _SIZE, boxes, labels, image.presence[labels] == 0)
 
 
-def _as_detections(image: LabelledImage, scores: np.ndarray) -> Detections:
+def _as_detections(image: ClassificationImage, scores: np.ndarray) -> Detections:
     labels = np.argsort(-scores, kind="stable")
     boxes = np.tile(np.array([0, 0, 1, 1], np.float32), (len(labels), 1))
     return Detections(image.image_id, boxes, scores[labels], labels)
 
 
-def accuracy(scores: np.ndarray, images: Sequence[LabelledImage]) -> float:
+def accuracy(scores: np.ndarray, images: Sequence[ClassificationImage]) -> float:
     """Share of the images whose best-scored class is on them, in [0, 1]; the first of equal scores counts.
 
     Images without any class, or whose best-scored one is there with difficult objects alone, are left out. NaN where

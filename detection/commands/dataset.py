@@ -30,9 +30,10 @@ from detection.command_line import FLAG, say
 from detection.commands.dataset_stats import class_table, object_table, picture, search, size_table
 from detection.data import checking, read_image, write_image
 from detection.data.dataset import read_class_names
-from detection.data.formats.finding import Format, find_set
+from detection.data.formats import FORMATS
+from detection.data.formats.finding import find_set
 from detection.data.formats.voc import VOC_CLASSES
-from detection.data.labels import LabelledImage
+from detection.data.labels import ImageObjects
 from detection.data.splitting import split_images
 from detection.data.writing import write_dataset
 from detection.pipeline.work import Work, default_workers, map_images, worker_processes
@@ -59,7 +60,7 @@ class SetOptions:
     """
 
     path: str
-    format: Format = "auto"
+    format: str = "auto"
     splits: tuple[str, ...] = ()
     classes: str | None = None
     class_map: dict[str, str | None] = field(default_factory=dict)
@@ -140,16 +141,16 @@ class OpenSet:
             write_image(out, picture(table, counts))
             self.say(out)
 
-    def convert(self, to: Format, out: str, link: bool = False) -> None:
+    def convert(self, to: str, out: str, link: bool = False) -> None:
         """Write the set in another format; prints what was left out, and what the format cannot hold.
 
         Args:
-            to: Format to write: voc, folder, coco or yolo.
+            to: Format to write.
             out: New folder for the converted set; it must not hold anything.
             link: Let images be hard links to the originals, not copies.
         """
-        if to == "auto":
-            raise ValueError("--to: expected voc, folder, coco or yolo, got auto")
+        if to not in FORMATS:
+            raise ValueError(f"--to: expected one of {', '.join(FORMATS)}, got {to}")
         self._write(out, self.checked.splits, to, link)
         self.say(*(f"{fault} -> {fault.remedy}" for fault in self.checked.faults if fault.remedy))
 
@@ -187,7 +188,7 @@ class OpenSet:
         write_image(out, contact_sheet(drawn, columns, _SHEET_CELL))
         self.say(f"{out}: {len(drawn)} of {len(self.images)} images")
 
-    def _chosen(self, count: int, seed: int) -> list[LabelledImage]:
+    def _chosen(self, count: int, seed: int) -> list[ImageObjects]:
         places = np.random.default_rng(seed).permutation(len(self.images))[:count]
         return [self.images[place] for place in sorted(places)]
 
@@ -196,7 +197,7 @@ class OpenSet:
         return {image.path: key for image, key in map_images(_pixel_key, self.images, self.work, "pictures")}
 
     def _write(
-        self, out: str, splits: Mapping[str, Sequence[LabelledImage]], to: Format | None = None, link: bool = False
+        self, out: str, splits: Mapping[str, Sequence[ImageObjects]], to: str | None = None, link: bool = False
     ) -> None:
         """Write splits in a format, None for the set's own; prints what was written and what that cannot hold."""
         lost = write_dataset(out, to or self.checked.found.format, splits, self.checked.classes, link)
@@ -205,7 +206,7 @@ class OpenSet:
         self.say(f"lost, because the format cannot hold it: {what or 'nothing'}")
 
 
-def _draw(image: LabelledImage, labels: Mapping[str, int]) -> np.ndarray:
+def _draw(image: ImageObjects, labels: Mapping[str, int]) -> np.ndarray:
     rgb = read_image(image.path, image.size)
     for style, wanted in (("dashed", True), ("solid", False)):
         items = [item for item in image.objects if item.difficult == wanted]
@@ -215,7 +216,7 @@ def _draw(image: LabelledImage, labels: Mapping[str, int]) -> np.ndarray:
     return rgb
 
 
-def _pixel_key(image: LabelledImage) -> str:
+def _pixel_key(image: ImageObjects) -> str:
     return fingerprint(read_image(image.path, image.size))
 
 

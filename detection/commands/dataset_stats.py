@@ -11,7 +11,7 @@ from rich.table import Table
 
 from detection.command_line import text_table
 from detection.data import read_image
-from detection.data.labels import LabelledImage
+from detection.data.labels import ImageObjects
 from detection.proposals import ProposalSettings, best_overlaps, propose
 from detection.visualization import Axis, Line, line_chart
 
@@ -34,14 +34,14 @@ class ObjectTable:
     images: int
 
 
-def search(image: LabelledImage, settings: ProposalSettings) -> np.ndarray:
+def search(image: ImageObjects, settings: ProposalSettings) -> np.ndarray:
     """The best overlap of each object of an image with its proposals: (G,)."""
     proposals = propose(image.image_id, read_image(image.path, image.size), settings).boxes
     boxes = np.array([item.box for item in image.objects], np.float32).reshape(-1, 4)
     return best_overlaps([proposals], [boxes])
 
 
-def object_table(images: Sequence[LabelledImage], overlaps: dict[Path, np.ndarray]) -> ObjectTable:
+def object_table(images: Sequence[ImageObjects], overlaps: dict[Path, np.ndarray]) -> ObjectTable:
     """The objects of images in order. overlaps: (G,) of the images that were searched, by path."""
     items = [(place, item) for place, image in enumerate(images) for item in image.objects]
     boxes = np.array([item.box for _, item in items], np.float64).reshape(-1, 4)

@@ -112,7 +112,7 @@ def read_truth(
 def _split(annotations: str, split: str | None) -> str | None:
     """The split to read. A set that has only one is that split whatever it is called, and is not to be divided."""
     found = find_set(annotations)
-    return None if found.format != "voc" and len(found.splits) <= 1 else split
+    return None if not found.fixed_splits and len(found.splits) <= 1 else split
 
 
 def _by_place(classes: Sequence[str]) -> tuple[dict[int, str], dict[int, str]]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
 from detection.data.files import is_image_name
-from detection.data.formats.finding import FoundSet
+from detection.data.formats import FoundSet
 from detection.data.formats.folder import SPLIT_FOLDERS
 from detection.data.images import image_sizes
-from detection.data.labels import ImageLabels, LabelledImage, LabelledObject, LabelReader
+from detection.data.labels import ImageLabels, ImageObjects, LabelledObject, LabelReader
 from detection.data.problems import Problem, Problems, place
 from detection.data.usable import labelled_images
 
@@ -34,7 +35,6 @@ _USUAL_SPLITS = (
     ("train", "valid", "test"),
     ("train", "validation", "test"),
 )
-_LABEL_EXTENSIONS = {"voc": ".xml", "folder": ".xml", "yolo": ".txt"}
 
 
 @dataclass(frozen=True, order=True)
@@ -57,7 +57,7 @@ class CheckedSet:
     """A set as read. splits: name -> usable images, repaired. labels: what each image's file says, by split."""
 
     found: FoundSet
-    splits: dict[str, list[LabelledImage]] = field(default_factory=dict)
+    splits: dict[str, list[ImageObjects]] = field(default_factory=dict)
     labels: dict[str, list[ImageLabels]] = field(default_factory=dict)
     readers: dict[str, LabelReader] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
@@ -78,21 +78,6 @@ def usual_splits(found: FoundSet) -> list[str]:
     return list(found.splits) or ["all"]
 
 
-class _Watched:
-    """A reader that remembers what it has read, faults and all."""
-
-    def __init__(self, reader: LabelReader) -> None:
-        self._reader, self.seen = reader, []
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._reader, name)
-
-    def labels(self, image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
-        found = self._reader.labels(image_id, size, problems)
-        self.seen.append(found)
-        return found
-
-
 def read_for_checking(
     found: FoundSet, splits: Sequence[str], classes: Sequence[str] | None, class_map: Mapping[str, str | None]
 ) -> CheckedSet:
@@ -106,11 +91,9 @@ def read_for_checking(
         opener = found.splits.get(split) or found.whole
         if opener is None:
             raise ValueError(f"{found.path}: expected one of the splits {', '.join(found.splits)}, got {split!r}")
-        reader = opener()
-        watched = _Watched(reader)
-        checked.readers[split] = reader
-        checked.splits[split] = list(labelled_images(watched, problems, classes, class_map))
-        checked.labels[split] = watched.seen
+        checked.readers[split] = reader = opener()
+        checked.labels[split] = seen = []
+        checked.splits[split] = list(labelled_images(_recording(reader, seen), problems, classes, class_map))
     checked.faults += [_fault(one) for one in problems]
     for seen in checked.labels.values():
         for labels in seen:
@@ -119,6 +102,19 @@ def read_for_checking(
     for split, images in checked.splits.items():
         checked.splits[split] = [replace(one, objects=_each_once(one.objects)) for one in images]
     return checked
+
+
+def _recording(reader: LabelReader, seen: list[ImageLabels]) -> LabelReader:
+    """The reader, which puts all that it reads into `seen`, faults and all."""
+    recording = copy(reader)
+    read = recording.labels
+
+    def labels(image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
+        seen.append(read(image_id, size, problems))
+        return seen[-1]
+
+    recording.labels = labels
+    return recording
 
 
 def _fault(problem: Problem) -> Fault:
@@ -164,7 +160,7 @@ def _turned(checked: CheckedSet) -> list[Fault]:
     return faults
 
 
-def _each_image(checked: CheckedSet) -> list[LabelledImage]:
+def _each_image(checked: CheckedSet) -> list[ImageObjects]:
     return list({one.path: one for images in checked.splits.values() for one in images}.values())
 
 
@@ -221,7 +217,7 @@ def _orphans(checked: CheckedSet) -> list[Fault]:
     """Label files without an image, and images in no split."""
     found = checked.found
     root = found.path if found.path.is_dir() else found.path.parent
-    roots = {reader.image_folder for reader in checked.readers.values()} if found.format == "coco" else {root}
+    roots = {root} if found.label_extension else {reader.image_folder for reader in checked.readers.values()}
     images = _listed(checked)
     stems = {path.stem for path in images}
     stems |= {Path(one.file).stem for one in checked.faults if one.kind == "missing image"}
@@ -233,7 +229,7 @@ def _orphans(checked: CheckedSet) -> list[Fault]:
             continue
         if is_image_name(path):
             kind, message = "image in no split", "no list or label file names it"
-        elif path.suffix == _LABEL_EXTENSIONS.get(found.format) and _is_label(path) and path.stem not in stems:
+        elif found.label_extension == path.suffix and _is_label(path) and path.stem not in stems:
             kind, message = "labels without an image", "no image has its name"
         else:
             continue
@@ -262,7 +258,7 @@ def duplicate_faults(checked: CheckedSet, contents: Mapping[Path, str]) -> list[
     Across splits what is measured has been trained on: an error; the image is then left out of all splits but the last.
     Within a split: a warning.
     """
-    owners: dict[str, list[tuple[str, LabelledImage]]] = {}
+    owners: dict[str, list[tuple[str, ImageObjects]]] = {}
     for split, images in checked.splits.items():
         for image in images:
             if image.path in contents:
@@ -282,7 +278,7 @@ def duplicate_faults(checked: CheckedSet, contents: Mapping[Path, str]) -> list[
     return faults
 
 
-def repaired_splits(checked: CheckedSet, contents: Mapping[Path, str]) -> dict[str, list[LabelledImage]]:
+def repaired_splits(checked: CheckedSet, contents: Mapping[Path, str]) -> dict[str, list[ImageObjects]]:
     """The splits without images that cannot be decoded, and without those that a later split has too."""
     last = {
         contents[one.path]: name for name, images in checked.splits.items() for one in images if one.path in contents

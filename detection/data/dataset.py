@@ -1,119 +1,21 @@
-"""A data set as the stages take it: its settings, its classes, its annotated images."""
+"""A data set as the stages take it: its classes, its annotated images."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from detection.data.formats.finding import Format, content, find_set, open_split, possible_formats, year_folder
-from detection.data.formats.voc import VOC_CLASSES, VocFolder
-from detection.data.labels import LabelledImage, LabelReader, clean_name
+from detection.data.files import content
+from detection.data.formats.finding import find_set, open_split, possible_formats
+from detection.data.formats.voc import VOC_CLASSES, VocFolder, year_folder
+from detection.data.labels import ImageObjects, LabelReader, clean_name
 from detection.data.problems import DataError, Problems
+from detection.data.settings import DatasetSettings, DatasetSource, ResolvedSource, resolved
 from detection.data.usable import labelled_images
 from detection.types import AnnotatedImage
-
-ClassMap = dict[str, str | None]
-
-
-@dataclass(frozen=True)
-class DatasetSource:
-    """One split of a data set.
-
-    Args:
-        year: Subfolder of the root that holds the set, such as a year folder of a VOC devkit. Empty: the root itself,
-            or the year folder it holds, VOC2007 of several.
-        split: Name of the split: a list in ImageSets/Main (VOC), train, val or test of a data.yaml (YOLO), a file's
-            name without "instances_" and year (COCO), a subfolder. "trainval" and "test" are found under other usual
-            names too, and in a set without splits; "all" is the whole of such a set.
-        root: Folder or file of the set; that of the data set if null.
-        format: voc, folder (images with XML beside them), coco or yolo; auto: found by looking. The data set's if null.
-        name: Put before every image id of this source as "name/", so that sets whose ids are alike can be joined.
-        images: Folder of the images of a COCO json; null: looked for near the file.
-        class_map: As the data set's, for this source alone; it comes first.
-    """
-
-    year: str = ""
-    split: str = "trainval"
-    root: str | None = None
-    format: Format | None = None
-    name: str = ""
-    images: str | None = None
-    class_map: ClassMap = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not self.split.strip():
-            raise ValueError(f"dataset source: split: expected a name, got {self.split!r}")
-        for key in ("year", "name"):
-            if getattr(self, key) != getattr(self, key).strip():
-                raise ValueError(f"dataset source: {key}: expected a name or nothing, got {getattr(self, key)!r}")
-
-    def __str__(self) -> str:
-        return f"{self.root or ''}/{self.year} {self.split}" if self.year else f"{self.root or ''} {self.split}"
-
-
-@dataclass(frozen=True)
-class ResolvedSource(DatasetSource):
-    """A source with what it has from its data set. held_out, seed: how a set without splits is divided."""
-
-    held_out: float = 0.2
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class DatasetSettings:
-    """Where the photos, their boxes and the class list come from.
-
-    Args:
-        root: The set: the folder of a VOC devkit, a folder of images with XML beside them, a COCO json or the folder
-            around it, a data.yaml or a YOLO folder.
-        format: voc, folder, coco or yolo; auto: found by looking, and printed.
-        train: Splits to train on, joined in this order; VOC 07+12 is a list of two.
-        test: Splits to detect and evaluate on, joined in this order.
-        classes: "collect" (the names in the training annotations, sorted), "voc" (the 20 of Pascal VOC), or the
-            path of a text file with one class a line.
-        class_map: Class name in the files -> name in the run, e.g. {couch: sofa}; null leaves its objects out.
-        held_out: Of a set without splits, the share of images that is kept from training, as the split "test".
-        seed: Seed of that division, which is stratified by class.
-    """
-
-    root: str = "data/VOCdevkit"
-    format: Format = "auto"
-    train: tuple[DatasetSource, ...] = (DatasetSource(split="trainval"),)
-    test: tuple[DatasetSource, ...] = (DatasetSource(split="test"),)
-    classes: str = "collect"
-    class_map: ClassMap = field(default_factory=dict)
-    held_out: float = ResolvedSource.held_out
-    seed: int = ResolvedSource.seed
-
-    def __post_init__(self) -> None:
-        if not self.train:
-            raise ValueError("dataset.train: expected at least one split, got none")
-        if not self.classes.strip():
-            raise ValueError('dataset.classes: expected "collect", "voc" or the path of a file, got nothing')
-        if not 0 < self.held_out < 1:
-            raise ValueError(f"dataset.held_out: expected a share between 0 and 1, got {self.held_out}")
-
-    @property
-    def train_sources(self) -> tuple[ResolvedSource, ...]:
-        """The training splits, each with its root, format and classes."""
-        return tuple(map(self._resolved, self.train))
-
-    @property
-    def test_sources(self) -> tuple[ResolvedSource, ...]:
-        """The test splits, each with its root, format and classes."""
-        return tuple(map(self._resolved, self.test))
-
-    def _resolved(self, source: DatasetSource) -> ResolvedSource:
-        given = {one.name: getattr(source, one.name) for one in fields(DatasetSource)}
-        from_set = {
-            "root": source.root or self.root,
-            "format": source.format or self.format,
-            "class_map": {**self.class_map, **source.class_map},
-        }
-        return ResolvedSource(**{**given, **from_set}, held_out=self.held_out, seed=self.seed)
 
 
 @dataclass(frozen=True)
@@ -126,7 +28,7 @@ class Dataset:
     """
 
     path: Path
-    format: Format
+    format: str
     split: str | None
     classes: tuple[str, ...]
     images: list[AnnotatedImage]
@@ -137,7 +39,7 @@ class Dataset:
 def read_dataset(
     path: Path | str,
     split: str | None = None,
-    format: Format = "auto",
+    format: str = "auto",
     classes: Sequence[str] | None = None,
     problems: Problems | None = None,
     class_map: Mapping[str, str | None] | None = None,
@@ -168,10 +70,10 @@ def read_dataset(
         for reader in readers
         for number, name in zip(reader.category_ids or (), reader.classes or (), strict=True)
     }
-    return Dataset(Path(path), readers[0].format, split, tuple(classes), found, ids, numbers or None)
+    return Dataset(Path(path), find_set(path, format).format, split, tuple(classes), found, ids, numbers or None)
 
 
-def _only_split(path: Path | str, format: Format) -> str:
+def _only_split(path: Path | str, format: str) -> str:
     found = find_set(path, format)
     if len(found.splits) > 1:
         raise ValueError(f"{path}: format {found.format}: expected a split ({', '.join(found.splits)}), got none")
@@ -198,7 +100,7 @@ def read_class_names(path: Path | str) -> tuple[str, ...]:
 def collect_classes(sources: Sequence[DatasetSource], problems: Problems) -> tuple[str, ...]:
     """The names of all objects with a usable box in `sources`, sorted. Raises ValueError where there is none."""
     names: set[str | None] = set()
-    for source in map(_resolved, sources):
+    for source in map(resolved, sources):
         for reader in open_source(source, problems):
             for image_id in reader.image_ids(problems):
                 try:
@@ -211,13 +113,6 @@ def collect_classes(sources: Sequence[DatasetSource], problems: Problems) -> tup
     if not names:
         raise ValueError(f"{', '.join(map(str, sources))}: expected annotated objects, got none")
     return tuple(sorted(names))
-
-
-def _resolved(source: DatasetSource) -> ResolvedSource:
-    if isinstance(source, ResolvedSource):
-        return source
-    given = {one.name: getattr(source, one.name) for one in fields(DatasetSource)}
-    return ResolvedSource(**{**given, "format": source.format or "auto"})
 
 
 def load_annotations(
@@ -255,7 +150,7 @@ def classes_without_objects(annotations: Sequence[AnnotatedImage], classes: Sequ
     return [name for index, name in enumerate(classes) if index not in present]
 
 
-def load_labelled(sources: Sequence[DatasetSource], problems: Problems) -> list[LabelledImage]:
+def load_labelled(sources: Sequence[DatasetSource], problems: Problems) -> list[ImageObjects]:
     """The images of all splits as `load_annotations` has them, with objects of every class and all that is said of
     them, for writing them elsewhere.
     """
@@ -264,8 +159,8 @@ def load_labelled(sources: Sequence[DatasetSource], problems: Problems) -> list[
 
 def _labelled(
     source: DatasetSource, classes: Mapping[str, int] | None, problems: Problems, need_images: bool = True
-) -> Iterator[LabelledImage]:
-    source = _resolved(source)
+) -> Iterator[ImageObjects]:
+    source = resolved(source)
     for reader in open_source(source, problems):
         for image in labelled_images(reader, problems, classes, source.class_map, need_images):
             yield replace(image, image_id=source_image_id(source, image.image_id)) if source.name else image
@@ -286,7 +181,7 @@ def split_ids(sources: Sequence[DatasetSource], problems: Problems) -> list[str]
     ]
 
 
-def _annotated(image: LabelledImage, places: Mapping[str, int]) -> AnnotatedImage:
+def _annotated(image: ImageObjects, places: Mapping[str, int]) -> AnnotatedImage:
     areas = [item.area for item in image.objects]
     return AnnotatedImage(
         image_id=image.image_id,
@@ -300,7 +195,7 @@ def _annotated(image: LabelledImage, places: Mapping[str, int]) -> AnnotatedImag
     )
 
 
-def _truncated(image: LabelledImage) -> np.ndarray | None:
+def _truncated(image: ImageObjects) -> np.ndarray | None:
     """What the objects are marked as; None where no object of the image has such a mark."""
     marks = [item.extras.get("truncated") for item in image.objects]
     if marks and not any(mark is not None for mark in marks):
@@ -313,7 +208,7 @@ def open_source(source: DatasetSource, problems: Problems) -> list[LabelReader]:
 
     Raises ValueError saying what was looked for, what is there, and what may be meant.
     """
-    source = _resolved(source)
+    source = resolved(source)
     if source.root is None:
         raise ValueError(f"dataset source {source.split!r}: expected a root folder, got none")
     base = Path(source.root) / source.year

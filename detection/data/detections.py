@@ -1,15 +1,15 @@
-"""Detections and boxes in files of other people's formats: COCO results, the devkit's comp4, users' boxes."""
+"""Detections in files of other people's formats: COCO results, the devkit's comp4."""
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from detection.data.files import decode_text
 from detection.storage import file_stem, read_json, write_text
 from detection.types import Detections
 
@@ -18,7 +18,6 @@ _COCO_KEYS = ("image_id", "category_id", "bbox", "score")
 _COMP4_FIELDS = 6
 # From half-open corners to 1-based inclusive ones.
 TO_INCLUSIVE = np.array([1.0, 1.0, 0.0, 0.0])
-_CSV_HEADER = ["image_id", "x1", "y1", "x2", "y2"]
 
 
 def write_coco_results(
@@ -69,31 +68,26 @@ def read_coco_results(
 
 
 def read_coco_columns(path: Path | str) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
-    """Columns of a COCO results file: image ids, category ids, boxes x1, y1, x2, y2, scores; see `coco_columns`."""
+    """Columns of COCO results: image ids, category ids (N,), boxes x1, y1, x2, y2 and scores float64.
+
+    Raises ValueError naming file and row for what is not a COCO result.
+    """
     rows = read_json(path)
     if not isinstance(rows, list):
         raise ValueError(f"{path}: expected a JSON list of COCO results, got {type(rows).__name__}")
-    ids, categories, boxes, scores = coco_columns(rows, path)
+    for index, row in enumerate(rows):
+        if problem := _coco_row_problem(row):
+            raise ValueError(f"{row_name(path)(index)}: expected a COCO result, got {problem}")
+    boxes = np.array([row["bbox"] for row in rows], dtype=np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
-    return ids, categories, boxes, scores
+    categories = np.array([row["category_id"] for row in rows], dtype=np.int64)
+    scores = np.array([row["score"] for row in rows], dtype=np.float64)
+    return [str(row["image_id"]) for row in rows], categories, boxes, scores
 
 
 def row_name(path: Path | str) -> Callable[[int], str]:
     """What names a row of a file in a message."""
     return lambda index: f"{path}: row {index + 1}"
-
-
-def coco_columns(rows: list[Any], path: Path | str) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
-    """(image ids, category ids, x y width height float64, scores float64) of COCO results; ValueError names a row."""
-    for index, row in enumerate(rows):
-        problem = _coco_row_problem(row)
-        if problem:
-            raise ValueError(f"{path}: row {index + 1}: expected a COCO result, got {problem}")
-    ids = [str(row["image_id"]) for row in rows]
-    categories = np.array([row["category_id"] for row in rows], dtype=np.int64)
-    boxes = np.array([row["bbox"] for row in rows], dtype=np.float64).reshape(-1, 4)
-    scores = np.array([row["score"] for row in rows], dtype=np.float64)
-    return ids, categories, boxes, scores
 
 
 def _coco_row_problem(row: Any) -> str | None:
@@ -201,26 +195,41 @@ def read_comp4(
 
     Raises FileNotFoundError for a class without a file, ValueError naming file and line for a bad line.
     """
-    ids: list[str] = []
-    numbers: list[list[float]] = []
-    labels: list[int] = []
-    lines: list[str] = []
-    for label, name in enumerate(classes):
-        path = comp4_path(folder, split, name)
-        for index, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
+    files = ((label, comp4_path(folder, split, name)) for label, name in enumerate(classes))
+    labels, ids, boxes, scores, where = comp4_columns(files)
+    return group_rows(ids, boxes, scores, np.array(labels, dtype=np.int64), image_ids, len(classes), where)
+
+
+def comp4_columns(
+    files: Iterable[tuple[Any, Path]],
+) -> tuple[list[Any], list[str], np.ndarray, np.ndarray, Callable[[int], str]]:
+    """Columns of the devkit's results in (key, path) files: keys, image ids, half-open boxes (N, 4) and scores float64.
+
+    Last what names a row in a message. Raises FileNotFoundError, and ValueError naming file and line.
+    """
+    keys, rows, where = parsed_lines(files, _comp4_line)
+    values = np.array([numbers for _, numbers in rows], dtype=np.float64).reshape(-1, _COMP4_FIELDS - 1)
+    return keys, [image_id for image_id, _ in rows], values[:, 1:] - TO_INCLUSIVE, values[:, 0], where
+
+
+def parsed_lines(
+    files: Iterable[tuple[Any, Path]], parse: Callable[[str, str], Any]
+) -> tuple[list[Any], list[Any], Callable[[int], str]]:
+    """What parse(line, place) makes of every line of (key, path) files that is not blank.
+
+    Returns the keys, what was made, and what names a row in a message: "path: line number", the place.
+    """
+    keys, rows, places = [], [], []
+    for key, path in files:
+        for number, line in enumerate(decode_text(path.read_bytes(), path).split("\n"), start=1):
             if line.strip():
-                image_id, values = comp4_line(line, path, index)
-                ids.append(image_id)
-                numbers.append(values)
-                labels.append(label)
-                lines.append(f"{path}: line {index}")
-    values = np.array(numbers, dtype=np.float64).reshape(-1, _COMP4_FIELDS - 1)
-    boxes = values[:, 1:] - TO_INCLUSIVE
-    found = np.array(labels, dtype=np.int64)
-    return group_rows(ids, boxes, values[:, 0], found, image_ids, len(classes), lines.__getitem__)
+                places.append((path, number))
+                keys.append(key)
+                rows.append(parse(line, f"{path}: line {number}"))
+    return keys, rows, lambda row: "{}: line {}".format(*places[row])
 
 
-def comp4_line(line: str, path: Path, index: int) -> tuple[str, list[float]]:
+def _comp4_line(line: str, place: str) -> tuple[str, list[float]]:
     """(image id, [score, xmin, ymin, xmax, ymax]) of one line of the devkit's results."""
     fields = line.strip().rsplit(maxsplit=_COMP4_FIELDS - 1)
     try:
@@ -229,73 +238,5 @@ def comp4_line(line: str, path: Path, index: int) -> tuple[str, list[float]]:
     except ValueError:
         values = []
     if len(values) != _COMP4_FIELDS - 1:
-        raise ValueError(f"{path}: line {index}: expected 'id score xmin ymin xmax ymax', got {line.strip()!r}")
+        raise ValueError(f"{place}: expected 'id score xmin ymin xmax ymax', got {line.strip()!r}")
     return image_id, values
-
-
-def read_boxes(path: Path | str) -> dict[str, np.ndarray]:
-    """A user's own boxes: image id -> (R, 4) float32, half-open, image frame (px of the original image).
-
-    ``.json``: {image_id: [[x1, y1, x2, y2], ...]}. Anything else is CSV with rows image_id,x1,y1,x2,y2 and,
-    if wanted, that line as header. Ids and boxes keep the file's order; an id may have no box (JSON).
-    Raises ValueError naming file and key or line for anything else, and for a box that is empty or not finite.
-    """
-    path = Path(path)
-    read = _boxes_of_json if path.suffix.lower() == ".json" else _boxes_of_csv
-    return {image_id: np.array(rows, np.float32).reshape(-1, 4) for image_id, rows in read(path).items()}
-
-
-def _boxes_of_json(path: Path) -> dict[str, list[list[float]]]:
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        if repeated := sorted({key for key in keys if keys.count(key) > 1}) if len(set(keys)) < len(keys) else []:
-            raise ValueError(f"{path}: expected each image id once, got {repeated[0]!r} again")
-        return dict(pairs)
-
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=once)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected JSON, got {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected {{image_id: [[x1, y1, x2, y2], ...]}}, got {type(content).__name__}")
-    for image_id, rows in content.items():
-        if not isinstance(rows, list):
-            raise ValueError(f"{path}: image {image_id!r}: expected a list of boxes, got {type(rows).__name__}")
-        for index, row in enumerate(rows, start=1):
-            _check_user_box(row, f"{path}: image {image_id!r}, box {index}")
-    return content
-
-
-def _boxes_of_csv(path: Path) -> dict[str, list[list[float]]]:
-    boxes: dict[str, list[list[float]]] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        try:
-            for row in reader:
-                _add_csv_row(row, boxes, f"{path}: line {reader.line_num}", first=reader.line_num == 1)
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: line {reader.line_num}: expected CSV in UTF-8, got {error}") from error
-    return boxes
-
-
-def _add_csv_row(row: list[str], boxes: dict[str, list[list[float]]], where: str, first: bool) -> None:
-    fields = [field.strip() for field in row]
-    if not any(fields) or (first and [field.lower() for field in fields] == _CSV_HEADER):
-        return
-    try:
-        image_id, *numbers = fields
-        box = [float(number) for number in numbers]
-    except ValueError as error:
-        raise ValueError(f"{where}: expected {','.join(_CSV_HEADER)}, got {','.join(row)!r}") from error
-    _check_user_box(box, where)
-    boxes.setdefault(image_id, []).append(box)
-
-
-def _check_user_box(box: Any, where: str) -> None:
-    numbers = isinstance(box, list) and len(box) == 4 and all(type(value) in (int, float) for value in box)
-    if numbers:
-        with np.errstate(over="ignore"):
-            x1, y1, x2, y2 = np.array(box, dtype=np.float64).astype(np.float32)
-        numbers = bool(np.isfinite([x1, y1, x2, y2]).all() and x1 < x2 and y1 < y2)
-    if not numbers:
-        raise ValueError(f"{where}: expected finite x1, y1, x2, y2 with x1 < x2 and y1 < y2, got {box!r}")

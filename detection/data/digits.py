@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from detection.data.formats.voc import annotation_xml
+from detection.data.formats.voc_xml import annotation_xml
 from detection.geometry import iou
 from detection.storage import read_json, write_json, write_text
 

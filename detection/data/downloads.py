@@ -13,9 +13,10 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
+from detection.data.files import stays_inside
 from detection.storage import write_text
 
 VOC2007_ADDRESS = "http://host.robots.ox.ac.uk/pascal/VOC/voc2007"
@@ -154,7 +155,12 @@ def unpack(path: Path, folder: Path, report: Report = _silent) -> None:
         with tarfile.open(path, "r:") as tar:
             members = tar.getmembers()
             for member in members:
-                _check_member(member, path)
+                if member.name != "." and not stays_inside(member.name):
+                    raise DownloadError(f"{path}: expected paths below the folder, got {member.name!r}")
+                if not (member.isreg() or member.isdir()):
+                    raise DownloadError(
+                        f"{path}: expected plain files and folders, got a link or device {member.name!r}"
+                    )
             # Python's own filter too, which also sees links that lie in the folder; 3.11.4 was the first to have it.
             tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
             for index, member in enumerate(members, start=1):
@@ -186,15 +192,23 @@ def _md5(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+class _CutError(Exception):
+    """A try that failed, after which another may succeed."""
+
+
 def _fetch_part(url: str, part: Path, settings: DownloadSettings, report: Report) -> None:
     """Fetch until `part` has all bytes that the server announces, through cut connections."""
-    furthest = part.stat().st_size if part.is_file() else 0
-    failures = 0
+    furthest, failures = _size(part), 0
     while True:
-        problem = _one_try(url, part, settings.timeout, report)
-        if problem is None:
+        try:
+            _one_try(url, part, settings.timeout, report)
             return
-        reached = part.stat().st_size if part.is_file() else 0
+        except _CutError as error:
+            reached, problem = _size(part), error
         failures = 0 if reached > furthest else failures + 1
         furthest = max(furthest, reached)
         if failures > settings.retries:
@@ -202,42 +216,44 @@ def _fetch_part(url: str, part: Path, settings: DownloadSettings, report: Report
         time.sleep(settings.wait)
 
 
-def _one_try(url: str, part: Path, timeout: float, report: Report) -> str | None:
-    """Ask once for what is missing. None when the file is complete, else what went wrong."""
-    offset = part.stat().st_size if part.is_file() else 0
+def _one_try(url: str, part: Path, timeout: float, report: Report) -> None:
+    """Ask once for what is missing. Raises _CutError where it did not all come; a disk's errors are the caller's."""
+    offset = _size(part)
     request = urllib.request.Request(url, headers={"Range": f"bytes={offset}-"} if offset else {})
     try:
         response = urllib.request.urlopen(request, timeout=timeout)
     except urllib.error.HTTPError as error:
         error.close()
-        return _refusal(url, part, offset, error)
+        _check_refusal(url, part, offset, error)
+        return
     except _NETWORK_ERRORS as error:
-        return str(error)
+        raise _CutError(str(error)) from error
     with response:
         start, total = _range_of(response)
         if start not in (0, offset):
             part.unlink(missing_ok=True)
-            return f"asked for bytes from {offset}, got them from {start}"
-        problem = _write_body(response, part, start, total, report)
-    reached = part.stat().st_size
-    if problem is None and total is not None and reached != total:
-        problem = f"connection closed at {reached} of {total} bytes"
+            raise _CutError(f"asked for bytes from {offset}, got them from {start}")
+        with part.open("r+b" if start else "wb") as file:
+            file.seek(start)
+            for chunk in _chunks(response):
+                file.write(chunk)
+                report(f"fetching {part.stem}", file.tell(), total)
+    reached = _size(part)
+    if total is not None and reached != total:
         if reached > total:
-            part.unlink(missing_ok=True)
-    return problem
+            part.unlink()
+        raise _CutError(f"connection closed at {reached} of {total} bytes")
 
 
-def _refusal(url: str, part: Path, offset: int, error: urllib.error.HTTPError) -> str | None:
-    """What an error answer means: None if there is nothing beyond `offset`, a reason to try again, or the end."""
+def _check_refusal(url: str, part: Path, offset: int, error: urllib.error.HTTPError) -> None:
+    """Raise for an error answer, unless it means that there is nothing beyond `offset`."""
     if error.code == _RANGE_NOT_SATISFIABLE and offset:
         announced = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
         if announced is None or int(announced[1]) == offset:
-            return None
+            return
         part.unlink()
-        return f"{offset} bytes are more than the file's {announced[1]}"
-    if error.code in _TEMPORARY:
-        return str(error)
-    raise DownloadError(f"{url}: {error}") from error
+        raise _CutError(f"{offset} bytes are more than the file's {announced[1]}")
+    raise (_CutError(str(error)) if error.code in _TEMPORARY else DownloadError(f"{url}: {error}")) from error
 
 
 def _range_of(response: http.client.HTTPResponse) -> tuple[int, int | None]:
@@ -251,29 +267,10 @@ def _range_of(response: http.client.HTTPResponse) -> tuple[int, int | None]:
     return 0, int(length) if length and length.isdecimal() else None
 
 
-def _write_body(
-    response: http.client.HTTPResponse, part: Path, start: int, total: int | None, report: Report
-) -> str | None:
-    """Write an answer's body from byte `start`; what cut it short, or None. A disk's errors are the caller's."""
-    done = start
-    with part.open("r+b" if start else "wb") as file:
-        file.seek(start)
-        while True:
-            try:
-                chunk = response.read(_CHUNK)
-            except _NETWORK_ERRORS as error:
-                return str(error)
-            if not chunk:
-                return None
-            file.write(chunk)
-            done += len(chunk)
-            report(f"fetching {part.stem}", done, total)
-
-
-def _check_member(member: tarfile.TarInfo, path: Path) -> None:
-    proposals = PureWindowsPath(member.name)
-    parts = (*PurePosixPath(member.name).parts, *proposals.parts)
-    if member.name.startswith(("/", "\\")) or proposals.anchor or ".." in parts:
-        raise DownloadError(f"{path}: expected paths below the folder, got {member.name!r}")
-    if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE):
-        raise DownloadError(f"{path}: expected plain files and folders, got a link or device {member.name!r}")
+def _chunks(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    """The body of an answer. Raises _CutError where it is cut short."""
+    try:
+        while chunk := response.read(_CHUNK):
+            yield chunk
+    except _NETWORK_ERRORS as error:
+        raise _CutError(str(error)) from error

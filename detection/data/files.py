@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from detection.data.images import IMAGE_EXTENSIONS
@@ -12,6 +13,8 @@ from detection.data.problems import DataError
 MAX_LABEL_BYTES = 2**25
 # What Linux takes; longer names are damage.
 _LONGEST_PATH = 4096
+# Names of a folder's content in a message.
+_LISTED = 10
 _BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
@@ -34,6 +37,24 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):  # too long, or with a zero byte
         return False
+
+
+def is_below(place: Path, root: Path) -> bool:
+    """Whether a path lies in `root`, by name alone: what a link points to is the user's own affair."""
+    place = Path(place).absolute()
+    return ".." not in place.parts and place.is_relative_to(root.absolute())
+
+
+def shown_names(names: Iterable[str]) -> str:
+    """Names for a message, sorted: the first few, the number of the others; "nothing" for none."""
+    names = sorted(names)
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"{', '.join(names[:_LISTED]) or 'nothing'}{more}"
+
+
+def content(folder: Path) -> str:
+    """What a folder holds, for a message."""
+    return f"{folder} holds: {shown_names(path.name for path in folder.iterdir()) if folder.is_dir() else 'nothing'}"
 
 
 def is_image_name(name: str | Path) -> bool:

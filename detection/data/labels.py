@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ MAX_NAME = 200
 _SHOWN = 80
 
 Box = tuple[float, float, float, float]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class ImageLabels:
 
 
 @dataclass(frozen=True)
-class LabelledImage:
+class ImageObjects:
     """An image and its objects after the policy for faulty data: boxes inside the image and of positive area.
 
     size: (height, width) in px of the frame the boxes are in. labels: the file that they are from.
@@ -64,38 +66,47 @@ class LabelledImage:
     labels: Path
 
 
-class LabelReader(Protocol):
+class LabelReader:
     """One split of a data set in one format.
 
-    format: "voc", "folder", "coco" or "yolo". path: the file or folder to name in messages. list_path: the file that
-    lists the images, or the folder they are listed from. image_folder: where they are looked for. classes: the names
-    that the set itself declares, in its order; None where it declares none. source_ids: image id -> the id that
-    results files for this set use, where that is another (COCO's numbers). category_ids: the
-    numbers that results files use for `classes`, None for their places.
+    path: the file or folder to name in messages. list_path: the file that lists the images, or the folder they are
+    listed from. image_folder: where they are looked for. classes: the names that the set itself declares, in its order;
+    None where it declares none. source_ids: image id -> the id that results files for this set use, where that is
+    another (COCO's numbers). category_ids: the numbers that results files use for `classes`, None for their places.
+    tells_polygons: whether it is noted how many polygons were read as their boxes.
     """
 
-    format: str
     path: Path
     list_path: Path
     image_folder: Path
-    classes: tuple[str, ...] | None
-    source_ids: Mapping[str, str]
-    category_ids: tuple[int, ...] | None
+    classes: tuple[str, ...] | None = None
+    source_ids: Mapping[str, str] = MappingProxyType({})
+    category_ids: tuple[int, ...] | None = None
+    tells_polygons = False
 
     def image_ids(self, problems: Problems) -> list[str]:
         """The ids of the split's images in order, each once."""
-        ...
+        raise NotImplementedError
 
     def image_path(self, image_id: str) -> Path | None:
         """The image of an id, None where there is none."""
-        ...
+        raise NotImplementedError
 
     def labels(self, image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
         """What is said of an image whose upright size is (height, width). Raises DataError.
 
         size: None where only names are wanted: boxes may then be in any unit.
         """
-        ...
+        raise NotImplementedError
+
+
+def read_each(items: Iterable[Item], read: Callable[[Item], LabelledObject], problems: Problems) -> Iterator:
+    """What `read` makes of each item; those that raise DataError are left out and counted."""
+    for item in items:
+        try:
+            yield read(item)
+        except DataError as error:
+            problems.skip_error(error)
 
 
 def ordered_box(corners: Box, what: str, path: Path, line: int, problems: Problems) -> Box:

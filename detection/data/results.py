@@ -16,8 +16,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from detection.data.detections import TO_INCLUSIVE, comp4_line, group_rows, read_coco_columns, row_name
-from detection.data.files import decode_text
+from detection.data.detections import comp4_columns, group_rows, parsed_lines, read_coco_columns, row_name
 from detection.data.problems import Problems
 from detection.types import AnnotatedImage, Detections
 
@@ -170,51 +169,20 @@ def _span(numbers: Mapping[int, str]) -> str:
 
 
 def _read_devkit(found: ResultFiles, images, numbers, split, source_ids) -> _Rows:
-    ids: list[str] = []
-    names: list[str] = []
-    values: list[list[float]] = []
-    places: list[tuple[Path, int]] = []
-    for name, path in found.of_split(split).items():
-        for index, line in enumerate(decode_text(path.read_bytes(), path).split("\n"), start=1):
-            if line.strip():
-                image_id, row = comp4_line(line, path, index)
-                ids.append(image_id)
-                names.append(name)
-                values.append(row)
-                places.append((path, index))
-    columns = np.array(values, dtype=np.float64).reshape(-1, 5)
-    where = _line_name(places)
-    return _Rows(ids, names, columns[:, 1:] - TO_INCLUSIVE, columns[:, 0], where)
-
-
-def _line_name(places: list[tuple[Path, int]]) -> Callable[[int], str]:
-    return lambda row: f"{places[row][0]}: line {places[row][1]}"
+    names, ids, boxes, scores, where = comp4_columns(found.of_split(split).items())
+    return _Rows(ids, names, boxes, scores, where)
 
 
 def _read_yolo(found: ResultFiles, images, numbers, split, source_ids) -> _Rows:
     sizes = {one.image_id: one.size for one in images}
     by_stem = _unique_stems(images)
-    ids: list[str] = []
-    classes: list[int] = []
-    values: list[list[float]] = []
-    sides: list[tuple[int, int]] = []
-    places: list[tuple[Path, int]] = []
-    for name, path in found.files.items():
-        image_id = name if name in sizes else by_stem.get(Path(name).name, name)
-        for index, line in enumerate(decode_text(path.read_bytes(), path).split("\n"), start=1):
-            if line.strip():
-                number, row = _yolo_line(line, path, index)
-                ids.append(image_id)
-                classes.append(number)
-                values.append(row)
-                sides.append(sizes.get(image_id, (1, 1)))
-                places.append((path, index))
-    columns = np.array(values, dtype=np.float64).reshape(-1, 5)
-    height_width = np.array(sides, dtype=np.float64).reshape(-1, 2)
-    centres, halves = columns[:, :2] * height_width[:, ::-1], columns[:, 2:4] * height_width[:, ::-1] / 2
+    ids = (name if name in sizes else by_stem.get(Path(name).name, name) for name in found.files)
+    ids, rows, where = parsed_lines(zip(ids, found.files.values(), strict=True), _yolo_line)
+    columns = np.array([values for _, values in rows], dtype=np.float64).reshape(-1, _YOLO_FIELDS - 1)
+    width_height = np.array([sizes.get(one, (1, 1))[::-1] for one in ids], dtype=np.float64).reshape(-1, 2)
+    centres, halves = columns[:, :2] * width_height, columns[:, 2:4] * width_height / 2
     boxes = np.concatenate([centres - halves, centres + halves], axis=1)
-    where = _line_name(places)
-    return _Rows(ids, _names(classes, numbers, where), boxes, columns[:, 4], where)
+    return _Rows(ids, _names([number for number, _ in rows], numbers, where), boxes, columns[:, 4], where)
 
 
 def _unique_stems(images: Sequence[AnnotatedImage]) -> dict[str, str]:
@@ -225,7 +193,7 @@ def _unique_stems(images: Sequence[AnnotatedImage]) -> dict[str, str]:
     return {stem: ids[0] for stem, ids in found.items() if len(ids) == 1}
 
 
-def _yolo_line(line: str, path: Path, index: int) -> tuple[int, list[float]]:
+def _yolo_line(line: str, place: str) -> tuple[int, list[float]]:
     fields = line.split()
     try:
         number, values = int(fields[0]), [float(field) for field in fields[1:]]
@@ -233,7 +201,5 @@ def _yolo_line(line: str, path: Path, index: int) -> tuple[int, list[float]]:
         number, values = -1, []
     if number < 0 or len(fields) != _YOLO_FIELDS or not all(map(math.isfinite, values)):
         hint = "; the confidence is missing (Ultralytics: save_conf=True)" if len(fields) == _YOLO_FIELDS - 1 else ""
-        raise ValueError(
-            f"{path}: line {index}: expected 'class x y width height confidence', got {line.strip()!r:.80}{hint}"
-        )
+        raise ValueError(f"{place}: expected 'class x y width height confidence', got {line.strip()!r:.80}{hint}")
     return number, values

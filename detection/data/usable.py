@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from detection.data.images import image_sizes
-from detection.data.labels import ImageLabels, LabelledImage, LabelledObject, LabelReader
+from detection.data.labels import ImageLabels, ImageObjects, LabelledObject, LabelReader
 from detection.data.problems import DataError, Problems
 from detection.geometry import clip
 
@@ -23,7 +23,7 @@ def labelled_images(
     classes: Collection[str] | None,
     class_map: Mapping[str, str | None],
     need_images: bool = True,
-) -> Iterator[LabelledImage]:
+) -> Iterator[ImageObjects]:
     """The usable images of a split in order, each file once, with their usable objects under the run's class names.
 
     need_images: False takes the size from the labels where an image is not there, if they tell.
@@ -42,26 +42,26 @@ def labelled_images(
             problems.skip("image id listed again", reader.list_path, f"{image_id!r} is {paths[image.path]!r}")
             continue
         paths[image.path] = image_id
-        polygons += sum("segmentation" in item.extras for item in image.objects) if reader.format == "yolo" else 0
+        polygons += sum("segmentation" in item.extras for item in image.objects)
         yield image
-    if polygons:
+    if polygons and reader.tells_polygons:
         problems.note(f"{reader.path}: {polygons} polygons are read as their boxes")
 
 
 def _load_image(
     reader: LabelReader, image_id: str, naming: _Naming, problems: Problems, need_images: bool
-) -> LabelledImage:
+) -> ImageObjects:
     path = reader.image_path(image_id)
     if path is None:
-        found = None if need_images or reader.format == "yolo" else reader.labels(image_id, None, problems)
+        found = None if need_images else reader.labels(image_id, None, problems)
         if found is not None and found.size is not None and min(found.size) > 0:
             usable = tuple(_usable_objects(found, found.size, naming, problems))
-            return LabelledImage(image_id, reader.image_folder / image_id, found.size, usable, found.path)
+            return ImageObjects(image_id, reader.image_folder / image_id, found.size, usable, found.path)
         raise DataError("missing image", reader.image_folder / image_id, "no file of that name")
     upright, stored = image_sizes(path)
     labels = reader.labels(image_id, upright, problems)
     size = _frame(labels, upright, stored, problems)
-    return LabelledImage(image_id, path, size, tuple(_usable_objects(labels, size, naming, problems)), labels.path)
+    return ImageObjects(image_id, path, size, tuple(_usable_objects(labels, size, naming, problems)), labels.path)
 
 
 def _frame(

@@ -1,8 +1,13 @@
 """Candidate proposals: selective search, and how well proposals cover objects."""
 
 from detection.proposals.propose import propose
-from detection.proposals.quality import ProposalQuality, proposal_quality
-from detection.proposals.recall import best_overlaps, mean_average_best_overlap, recall_at
+from detection.proposals.quality import (
+    ProposalQuality,
+    best_overlaps,
+    mean_average_best_overlap,
+    proposal_quality,
+    recall_at,
+)
 from detection.proposals.selective_search import selective_search
 from detection.proposals.settings import PRESETS, ProposalSettings
 from detection.proposals.store import ProposalStore

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
+
 import numba
 import numpy as np
 
@@ -12,12 +14,6 @@ def _intersection(first, second):
     for i in range(first.size):
         total += min(first[i], second[i])
     return total
-
-
-@numba.njit(cache=True, nogil=True)
-def _mix(first, share, second, out):
-    for i in range(out.size):
-        out[i] = share * first[i] + (np.float32(1) - share) * second[i]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -36,63 +32,13 @@ def _similarity(a, b, histograms, begin, end, sizes, boxes, area, use_size, use_
 
 
 @numba.njit(cache=True, nogil=True)
-def _rank(value, first):
-    """A number that is the smaller the larger value is, and of equal values the smaller the lower first is."""
-    bits = np.uint32(np.float32(value).view(np.uint32))
-    negative = bits >> np.uint32(31) != 0
-    falling = bits if negative else bits ^ np.uint32(0x7FFFFFFF)
-    return np.uint64(falling) << np.uint64(32) | np.uint64(first)
-
-
-@numba.njit(cache=True, nogil=True)
-def _push(ranks, seconds, count, rank, second):
-    """Add a pair to a heap of `count`: ranks, and of equal ones seconds, rise from the top."""
-    place = count
-    while place > 0:
-        above = (place - 1) >> 1
-        if ranks[above] < rank or (ranks[above] == rank and seconds[above] < second):
-            break
-        ranks[place] = ranks[above]
-        seconds[place] = seconds[above]
-        place = above
-    ranks[place] = rank
-    seconds[place] = second
-
-
-@numba.njit(cache=True, nogil=True)
-def _pop(ranks, seconds, count):
-    """Take the top off a heap of `count`."""
-    # The hole goes down to a leaf, where the last pair most likely belongs: one comparison a level.
-    last = count - 1
-    place = 0
-    below = 1
-    while below < last:
-        other = below + 1
-        if other < last:
-            equal = ranks[other] == ranks[below]
-            below += (ranks[other] < ranks[below]) | (equal & (seconds[other] < seconds[below]))
-        ranks[place] = ranks[below]
-        seconds[place] = seconds[below]
-        place = below
-        below = 2 * place + 1
-    _push(ranks, seconds, place, ranks[last], seconds[last])
-
-
-@numba.njit(cache=True, nogil=True)
-def _doubled(array):
-    return np.concatenate((array, np.empty_like(array)))
-
-
-@numba.njit(cache=True, nogil=True)
-def _link(links, head, linked, a, b):
-    """Note that a and b touch, in the lists of both; returns the new number of notes."""
-    links[linked, 0] = b
-    links[linked, 1] = head[a]
-    head[a] = linked
-    links[linked + 1, 0] = a
-    links[linked + 1, 1] = head[b]
-    head[b] = linked + 1
-    return linked + 2
+def _connect(a, b, similarity, heap, links, head):
+    """Put a touching pair on the heap, and each into the other's list of neighbours."""
+    a, b = np.int32(a), np.int32(b)
+    heappush(heap, (-similarity, a, b))
+    for one, other in ((a, b), (b, a)):
+        links.append((other, head[one]))
+        head[one] = len(links) - 1
 
 
 @numba.njit(cache=True, nogil=True)
@@ -103,54 +49,33 @@ def group(pairs, histograms, begin, end, sizes, boxes, area, use_size, use_fill)
     ones behind them. Returns the number of regions in all.
     """
     total = sizes.size
-    room = 4 * pairs.shape[0] + 16
-    ranks = np.empty(room, np.uint64)
-    seconds = np.empty(room, np.int32)
-    links = np.empty((2 * room, 2), np.int32)  # other region, next link
+    # -similarity, lower region, higher region; and of linked lists: other region, next link. Empty, of a known type.
+    heap = [(np.float32(0), np.int32(0), np.int32(0)) for _ in range(0)]
+    links = [(np.int32(0), np.int32(0)) for _ in range(0)]
     head = np.full(total, -1, np.int32)
     alive = np.ones(total, np.bool_)
-    stamp = np.full(total, -1, np.int32)
-    linked = 0
-    waiting = 0
-    for p in range(pairs.shape[0]):
-        a = pairs[p, 0]
-        b = pairs[p, 1]
-        value = _similarity(a, b, histograms, begin, end, sizes, boxes, area, use_size, use_fill)
-        _push(ranks, seconds, waiting, _rank(value, a), b)
-        waiting += 1
-        linked = _link(links, head, linked, a, b)
+    seen_by = np.full(total, -1, np.int32)
+    for a, b in pairs:
+        similarity = _similarity(a, b, histograms, begin, end, sizes, boxes, area, use_size, use_fill)
+        _connect(a, b, similarity, heap, links, head)
     new = (total + 1) // 2
-    while waiting > 0:
-        a = np.int64(ranks[0] & np.uint64(0xFFFFFFFF))
-        b = np.int64(seconds[0])
-        _pop(ranks, seconds, waiting)
-        waiting -= 1
+    while len(heap) > 0:
+        _, a, b = heappop(heap)
         if not (alive[a] and alive[b]):
             continue
-        alive[a] = False
-        alive[b] = False
+        alive[a] = alive[b] = False
         sizes[new] = sizes[a] + sizes[b]
-        boxes[new, 0] = min(boxes[a, 0], boxes[b, 0])
-        boxes[new, 1] = min(boxes[a, 1], boxes[b, 1])
-        boxes[new, 2] = max(boxes[a, 2], boxes[b, 2])
-        boxes[new, 3] = max(boxes[a, 3], boxes[b, 3])
+        boxes[new, :2] = np.minimum(boxes[a, :2], boxes[b, :2])
+        boxes[new, 2:] = np.maximum(boxes[a, 2:], boxes[b, 2:])
         share = np.float32(sizes[a]) / np.float32(sizes[new])
-        _mix(histograms[a, begin:end], share, histograms[b, begin:end], histograms[new, begin:end])
+        for i in range(begin, end):
+            histograms[new, i] = share * histograms[a, i] + (np.float32(1) - share) * histograms[b, i]
         for link in (head[a], head[b]):
             while link >= 0:
-                other = links[link, 0]
-                link = links[link, 1]
-                if not alive[other] or stamp[other] == new:
-                    continue
-                stamp[other] = new
-                if waiting == seconds.size:
-                    ranks = _doubled(ranks)
-                    seconds = _doubled(seconds)
-                if linked == links.shape[0]:
-                    links = _doubled(links)
-                value = _similarity(other, new, histograms, begin, end, sizes, boxes, area, use_size, use_fill)
-                _push(ranks, seconds, waiting, _rank(value, other), new)
-                waiting += 1
-                linked = _link(links, head, linked, other, new)
+                other, link = links[link]
+                if alive[other] and seen_by[other] != new:
+                    seen_by[other] = new
+                    similarity = _similarity(other, new, histograms, begin, end, sizes, boxes, area, use_size, use_fill)
+                    _connect(other, new, similarity, heap, links, head)
         new += 1
     return new

@@ -11,26 +11,27 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from detection.proposals import _colour_kernels as kernels
+from detection.proposals._colour_kernels import hsv
+
+# MATLAB's rgb2gray: first row of the inverse NTSC matrix.
+GREY_WEIGHTS = (0.298936021293775, 0.587043074451121, 0.114020904255103)
 
 
 def _hsv(rgb: np.ndarray) -> np.ndarray:
     out = np.empty_like(rgb)
-    kernels.hsv(rgb, out)
+    hsv(rgb, out)
     return out
 
 
 def _rgi(rgb: np.ndarray) -> np.ndarray:
-    out = np.empty_like(rgb)
-    kernels.chromaticity(rgb, out)
-    kernels.intensity(rgb, out)
-    return out
+    total = rgb.sum(axis=-1, keepdims=True, dtype=np.float64)
+    shares = np.divide(rgb[..., :2], total, out=np.full((*rgb.shape[:2], 2), 1 / 3), where=total > 0)
+    return np.concatenate([np.floor(shares * 255.0 + 0.5).astype(np.uint8), _intensity(rgb)], axis=-1)
 
 
 def _intensity(rgb: np.ndarray) -> np.ndarray:
-    out = np.empty((*rgb.shape[:2], 1), np.uint8)
-    kernels.intensity(rgb, out)
-    return out
+    red, green, blue = (weight * rgb[..., [c]] for c, weight in enumerate(GREY_WEIGHTS))
+    return np.floor(red + green + blue + 0.5).astype(np.uint8)
 
 
 _CONVERT = {

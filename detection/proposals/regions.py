@@ -13,21 +13,12 @@ from detection.proposals.segmentation import Segmentation
 # IJCV 2013, section 3.2: 25 colour bins a channel; derivatives in 8 directions, 10 bins each.
 COLOUR_BINS = 25
 TEXTURE_BINS = 10
-DIRECTIONS = 8
 # Not in the paper: the constants of the authors' texture code (sigma 0.8, bins over 0 to 0.43 of the value range,
 # larger values in the last one). All channels and bins rounded down agree best with the proposals in Fast R-CNN's demo.
 TEXTURE_SIGMA = 0.8
 TEXTURE_RANGE = 0.43 * 255
 # The Gaussian derivative is cut at 4 standard deviations.
 DERIVATIVE_CUT = 4.0
-
-
-@dataclass(frozen=True)
-class Textures:
-    """Texture bins of the pixels of an image. See ``_region_kernels.texture_codes``."""
-
-    codes: np.ndarray
-    ends: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -57,25 +48,30 @@ def derivatives(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return along_x.reshape(image.shape), along_y.reshape(image.shape)
 
 
-def textures(image: np.ndarray) -> Textures:
-    """Texture bins of every pixel of (H, W, C) uint8: half-rectified derivatives in 8 directions a channel."""
-    height, width, channels = image.shape
-    along_x, along_y = derivatives(image)
-    codes = np.empty(height * width * channels * DIRECTIONS // 2 + 1, np.uint8)
-    ends = np.empty((height, width), np.uint32)
+def textures(image: np.ndarray) -> np.ndarray:
+    """Texture bins of (H, W, C) uint8: half-rectified derivatives in 8 directions; see ``texture_places``.
+
+    Returns (ORIENTATIONS, H, W, C) uint8.
+    """
+    places = np.empty((kernels.ORIENTATIONS, *image.shape), np.uint8)
     scale = np.float32(TEXTURE_BINS / TEXTURE_RANGE)
-    count = kernels.texture_codes(along_x, along_y, TEXTURE_BINS, scale, codes, ends)
-    return Textures(codes[:count], ends)
+    right, down = ((one * scale).reshape(-1) for one in derivatives(image))
+    kernels.texture_places(right, down, TEXTURE_BINS, places.reshape(kernels.ORIENTATIONS, -1))
+    return places
 
 
-def describe(segmentation: Segmentation, image: np.ndarray, texture: Textures) -> Regions:
-    """Sizes, boxes and histograms of the regions of an image (H, W, C) uint8."""
+def describe(segmentation: Segmentation, image: np.ndarray, texture: np.ndarray) -> Regions:
+    """Sizes, boxes and histograms of the regions of an image (H, W, C) uint8 with these `textures`."""
     channels, count = image.shape[2], segmentation.count
     colours = channels * COLOUR_BINS
-    counts = np.zeros((count, colours + channels * DIRECTIONS * TEXTURE_BINS), np.int32)
+    counts = np.zeros((count, colours + channels * 2 * kernels.ORIENTATIONS * TEXTURE_BINS), np.int32)
     sizes, boxes = np.zeros(count, np.int32), np.empty((count, 4), np.int32)
     colour_bins = np.arange(256) * COLOUR_BINS // 256
-    kernels.count_pixels(segmentation.labels, image, colour_bins, texture.codes, texture.ends, counts, sizes, boxes)
-    histograms = np.empty(counts.shape, np.float32)
-    kernels.normalise(counts, sizes, colours, channels, TEXTURE_BINS, histograms)
+    kernels.count_pixels(segmentation.labels, image, colour_bins, texture, TEXTURE_BINS, counts, sizes, boxes)
+    # Of every orientation's two parts the one that is not meant counts as a derivative of 0.
+    directions = counts[:, colours:].reshape(count, -1, TEXTURE_BINS)
+    directions[..., 0] = sizes[:, None] - directions[..., 1:].sum(axis=-1)
+    histograms = counts.astype(np.float32)
+    for part, number in ((np.s_[:, :colours], channels), (np.s_[:, colours:], directions.shape[1])):
+        histograms[part] *= np.float32(1) / (sizes * number).astype(np.float32)[:, None]
     return Regions(sizes, boxes, histograms, colours)

@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 
 from detection.proposals import _segmentation_kernels as kernels
-from detection.proposals._buffers import Buffers
 
 # The original code cuts the Gaussian at 4 standard deviations.
 BLUR_CUT = 4.0
 VALUE_RANGE = 255.0
+# Of a colour distance in an edge's entry.
+KEY_BITS = 22
 
 
 @dataclass(frozen=True)
@@ -51,42 +52,26 @@ def blur(image: np.ndarray, sigma: float) -> np.ndarray:
     return blurred.reshape(image.shape)
 
 
-def sort_edges(image: np.ndarray, buffers: Buffers | None = None) -> SortedEdges:
+def sort_edges(image: np.ndarray) -> SortedEdges:
     """Neighbour pairs of (H, W, C) float32 in 0..255, sorted by colour distance, ties in raster order.
 
     Distances are rounded down to 2^-22 of their largest possible value. Neighbours that were of equal colour weigh 0.
-    The result lies in buffers, where they are given: valid until the next image is sorted with them.
     """
-    take = (buffers or Buffers()).take
     height, width, channels = image.shape
-    step = np.float32(VALUE_RANGE * np.sqrt(channels) / (2**kernels.KEY_BITS - 2))
-    keys = take("keys", (height, width, kernels.DIRECTIONS), np.uint32)
-    low, high = np.zeros((2, kernels.DIRECTIONS, 2**kernels.RADIX_BITS), np.uint32)
-    kernels.list_keys(image, np.float32(1) / step, keys, low, high)
-    edges = (int(low.sum()),)
-    entries = take("entries", edges, np.uint64)
-    kernels.sort_keys(keys.reshape(-1), low, high, take("spare", edges, np.uint64), entries)
-    return SortedEdges(entries, step, (height, width))
+    step = np.float32(VALUE_RANGE * np.sqrt(channels) / (2**KEY_BITS - 2))
+    entries = np.empty(height * width * kernels.DIRECTIONS, np.uint64)
+    count = kernels.list_edges(image, np.float32(1) / step, entries)
+    return SortedEdges(np.sort(entries[:count]), step, (height, width))
 
 
-def segment(graph: SortedEdges, k: float, min_size: int, buffers: Buffers | None = None) -> Segmentation:
-    """Regions for threshold k (grey levels x px), those under min_size px absorbed by a neighbour.
-
-    buffers: where scratch memory is kept; the result does not lie there.
-    """
-    take = (buffers or Buffers()).take
+def segment(graph: SortedEdges, k: float, min_size: int) -> Segmentation:
+    """Regions for threshold k (grey levels x px), those under min_size px absorbed by a neighbour."""
     height, width = graph.size
-    pixels = height * width
-    parent = take("parent", (pixels,), np.uint32)
-    sizes = take("sizes", (pixels, 2), np.int32)
-    limits = sizes.view(np.float32)
-    rejected = take("rejected", graph.entries.shape, np.uint32)
-    count = kernels.merge_edges(
-        graph.entries, width, np.float32(k), graph.step, min_size, parent, sizes, limits, rejected
-    )
-    labels = np.empty(pixels, np.int32)
-    label_sizes = take("label_sizes", (pixels,), np.int32)
-    regions = kernels.label_regions(parent, sizes, labels, label_sizes)
-    regions = kernels.absorb_small(rejected[:count], width, min_size, labels, label_sizes[:regions])
-    labels = labels.reshape(height, width)
-    return Segmentation(labels, regions, kernels.neighbour_pairs(labels, regions))
+    parent = np.empty(height * width, np.uint32)
+    kernels.merge_regions(graph.entries, width, np.float32(k), graph.step, min_size, parent)
+    labels = np.empty((height, width), np.int32)
+    count = kernels.label_regions(parent, labels.reshape(-1))
+    codes = np.empty(labels.size * kernels.DIRECTIONS, np.int64)
+    codes = np.unique(codes[: kernels.list_borders(labels, codes)])
+    pairs = np.stack([codes >> 32, codes & 0xFFFFFFFF], axis=1).astype(np.int32)
+    return Segmentation(labels, count, pairs)

@@ -8,8 +8,6 @@ import cv2
 import numpy as np
 
 from detection.geometry import nms
-from detection.proposals._buffers import Buffers
-from detection.proposals._duplicate_kernels import first_of_equals
 from detection.proposals.colour import to_colour_space
 from detection.proposals.grouping import group_regions
 from detection.proposals.regions import describe, textures
@@ -22,8 +20,6 @@ from detection.proposals.settings import ProposalSettings
 FREE_REGIONS = 1000
 LEAST_MEAN_SIZE = 16
 MOST_REGIONS = 40_000
-
-_BUFFERS = Buffers()
 
 
 def check_image(rgb: np.ndarray, image_id: str = "") -> np.ndarray:
@@ -80,7 +76,7 @@ def _bounded(graph: SortedEdges, k: float, min_size: int) -> Segmentation:
     """Regions of at least min_size px, or of twice that, and so on, until there are few enough to be grouped."""
     pixels = graph.size[0] * graph.size[1]
     limit = min(MOST_REGIONS, max(FREE_REGIONS, pixels // LEAST_MEAN_SIZE))
-    while (segmentation := segment(graph, k, min_size, _BUFFERS)).count > limit:
+    while (segmentation := segment(graph, k, min_size)).count > limit:
         min_size *= 2
     return segmentation
 
@@ -96,24 +92,17 @@ def hierarchies(rgb: np.ndarray, settings: ProposalSettings) -> tuple[np.ndarray
     for space in settings.resolved_colour_spaces:
         image = to_colour_space(rgb, space)
         texture = textures(image)
-        graph = sort_edges(blur(image, settings.sigma), _BUFFERS)
+        graph = sort_edges(blur(image, settings.sigma))
         for k in settings.resolved_ks:
             segmentation = _bounded(graph, k, k if settings.min_size is None else settings.min_size)
             regions = describe(segmentation, image, texture)
             boxes.append(regions.boxes)
             levels.append(np.full(segmentation.count, segmentation.count, np.int32))
             for similarity in settings.resolved_similarities:
-                merged = group_regions(regions, segmentation.pairs, similarity, area, _BUFFERS)
+                merged = group_regions(regions, segmentation.pairs, similarity, area)
                 boxes.append(merged)
                 levels.append(np.arange(len(merged), 0, -1, dtype=np.int32))
     return np.concatenate(boxes), np.concatenate(levels)
-
-
-def _unique_by_priority(boxes: np.ndarray, priority: np.ndarray) -> np.ndarray:
-    """Boxes in rising priority, of equal ones the first."""
-    order = np.argsort(priority, kind="stable")
-    found = np.empty_like(order)
-    return boxes[found[: first_of_equals(boxes, order, found)]]
 
 
 def search(rgb: np.ndarray, settings: ProposalSettings, seed: int) -> np.ndarray:
@@ -121,8 +110,9 @@ def search(rgb: np.ndarray, settings: ProposalSettings, seed: int) -> np.ndarray
     resized = to_working_size(rgb, settings)
     boxes, levels = hierarchies(resized, settings)
     stream = np.random.Generator(np.random.PCG64([seed, zlib.crc32(rgb.tobytes())]))
-    boxes = _unique_by_priority(boxes, levels * stream.random(len(levels)))
-    return to_image_frame(boxes, resized.shape[:2], rgb.shape[:2], settings)
+    rising = boxes[np.argsort(levels * stream.random(len(levels)), kind="stable")]
+    unique = np.array(list(dict.fromkeys(map(tuple, rising.tolist()))))
+    return to_image_frame(unique, resized.shape[:2], rgb.shape[:2], settings)
 
 
 def selective_search(

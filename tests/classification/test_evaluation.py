@@ -5,13 +5,13 @@ import pytest
 
 from detection.classification.evaluation import accuracy, evaluate_classification
 from detection.evaluation import IntervalSettings, area_ap, difference, eleven_point_ap, intervals, precision_recall
-from detection.types import LabelledImage
+from detection.types import ClassificationImage
 
 CLASSES = ("cat", "dog")
 
 
 def images_of(presence):
-    return [LabelledImage(f"image {n}", Path("x.jpg"), np.array(row, np.int8)) for n, row in enumerate(presence)]
+    return [ClassificationImage(f"image {n}", Path("x.jpg"), np.array(row, np.int8)) for n, row in enumerate(presence)]
 
 
 def by_the_devkit(scores, presence, metric):
@@ -67,4 +67,4 @@ def test_shapes_that_do_not_fit():
     with pytest.raises(ValueError, match=r"expected scores \(1, 2\), got \(1, 3\)"):
         evaluate_classification(np.zeros((1, 3)), images_of([(1, -1)]), CLASSES)
     with pytest.raises(ValueError, match="expected -1, 0 or 1"):
-        LabelledImage("x", Path("x"), np.array([2], np.int8))
+        ClassificationImage("x", Path("x"), np.array([2], np.int8))

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from detection.data import Problems, read_dataset
-from detection.data.labels import LabelledImage, LabelledObject
+from detection.data.labels import ImageObjects, LabelledObject
 from detection.data.writing import write_dataset
 
 KINDS = {
@@ -41,7 +41,7 @@ def sets(tmp_path_factory):
         LabelledObject(n, name, (n, 2.5, n + 9, 30), n == 2, extras={"pose": "Left"})
         for n, name in enumerate(["cat", "dog", "big cat"], start=1)
     )
-    images = [LabelledImage("a", picture, (40, 60), items, picture), LabelledImage("b", picture, (40, 60), (), picture)]
+    images = [ImageObjects("a", picture, (40, 60), items, picture), ImageObjects("b", picture, (40, 60), (), picture)]
     for fmt in KINDS:
         write_dataset(folder / fmt, fmt, {"train": images}, ["big cat", "cat", "dog"])
     return folder

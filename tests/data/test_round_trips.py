@@ -14,9 +14,10 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from detection.data import DatasetSource, Problems, load_labelled, read_dataset
+from detection.data.formats.coco import write_coco
 from detection.data.images import image_sizes, to_upright
-from detection.data.labels import LabelledImage, LabelledObject
-from detection.data.writing import write_coco, write_dataset
+from detection.data.labels import ImageObjects, LabelledObject
+from detection.data.writing import write_dataset
 
 FORMATS = ("voc", "coco", "yolo", "folder")
 
@@ -82,7 +83,7 @@ def test_our_json_has_the_fields_of_the_format(tmp_path):
     path = put_picture(tmp_path / "a.png", (10, 20))
     item = LabelledObject(1, "cat", (1, 2, 5, 9), True, extras={"truncated": "1", "pose": "Left", "part": "..."})
     lost = Counter()
-    write_coco(tmp_path / "a.json", [LabelledImage("sub/a", path, (10, 20), (item,), path)], ("cat", "dog"), lost, "x")
+    write_coco(tmp_path / "a.json", [ImageObjects("sub/a", path, (10, 20), (item,), path)], ("cat", "dog"), lost, "x")
     assert json.loads((tmp_path / "a.json").read_text()) == {
         "info": {"description": "x", "version": "1.0"},
         "licenses": [{"id": 1, "name": "", "url": ""}],
@@ -130,7 +131,7 @@ def test_random_sets(tmp_path_factory, lists, names, size, order):
             LabelledObject(place, names[row[0]], corners(row[1:5]), row[5]) for place, row in enumerate(rows, start=1)
         )
         items = tuple(item for item in items if item.box[0] < item.box[2] and item.box[1] < item.box[3])
-        images.append(LabelledImage(f"{number} b/img {number}", path, size, items, path))
+        images.append(ImageObjects(f"{number} b/img {number}", path, size, items, path))
     now, problems, known_flags = images, Problems(), True
     for step, fmt in enumerate(order):
         write_dataset(folder / str(step), fmt, {"train": now, "test": now}, names)
@@ -150,7 +151,7 @@ def test_what_voc_says_more_survives_coco_and_what_it_cannot_hold_is_told(tmp_pa
     path = put_picture(tmp_path / "a.png", (10, 20))
     extras = {"pose": "Left", "truncated": "1", "occluded": "0"}
     item = LabelledObject(1, "cat", (1, 2, 5, 9), True, extras=extras)
-    now = [LabelledImage("a", path, (10, 20), (item,), path)]
+    now = [ImageObjects("a", path, (10, 20), (item,), path)]
     for step, fmt in enumerate(["voc", "coco", "voc"]):
         assert not write_dataset(tmp_path / str(step), fmt, {"all": now}, ["cat"])
         now = load(tmp_path / str(step), "all", Problems())
@@ -166,7 +167,7 @@ def test_what_voc_says_more_survives_coco_and_what_it_cannot_hold_is_told(tmp_pa
 
 def test_nothing_is_written_over(tmp_path):
     path = put_picture(tmp_path / "set" / "a.png", (10, 20))
-    image = LabelledImage("a", path, (10, 20), (LabelledObject(1, "cat", (1, 2, 5, 9), False),), path)
+    image = ImageObjects("a", path, (10, 20), (LabelledObject(1, "cat", (1, 2, 5, 9), False),), path)
     with pytest.raises(FileExistsError, match="nothing is written over"):
         write_dataset(tmp_path / "set", "voc", {"all": [image]}, ["cat"])
     with pytest.raises(ValueError, match="expected classes of the list, got cat"):
@@ -191,7 +192,7 @@ def test_boxes_of_the_stored_frame_are_turned_for_yolo(tmp_path, orientation):
     found, frame = to_upright(path, stored, box)
     assert frame == upright
     if upright != stored:
-        image = LabelledImage("a", path, stored, (LabelledObject(1, "cat", box, False),), path)
+        image = ImageObjects("a", path, stored, (LabelledObject(1, "cat", box, False),), path)
         write_dataset(tmp_path / "y", "yolo", {"all": [image]}, ["cat"])
         from detection.data import read_image
 

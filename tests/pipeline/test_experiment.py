@@ -8,7 +8,7 @@ import yaml
 
 from detection.commands.session import report_problems
 from detection.data import DataError, read_coco_results, read_comp4
-from detection.data.formats.voc import annotation_xml
+from detection.data.formats.voc_xml import annotation_xml
 from detection.detector import Detector
 from detection.engines import limit_threads
 from detection.pipeline.runner import run_all

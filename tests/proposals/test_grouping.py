@@ -74,7 +74,7 @@ def test_equals_a_full_scan_of_all_pairs(seed, count, extra, similarity):
     assert found.tolist() == reference_boxes(regions, pairs, similarity, 1024)
 
 
-def test_a_hub_with_many_neighbours_outgrows_the_first_buffers():
+def test_a_hub_with_many_neighbours():
     rng = np.random.default_rng(5)
     regions = random_regions(rng, 61)
     pairs = np.array([(0, leaf) for leaf in range(1, 61)], dtype=np.int32)

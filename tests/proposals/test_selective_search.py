@@ -1,7 +1,7 @@
 import subprocess
 import sys
 import zlib
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 
@@ -233,6 +233,16 @@ def test_other_processes_and_another_order_give_the_same_proposals():
         elsewhere = list(pool.map(selective_search, images[::-1]))[::-1]
     for image, found in zip(images, elsewhere, strict=True):
         assert np.array_equal(found, selective_search(image))
+
+
+def test_threads_share_nothing():
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((30, 40), (90, 80), (25, 30), (60, 70))]
+    alone = [selective_search(image) for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(selective_search, images * 3))
+    for found, expected in zip(together, alone * 3, strict=True):
+        assert np.array_equal(found, expected)
 
 
 def test_importing_needs_no_torch():

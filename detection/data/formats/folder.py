@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from detection.data.files import images_below, is_file, is_image_name, without_extension
-from detection.data.formats.voc import read_annotation
-from detection.data.labels import ImageLabels
+from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet
+from detection.data.formats.voc_xml import image_xml, read_annotation
+from detection.data.labels import ImageLabels, LabelReader
 from detection.data.problems import DataError, Problems
+from detection.storage import write_text
 
 # Subfolders that are splits, by the names tools give them.
 SPLIT_FOLDERS = ("train", "trainval", "val", "valid", "validation", "test")
@@ -36,24 +40,12 @@ def image_ids_of(names: Iterable[str]) -> dict[str, str]:
     firsts = {PurePosixPath(name).parts[0] if "/" in name else "" for name in names}
     cut = len(next(iter(firsts))) + 1 if len(firsts) == 1 and firsts <= set(IMAGE_FOLDERS) else 0
     stems = [without_extension(name[cut:]) for name in names]
-    twice = {one for one, count in _counts(stems).items() if count > 1}
-    return {name[cut:] if stem in twice else stem: name for stem, name in zip(stems, names, strict=True)}
+    counts = Counter(stems)
+    return {name[cut:] if counts[stem] > 1 else stem: name for stem, name in zip(stems, names, strict=True)}
 
 
-def _counts(values: Sequence[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for one in values:
-        counts[one] = counts.get(one, 0) + 1
-    return counts
-
-
-class FolderReader:
-    """Images below a folder, each with its XML, as a `LabelReader`. root: the set; folder: the split's part of it."""
-
-    format = "folder"
-    classes = None
-    category_ids = None
-    source_ids: Mapping[str, str] = {}
+class FolderReader(LabelReader):
+    """Images below a folder, each with its XML. root: the set; folder: the split's part of it."""
 
     def __init__(self, root: Path, folder: Path | None = None) -> None:
         self.root, self.path = root, folder or root
@@ -71,12 +63,9 @@ class FolderReader:
     def annotation_path(self, image_id: str) -> Path:
         """The XML of an id: beside the image, or in a folder of annotations; beside it where there is none."""
         image = self.path / self._names[image_id]
+        places = [self.root / other for other in mirrored(image.relative_to(self.root), _ANNOTATION_FOLDERS)]
         beside = [image.with_suffix(".xml"), image.with_name(f"{image.name}.xml")]
-        name = PurePosixPath(image.relative_to(self.root).as_posix())
-        for place in beside + [self.root / other for other in _mirrored(name)]:
-            if is_file(place):
-                return place
-        return beside[0]
+        return next(filter(is_file, [*beside, *(place.with_suffix(".xml") for place in places)]), beside[0])
 
     def labels(self, image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
         """The XML of an id. Raises DataError; an image without one is left out: it may not be labelled yet."""
@@ -87,15 +76,44 @@ class FolderReader:
         return read_annotation(path, problems)
 
 
-def _mirrored(name: PurePosixPath) -> list[PurePosixPath]:
-    """Where in the set the XML of an image may lie, if not beside it."""
-    found = []
+def mirrored(name: Path, others: Sequence[str]) -> list[Path]:
+    """Where the label file of an image may lie, extension apart: below one of `others` in place of a folder of images.
+
+    The last such folder first. An image below none: in a folder of that name at the top, or beside the image.
+    """
     parts = name.parts
     places = [place for place, part in enumerate(parts[:-1]) if part in IMAGE_FOLDERS]
-    for other in _ANNOTATION_FOLDERS:
-        for place in places:
-            found.append(PurePosixPath(*parts[:place], other, *parts[place + 1 :]))
-        if not places:
-            found.append(PurePosixPath(other, *parts))
-            found.append(PurePosixPath(*parts[:-1], other, parts[-1]))
-    return [one.with_suffix(".xml") if is_image_name(one.name) else one for one in found]
+    found = [Path(*parts[:place], other, *parts[place + 1 :]) for other in others for place in reversed(places)]
+    return (
+        found if places else [one for other in others for one in (Path(other, name), name.parent / other / name.name)]
+    )
+
+
+def _looks_like(path: Path) -> bool:
+    """Whether there are images and XML below, and no devkit, whose lists would be passed over."""
+    devkits = [one for pattern in ("*/ImageSets/Main", "*/*/ImageSets/Main") for one in path.glob(pattern)]
+    return not devkits and next(path.rglob("*.xml"), None) is not None and bool(images_below(path))
+
+
+def _open(path: Path, _: Path | None) -> FoundSet:
+    if not path.is_dir():
+        raise ValueError(f"{path}: expected a folder of images with XML, got a file")
+    folders = {name: folder for name, folder in split_folders(path).items() if images_below(folder)}
+    splits = {name: partial(FolderReader, path, folder) for name, folder in folders.items()}
+    return FoundSet(path, splits, partial(FolderReader, path), ".xml")
+
+
+def _write(new: NewSet) -> None:
+    for split, images in new.splits.items():
+        place = new.folder if split == "all" else new.folder / split
+        place.mkdir(exist_ok=True)
+        for image in images:
+            path = new.put_image(image, place)
+            # Of an id that ends as images do, the XML keeps that ending.
+            name = f"{path.name}.xml" if is_image_name(image.image_id) else f"{path.stem}.xml"
+            write_text(path.with_name(name), image_xml(image, new.name, new.lost))
+    new.count_unused_classes()
+
+
+# The XML of a devkit, and what a tool has put beside the labels, is no second format.
+FOLDER = LabelFormat("folder", "images with XML beside them", _looks_like, _open, _write, fallback=True)

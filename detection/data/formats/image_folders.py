@@ -9,7 +9,7 @@ import numpy as np
 
 from detection.data.images import IMAGE_EXTENSIONS
 from detection.data.problems import DataError
-from detection.types import AnnotatedImage, LabelledImage
+from detection.types import AnnotatedImage, ClassificationImage
 
 MAP_EXTENSIONS = (".npy",)
 
@@ -25,7 +25,7 @@ def image_folder_classes(folder: Path | str) -> tuple[str, ...]:
 
 def read_image_folder(
     folder: Path | str, classes: Sequence[str], extensions: tuple[str, ...] = IMAGE_EXTENSIONS
-) -> list[LabelledImage]:
+) -> list[ClassificationImage]:
     """The images of FOLDER/CLASS/..., subfolders too, class by class, sorted by path; ids are CLASS/....
 
     extensions: of the files taken, any case; MAP_EXTENSIONS for arrays in place of images (`read_map`).
@@ -50,7 +50,7 @@ def read_image_folder(
         ]
         if not found:
             raise ValueError(f"{folder / name}: expected files ({' '.join(extensions)}), found none")
-        images += [LabelledImage(path.relative_to(folder).as_posix(), path, presence) for path in found]
+        images += [ClassificationImage(path.relative_to(folder).as_posix(), path, presence) for path in found]
     return images
 
 
@@ -68,7 +68,7 @@ def read_map(path: Path | str) -> np.ndarray:
     return loaded
 
 
-def labelled_images(images: Sequence[AnnotatedImage], num_classes: int) -> list[LabelledImage]:
+def labelled_images(images: Sequence[AnnotatedImage], num_classes: int) -> list[ClassificationImage]:
     """What the objects of annotated images say of the images: the devkit's classification task (VOC 2007, section 4).
 
     An image with difficult objects alone of a class has presence 0 for it.
@@ -78,5 +78,5 @@ def labelled_images(images: Sequence[AnnotatedImage], num_classes: int) -> list[
         presence = np.full(num_classes, -1, np.int8)
         presence[image.labels[image.difficult]] = 0
         presence[image.labels[~image.difficult]] = 1
-        result.append(LabelledImage(image.image_id, image.path, presence))
+        result.append(ClassificationImage(image.image_id, image.path, presence))
     return result

@@ -6,25 +6,26 @@ Where a file lies, what a split file and an annotation say, and how an annotatio
 
 from __future__ import annotations
 
-import math
 import re
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from xml.parsers import expat
-from xml.sax.saxutils import escape
 
 from detection.data.files import (
-    MAX_LABEL_BYTES,
     ImageFinder,
+    content,
     decode_text,
     is_file,
     is_image_name,
-    read_small,
     stays_inside,
 )
-from detection.data.labels import Box, ImageLabels, LabelledObject, checked_name, fits_float32, shortened
-from detection.data.problems import DataError, Problems
+from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet
+from detection.data.formats.voc_xml import image_xml, read_annotation
+from detection.data.labels import (
+    ImageLabels,
+    LabelReader,
+)
+from detection.data.problems import Problems
+from detection.storage import write_text
 
 # The 20 classes in the devkit's order (VOCcode/VOCinit.m).
 VOC_CLASSES = (
@@ -50,10 +51,10 @@ VOC_CLASSES = (
     "tvmonitor",
 )
 
-_COORDINATES = ("xmin", "ymin", "xmax", "ymax")
 # ImageSets/Main/CLASS_SPLIT.txt: id, blanks, and 1 (has the class), -1 (has not) or 0 (difficult ones only).
 _LABELLED_LINE = re.compile(r"(.*\S)\s+(?:-1|0|1)")
-_LIST_EXTENSION = ".txt"
+# Of several year folders below a root, the one that is meant where none is named.
+_USUAL_YEAR = "VOC2007"
 
 
 class VocFolder:
@@ -69,7 +70,7 @@ class VocFolder:
 
     def splits(self) -> list[str]:
         """The names of the lists in ImageSets/Main, sorted."""
-        return sorted(path.stem for path in self.split_path("x").parent.glob(f"*{_LIST_EXTENSION}"))
+        return sorted(path.stem for path in self.split_path("x").parent.glob("*.txt"))
 
     def image_path(self, image_id: str) -> Path | None:
         """The image of an id that may hold folders and its extension; see `ImageFinder`."""
@@ -84,18 +85,13 @@ class VocFolder:
         return path
 
 
-class VocReader:
-    """A split of a year folder as a `LabelReader`."""
-
-    format = "voc"
-    classes = None
-    category_ids = None
+class VocReader(LabelReader):
+    """A split of a year folder."""
 
     def __init__(self, folder: VocFolder, split: str) -> None:
         self.folder, self.split = folder, split
         self.path, self.list_path = folder.path, folder.split_path(split)
         self.image_folder = folder.path / "JPEGImages"
-        self.source_ids: dict[str, str] = {}
 
     def image_ids(self, problems: Problems) -> list[str]:
         """The ids of the list in order, each once."""
@@ -136,181 +132,45 @@ def read_split_file(folder: VocFolder, split: str, problems: Problems) -> list[s
     return list(ids)
 
 
-def read_annotation(path: Path, problems: Problems) -> ImageLabels:
-    """Read one annotation file; objects that cannot be used are left out, swapped corners repaired, all counted.
+def year_folder(path: Path) -> Path | None:
+    """The year folder that a path is, or the one it holds, VOC2007 of several; None where there is none.
 
-    A document type declaration is refused, and with it every XML entity, internal or external: they have no use
-    here, and are how a small file becomes a huge one or pulls in others.
-    Raises DataError for a file that is missing, too large, not XML or not an annotation.
+    Raises ValueError for several others.
     """
-    root = _parse(path)
-    if root.tag != "annotation":
-        raise DataError("malformed annotation", path, f"expected the root <annotation>, got <{root.tag}>")
-    objects = []
-    for index, element in enumerate(root.findall("object"), start=1):
-        try:
-            objects.append(_read_object(element, index, path, problems))
-        except DataError as error:
-            problems.skip_error(error)
-    return ImageLabels(path, _read_size(root), tuple(objects))
+    if not path.is_dir() or VocFolder(path, "").splits():
+        return path if path.is_dir() else None
+    found = [one for one in sorted(path.iterdir()) if one.is_dir() and VocFolder(one, "").splits()]
+    usual = [one for one in found if one.name == _USUAL_YEAR]
+    if len(found) > 1 and not usual:
+        raise ValueError(f"{path}: expected one year, got {', '.join(one.name for one in found)}; year says which")
+    return (usual or found or [None])[0]
 
 
-def annotation_xml(
-    filename: str,
-    size: tuple[int, int],
-    objects: Iterable[tuple[str, Sequence[float], bool] | tuple[str, Sequence[float], bool, Mapping[str, object]]],
-    folder: str = "VOC2007",
-    source: str = "",
-) -> str:
-    """The text of an annotation file for (name, half-open box in px, difficult) objects; size is (height, width).
-
-    Whole coordinates are written as integers, others with all their digits, so that `read_annotation` gives the
-    same float32 boxes for coordinates that are 0 or at least 2^-29. A fourth member of an object: what else is said of
-    it, tag -> text. source: where the image is from.
-    """
-    lines = ["<annotation>", f"  <folder>{escape(folder)}</folder>", f"  <filename>{escape(filename)}</filename>"]
-    if source:
-        lines.append(f"  <source><image>{escape(source)}</image></source>")
-    lines.append(f"  <size><width>{size[1]}</width><height>{size[0]}</height><depth>3</depth></size>")
-    for name, (x1, y1, x2, y2), difficult, *rest in objects:
-        corners = zip(_COORDINATES, (float(x1) + 1, float(y1) + 1, float(x2), float(y2)), strict=True)
-        box = "".join(f"<{tag}>{_number(value)}</{tag}>" for tag, value in corners)
-        lines.append(
-            f"  <object><name>{escape(name)}</name>{_tags({'truncated': 0, **(rest[0] if rest else {})})}"
-            f"<difficult>{int(difficult)}</difficult><bndbox>{box}</bndbox></object>"
-        )
-    return "\n".join([*lines, "</annotation>", ""])
+def _open(path: Path, _: Path | None) -> FoundSet:
+    year = year_folder(path)
+    if year is None:
+        raise ValueError(f"{path}: expected ImageSets/Main with lists of images (VOC); {content(path)}")
+    folder = VocFolder(year, "")
+    for name in ("Annotations", "JPEGImages"):
+        if not (year / name).is_dir():
+            raise ValueError(f"{year / name}: expected a folder, found none; {content(year)}")
+    splits = {name: partial(VocReader, folder, name) for name in folder.splits()}
+    return FoundSet(year, splits, label_extension=".xml", fixed_splits=True)
 
 
-def _tags(values: Mapping[str, object]) -> str:
-    return "".join(f"<{tag}>{escape(str(value))}</{tag}>" for tag, value in values.items())
+def _write(new: NewSet) -> None:
+    images, annotations = new.folder / "JPEGImages", new.folder / "Annotations"
+    for folder in (images, annotations):
+        folder.mkdir()
+    for split, members in new.splits.items():
+        ids = "".join(f"{one.image_id}\n" for one in members)
+        write_text(new.folder / "ImageSets" / "Main" / f"{split}.txt", ids)
+        for image in members:
+            path = annotations / f"{image.image_id}.xml"
+            if not path.exists():  # of two splits that share it
+                new.put_image(image, images)
+                write_text(path, image_xml(image, new.name, new.lost))
+    new.count_unused_classes()
 
 
-def _number(value: float) -> str:
-    return str(int(value)) if value.is_integer() else repr(value)
-
-
-class _Element(ElementTree.Element):
-    """An element that knows its line."""
-
-    line = 0
-
-
-class _Builder:
-    """Makes a tree from expat's events. A document type declaration raises DataError."""
-
-    def __init__(self, first_line: int) -> None:
-        self.root: _Element | None = None
-        self._first = first_line
-        self._open: list[_Element] = []
-        self._texts: list[list[str]] = []
-        self._parser = expat.ParserCreate()
-        self._parser.buffer_text = True
-        self._parser.StartElementHandler = self._start
-        self._parser.EndElementHandler = self._end
-        self._parser.CharacterDataHandler = self._text
-        self._parser.StartDoctypeDeclHandler = self._doctype
-
-    def parse(self, content: bytes) -> _Element:
-        self._parser.Parse(content, True)
-        return self.root
-
-    def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        element = _Element(tag, attributes)
-        element.line = self._parser.CurrentLineNumber + self._first
-        if self._open:
-            self._open[-1].append(element)
-        else:
-            self.root = element
-        self._open.append(element)
-        self._texts.append([])
-
-    def _end(self, _: str) -> None:
-        self._open.pop().text = "".join(self._texts.pop())
-
-    def _text(self, text: str) -> None:
-        if self._texts:
-            self._texts[-1].append(text)
-
-    def _doctype(self, name: str, *_: object) -> None:
-        line = self._parser.CurrentLineNumber + self._first
-        message = f"expected no document type declaration, got <!DOCTYPE {shortened(name)}>"
-        raise DataError("malformed annotation", "", message, line)
-
-
-def _parse(path: Path) -> _Element:
-    stored = read_small(path, MAX_LABEL_BYTES, "annotation")
-    content = stored.lstrip()
-    try:
-        return _Builder(stored[: len(stored) - len(content)].count(b"\n")).parse(content)
-    except DataError as error:
-        raise DataError(error.kind, path, error.message, error.line) from None
-    except expat.ExpatError as error:
-        message = f"expected XML, got {expat.ErrorString(error.code)}, column {error.offset}"
-        raise DataError("malformed annotation", path, message, error.lineno) from error
-    except (LookupError, ValueError) as error:
-        raise DataError("malformed annotation", path, f"expected XML, got {error}") from error
-
-
-def _read_size(root: ElementTree.Element) -> tuple[int, int] | None:
-    height, width = root.findtext("size/height"), root.findtext("size/width")
-    if height is None or width is None:
-        return None
-    try:
-        return int(float(height)), int(float(width))
-    except (ValueError, OverflowError):
-        return 0, 0
-
-
-def _read_object(element: _Element, index: int, path: Path, problems: Problems) -> LabelledObject:
-    raw_name, line = element.findtext("name") or "", element.line
-    name = checked_name(raw_name, f"object {index}", path, line, problems)
-    what = f"object {index} ({name})"
-    box = _read_box(element, what, path, problems)
-    difficult = _read_difficult(element, what, path, problems)
-    return LabelledObject(index, name, box, difficult, line, extras=_extras(element))
-
-
-def _extras(element: _Element) -> dict[str, str]:
-    """What an object says beyond name, box and difficult; of a part, which has a box of its own, just that it is."""
-    return {
-        child.tag: (child.text or "").strip() if len(child) == 0 else "..."
-        for child in element
-        if child.tag not in ("name", "bndbox", "difficult") and (len(child) or (child.text or "").strip())
-    }
-
-
-def _read_box(element: _Element, what: str, path: Path, problems: Problems) -> Box:
-    found = element.find("bndbox")
-    if found is None:
-        raise DataError("object without a box", path, what, element.line)
-    texts = [element.findtext(f"bndbox/{side}") for side in _COORDINATES]
-    try:
-        corners = [float(text) for text in texts]
-    except (TypeError, ValueError):
-        corners = [math.nan]
-    if not fits_float32(corners):
-        shown = {side: text and shortened(text) for side, text in zip(_COORDINATES, texts, strict=True)}
-        raise DataError("box that is not four numbers", path, f"{what}: {shown}", found.line)
-    (x1, x2), x_swapped = _half_open(corners[0], corners[2])
-    (y1, y2), y_swapped = _half_open(corners[1], corners[3])
-    if x_swapped or y_swapped:
-        problems.repair("box with swapped corners", path, f"{what}: {corners}", found.line)
-    if not (x1 < x2 and y1 < y2):
-        raise DataError("empty box", path, f"{what}: {corners}", found.line)
-    return x1, y1, x2, y2
-
-
-def _half_open(low: float, high: float) -> tuple[tuple[float, float], bool]:
-    """(low - 1, high) of a 1-based inclusive interval, whose length is high - low + 1; swapped if that is < 0."""
-    swapped = high - low + 1 < 0
-    low, high = (high, low) if swapped else (low, high)
-    return (low - 1, high), swapped
-
-
-def _read_difficult(element: _Element, what: str, path: Path, problems: Problems) -> bool:
-    text = (element.findtext("difficult") or "0").strip()
-    if text not in ("0", "1"):
-        message = f"{what}: {shortened(text)!r}, read as 0"
-        problems.repair("difficult neither 0 nor 1", path, message, element.find("difficult").line)
-    return text == "1"
+VOC = LabelFormat("voc", "ImageSets/Main (VOC)", lambda path: year_folder(path) is not None, _open, _write)

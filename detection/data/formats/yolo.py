@@ -6,13 +6,12 @@ image's width and height. A line ``class x1 y1 x2 y2 x3 y3 ...`` is a polygon an
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePosixPath
-from typing import Any
-
-import yaml
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 
 from detection.data.files import (
     MAX_LABEL_BYTES,
@@ -23,13 +22,29 @@ from detection.data.files import (
     read_small,
     stays_inside,
 )
-from detection.data.formats.folder import IMAGE_FOLDERS, image_ids_of, split_folders
-from detection.data.labels import MAX_NAME, Box, ImageLabels, LabelledObject, clean_name, ordered_box, shortened
+from detection.data.formats.folder import IMAGE_FOLDERS, image_ids_of, mirrored
+from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet, simple_extras
+from detection.data.formats.yolo_set import NAME_FILES, YoloSet, find_yaml
+from detection.data.images import to_upright
+from detection.data.labels import (
+    Box,
+    ImageLabels,
+    ImageObjects,
+    LabelledObject,
+    LabelReader,
+    ordered_box,
+    read_each,
+    shortened,
+)
 from detection.data.problems import DataError, Problems
+from detection.storage import write_text
 
-SPLIT_KEYS = ("train", "val", "test")
-# Where class names lie in place of a data.yaml: LabelImg, darknet and CVAT.
-NAME_FILES = ("classes.txt", "labels/classes.txt", "obj.names")
+# The keys of splits that go by another name elsewhere; "test" is its val where the set has no other.
+_KEYS = {"trainval": "train", "all": "train", "training": "train", "valid": "val", "validation": "val"}
+# Values of an object's properties that are no loss: what tools write where nobody has said anything.
+_SAY_NOTHING = ("0", "", "Unspecified")
+# Text files that are looked at.
+_PROBED = 20
 # Tools write six decimals: what reaches outside by no more than that rounding, in shares of the image, is clipped
 # without a word.
 ROUNDING = 1e-5
@@ -38,167 +53,15 @@ ROUNDING = 1e-5
 _GRID = 2.0**-30
 # Above this a number is no share of an image: a box in px.
 _LARGEST_SHARE = 2.0
-# YAML is read slowly, and this holds some 50,000 names.
-_MAX_YAML_BYTES = 2**20
 _BOX_FIELDS = 5
 _NO_EXTRAS: dict[str, int] = {}
 _LEAST_POLYGON = 7
 
 
-class YoloSet:
-    """What a set's data.yaml, or what stands in its place, says.
+class YoloReader(LabelReader):
+    """A split of a YOLO set; `places` None is every image of the set."""
 
-    root: the folder that holds all its files. file: the data.yaml or file of names. names: the classes by number.
-    splits: name -> places of images: folders, or text files that list them; each inside `root`. A split whose place is
-    not there, or leads out of `root`, is left out; ValueError naming file and key where none is left, and for names
-    that cannot be used.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.file = path if path.is_file() else _names_file(path)
-        self.root = path.parent if path.is_file() else path
-        self.keypoints = False
-        if self.file.suffix.lower() in (".yaml", ".yml"):
-            content = read_yaml_mapping(self.file)
-            self.keypoints = "kpt_shape" in content
-            self.names = _class_names(content.get("names"), self.file)
-            self.splits = self._splits_of(content)
-        else:
-            lines = decode_text(read_small(self.file, MAX_LABEL_BYTES, "class names"), self.file).split("\n")
-            self.names = _class_names([name for name in map(clean_name, lines) if name], self.file)
-            self.splits = {}
-        if not self.splits:
-            self.splits = {name: [folder] for name, folder in split_folders(self.root).items()}
-
-    def _splits_of(self, content: Mapping[str, Any]) -> dict[str, list[Path]]:
-        base = content.get("path")
-        found: dict[str, list[Path]] = {}
-        absent: list[ValueError] = []
-        for key in SPLIT_KEYS:
-            values = content.get(key)
-            values = values if isinstance(values, list) else [] if values in (None, "") else [values]
-            try:
-                places = [self._inside(key, value, base) for value in values]
-            except ValueError as error:
-                absent.append(error)  # many a data.yaml names a split that was not downloaded
-                continue
-            if places:
-                found[key] = places
-        if absent and not found:
-            raise absent[0]
-        return found
-
-    def _inside(self, key: str, value: Any, base: Any) -> Path:
-        """The place that a key names. Raises ValueError where it is not there, or not inside the set."""
-        if not isinstance(value, str):
-            raise ValueError(f"{self.file}: {key}: expected a path, got {value!r}")
-        for name in _readings(value, base):
-            place = Path(name)
-            if not place.is_absolute() and not stays_inside(name):
-                continue
-            place = place if place.is_absolute() else self.root / place
-            if _is_below(place, self.root) and _exists(place):
-                return _image_folder(place)
-        raise ValueError(
-            f"{self.file}: {key}: expected a folder or list of images inside {self.root}, got {shortened(value)!r}"
-            + (f" with path {shortened(str(base))!r}" if base is not None else "")
-        )
-
-
-def _readings(value: str, base: Any) -> list[str]:
-    """What a path in a data.yaml may mean, best first: below `path`, below the set's folder, and, as Roboflow writes
-    ``../train/images``, without the leading ``..``.
-    """
-    value = value.replace("\\", "/")
-    found = [f"{base}/{value}".replace("\\", "/")] if isinstance(base, str) and base.strip() else []
-    found += [value]
-    while value.startswith(("../", "./")):
-        value = value.partition("/")[2]
-        found.append(value)
-    return [PurePosixPath(one).as_posix() if one not in ("", ".") else "images" for one in found]
-
-
-def _is_below(place: Path, root: Path) -> bool:
-    """By name alone: what a link points to is the user's own affair."""
-    place, root = Path(place).absolute(), root.absolute()
-    return ".." not in place.parts and place.is_relative_to(root)
-
-
-def _exists(place: Path) -> bool:
-    try:
-        return place.exists()
-    except (OSError, ValueError):
-        return False
-
-
-def _image_folder(place: Path) -> Path:
-    """``split/images`` for a folder ``split`` that has one: some write the split's folder itself."""
-    return next((place / name for name in IMAGE_FOLDERS if (place / name).is_dir()), place)
-
-
-def find_yaml(folder: Path) -> Path | None:
-    """The YAML file of a folder that has class names, None where there is none. Raises ValueError for several."""
-    found = []
-    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-        try:
-            if isinstance(read_yaml_mapping(path).get("names"), (list, dict)):
-                found.append(path)
-        except ValueError:
-            continue
-    usual = [path for path in found if path.stem == "data"]
-    if len(found) > 1 and not usual:
-        raise ValueError(f"{folder}: expected one data.yaml, got {', '.join(path.name for path in found)}; name one")
-    return (usual or found or [None])[0]
-
-
-def _names_file(folder: Path) -> Path:
-    found = find_yaml(folder) or next((folder / name for name in NAME_FILES if is_file(folder / name)), None)
-    if found is None:
-        raise ValueError(f"{folder}: expected class names in data.yaml (names: ...) or in {', '.join(NAME_FILES)}")
-    return found
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases, which make bombs and are of no use here."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.YAMLError("expected no aliases")
-        return super().compose_node(parent, index)
-
-
-def read_yaml_mapping(path: Path) -> dict[str, Any]:
-    """A YAML file's mapping, read without running anything in it. Raises ValueError naming the file."""
-    text = decode_text(read_small(path, _MAX_YAML_BYTES, "YAML file"), path)
-    try:
-        content = yaml.load(text, Loader=_PlainLoader)
-    except (yaml.YAMLError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: expected YAML, got {shortened(' '.join(str(error).split()))}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected YAML with names:, got {type(content).__name__}")
-    return content
-
-
-def _class_names(value: Any, path: Path) -> dict[int, str]:
-    """Number -> name of a list, or of a mapping from number to name. Raises ValueError."""
-    pairs = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
-    names: dict[int, str] = {}
-    for number, name in pairs:
-        text = clean_name(str(name)) if isinstance(name, (str, int, float)) else ""
-        if type(number) is not int or number < 0 or not text or len(text) > MAX_NAME:
-            raise ValueError(f"{path}: names: expected numbers from 0 and names, got {number!r}: {name!r:.80}")
-        names[number] = text
-    repeated = [name for name, count in Counter(names.values()).items() if count > 1]
-    if not names or repeated:
-        raise ValueError(f"{path}: names: expected class names, each once, got {repeated or 'none'}")
-    return names
-
-
-class YoloReader:
-    """A split of a YOLO set as a `LabelReader`; `places` None is every image of the set."""
-
-    format = "yolo"
-    source_ids: Mapping[str, str] = {}
+    tells_polygons = True
 
     def __init__(self, data: YoloSet, places: Sequence[Path] | None) -> None:
         self.data, self.path, self.image_folder = data, data.root, data.root
@@ -250,14 +113,10 @@ class YoloReader:
     def label_path(self, image_id: str) -> Path:
         """The text file of an id: below ``labels`` where the image lies below ``images``, else beside it."""
         image = self._images[image_id]
-        parts = list(image.relative_to(self.path).parts)
-        beside = image.with_suffix(".txt")
-        places = [place for place, part in enumerate(parts[:-1]) if part in IMAGE_FOLDERS]
-        candidates = [self.path.joinpath(*parts[:one], "labels", *parts[one + 1 :]) for one in reversed(places)]
-        candidates += [] if places else [self.path.joinpath(*parts[:-1], "labels", parts[-1])]
-        candidates = [one.with_suffix(".txt") for one in candidates]
-        found = [one for one in [*candidates, beside] if is_file(one)]
-        return found[0] if found else (candidates[0] if places else beside)
+        name, beside = image.relative_to(self.path), image.with_suffix(".txt")
+        places = [self.path / one.with_suffix(".txt") for one in mirrored(name, ["labels"])]
+        usual = places[0] if set(name.parts) & set(IMAGE_FOLDERS) else beside
+        return next(filter(is_file, [*places, beside]), usual)
 
     def labels(self, image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
         """The boxes of an id; an image without a text file has none. Raises DataError."""
@@ -271,18 +130,13 @@ class YoloReader:
             raise
         except ValueError as error:
             raise DataError("malformed label file", path, str(error).removeprefix(f"{path}: ")) from error
-        objects = []
-        for number, line in enumerate(text.split("\n"), start=1):
-            if line.strip():
-                try:
-                    objects.append(self._object(line.split(), number, (height, width), path, problems))
-                except DataError as error:
-                    problems.skip_error(error)
+        lines = ((number, line.split()) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
+        objects = read_each(lines, lambda one: self._object(*one, (height, width), path, problems), problems)
         # No size: the file gives none. Boxes are in the frame of the upright image.
         return ImageLabels(path, None, tuple(objects), ROUNDING * max(height, width) if size else 0.0)
 
     def _object(
-        self, fields: list[str], line: int, size: tuple[int, int], path: Path, problems: Problems
+        self, line: int, fields: list[str], size: tuple[int, int], path: Path, problems: Problems
     ) -> LabelledObject:
         try:
             numbers = [float(field) for field in fields]
@@ -349,10 +203,55 @@ def yolo_line(number: int, box: Sequence[float], size: tuple[int, int]) -> str:
     return " ".join([str(number), *map(repr, values)])
 
 
-def looks_like_labels(path: Path) -> bool:
+def _has_labels(path: Path) -> bool:
     """Whether a text file begins with a line of YOLO labels."""
     try:
         fields = path.open("rb").read(4096).split(b"\n")[0].split()
         return len(fields) >= _BOX_FIELDS and all(math.isfinite(float(field)) for field in fields)
     except (OSError, ValueError):
         return False
+
+
+def _looks_like(path: Path) -> bool:
+    if path.is_file():
+        return path.suffix.lower() in (".yaml", ".yml")
+    if find_yaml(path) or any((path / name).is_file() for name in NAME_FILES):
+        return True
+    return any(_has_labels(one) for folder in (path / "labels", path) for one in sorted(folder.glob("*.txt"))[:_PROBED])
+
+
+def _open(path: Path, _: Path | None) -> FoundSet:
+    data = YoloSet(path)
+    splits = {name: partial(YoloReader, data, places) for name, places in data.splits.items()}
+    return FoundSet(path, splits, partial(YoloReader, data, None), ".txt")
+
+
+def _write(new: NewSet) -> None:
+    number = {one: place for place, one in enumerate(new.classes)}
+    keys = {split: _KEYS.get(split, split) for split in new.splits}
+    if "test" in keys and not {"val", "test"} & (set(keys.values()) - {"test"}):
+        keys["test"] = "val"
+    if len(set(keys.values())) < len(keys):
+        keys = {split: split for split in new.splits}
+    for split, images in new.splits.items():
+        place = new.folder / "images" / keys[split]
+        place.mkdir(parents=True, exist_ok=True)
+        for image in images:
+            new.put_image(image, place)
+            lines = "".join(f"{one}\n" for one in _label_lines(image, number, new.lost))
+            write_text(new.folder / "labels" / keys[split] / f"{image.image_id}.txt", lines)
+    lines = "".join(f"{key}: images/{key}\n" for key in keys.values())
+    listed = "".join(f"  {place}: {json.dumps(one, ensure_ascii=False)}\n" for one, place in number.items())
+    write_text(new.folder / "data.yaml", f"path: .\n{lines}nc: {len(new.classes)}\nnames:\n{listed}")
+
+
+def _label_lines(image: ImageObjects, number: Mapping[str, int], lost: Counter[str]) -> Iterator[str]:
+    for item in image.objects:
+        for name, value in simple_extras(item, lost).items():
+            lost[name] += str(value) not in _SAY_NOTHING
+        lost["difficult"] += item.difficult
+        box, size = to_upright(image.path, image.size, item.box)
+        yield yolo_line(number[item.name], box, size)
+
+
+YOLO = LabelFormat("yolo", "a data.yaml with names (YOLO)", _looks_like, _open, _write)

@@ -1,51 +1,20 @@
-"""Proposal files of other programs: read, checked, repaired, written.
+"""Proposal files of other programs: read, checked, repaired, written. Names are loaded when first used."""
 
-Names are loaded when first used.
-"""
+from detection._lazy import lazy_names
 
-from __future__ import annotations
-
-from importlib import import_module
-
-_HOMES = {
-    "faults": (
-        "FAULTS",
-        "REMEDIES",
-        "find_faults",
-        "repair_proposals",
-    ),
-    "formats": (
-        "ProposalFormat",
-        "WrittenFormat",
-        "read_proposals",
-        "write_proposals",
-    ),
-    "proposal_files": (
-        "BoxConvention",
-        "ProposalFile",
-        "check_convention",
-        "match_proposals",
-    ),
-}
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
-
-__all__ = [
-    "FAULTS",
-    "REMEDIES",
-    "BoxConvention",
-    "ProposalFile",
-    "ProposalFormat",
-    "WrittenFormat",
-    "check_convention",
-    "find_faults",
-    "match_proposals",
-    "read_proposals",
-    "repair_proposals",
-    "write_proposals",
-]
-
-
-def __getattr__(name: str):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "faults": ("FAULTS", "REMEDIES", "find_faults", "repair_proposals"),
+        "formats": ("ProposalFormat", "WrittenFormat", "read_proposals", "write_proposals"),
+        "proposal_files": ("BoxConvention", "ProposalFile", "check_convention", "match_proposals"),
+    },
+    renamed={
+        "WindowFile": "ProposalFile",
+        "WindowFormat": "ProposalFormat",
+        "match_windows": "match_proposals",
+        "mend_windows": "repair_proposals",
+        "read_windows": "read_proposals",
+        "write_windows": "write_proposals",
+    },
+)

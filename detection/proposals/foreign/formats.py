@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -23,8 +24,6 @@ from detection.proposals.foreign.text import (
 ProposalFormat = Literal["mat", "pkl", "json", "csv", "npz"]
 WrittenFormat = Literal["mat", "json", "csv", "npz"]
 
-_SUFFIXES = {".mat": "mat", ".pkl": "pkl", ".pickle": "pkl", ".json": "json", ".csv": "csv", ".npz": "npz"}
-
 # This package's own: JSON objects, CSV, .npz.
 OWN = BoxConvention("xyxy", 0, "exclusive")
 # R-CNN, SPP_net and Fast R-CNN: cells of MATLAB's selective search (fast-rcnn/lib/datasets/pascal_voc.py swaps the
@@ -44,12 +43,24 @@ COCO = BoxConvention("xywh", 0, "exclusive")
 _MATRIX_SUFFIX = "_boxes"
 
 
+@dataclass(frozen=True)
+class _Format:
+    """How files of one kind are read and written. convention: of what is written."""
+
+    suffixes: tuple[str, ...]
+    read: Callable[[Path], ProposalFile]
+    write: Callable[[Path, Mapping[str, np.ndarray]], None] | None = None
+    convention: BoxConvention = OWN
+
+
 def format_of(path: Path | str) -> str:
     """The format that a file's extension says. Raises ValueError for another one."""
     suffix = Path(path).suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise ValueError(f"{path}: expected a file named {' '.join(_SUFFIXES)}, got {suffix or 'no extension'!r}")
-    return _SUFFIXES[suffix]
+    for name, one in _FORMATS.items():
+        if suffix in one.suffixes:
+            return name
+    known = " ".join(suffix for one in _FORMATS.values() for suffix in one.suffixes)
+    raise ValueError(f"{path}: expected a file named {known}, got {suffix or 'no extension'!r}")
 
 
 def read_proposals(path: Path | str, file_format: ProposalFormat | None = None) -> ProposalFile:
@@ -68,12 +79,12 @@ def read_proposals(path: Path | str, file_format: ProposalFormat | None = None) 
         return _read_folder(path, file_format)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected a file of proposals, found none")
-    return _READERS[file_format or format_of(path)](path)
+    return _FORMATS[file_format or format_of(path)].read(path)
 
 
 def _read_folder(folder: Path, file_format: ProposalFormat | None) -> ProposalFile:
     """The files of a folder, sorted by name, as one: all of one convention, with image ids."""
-    kinds = [suffix for suffix, kind in _SUFFIXES.items() if file_format in (None, kind)]
+    kinds = [suffix for name, one in _FORMATS.items() if file_format in (None, name) for suffix in one.suffixes]
     paths = [one for one in sorted(folder.iterdir()) if one.suffix.lower() in kinds and not one.name.startswith(".")]
     if not paths:
         raise FileNotFoundError(f"{folder}: expected files named {' '.join(kinds)}, found none")
@@ -170,29 +181,21 @@ def _read_json(path: Path) -> ProposalFile:
     return _from_rows(path, "json", COCO if is_coco else OWN, rows)
 
 
-_READERS = {
-    "mat": _read_mat,
-    "pkl": _read_pkl,
-    "json": _read_json,
-    "csv": lambda path: _from_rows(path, "csv", OWN, read_csv_rows(path)),
-    "npz": lambda path: _from_rows(path, "npz", OWN, read_npz_rows(path)),
+_FORMATS = {
+    "mat": _Format((".mat",), _read_mat, write_mat, MAT_CELLS),
+    "pkl": _Format((".pkl", ".pickle"), _read_pkl),
+    "json": _Format((".json",), _read_json, write_json_rows),
+    "csv": _Format((".csv",), lambda path: _from_rows(path, "csv", OWN, read_csv_rows(path)), write_csv_rows),
+    "npz": _Format((".npz",), lambda path: _from_rows(path, "npz", OWN, read_npz_rows(path)), write_npz_rows),
 }
-
-
-def _write_mat(path: Path, proposals: Mapping[str, np.ndarray]) -> None:
-    write_mat(path, proposals, list(proposals))
-
-
-_WRITERS = {"mat": _write_mat, "json": write_json_rows, "csv": write_csv_rows, "npz": write_npz_rows}
-_WRITTEN_CONVENTIONS = {"mat": MAT_CELLS, "json": OWN, "csv": OWN, "npz": OWN}
 
 
 def written_convention(path: Path | str, file_format: WrittenFormat | None = None) -> BoxConvention:
     """What a written file's numbers mean by custom. Raises ValueError for a format that is not written."""
     chosen = file_format or format_of(path)
-    if chosen not in _WRITERS:
+    if chosen not in get_args(WrittenFormat):
         raise ValueError(f"{path}: expected a format out of {', '.join(get_args(WrittenFormat))}, got {chosen}")
-    return _WRITTEN_CONVENTIONS[chosen]
+    return _FORMATS[chosen].convention
 
 
 def write_proposals(
@@ -214,7 +217,7 @@ def write_proposals(
     for image_id, boxes in proposals.items():
         _check_written(path, image_id, boxes)
     values = {key: boxes if convention == OWN else convention.from_half_open(boxes) for key, boxes in proposals.items()}
-    _WRITERS[file_format or format_of(path)](Path(path), values)
+    _FORMATS[file_format or format_of(path)].write(Path(path), values)
 
 
 def _check_written(path: Path | str, image_id: str, boxes: np.ndarray) -> None:

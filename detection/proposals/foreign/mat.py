@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +57,11 @@ def _read_5(path: Path | str) -> dict[str, Any]:
         raise ValueError(f"{path}: expected a MATLAB file, got {type(error).__name__}: {error}") from error
     found: dict[str, Any] = dict.fromkeys(names)
     if _BOXES in wanted:
-        found[_BOXES] = _cells_5(content[_BOXES])
+        value = content[_BOXES]
+        found[_BOXES] = [np.asarray(cell) for cell in value.ravel()] if value.dtype == object else value
     if _IMAGES in wanted:
         found[_IMAGES] = [_text(cell) for cell in content[_IMAGES].ravel()]
     return found
-
-
-def _cells_5(value: np.ndarray) -> list[np.ndarray] | np.ndarray:
-    return [np.asarray(cell) for cell in value.ravel()] if value.dtype == object else value
 
 
 def _text(cell: Any) -> str:
@@ -118,13 +115,13 @@ def _text_73(value: Any) -> str:
     return units.tobytes().decode("utf-16-le")
 
 
-def write_mat(path: Path | str, proposals: Mapping[str, np.ndarray], images: Sequence[str]) -> None:
+def write_mat(path: Path | str, proposals: Mapping[str, np.ndarray]) -> None:
     """Write cells boxes (1 x N, each R x 4) and images (N x 1), MATLAB v5, compressed; atomically.
 
     proposals: image id -> (R, 4) numbers as they are to stand.
     """
-    boxes, names = np.empty((1, len(images)), dtype=object), np.empty((len(images), 1), dtype=object)
-    for index, image_id in enumerate(images):
-        boxes[0, index], names[index, 0] = proposals[image_id], image_id
+    boxes, names = np.empty((1, len(proposals)), dtype=object), np.empty((len(proposals), 1), dtype=object)
+    for index, (image_id, values) in enumerate(proposals.items()):
+        boxes[0, index], names[index, 0] = values, image_id
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         scipy.io.savemat(file, {_IMAGES: names, _BOXES: boxes}, do_compression=True)

@@ -216,15 +216,13 @@ def check_convention(
     if counted == 0 or (chosen.faulty_images == 0 and chosen.spanned_images > 0):
         return None
     best = min((convention_fit(one, boxes, sizes) for one in CONVENTIONS), key=lambda fit: _rank(fit, convention))
-    says = f"order {best.convention.order}, base {best.convention.base}, end {best.convention.end}"
+    says = str(best.convention)
     wrong = chosen.faulty_images >= WRONG_SHARE * counted
     if wrong and best.faulty_images <= WRONG_SHARE * chosen.faulty_images:
-        total = sum(map(len, boxes))
         raise ValueError(
-            f"{path}: read as {convention}, {chosen.faulty_proposals} of {total} proposals, in {chosen.faulty_images} "
-            "of "
-            f"{counted} images, lie outside their image or have no positive sides; expected at most a few. Read as "
-            f"{says}, {best.faulty_proposals} do: that is likely right"
+            f"{path}: read as {convention}, {chosen.faulty_proposals} of {sum(map(len, boxes))} proposals, in "
+            f"{chosen.faulty_images} of {counted} images, lie outside their image or have no positive sides; expected "
+            f"at most a few. Read as {says}, {best.faulty_proposals} do: that is likely right"
         )
     doubted = chosen.spanned_images == 0 and best.spanned_images >= SPANNING_SHARE * counted
     if doubted and best.faulty_images <= chosen.faulty_images:

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from detection.data.box_files import CSV_HEADER, read_csv, read_json
 from detection.storage import atomic_path, write_text
 
 # Named lists of rows: image id -> rows of numbers; the fifth, where there is one, is a score.
 Rows = dict[str, Any]
 
-_CSV_HEADER = ("image_id", "x1", "y1", "x2", "y2")
 _COCO_BOX = "bbox"
 # Of our own .npz: all boxes in one array, those of image i from offsets[i] on.
 _NPZ_KEYS = {"image_ids", "offsets", "boxes"}
@@ -31,10 +31,7 @@ def read_json_rows(path: Path | str) -> tuple[Rows, bool]:
     {image_id: [[x1, y1, x2, y2], ...]}, or [{"image_id": ..., "bbox": [...], "score": ...}, ...]. NaN is read, and
     reported later with the other faults. Raises ValueError naming the file and the place.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: expected JSON, got {error}") from error
+    content = read_json(path)
     if isinstance(content, dict):
         return content, False
     if not isinstance(content, list):
@@ -48,14 +45,6 @@ def read_json_rows(path: Path | str) -> tuple[Rows, bool]:
     return rows, True
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} more than once")
-    return found
-
-
 def write_json_rows(path: Path | str, proposals: Mapping[str, np.ndarray]) -> None:
     """Write {image_id: [[...], ...]}, a line an image, every digit; atomically."""
     lines = [f"{json.dumps(key, ensure_ascii=False)}: {boxes.tolist()}" for key, boxes in proposals.items()]
@@ -63,45 +52,24 @@ def write_json_rows(path: Path | str, proposals: Mapping[str, np.ndarray]) -> No
 
 
 def read_csv_rows(path: Path | str) -> Rows:
-    """Image id -> rows of a CSV file: image_id, four numbers and, if wanted, a score a line.
+    """Image id -> rows of a CSV file: image_id, four numbers and, if wanted, a score a line; see `read_csv`.
 
-    A first line whose second field is no number is a header. A line with the id alone, or with its other fields
-    empty, names an image without proposals. Raises ValueError naming file and line.
+    A line without numbers names an image without proposals. Raises ValueError naming file and line.
     """
     rows: Rows = {}
-    with Path(path).open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        try:
-            for place, fields in enumerate(reader):
-                _add_csv_row(fields, rows, f"{path}: line {reader.line_num}", place == 0)
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: line {reader.line_num}: expected CSV in UTF-8, got {error}") from error
-    return rows
-
-
-def _add_csv_row(fields: list[str], rows: Rows, where: str, may_be_header: bool) -> None:
-    if not fields or not any(field.strip() for field in fields):
-        return
-    image_id, *texts = fields
-    if not any(text.strip() for text in texts):
+    for where, image_id, numbers in read_csv(path):
+        if len(numbers) not in (0, 4, 5):
+            raise ValueError(f"{where}: expected four numbers and perhaps a score, got {len(numbers)}")
         rows.setdefault(image_id, [])
-        return
-    try:
-        numbers = [float(text) for text in texts]
-    except ValueError as error:
-        if may_be_header:
-            return
-        raise ValueError(f"{where}: expected {','.join(_CSV_HEADER)}, got {','.join(fields)!r:.80}") from error
-    if len(numbers) not in (4, 5):
-        raise ValueError(f"{where}: expected four numbers and perhaps a score, got {len(numbers)}")
-    rows.setdefault(image_id, []).append(numbers)
+        rows[image_id] += [numbers] if numbers else []
+    return rows
 
 
 def write_csv_rows(path: Path | str, proposals: Mapping[str, np.ndarray]) -> None:
     """Write image_id,x1,y1,x2,y2 with that header, every digit; an image without proposals is its id alone."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")  # both are then quoted within an id
-    writer.writerow(_CSV_HEADER)
+    writer.writerow(CSV_HEADER)
     for image_id, boxes in proposals.items():
         writer.writerows([image_id, *box] for box in boxes.tolist() or [[""] * 4])
     with atomic_path(path) as temporary:

@@ -17,7 +17,7 @@ from detection.data import (
     read_dataset,
 )
 from detection.data.formats.finding import find_set, possible_formats
-from detection.data.formats.yolo import YoloSet
+from detection.data.formats.yolo_set import YoloSet
 
 SIZE = (90, 120)
 CLASSES = ("cat", "dog")

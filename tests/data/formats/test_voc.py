@@ -4,8 +4,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from detection.data import VOC_CLASSES, DataError, Problems
-from detection.data.formats import voc as module
-from detection.data.formats.voc import VocFolder, annotation_xml, read_annotation, read_split_file
+from detection.data.formats import voc_xml as module
+from detection.data.formats.voc import VocFolder, read_split_file
+from detection.data.formats.voc_xml import annotation_xml, read_annotation
 from detection.data.labels import clean_name
 
 

@@ -1,0 +1,194 @@
+"""The content of a COCO json of boxes: images with their objects, classes, and what of it cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from detection.data.files import stays_inside
+from detection.data.json_items import Item, read_items
+from detection.data.labels import Box, LabelledObject, checked_name, fits_float32, ordered_box, shortened
+from detection.data.problems import DataError, Problem, Problems
+
+_LISTS = ("images", "annotations", "categories")
+_FLAGS = ("iscrowd", "difficult", "ignore")
+_OWN_KEYS = frozenset(["id", "image_id", "category_id", "bbox", "area", "segmentation", *_FLAGS])
+# Shared by the many annotations that say no more.
+_MASK: dict[str, Any] = {"segmentation": True}
+_NONE: dict[str, Any] = {}
+# Below this every number is finite in float32: no need to convert it.
+_LARGEST = 1e30
+
+
+@dataclass(frozen=True)
+class CocoImage:
+    """An image of a file. number: its id, as text. size: (height, width), None where the file has none."""
+
+    name: str
+    number: str
+    size: tuple[int, int] | None
+    objects: list[LabelledObject]
+
+
+@dataclass(frozen=True)
+class CocoContent:
+    """A file's content; what cannot be used is left out and told in `faults`.
+
+    classes: class name -> id, in the file's order. images: in the file's order, with their objects.
+    """
+
+    classes: dict[str, Any]
+    images: tuple[CocoImage, ...]
+    faults: tuple[Problem, ...]
+
+
+def read_content(path: Path) -> CocoContent:
+    """The content of a COCO json; read once while the file is the same.
+
+    Raises DataError naming file and line where it is no JSON, and for lists that are missing or no such lists.
+    """
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise DataError("missing file", path, str(error)) from error
+    return _read_content(path.absolute(), path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=4)
+def _read_content(_: Path, path: Path, *state: int) -> CocoContent:
+    return _Parser(path).content()
+
+
+class _Parser:
+    """Takes the lists of a file in any order; annotations find their image and class when all is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.problems = path, Problems()
+        self.names: dict[Any, str] = {}
+        self.known: set[str] = set()
+        self.images: dict[Any, CocoImage] = {}
+        self.annotations: list[tuple] = []
+
+    def content(self) -> CocoContent:
+        parsers = {"images": self._image, "annotations": self._annotation, "categories": self._category}
+        for item in read_items(self.path, _LISTS):
+            try:
+                parsers[item.key](item)
+            except DataError as error:
+                self.problems.skip_error(error)
+        if not self.names or not self.images:
+            missing = "categories" if not self.names else "images"
+            reasons = "".join(f"; {line}" for line in self.problems.summary()[:1])
+            raise DataError("malformed COCO json", self.path, f"expected {missing}, got none{reasons}")
+        self.annotations.reverse()
+        while self.annotations:
+            try:
+                self._assign(*self.annotations.pop())
+            except DataError as error:
+                self.problems.skip_error(error)
+        classes: dict[str, Any] = {}
+        for number, name in self.names.items():
+            classes.setdefault(name, number)
+        return CocoContent(classes, tuple(self.images.values()), self.problems.records)
+
+    def _fields(self, item: Item) -> tuple[dict[str, Any], str]:
+        what = f"{item.key.removesuffix('s') if item.key != 'categories' else 'category'} {item.index}"
+        if not isinstance(item.value, dict):
+            raise self._error("malformed COCO json", item, f"{what}: expected an object, got {item.value!r:.80}")
+        number = item.value.get("id")
+        if type(number) not in (int, str):
+            if item.key != "annotations" or number is not None:
+                raise self._error("entry without an id", item, f"{what}: expected a number or text, got {number!r:.80}")
+            return item.value, what
+        return item.value, f"{what} (id {number!r:.80})"
+
+    def _error(self, kind: str, item: Item, message: str) -> DataError:
+        return DataError(kind, self.path, message, item.line)
+
+    def _category(self, item: Item) -> None:
+        value, what = self._fields(item)
+        if not isinstance(value.get("name"), str):
+            raise self._error("object without a name", item, f"{what}: name: {value.get('name')!r:.80}")
+        name = checked_name(value["name"], what, self.path, item.line, self.problems)
+        if value["id"] in self.names:
+            raise self._error("id given again", item, f"{what}: it is {self.names[value['id']]!r} already")
+        if name in self.known:
+            self.problems.repair("class listed again", self.path, f"{what}: {name!r}: taken as one class", item.line)
+        self.names[value["id"]] = name
+        self.known.add(name)
+
+    def _image(self, item: Item) -> None:
+        value, what = self._fields(item)
+        name = value.get("file_name")
+        if not isinstance(name, str):
+            raise self._error("image without a file name", item, f"{what}: file_name: {name!r:.80}")
+        name = name.replace("\\", "/")
+        if not stays_inside(name):
+            message = f"{what}: expected a relative path without .., got {shortened(name)!r}"
+            raise self._error("image id that leaves the folder", item, message)
+        if value["id"] in self.images:
+            raise self._error("id given again", item, f"{what}: it is {self.images[value['id']].name!r} already")
+        sides = [value.get(side) for side in ("height", "width")]
+        usual = all(type(side) in (int, float) and 1 <= side < 2**31 for side in sides)
+        size = (int(sides[0]), int(sides[1])) if usual else None
+        self.images[value["id"]] = CocoImage(name, str(value["id"]), size, [])
+
+    def _annotation(self, item: Item) -> None:
+        value, what = self._fields(item)
+        box, area = value.get("bbox"), value.get("area")
+        if box is None:
+            raise self._error("object without a box", item, what)
+        corners = _corners(box)
+        if corners is None:
+            raise self._error("box that is not four numbers", item, f"{what}: {box!r:.80}")
+        difficult = any(value.get(flag) in (1, True) for flag in _FLAGS) or _marked(value)
+        area = float(area) if type(area) in (int, float) and 0 <= area < _LARGEST else None
+        owners = (_key(value.get("image_id")), _key(value.get("category_id")))
+        self.annotations.append((*owners, item.index, item.line, corners, difficult, area, _extras(value)))
+
+    def _assign(self, image_id, category_id, index, line, corners, difficult, area, extras) -> None:
+        if image_id not in self.images:
+            message = f"annotation {index}: image_id {image_id!r:.80}"
+            raise DataError("annotation of no image", self.path, message, line)
+        if category_id not in self.names:
+            message = f"annotation {index}: category_id {category_id!r:.80}"
+            raise DataError("annotation of no class", self.path, message, line)
+        name = self.names[category_id]
+        box = ordered_box(corners, f"annotation {index} ({name})", self.path, line, self.problems)
+        self.images[image_id].objects.append(LabelledObject(index, name, box, difficult, line, extras, area))
+
+
+def _corners(box: Any) -> Box | None:
+    """Half-open corners of x, y, width, height; None where it is not four numbers that float32 can hold."""
+    if type(box) is not list or len(box) != 4 or not all(type(one) in (int, float) for one in box):
+        return None
+    try:
+        x, y, width, height = map(float, box)
+    except OverflowError:
+        return None
+    corners = (x, y, x + width, y + height)
+    return corners if max(map(abs, corners)) < _LARGEST or fits_float32(corners) else None
+
+
+def _key(value: Any) -> Any:
+    """A number or text as it stands; anything else, which cannot be an id, as None."""
+    return value if type(value) in (int, str) else None
+
+
+def _marked(value: Mapping[str, Any]) -> bool:
+    attributes = value.get("attributes")
+    return isinstance(attributes, dict) and attributes.get("difficult") in (1, True, "1", "true")
+
+
+def _extras(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What an annotation says beyond box, class and crowd; of a mask just that there is one."""
+    extras = {key: one for key, one in value.items() if key not in _OWN_KEYS and key != "attributes"}
+    attributes = value.get("attributes")
+    if isinstance(attributes, dict):
+        extras |= {str(key): one for key, one in attributes.items() if key != "difficult"}
+    if value.get("segmentation"):
+        return {**extras, "segmentation": True} if extras else _MASK
+    return extras or _NONE

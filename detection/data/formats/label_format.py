@@ -1,0 +1,109 @@
+"""What a format of data sets is: how it is recognised, opened and written. `detection.data.formats` lists them all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from detection.data.files import is_image_name
+from detection.data.labels import ImageObjects, LabelledObject, LabelReader
+
+
+@dataclass(frozen=True)
+class FoundSet:
+    """A data set whose format is known.
+
+    path: its folder, COCO json or data.yaml. splits: name -> reader; none where the set is not split. whole: the reader
+    of all images, None where there is none. label_extension: of its label files, one an image; "" where one file has
+    all. fixed_splits: a split that is not there is never made of others, nor by dividing. format: its name. also: other
+    formats it might be; `find_set` sets these two.
+    """
+
+    path: Path
+    splits: Mapping[str, Callable[[], LabelReader]]
+    whole: Callable[[], LabelReader] | None = None
+    label_extension: str = ""
+    fixed_splits: bool = False
+    format: str = ""
+    also: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        also = f"; could be {' or '.join(self.also)} too: dataset.format says which" if self.also else ""
+        return f"{self.path}: format {self.format}{also}"
+
+
+@dataclass
+class NewSet:
+    """A data set to be written.
+
+    folder: where. name: what the folder will be called. splits: name -> images; an image may be in several. classes:
+    names in the order of their numbers. link: let images be hard links to the originals where the disk can. lost: what
+    the format cannot hold -> how many, counted by the writer.
+    """
+
+    folder: Path
+    name: str
+    splits: Mapping[str, Sequence[ImageObjects]]
+    classes: tuple[str, ...]
+    link: bool = False
+    lost: Counter[str] = field(default_factory=Counter)
+
+    def put_image(self, image: ImageObjects, place: Path) -> Path:
+        """Copy an image, or link it, to a place below the folder, unless another split has brought it; its path."""
+        path = place / image_file_name(image)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            return path
+        try:
+            if self.link:
+                os.link(image.path.resolve(), path)
+                return path
+        except OSError:
+            pass  # another disk, or a system without links
+        shutil.copy2(image.path, path)
+        return path
+
+    def count_unused_classes(self) -> None:
+        """Count the classes of the list that no object has as lost: for a format without a list of classes."""
+        present = {item.name for images in self.splits.values() for image in images for item in image.objects}
+        self.lost.update(f"class without objects ({one})" for one in self.classes if one not in present)
+
+
+@dataclass(frozen=True)
+class LabelFormat:
+    """A format of data sets.
+
+    name: what ``dataset.format`` says. expects: what a set of it holds, for a message. looks_like: whether a file or
+    folder may be such a set. open: the set at a path; the second argument is the folder of its images, None where
+    that is to be looked for. It raises ValueError saying what was looked for and what is there. write: writes a set
+    to its new folder. fallback: meant only where a set looks like no other format.
+    """
+
+    name: str
+    expects: str
+    looks_like: Callable[[Path], bool]
+    open: Callable[[Path, Path | None], FoundSet]
+    write: Callable[[NewSet], None]
+    fallback: bool = False
+
+
+def image_file_name(image: ImageObjects) -> str:
+    """An image's file in a written set: its id with its extension."""
+    return f"{image.image_id}{image.path.suffix if is_image_name(image.path) else '.jpg'}"
+
+
+def simple_extras(item: LabelledObject, lost: Counter[str]) -> dict[str, str | int | float]:
+    """What an object says beyond its box that a name and a value can hold; the rest is counted in `lost`."""
+    kept = {}
+    for name, value in item.extras.items():
+        if name == "segmentation":
+            lost["outlines (the box is kept)"] += 1
+        elif type(value) in (str, int, float, bool) and value != "...":
+            kept[name] = int(value) if isinstance(value, bool) else value
+        else:
+            lost[name] += 1
+    return kept

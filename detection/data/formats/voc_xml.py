@@ -1,0 +1,198 @@
+"""Pascal VOC's annotation files. Their boxes are 1-based and inclusive; they become half-open here,
+``(xmin - 1, ymin - 1, xmax, ymax)``, and go back here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from xml.parsers import expat
+from xml.sax.saxutils import escape
+
+from detection.data.files import MAX_LABEL_BYTES, read_small
+from detection.data.formats.label_format import image_file_name, simple_extras
+from detection.data.labels import (
+    Box,
+    ImageLabels,
+    ImageObjects,
+    LabelledObject,
+    checked_name,
+    fits_float32,
+    read_each,
+    shortened,
+)
+from detection.data.problems import DataError, Problems
+
+_COORDINATES = ("xmin", "ymin", "xmax", "ymax")
+_TAG = re.compile(r"[A-Za-z_][\w.-]*")
+# Elements of an object that are written from the record itself.
+_OWN_TAGS = frozenset(["name", "difficult", "bndbox", "segmentation", "part"])
+
+
+def read_annotation(path: Path, problems: Problems) -> ImageLabels:
+    """Read one annotation file; objects that cannot be used are left out, swapped corners repaired, all counted.
+
+    A document type declaration is refused, and with it every XML entity, internal or external: they have no use
+    here, and are how a small file becomes a huge one or pulls in others.
+    Raises DataError for a file that is missing, too large, not XML or not an annotation.
+    """
+    root = _parse(path)
+    if root.tag != "annotation":
+        raise DataError("malformed annotation", path, f"expected the root <annotation>, got <{root.tag}>")
+    elements = enumerate(root.findall("object"), start=1)
+    return ImageLabels(
+        path, _read_size(root), tuple(read_each(elements, lambda one: _read_object(*one, path, problems), problems))
+    )
+
+
+def annotation_xml(
+    filename: str,
+    size: tuple[int, int],
+    objects: Iterable[tuple[str, Sequence[float], bool] | tuple[str, Sequence[float], bool, Mapping[str, object]]],
+    folder: str = "VOC2007",
+    source: str = "",
+) -> str:
+    """The text of an annotation file for (name, half-open box in px, difficult) objects; size is (height, width).
+
+    Whole coordinates are written as integers, others with all their digits, so that `read_annotation` gives the
+    same float32 boxes for coordinates that are 0 or at least 2^-29. A fourth member of an object: what else is said of
+    it, tag -> text. source: where the image is from.
+    """
+    lines = ["<annotation>", f"  <folder>{escape(folder)}</folder>", f"  <filename>{escape(filename)}</filename>"]
+    if source:
+        lines.append(f"  <source><image>{escape(source)}</image></source>")
+    lines.append(f"  <size><width>{size[1]}</width><height>{size[0]}</height><depth>3</depth></size>")
+    for name, (x1, y1, x2, y2), difficult, *rest in objects:
+        corners = zip(_COORDINATES, (float(x1) + 1, float(y1) + 1, float(x2), float(y2)), strict=True)
+        box = "".join(f"<{tag}>{_number(value)}</{tag}>" for tag, value in corners)
+        lines.append(
+            f"  <object><name>{escape(name)}</name>{_tags({'truncated': 0, **(rest[0] if rest else {})})}"
+            f"<difficult>{int(difficult)}</difficult><bndbox>{box}</bndbox></object>"
+        )
+    return "\n".join([*lines, "</annotation>", ""])
+
+
+def _tags(values: Mapping[str, object]) -> str:
+    return "".join(f"<{tag}>{escape(str(value))}</{tag}>" for tag, value in values.items())
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+class _Element(ElementTree.Element):
+    """An element that knows its line."""
+
+    line = 0
+
+
+def _tree(content: bytes, first_line: int) -> _Element:
+    """The root of an XML text that begins below first_line lines. A document type declaration raises DataError."""
+    builder, parser = ElementTree.TreeBuilder(element_factory=_Element), expat.ParserCreate()
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        builder.start(tag, attributes).line = parser.CurrentLineNumber + first_line
+
+    def refuse(name: str, *_: object) -> None:
+        message = f"expected no document type declaration, got <!DOCTYPE {shortened(name)}>"
+        raise DataError("malformed annotation", "", message, parser.CurrentLineNumber + first_line)
+
+    parser.buffer_text = True
+    parser.StartElementHandler, parser.EndElementHandler = start, builder.end
+    parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = builder.data, refuse
+    parser.Parse(content, True)
+    return builder.close()
+
+
+def _parse(path: Path) -> _Element:
+    stored = read_small(path, MAX_LABEL_BYTES, "annotation")
+    content = stored.lstrip()
+    try:
+        return _tree(content, stored[: len(stored) - len(content)].count(b"\n"))
+    except DataError as error:
+        raise DataError(error.kind, path, error.message, error.line) from None
+    except expat.ExpatError as error:
+        message = f"expected XML, got {expat.ErrorString(error.code)}, column {error.offset}"
+        raise DataError("malformed annotation", path, message, error.lineno) from error
+    except (LookupError, ValueError) as error:
+        raise DataError("malformed annotation", path, f"expected XML, got {error}") from error
+
+
+def _read_size(root: ElementTree.Element) -> tuple[int, int] | None:
+    height, width = root.findtext("size/height"), root.findtext("size/width")
+    if height is None or width is None:
+        return None
+    try:
+        return int(float(height)), int(float(width))
+    except (ValueError, OverflowError):
+        return 0, 0
+
+
+def _read_object(index: int, element: _Element, path: Path, problems: Problems) -> LabelledObject:
+    raw_name, line = element.findtext("name") or "", element.line
+    name = checked_name(raw_name, f"object {index}", path, line, problems)
+    what = f"object {index} ({name})"
+    box = _read_box(element, what, path, problems)
+    difficult = _read_difficult(element, what, path, problems)
+    return LabelledObject(index, name, box, difficult, line, extras=_extras(element))
+
+
+def _extras(element: _Element) -> dict[str, str]:
+    """What an object says beyond name, box and difficult; of a part, which has a box of its own, just that it is."""
+    return {
+        child.tag: (child.text or "").strip() if len(child) == 0 else "..."
+        for child in element
+        if child.tag not in ("name", "bndbox", "difficult") and (len(child) or (child.text or "").strip())
+    }
+
+
+def _read_box(element: _Element, what: str, path: Path, problems: Problems) -> Box:
+    found = element.find("bndbox")
+    if found is None:
+        raise DataError("object without a box", path, what, element.line)
+    texts = [element.findtext(f"bndbox/{side}") for side in _COORDINATES]
+    try:
+        corners = [float(text) for text in texts]
+    except (TypeError, ValueError):
+        corners = [math.nan]
+    if not fits_float32(corners):
+        shown = {side: text and shortened(text) for side, text in zip(_COORDINATES, texts, strict=True)}
+        raise DataError("box that is not four numbers", path, f"{what}: {shown}", found.line)
+    (x1, x2), x_swapped = _half_open(corners[0], corners[2])
+    (y1, y2), y_swapped = _half_open(corners[1], corners[3])
+    if x_swapped or y_swapped:
+        problems.repair("box with swapped corners", path, f"{what}: {corners}", found.line)
+    if not (x1 < x2 and y1 < y2):
+        raise DataError("empty box", path, f"{what}: {corners}", found.line)
+    return x1, y1, x2, y2
+
+
+def _half_open(low: float, high: float) -> tuple[tuple[float, float], bool]:
+    """(low - 1, high) of a 1-based inclusive interval, whose length is high - low + 1; swapped if that is < 0."""
+    swapped = high - low + 1 < 0
+    low, high = (high, low) if swapped else (low, high)
+    return (low - 1, high), swapped
+
+
+def _read_difficult(element: _Element, what: str, path: Path, problems: Problems) -> bool:
+    text = (element.findtext("difficult") or "0").strip()
+    if text not in ("0", "1"):
+        message = f"{what}: {shortened(text)!r}, read as 0"
+        problems.repair("difficult neither 0 nor 1", path, message, element.find("difficult").line)
+    return text == "1"
+
+
+def image_xml(image: ImageObjects, folder: str, lost: Counter[str]) -> str:
+    """The annotation of an image with all that is said of its objects; what it cannot hold is counted in `lost`."""
+    objects = []
+    for item in image.objects:
+        extras = simple_extras(item, lost)
+        for name in [name for name in extras if not _TAG.fullmatch(name) or name in _OWN_TAGS]:
+            lost[name] += 1
+            del extras[name]
+        objects.append((item.name, item.box, item.difficult, extras))
+    return annotation_xml(Path(image_file_name(image)).name, image.size, objects, folder=folder)

@@ -1,0 +1,122 @@
+"""Settings of a data set: where its splits lie, in which format, and what its classes are called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+
+from detection.data.formats import label_format
+
+ClassMap = dict[str, str | None]
+
+
+def _check_format(name: str | None) -> None:
+    if name not in (None, "auto"):
+        label_format(name)
+
+
+@dataclass(frozen=True)
+class DatasetSource:
+    """One split of a data set.
+
+    Args:
+        year: Subfolder of the root that holds the set, such as a year folder of a VOC devkit. Empty: the root itself,
+            or the year folder it holds, VOC2007 of several.
+        split: Name of the split: a list in ImageSets/Main (VOC), train, val or test of a data.yaml (YOLO), a file's
+            name without "instances_" and year (COCO), a subfolder. "trainval" and "test" are found under other usual
+            names too, and in a set without splits; "all" is the whole of such a set.
+        root: Folder or file of the set; that of the data set if null.
+        format: voc, folder (images with XML beside them), coco or yolo, or one that was registered; auto: found by
+            looking. The data set's if null.
+        name: Put before every image id of this source as "name/", so that sets whose ids are alike can be joined.
+        images: Folder of the images of a COCO json; null: looked for near the file.
+        class_map: As the data set's, for this source alone; it comes first.
+    """
+
+    year: str = ""
+    split: str = "trainval"
+    root: str | None = None
+    format: str | None = None
+    name: str = ""
+    images: str | None = None
+    class_map: ClassMap = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_format(self.format)
+        if not self.split.strip():
+            raise ValueError(f"dataset source: split: expected a name, got {self.split!r}")
+        for key in ("year", "name"):
+            if getattr(self, key) != getattr(self, key).strip():
+                raise ValueError(f"dataset source: {key}: expected a name or nothing, got {getattr(self, key)!r}")
+
+    def __str__(self) -> str:
+        return f"{self.root or ''}/{self.year} {self.split}" if self.year else f"{self.root or ''} {self.split}"
+
+
+@dataclass(frozen=True)
+class ResolvedSource(DatasetSource):
+    """A source with what it has from its data set. held_out, seed: how a set without splits is divided."""
+
+    held_out: float = 0.2
+    seed: int = 0
+
+
+def resolved(
+    source: DatasetSource, root: str | None = None, format: str = "auto", class_map: ClassMap | None = None, **division
+) -> ResolvedSource:
+    """A source with these in place of what it does not say; a resolved one as it is. division: held_out, seed."""
+    if isinstance(source, ResolvedSource):
+        return source
+    given = {one.name: getattr(source, one.name) for one in fields(DatasetSource)}
+    given |= {"root": source.root or root, "format": source.format or format}
+    given["class_map"] = {**(class_map or {}), **source.class_map}
+    return ResolvedSource(**given, **division)
+
+
+@dataclass(frozen=True)
+class DatasetSettings:
+    """Where the photos, their boxes and the class list come from.
+
+    Args:
+        root: The set: the folder of a VOC devkit, a folder of images with XML beside them, a COCO json or the folder
+            around it, a data.yaml or a YOLO folder.
+        format: voc, folder, coco or yolo, or one that was registered; auto: found by looking, and printed.
+        train: Splits to train on, joined in this order; VOC 07+12 is a list of two.
+        test: Splits to detect and evaluate on, joined in this order.
+        classes: "collect" (the names in the training annotations, sorted), "voc" (the 20 of Pascal VOC), or the
+            path of a text file with one class a line.
+        class_map: Class name in the files -> name in the run, e.g. {couch: sofa}; null leaves its objects out.
+        held_out: Of a set without splits, the share of images that is kept from training, as the split "test".
+        seed: Seed of that division, which is stratified by class.
+    """
+
+    root: str = "data/VOCdevkit"
+    format: str = "auto"
+    train: tuple[DatasetSource, ...] = (DatasetSource(split="trainval"),)
+    test: tuple[DatasetSource, ...] = (DatasetSource(split="test"),)
+    classes: str = "collect"
+    class_map: ClassMap = field(default_factory=dict)
+    held_out: float = ResolvedSource.held_out
+    seed: int = ResolvedSource.seed
+
+    def __post_init__(self) -> None:
+        _check_format(self.format)
+        if not self.train:
+            raise ValueError("dataset.train: expected at least one split, got none")
+        if not self.classes.strip():
+            raise ValueError('dataset.classes: expected "collect", "voc" or the path of a file, got nothing')
+        if not 0 < self.held_out < 1:
+            raise ValueError(f"dataset.held_out: expected a share between 0 and 1, got {self.held_out}")
+
+    @property
+    def train_sources(self) -> tuple[ResolvedSource, ...]:
+        """The training splits, each with its root, format and classes."""
+        return self._resolved(self.train)
+
+    @property
+    def test_sources(self) -> tuple[ResolvedSource, ...]:
+        """The test splits, each with its root, format and classes."""
+        return self._resolved(self.test)
+
+    def _resolved(self, sources: tuple[DatasetSource, ...]) -> tuple[ResolvedSource, ...]:
+        rest = {"held_out": self.held_out, "seed": self.seed}
+        return tuple(resolved(one, self.root, self.format, self.class_map, **rest) for one in sources)
