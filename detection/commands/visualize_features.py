@@ -1,73 +1,118 @@
-"""What tools/visualize_features.py does with a run: finds images and detector, makes the pictures, writes the files."""
+"""What the filters of a trained network see, and why a window has its score: pictures and pages in RUN/looks/.
+
+--images ID_OR_PATH ...   each image with the activation maps of its strongest (or chosen, --filter) filters, arrows
+                          from the strongest responses to their places, and the receptive field as a rectangle
+--images ... --pyramid    one --filter's map at every image size, and what the spatial pyramid makes of it
+(no --images)             for every filter the --top photos of --split that excite it most: PNG sheets, and
+                          index.html with all filters, by class of the photo
+--window x1,y1,x2,y2      with one image: why this box of the image has its score for --class, and what NMS did with it
+--samples CLASS ...       the positives and hard negatives that support a class's SVM, the hardest first
+
+Proposals, maps and the detector of the run are used; maps that are absent are made.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 import numpy as np
+from jsonargparse import ArgumentParser, Namespace
 
+from detection.config import run_tool
 from detection.data import image_size, read_image, write_image
 from detection.detector import Detector
 from detection.engines import limit_threads
 from detection.inspection.explanation import draw_explanation, explanation_json, explanation_lines
 from detection.inspection.filters import (
     ALL,
-    FilterRanking,
     FilterView,
     draw_filters,
-    filter_sheets,
     rank_images,
-    ranked_boxes,
+    write_sheets,
     write_small_images,
 )
 from detection.inspection.filters_page import filter_page
 from detection.inspection.pyramids import draw_pyramids
+from detection.inspection.responses import RankedPhoto
 from detection.inspection.samples import draw_samples, ranked_samples, read_samples
 from detection.inspection.windows import explain_window
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.train import SAMPLES
 from detection.proposals import propose
 from detection.storage import file_stem, write_json, write_text
-from detection.types import AnnotatedImage, FeaturePyramid, Proposals
+from detection.types import AnnotatedImage, FeaturePyramid
 from detection.visualization import stacked
 
 _PAGE, _PICTURES = "index.html", "photos"
 
 
-def filter_view(
-    experiment: Experiment,
-    stride: int | None = None,
-    short_side: int | None = None,
-    effective: float | None = None,
-    channels: tuple[int, ...] = (),
-    strongest: int = 3,
-    peaks: int = 3,
-) -> FilterView:
-    """What is looked at: stage and scale by their stride and short side, and what the stage's cells see.
+def add_options(parser: ArgumentParser) -> None:
+    """The options of this tool."""
+    add = parser.add_argument
+    add("--images", type=str, nargs="+", default=[], help="Image ids of the data set, or image files.")
+    add("--filter", type=int, nargs="+", default=[], help="Filters (channels, from 0) that are shown; none: all, "
+        "or of single images the strongest.")  # fmt: skip
+    add("--stage", type=int | None, default=None, help="Stride in px of the stage shown; none: the last one.")
+    add("--short-side", type=int | None, default=None, help="Image scale shown, one of features.short_sides; none: "
+        "of each filter that of its strongest response.")  # fmt: skip
+    add("--effective", type=float | None, default=None, help="Draw, dashed, also the square that holds this share "
+        "(0.95) of a cell's gradient energy.")  # fmt: skip
+    add("--strongest", type=int, default=3, help="Filters shown of a single image where none is named.")
+    add("--peaks", type=int, default=3, help="Strongest responses of a filter that get an arrow.")
+    add("--pyramid", action="store_true", help="Draw the spatial pyramid of one filter at every image size.")
+    add("--split", type=Literal["train", "test", "all"], default="all", help="Photos that are ranked for each filter.")
+    add("--top", type=int, default=8, help="Photos shown of each filter; memory is filters x classes x this.")
+    add("--window", type=str | None, default=None, help="x1,y1,x2,y2 in px of the image, half-open.")
+    add("--class", type=str | None, default=None, dest="class_name", help="The class whose score --window explains; "
+        "none: that of the best score.")  # fmt: skip
+    add("--channels", type=int, default=4, help="Filters that add most to the score, shown by --window.")
+    add("--samples", type=str, nargs="+", default=[], help="Classes whose support vectors are shown.")
+    add("--count", type=int, default=48, help="Samples on a contact sheet.")
+    add("--out", type=str | None, default=None, help="Folder written to; none: RUN/looks.")
+
+
+def body(experiment: Experiment, options: Namespace) -> None:
+    """Do what the options ask for."""
+    out = Path(options.out) if options.out else experiment.run.path / "looks"
+    if options.samples:
+        write_samples(experiment, options, out)
+    elif options.window is not None:
+        explain(experiment, options, out)
+    elif options.images:
+        draw_images(experiment, options, out)
+    else:
+        rank_filters(experiment, options, out)
+
+
+def _require(option: str, is_met: bool, expected: str, got: object) -> None:
+    if not is_met:
+        raise ValueError(f"--{option}: expected {expected}, got {got}")
+
+
+def filter_view(experiment: Experiment, options: Namespace) -> FilterView:
+    """What is shown: stage and scale by their stride and short side, and what the stage's cells see.
 
     Raises ValueError for a stride, short side or filter that the run's features have not, and for counts < 1.
     """
     settings, backbone = experiment.settings.features, experiment.source.extractor().backbone
-    stride = settings.stages[-1] if stride is None else stride
-    if stride not in settings.stages:
-        raise ValueError(f"--stage: expected one of features.stages {list(settings.stages)}, got {stride}")
-    if short_side is not None and short_side not in settings.short_sides:
-        raise ValueError(f"--short-side: expected one of {list(settings.short_sides)}, got {short_side}")
-    for name, count in (("--strongest", strongest), ("--peaks", peaks)):
-        if count < 1:
-            raise ValueError(f"{name}: expected at least 1, got {count}")
-    stage = settings.stages.index(stride)
-    for channel in channels:
-        if not 0 <= channel < backbone.channels[stage]:
-            raise ValueError(f"--filter: expected 0 to {backbone.channels[stage] - 1}, got {channel}")
+    strides, sides, side = list(settings.stages), list(settings.short_sides), options.short_side
+    stride = strides[-1] if options.stage is None else options.stage
+    _require("stage", stride in strides, f"one of features.stages {strides}", stride)
+    _require("short-side", side is None or side in sides, f"one of {sides}", side)
+    for name in ("strongest", "peaks"):
+        _require(name, options[name] >= 1, "at least 1", options[name])
+    stage = strides.index(stride)
+    for channel in options.filter:
+        count = backbone.channels[stage]
+        _require("filter", 0 <= channel < count, f"0 to {count - 1}", channel)
     fields = [backbone.receptive_fields()[stage]]
-    if effective is not None:
-        fields.append(backbone.effective_field(stage, effective))
-    scales = None if short_side is None else (settings.short_sides.index(short_side),)
-    return FilterView(stage, tuple(fields), scales, channels, strongest, peaks)
+    if options.effective is not None:
+        fields.append(backbone.effective_field(stage, options.effective))
+    scales = range(len(sides)) if side is None else [sides.index(side)]
+    return FilterView(stage, tuple(fields), tuple(scales), tuple(options.filter), options.strongest, options.peaks)
 
 
 def find_image(experiment: Experiment, name: str) -> AnnotatedImage:
@@ -75,14 +120,10 @@ def find_image(experiment: Experiment, name: str) -> AnnotatedImage:
     for image in experiment.images:
         if image.image_id == name:
             return image
-    if os.path.isfile(name):
-        nothing = np.zeros(0, np.int64)
-        return AnnotatedImage(
-            name, Path(name), image_size(name), np.zeros((0, 4), np.float32), nothing, nothing.astype(bool)
-        )
-    raise ValueError(
-        f"--images: expected an id of the data set's {len(experiment.images)} images or a file, got {name!r}"
-    )
+    expected = f"an id of the data set's {len(experiment.images)} images or a file"
+    _require("images", os.path.isfile(name), expected, repr(name))
+    none = np.zeros(0, np.int64)
+    return AnnotatedImage(name, Path(name), image_size(name), np.zeros((0, 4), np.float32), none, none.astype(bool))
 
 
 def _pyramid(experiment: Experiment, image: AnnotatedImage, rgb: np.ndarray) -> FeaturePyramid:
@@ -93,133 +134,131 @@ def _pyramid(experiment: Experiment, image: AnnotatedImage, rgb: np.ndarray) -> 
         return source.extractor().pyramid(image.image_id, rgb)
 
 
-def _windows(experiment: Experiment, image: AnnotatedImage, rgb: np.ndarray, detector: Detector) -> Proposals:
-    if image.image_id in experiment.source.image_keys:
-        return experiment.source.windows(image)
-    return propose(image.image_id, rgb, detector.proposal_settings)
-
-
 def _stem(image: AnnotatedImage) -> str:
     return image.path.stem if image.image_id == str(image.path) else file_stem(image.image_id)
 
 
-def draw_image(experiment: Experiment, name: str, view: FilterView, out: Path) -> Path:
-    """Draw one image with its filters to OUT/images/NAME-STRIDE.png; returns the file."""
-    image = find_image(experiment, name)
-    rgb = read_image(image.path, image.size)
-    path = out / "images" / f"{_stem(image)}-stride{experiment.settings.features.stages[view.stage]}.png"
-    write_image(path, draw_filters(rgb, _pyramid(experiment, image, rgb), view))
-    return path
+def draw_images(experiment: Experiment, options: Namespace, out: Path) -> None:
+    """Draw each image with its filters to OUT/images/NAME-strideN.png, and print the files.
 
-
-def draw_pyramid(experiment: Experiment, name: str, view: FilterView, out: Path) -> Path:
-    """Draw one filter's map and pyramid at every size to OUT/pyramids/NAME-STRIDE-FILTER.png; returns the file.
-
-    Raises ValueError unless one filter is named.
+    --pyramid: one filter's map and pyramid at every size to OUT/pyramids/NAME-strideN-filterN.png; raises ValueError
+    unless one filter is named.
     """
-    if len(view.channels) != 1:
-        raise ValueError(f"--pyramid: expected one --filter beside it, got {len(view.channels)}")
-    image = find_image(experiment, name)
-    rgb = read_image(image.path, image.size)
-    settings = experiment.settings.features
-    path = out / "pyramids" / f"{_stem(image)}-stride{settings.stages[view.stage]}-filter{view.channels[0]}.png"
-    write_image(path, draw_pyramids(rgb, _pyramid(experiment, image, rgb), view, settings.levels))
-    return path
+    view, settings = filter_view(experiment, options), experiment.settings.features
+    _require("pyramid", not options.pyramid or len(view.channels) == 1, "one --filter with it", len(view.channels))
+    for name in options.images:
+        image = find_image(experiment, name)
+        rgb = read_image(image.path, image.size)
+        pyramid = _pyramid(experiment, image, rgb)
+        stem = f"{_stem(image)}-stride{settings.stages[view.stage]}"
+        if options.pyramid:
+            path = out / "pyramids" / f"{stem}-filter{view.channels[0]}.png"
+            write_image(path, draw_pyramids(rgb, pyramid, view, settings.levels))
+        else:
+            path = out / "images" / f"{stem}.png"
+            write_image(path, draw_filters(rgb, pyramid, view))
+        print(path)
 
 
-def rank_filters(experiment: Experiment, view: FilterView, split: str, top: int, out: Path) -> Path:
-    """Rank the images of a split for every filter; all goes to OUT/filters-STRIDE. Returns the page."""
-    images = {"train": experiment.train_images, "test": experiment.test_images, "all": experiment.images}[split]
+def rank_filters(experiment: Experiment, options: Namespace, out: Path) -> None:
+    """Rank the images of a split for every filter; all goes to OUT/filters-strideN. Prints the page's file."""
+    view, source = filter_view(experiment, options), experiment.source
+    images = {"train": experiment.train_images, "test": experiment.test_images, "all": experiment.images}[options.split]
     by_id = {one.image_id: one for one in images}
-    stride = experiment.settings.features.stages[view.stage]
-    folder = out / f"filters-stride{stride}"
-    ranking = rank_images(experiment.source, images, experiment.classes, view, top, experiment.work)
-    if not ranking.groups:
-        raise ValueError(f"{split}: expected at least one image that can be read, got none")
-    pictures = write_small_images(ranking, by_id, folder / _PICTURES, experiment.work)
-    channels = view.channels or tuple(range(ranking.channels))
-    names = [ALL, *(name for name in experiment.classes if name in ranking.groups)]
+    folder = out / f"filters-stride{experiment.settings.features.stages[view.stage]}"
+    groups = rank_images(source, images, experiment.classes, view, options.top, experiment.work)
+    pictures = write_small_images(groups, by_id, folder / _PICTURES, experiment.work)
+    channels = view.channels or range(source.extractor().backbone.channels[view.stage])
     rows = {
-        name: [(channel, ranked_boxes(ranking, name, channel, by_id, experiment.source, view)) for channel in channels]
-        for name in names
+        name: {channel: groups[name].of(channel) for channel in channels}
+        for name in (ALL, *experiment.classes)
+        if name in groups
     }
-    filter_sheets(rows[ALL], pictures, folder)
-    write_text(folder / _PAGE, _page(experiment, ranking, rows, by_id, pictures, folder, view, len(images)))
-    return folder / _PAGE
+    write_sheets(rows[ALL], pictures, folder)
+    photos = {one: (f"{_PICTURES}/{quote(path.name)}", by_id[one].size) for one, path in pictures.items()}
+    write_text(folder / _PAGE, _page(experiment, view, len(images), photos, rows))
+    print(folder / _PAGE)
 
 
-def _page(experiment, ranking: FilterRanking, rows, by_id, pictures, folder, view: FilterView, count: int) -> str:
-    places = {image_id: index for index, image_id in enumerate(pictures)}
-    groups = {
-        name: {channel: [(places[one.image_id], one.value, one.boxes) for one in ranked] for channel, ranked in part}
-        for name, part in rows.items()
-    }
-    photos = [(one, f"{_PICTURES}/{quote(path.name)}", by_id[one].size) for one, path in pictures.items()]
-    settings = experiment.settings.features
-    stride = settings.stages[view.stage]
-    size = view.fields[0].size
-    words = ["The solid rectangle is what the response can see (its receptive field), cut off at the border."]
+def _page(
+    experiment: Experiment,
+    view: FilterView,
+    count: int,
+    photos: dict[str, tuple[str, tuple[int, int]]],
+    rows: dict[str, dict[int, list[RankedPhoto]]],
+) -> str:
+    settings, backbone = experiment.settings.features, experiment.source.extractor().backbone
+    fields = ["The solid rectangle is what the response can see (its receptive field), cut off at the border."]
     if len(view.fields) > 1:
-        words.append(f"The dashed one, {view.fields[1].size[0]:g} resized px wide, is where it mostly looks.")
-    whole = "the whole image" if not np.isfinite(size[0]) else f"{size[0]:g} x {size[1]:g} px of the resized image"
-    sides = settings.short_sides if view.scales is None else [settings.short_sides[one] for one in view.scales]
+        fields.append(f"The dashed one, {view.fields[1].size[0]:g} resized px wide, is where it mostly looks.")
+    height, width = view.fields[0].size
+    seen = f"{height:g} x {width:g} px of the resized image" if np.isfinite(height) else "the whole image"
+    sides = ", ".join(str(settings.short_sides[scale]) for scale in view.scales)
     return filter_page(
-        f"Filters of {settings.backbone}, stride {stride}",
-        f"{ranking.channels} filters, {count} photos at short sides of {', '.join(map(str, sides))} px; "
-        f"a cell sees {whole}",
+        f"Filters of {settings.backbone}, stride {settings.stages[view.stage]}",
+        f"{backbone.channels[view.stage]} filters, {count} photos at short sides of {sides} px; a cell sees {seen}",
         photos,
-        groups,
-        words,
+        rows,
+        fields,
     )
 
 
-def explain_box(
-    experiment: Experiment, name: str, box: np.ndarray, class_name: str | None, channels: int, out: Path
-) -> tuple[list[str], Path]:
-    """Tell why a box has its score; (lines to print, the figure's file), beside which the same lies as JSON.
+def explain(experiment: Experiment, options: Namespace, out: Path) -> None:
+    """Explain a box's score: lines that are printed, OUT/windows/IMAGE-BOX-CLASS.png, and the same as .json.
 
-    Raises ValueError for an unknown class, a box outside the image and a run without a detector.
+    Raises ValueError for other than one image, an unknown class, a box outside the image, a run without a detector.
     """
-    if class_name is not None and class_name not in experiment.classes:
-        raise ValueError(f"--class: expected one of {', '.join(experiment.classes)}, got {class_name!r}")
-    image, detector = find_image(experiment, name), Detector.load(experiment.run.detector)
+    _require("window", len(options.images) == 1, "one image (--images ID) with it", len(options.images))
+    try:
+        box = np.array([float(one) for one in options.window.split(",")], np.float32)
+    except ValueError as error:
+        raise ValueError(f"--window: expected x1,y1,x2,y2, got {options.window!r}") from error
+    classes, name = experiment.classes, options.class_name
+    _require("class", name is None or name in classes, f"one of {', '.join(classes)}", repr(name))
+    image, detector = find_image(experiment, options.images[0]), Detector.load(experiment.run.detector)
     if detector.extractor.settings != experiment.settings.features:
         raise ValueError(
             f"{experiment.run.detector}: expected a detector of the features in force; run tools/train_svm.py"
         )
     rgb = read_image(image.path, image.size)
-    label = None if class_name is None else detector.classes.index(class_name)
-    pyramid = _pyramid(experiment, image, rgb)
-    explanation = explain_window(detector, image, _windows(experiment, image, rgb, detector), pyramid, box, label)
-    target = detector.extractor.settings.target_area
-    corners = "-".join(f"{one:g}" for one in explanation.box.tolist())
+    if image.image_id in experiment.source.image_keys:
+        proposals = experiment.source.proposals(image)
+    else:
+        proposals = propose(image.image_id, rgb, detector.proposal_settings)
+    label = None if name is None else detector.classes.index(name)
+    explanation = explain_window(detector, image, proposals, _pyramid(experiment, image, rgb), box, label)
+    corners = "-".join(f"{one:g}" for one in box.tolist())
     path = out / "windows" / f"{_stem(image)}-{corners}-{file_stem(detector.classes[explanation.label])}.png"
-    write_image(path, draw_explanation(rgb, explanation, detector.classes, channels))
-    write_json(path.with_suffix(".json"), explanation_json(explanation, detector.classes, channels))
-    return explanation_lines(explanation, detector.classes, target, pyramid.scales), path
+    write_image(path, draw_explanation(rgb, explanation, options.channels))
+    write_json(path.with_suffix(".json"), explanation_json(explanation, options.channels))
+    print(*explanation_lines(explanation), path, sep="\n")
 
 
-def sample_sheets(experiment: Experiment, names: Sequence[str], count: int, out: Path) -> list[Path]:
-    """Write OUT/samples/CLASS.png for each class, its positives above its hard negatives; returns the files."""
-    unknown = [name for name in names if name not in experiment.classes]
-    if unknown:
-        raise ValueError(f"--samples: expected classes among {', '.join(experiment.classes)}, got {unknown[0]!r}")
-    if count < 1:
-        raise ValueError(f"--count: expected at least 1, got {count}")
-    samples = read_samples(experiment.run.detector / SAMPLES)
-    images = {one.image_id: one for one in experiment.train_images}
-    written = []
-    strangers = sum(one.name in names and one.image_id not in images for one in samples)
-    if strangers:
-        experiment.warn(f"{strangers} samples are of photos that the training set has not; they are left out")
-    samples = [one for one in samples if one.image_id in images]
+def write_samples(experiment: Experiment, options: Namespace, out: Path) -> None:
+    """Write OUT/samples/CLASS.png for each class, its positives above its hard negatives, and print the files."""
+    names, classes = options.samples, experiment.classes
     for name in names:
-        positives, negatives = ranked_samples(samples, name)
+        _require("samples", name in classes, f"classes among {', '.join(classes)}", repr(name))
+    _require("count", options.count >= 1, "at least 1", options.count)
+    images = {one.image_id: one for one in experiment.train_images}
+    samples = [one for one in read_samples(experiment.run.detector / SAMPLES) if one.name in names]
+    known = [one for one in samples if one.image_id in images]
+    if len(known) < len(samples):
+        missing = len(samples) - len(known)
+        experiment.warn(f"{missing} samples are of photos that the training set has not; they are left out")
+    for name in names:
+        positives, negatives = ranked_samples(known, name)
         parts = [
-            draw_samples(chosen, images, count, f"{name}: {len(chosen)} {kind}, the hardest first, with their margins")
+            draw_samples(
+                chosen, images, options.count, f"{name}: {len(chosen)} {kind}, the hardest first, with their margins"
+            )
             for kind, chosen in (("positives that support its SVM", positives), ("hard negatives", negatives))
         ]
         path = out / "samples" / f"{file_stem(name)}.png"
         write_image(path, stacked(parts, 12))
-        written.append(path)
-    return written
+        print(path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    return run_tool(__doc__, body, arguments, add_options)
