@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -18,8 +18,6 @@ from detection.pooling.torch_pooling import SpatialPyramidPooling
 _ORDER, _DROPOUT = 1, 2
 # Share of the epochs after which the learning rate is a tenth.
 _LATE, _LATE_FACTOR = 2 / 3, 0.1
-# Rows of vectors that go through the layers at a time.
-_ROWS = 256
 
 
 class SPPNet(nn.Module):
@@ -44,8 +42,8 @@ class SPPNet(nn.Module):
         maps = self.backbone.network(padded.contiguous(memory_format=torch.channels_last))
         parts = []
         for one, stride, offset in zip(maps, self.backbone.strides, self.backbone.offsets, strict=True):
-            rows = _seen_cells(height, stride, float(offset[0]), one.shape[2])
-            columns = _seen_cells(width, stride, float(offset[1]), one.shape[3])
+            rows = _valid_cells(height, stride, float(offset[0]), one.shape[2])
+            columns = _valid_cells(width, stride, float(offset[1]), one.shape[3])
             parts.append(self.pooling(one[:, :, :rows, :columns]))
         return torch.cat(parts, 1)
 
@@ -55,27 +53,19 @@ class SPPNet(nn.Module):
 
     def probabilities(self, vectors: np.ndarray) -> np.ndarray:
         """(V, D) pooled vectors -> (V, L) float32 softmax."""
-        device = self.head.fc6.weight.device
         with torch.inference_mode():
-            parts = [
-                self.head(torch.from_numpy(vectors[start : start + _ROWS]).to(device)).softmax(1).cpu().numpy()
-                for start in range(0, len(vectors), _ROWS)
-            ]
-        return np.concatenate([np.zeros((0, self.head.fc8.out_features), np.float32), *parts])
+            rows = torch.from_numpy(vectors).to(self.head.fc6.weight.device)
+            return self.head(rows).softmax(1).cpu().numpy()
 
 
-def _seen_cells(length: int, stride: int, offset: float, cells: int) -> int:
+def _valid_cells(length: int, stride: int, offset: float, cells: int) -> int:
     """`geometry.valid_cells` in integers, so that it can be traced."""
     seen = (2 * length - round(2 * offset) + 2 * stride - 1) // (2 * stride)
     return seen if torch.compiler.is_compiling() else min(max(seen, 1), cells)
 
 
 def new_network(
-    backbone: Backbone,
-    levels: Sequence[int],
-    num_classes: int,
-    settings: ClassifierSettings,
-    scaling: Scaling,
+    backbone: Backbone, levels: Sequence[int], num_classes: int, settings: ClassifierSettings, scaling: Scaling
 ) -> SPPNet:
     """An untrained one for vectors of the `scaling`."""
     layers = initial_layers(len(scaling.shift), num_classes - 1, settings.layers())
@@ -96,32 +86,23 @@ def soft_targets(presence: np.ndarray) -> np.ndarray:
     return there / np.maximum(there.sum(axis=1, keepdims=True), 1)
 
 
-def train_network(
-    network: SPPNet,
-    batch: Callable[[np.ndarray, int, np.ndarray], torch.Tensor],
-    targets: np.ndarray,
-    settings: ClassifierSettings,
-    on_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
-) -> None:
-    """Train on images; epoch e is at size ``settings.sizes[e % len(sizes)]``.
+Batch = Callable[[np.ndarray, int, np.ndarray], torch.Tensor]
+
+
+def train_network(network: SPPNet, batch: Batch, targets: np.ndarray, settings: ClassifierSettings) -> Iterator[float]:
+    """Train on images; yields the mean loss of each epoch. Epoch e is at size ``settings.sizes[e % len(sizes)]``.
 
     batch(rows, size, mirrored): the pooled vectors (n, D) of images `rows` at `size`, those of `mirrored` mirrored;
     with gradients where the convolutions are trained. targets: (N, L) of `soft_targets`; images without any class are
-    left out. on_epoch(epoch, mean loss).
+    left out.
     """
     order = np.random.default_rng([settings.seed, _ORDER])
     dropout = torch.Generator(network.head.fc6.weight.device).manual_seed(settings.seed + _DROPOUT)
     usable = np.flatnonzero(targets.sum(axis=1) > 0)
-    layers = settings.layers()
-    optimisers = [optimiser_of(network.head, layers)]
-    if not settings.frozen:
-        weights = list(network.backbone.network.parameters())
-        optimisers.append(torch.optim.SGD(weights, settings.backbone_rate, settings.momentum))
+    optimiser = _optimiser(network, settings)
+    late = _LATE * settings.epochs
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda epoch: _LATE_FACTOR if epoch >= late else 1.0)
     for epoch in range(settings.epochs):
-        late = _LATE_FACTOR if epoch >= _LATE * settings.epochs else 1.0
-        set_learning_rate(optimisers[0], late * settings.learning_rate, layers.bias_rate)
-        for group in (group for one in optimisers[1:] for group in one.param_groups):
-            group["lr"] = late * settings.backbone_rate
         size, total = settings.sizes[epoch % len(settings.sizes)], 0.0
         rows = order.permutation(usable)
         for start in range(0, len(rows), settings.batch_size):
@@ -129,27 +110,31 @@ def train_network(
             flips = order.random(len(part)) < 0.5 if settings.flips else np.zeros(len(part), bool)
             logits = network.head(batch(part, size, flips), dropout)
             loss = functional.cross_entropy(logits, torch.from_numpy(targets[part]).to(logits.device))
-            for one in optimisers:
-                one.zero_grad()
+            optimiser.zero_grad()
             loss.backward()
-            for one in optimisers:
-                one.step()
+            optimiser.step()
             total += float(loss.detach()) * len(part)
-        on_epoch(epoch, total / max(len(rows), 1))
+        schedule.step()
+        yield total / max(len(rows), 1)
 
 
-def batches_of_vectors(known: Mapping[int, np.ndarray], device: str) -> Callable[..., torch.Tensor]:
+def _optimiser(network: SPPNet, settings: ClassifierSettings) -> torch.optim.SGD:
+    """Of the head, and of the convolutions where they are trained, at their first learning rates."""
+    layers = settings.layers()
+    optimiser = optimiser_of(network.head, layers)
+    set_learning_rate(optimiser, settings.learning_rate, layers.bias_rate)
+    if not settings.frozen:
+        weights = list(network.backbone.network.parameters())
+        optimiser.add_param_group({"params": weights, "lr": settings.backbone_rate, "weight_decay": 0.0})
+    return optimiser
+
+
+def batches_of_vectors(known: Mapping[int, np.ndarray], device: str) -> Batch:
     """What `train_network` takes where the convolutions are frozen. known: size -> (N, 2, D), as is and mirrored."""
-
-    def batch(rows: np.ndarray, size: int, mirrored: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(known[size][rows, mirrored.astype(int)]).to(device)
-
-    return batch
+    return lambda rows, size, mirrored: torch.from_numpy(known[size][rows, mirrored.astype(int)]).to(device)
 
 
-def batches_of_images(
-    network: SPPNet, pixels: Callable[[int, int, bool], np.ndarray], device: str
-) -> Callable[..., torch.Tensor]:
+def batches_of_images(network: SPPNet, pixels: Callable[[int, int, bool], np.ndarray], device: str) -> Batch:
     """The same where the convolutions are trained. pixels(row, size, mirrored): (H, W, 3) float32 normalised.
 
     Images go through the convolutions one by one, as they may have any size.

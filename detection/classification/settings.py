@@ -53,18 +53,19 @@ class ClassifierSettings:
     def __post_init__(self) -> None:
         for key in ("sizes", "widths"):
             object.__setattr__(self, key, tuple(getattr(self, key)))
-        if not self.sizes or min(self.sizes) < 1 or len(set(self.sizes)) != len(self.sizes):
-            raise ValueError(f"classifier.sizes: expected numbers of px, each once, got {self.sizes!r}")
+        distinct = len(set(self.sizes)) == len(self.sizes)
+        rules = {
+            "sizes": (min(self.sizes, default=0) >= 1 and distinct, "numbers of px, each once"),
+            "widths": (len(self.widths) == 2 and min(self.widths) >= 1, "two numbers above 0"),
+            "dropout": (0 <= self.dropout < 1, ">= 0 and < 1"),
+        }
         for key in ("epochs", "learning_rate", "backbone_rate", "batch_size", "svm_c"):
-            if not getattr(self, key) > 0:
-                raise ValueError(f"classifier.{key}: expected > 0, got {getattr(self, key)!r}")
-        if len(self.widths) != 2 or min(self.widths) < 1:
-            raise ValueError(f"classifier.widths: expected two numbers above 0, got {self.widths!r}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"classifier.dropout: expected >= 0 and < 1, got {self.dropout!r}")
+            rules[key] = (getattr(self, key) > 0, "> 0")
         for key in ("momentum", "weight_decay", "seed"):
-            if getattr(self, key) < 0:
-                raise ValueError(f"classifier.{key}: expected >= 0, got {getattr(self, key)!r}")
+            rules[key] = (getattr(self, key) >= 0, ">= 0")
+        for key, (is_met, expected) in rules.items():
+            if not is_met:
+                raise ValueError(f"classifier.{key}: expected {expected}, got {getattr(self, key)!r}")
 
     def layers(self) -> FinetuneSettings:
         """The settings of fc6, fc7 and the softmax layer."""

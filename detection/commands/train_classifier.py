@@ -12,36 +12,51 @@ Evaluated on the test images, by --views, at every one of --sizes:
   full   the full image with its short side at that size
   crop   its middle square of 224/256 of the short side, brought to that size
   ten    that square in the middle and the corners, and mirrored; scores are averaged
-  multi  9 proposals of 224 px from the map of the full image, and mirrored, at all of --multi_sizes; averaged
+  multi  9 windows of 224 px from the map of the full image, and mirrored, at all of --multi_sizes; averaged
 mAP is over images (VOC 2007 classification: images with difficult objects alone of a class are ignored for it), with
 an interval by bootstrap over images (--intervals.resamples); the last column compares with the first row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from jsonargparse import ArgumentParser, Namespace
+from rich.console import Console
+from rich.table import Table
 
-from detection.classification import classify
-from detection.classification.classify import VIEW_SIZE, VIEWS
+from detection.classification.classify import ViewResult, evaluate_view, train_classifier
 from detection.classification.settings import ClassifierSettings
-from detection.command_line import text_table
+from detection.classification.views import VIEW_SIZE, VIEWS, ViewSource
 from detection.commands.session import experiment_command
 from detection.data import IMAGE_EXTENSIONS
-from detection.data.formats import image_folders
-from detection.evaluation import Difference, Intervals, difference, intervals
-from detection.evaluation.table import fraction
+from detection.data.formats.image_folders import (
+    MAP_EXTENSIONS,
+    image_folder_classes,
+    labelled_images,
+    read_image_folder,
+)
+from detection.evaluation import difference, intervals
+from detection.evaluation.intervals import Difference, Intervals
 from detection.features import FeatureSettings
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.source import shared_extractor
 from detection.storage import write_json
+from detection.types import ClassificationImage
+
+# Classes, training images, test images.
+Data = tuple[tuple[str, ...], list[ClassificationImage], list[ClassificationImage]]
+# A row of the table: the result, its intervals, and its difference to the first row's.
+Row = tuple[ViewResult, Intervals | None, Difference | None]
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """What the command takes beyond a run's settings."""
+    """The options of this tool."""
     parser.add_class_arguments(ClassifierSettings, "classifier")
     add = parser.add_argument
     add("--folder", type=str | None, default=None, help="Folder with train/CLASS and test/CLASS, in place of a devkit.")
@@ -56,60 +71,54 @@ def add_options(parser: ArgumentParser) -> None:
         "the paper's six are 224 256 300 360 448 560.")  # fmt: skip
 
 
-def train_and_evaluate(experiment: Experiment, options: Namespace) -> None:
+def body(experiment: Experiment, options: Namespace) -> None:
     """Train, evaluate, print and write."""
-    if options.maps is not None and (options.classifier.method != "svm" or options.views != ["full"]):
+    settings = ClassifierSettings(**vars(options.classifier))
+    if options.maps is not None and (settings.method != "svm" or options.views != ["full"]):
         raise ValueError("--maps: expected --classifier.method svm and --views full with it")
-    data = _data(experiment, options.folder, options.maps)
-    if options.pyramids:
-        results, path = _compare_pyramids(experiment, options, data), "pyramids.json"
-    else:
-        results, path = _train_one(experiment, options, data), "evaluation.json"
-    first, chosen = results[0].evaluation, experiment.settings.intervals
-    bounds = [intervals(one.evaluation, chosen) for one in results]
-    gains = [None, *(difference(first, one.evaluation, chosen) for one in results[1:])]
-    classes, train, test = data
-    experiment.work.console.print(f"{len(train)} training and {len(test)} test images, {len(classes)} classes")
-    header = ("view", "short side", "accuracy", "mAP", "interval", "against the first")
-    experiment.work.console.print(text_table("", header, list(map(_row, results, bounds, gains))))
-    content = [
-        one.to_json()
-        | {
-            "intervals": bound.to_json(classes) if bound else None,
-            "against_the_first": gain.to_json(classes) if gain else None,
-        }
-        for one, bound, gain in zip(results, bounds, gains, strict=True)
+    data = classes, train, test = data_of(experiment, options)
+    folder, console = experiment.run.path / "classifier", experiment.work.console
+    compute = compare_pyramids if options.pyramids else train_and_evaluate
+    results = list(compute(experiment, options, settings, data, folder))
+    chosen, first = experiment.settings.intervals, results[0].evaluation
+    rows = [
+        (one, intervals(one.evaluation, chosen), difference(first, one.evaluation, chosen) if number else None)
+        for number, one in enumerate(results)
     ]
-    write_json(experiment.run.path / "classifier" / path, content)
+    console.print(f"{len(train)} training and {len(test)} test images, {len(classes)} classes")
+    print_results(rows, console)
+    write_json(folder / ("pyramids.json" if options.pyramids else "evaluation.json"), [as_json(*row) for row in rows])
 
 
-def _compare_pyramids(experiment: Experiment, options: Namespace, data) -> list[classify.ViewResult]:
-    """A classifier of its own for each pyramid and view, evaluated on that view."""
-    (classes, train, test), settings, work, results = data, options.classifier, experiment.work, []
-    for levels, view in product(map(_levels, options.pyramids), options.views):
-        source = _source(experiment, replace(experiment.settings.features, levels=levels))
-        classifier = classify.train_classifier(source, train, len(classes), replace(settings, view=view), work)
-        result = classify.evaluate_view(classifier, source, test, classes, view, settings.sizes[:1], work)
-        results.append(replace(result, view=f"{view} {','.join(map(str, levels))}"))
-    return results
+def compare_pyramids(
+    experiment: Experiment, options: Namespace, settings: ClassifierSettings, data: Data, folder: Path
+) -> Iterator[ViewResult]:
+    """Train and evaluate a classifier for each pyramid and view; none is kept in `folder`."""
+    (classes, train, test), work = data, experiment.work
+    for levels, view in product(map(levels_of, options.pyramids), options.views):
+        source = source_of(experiment, replace(experiment.settings.features, levels=levels))
+        classifier = train_classifier(source, train, len(classes), replace(settings, view=view), work)
+        result = evaluate_view(classifier, source, test, classes, view, settings.sizes[:1], work)
+        yield replace(result, view=f"{view} {','.join(map(str, levels))}")
 
 
-def _train_one(experiment: Experiment, options: Namespace, data) -> list[classify.ViewResult]:
-    """The classifier, kept in the run, on every view and size."""
-    (classes, train, test), settings = data, options.classifier
-    folder, features = experiment.run.path / "classifier", experiment.settings.features
-    source = _source(experiment, features)
-    classifier = classify.train_classifier(source, train, len(classes), settings, experiment.work, folder / "log.csv")
-    classifier.save(folder / "classifier.safetensors", classes, settings, features)
+def train_and_evaluate(
+    experiment: Experiment, options: Namespace, settings: ClassifierSettings, data: Data, folder: Path
+) -> Iterator[ViewResult]:
+    """Train one classifier, write it, and evaluate it on each view and size."""
+    (classes, train, test), features, work = data, experiment.settings.features, experiment.work
+    source = source_of(experiment, features)
+    classifier = train_classifier(source, train, len(classes), settings, work, folder / "log.csv")
+    classifier.save(folder / "classifier.safetensors", classes, features)
     if options.onnx:
         classifier.export_onnx(folder / "classifier.onnx")
-    each = [(size,) for size in options.sizes or settings.sizes]
-    sides = {view: [tuple(options.multi_sizes)] if view == "multi" else each for view in options.views}
-    shown = [(view, sizes) for view in options.views for sizes in sides[view]]
-    return [classify.evaluate_view(classifier, source, test, classes, *one, experiment.work) for one in shown]
+    for view in options.views:
+        sizes = [(size,) for size in options.sizes or settings.sizes]
+        for chosen in [tuple(options.multi_sizes)] if view == "multi" else sizes:
+            yield evaluate_view(classifier, source, test, classes, view, chosen, work)
 
 
-def _levels(text: str) -> tuple[int, ...]:
+def levels_of(text: str) -> tuple[int, ...]:
     """A pyramid as typed, 3,2,1. Raises ValueError for anything else."""
     try:
         return tuple(int(one) for one in text.split(","))
@@ -117,33 +126,54 @@ def _levels(text: str) -> tuple[int, ...]:
         raise ValueError(f"--pyramids: expected numbers with commas between them, e.g. 3,2,1, got {text!r}") from error
 
 
-def _data(experiment: Experiment, folder: str | None, maps: str | None):
-    """(classes, training images, test images)."""
-    if folder is None and maps is None:
-        classes, images = experiment.classes, (experiment.train_images, experiment.test_images)
-        return classes, *(image_folders.labelled_images(one, len(classes)) for one in images)
-    root, extensions = (Path(folder), IMAGE_EXTENSIONS) if maps is None else (Path(maps), image_folders.MAP_EXTENSIONS)
-    classes = image_folders.image_folder_classes(root / "train")
-    return classes, *(image_folders.read_image_folder(root / part, classes, extensions) for part in ("train", "test"))
+def data_of(experiment: Experiment, options: Namespace) -> Data:
+    """The run's data set, or the folders that the options name."""
+    given = options.folder if options.maps is None else options.maps
+    if given is None:
+        parts = experiment.train_images, experiment.test_images
+        return experiment.classes, *(labelled_images(one, len(experiment.classes)) for one in parts)
+    root, extensions = Path(given), IMAGE_EXTENSIONS if options.maps is None else MAP_EXTENSIONS
+    classes = image_folder_classes(root / "train")
+    return classes, *(read_image_folder(root / part, classes, extensions) for part in ("train", "test"))
 
 
-def _source(experiment: Experiment, features: FeatureSettings) -> classify.ViewSource:
+def source_of(experiment: Experiment, features: FeatureSettings) -> ViewSource:
     """Where the maps of views are kept: with those of the run."""
     work = experiment.work
     weights = shared_extractor(features, work.device).backbone.weights_fingerprint
-    return classify.ViewSource(experiment.run.features, features, weights, work.device, work.threads)
+    return ViewSource(experiment.run.features, features, weights, work.device, work.threads)
 
 
-def _row(one: classify.ViewResult, bounds: Intervals | None, gains: Difference | None) -> tuple[str, ...]:
-    bound, gain = bounds and bounds.mean_ap, gains and gains.mean_ap
-    return (
-        one.view,
-        " ".join(map(str, one.sizes)),
-        f"{one.accuracy:.3f}",
-        fraction(one.evaluation.mean_ap),
-        f"{bound.low:.3f} to {bound.high:.3f}" if bound else "-",
-        f"{gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})" if gain else "-",
-    )
+def print_results(rows: list[Row], console: Console) -> None:
+    """A table, a row a view and size."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("view", "short side", "accuracy", "mAP", "interval", "against the first"):
+        table.add_column(name)
+    for one, bounds, gain in rows:
+        mean, bound, change = one.evaluation.mean_ap, bounds and bounds.mean_ap, gain and gain.mean_ap
+        table.add_row(
+            one.view,
+            " ".join(map(str, one.sizes)),
+            f"{one.accuracy:.3f}",
+            "-" if mean is None else f"{mean:.3f}",
+            f"{bound.low:.3f} to {bound.high:.3f}" if bound else "-",
+            f"{change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f})" if change else "-",
+        )
+    console.print(table)
 
 
-main = experiment_command(__doc__, train_and_evaluate, add_options)
+def as_json(one: ViewResult, bounds: Intervals | None, gain: Difference | None) -> dict[str, Any]:
+    """A row of the table as plain data."""
+    classes = one.evaluation.classes
+    return {
+        "view": one.view,
+        "sizes": list(one.sizes),
+        "accuracy": None if np.isnan(one.accuracy) else one.accuracy,
+        "mAP": one.evaluation.mean_ap,
+        "per_class": {each.name: each.ap for each in one.evaluation.per_class},
+        "intervals": bounds.to_json(classes) if bounds else None,
+        "against_the_first": gain.to_json(classes) if gain else None,
+    }
+
+
+main = experiment_command(__doc__, body, add_options)

@@ -1,9 +1,9 @@
 """What the filters of a trained network see, and why a window has its score: pictures and pages in RUN/looks/.
 
---images ID_OR_PATH ...   each image with the maps of its strongest (or chosen, --filter) filters, with arrows from
-                          the strongest responses to their places and the receptive field as a rectangle
+--images ID_OR_PATH ...   each image with the activation maps of its strongest (or chosen, --filter) filters, arrows
+                          from the strongest responses to their places, and the receptive field as a rectangle
 --images ... --pyramid    one --filter's map at every image size, and what the spatial pyramid makes of it
-(no --images)             for every filter the --top photos of --split that answer it best: PNG sheets, and
+(no --images)             for every filter the --top photos of --split that excite it most: PNG sheets, and
                           index.html with all filters, by class of the photo
 --window x1,y1,x2,y2      with one image: why this box of the image has its score for --class, and what NMS did with it
 --samples CLASS ...       the positives and hard negatives that support a class's SVM, the hardest first
@@ -14,23 +14,29 @@ Proposals, maps and the detector of the run are used; maps that are absent are m
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
-from jsonargparse.typing import PositiveInt
 
-from detection.commands.session import experiment_command, images_of
+from detection.commands.session import experiment_command
 from detection.data import image_size, read_image, write_image
 from detection.detector import Detector
 from detection.engines import limit_threads
-from detection.inspection import filters
 from detection.inspection.explanation import draw_explanation, explanation_json, explanation_lines
+from detection.inspection.filters import (
+    ALL,
+    FilterView,
+    draw_filters,
+    rank_images,
+    write_sheets,
+    write_small_images,
+)
 from detection.inspection.filters_page import filter_page
 from detection.inspection.pyramids import draw_pyramids
+from detection.inspection.responses import RankedPhoto
 from detection.inspection.samples import draw_samples, ranked_samples, read_samples
 from detection.inspection.windows import explain_window
 from detection.pipeline.experiment import Experiment
@@ -44,18 +50,18 @@ _PAGE, _PICTURES = "index.html", "photos"
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """What the command takes beyond a run's settings."""
+    """The options of this tool."""
     add = parser.add_argument
     add("--images", type=str, nargs="+", default=[], help="Image ids of the data set, or image files.")
     add("--filter", type=int, nargs="+", default=[], help="Filters (channels, from 0) that are shown; none: all, "
         "or of single images the strongest.")  # fmt: skip
-    add("--stage", type=int | None, default=None, help="Stride in px of the stage looked at; none: the last one.")
-    add("--short-side", type=int | None, default=None, help="Image scale looked at, one of features.short_sides; none: "
+    add("--stage", type=int | None, default=None, help="Stride in px of the stage shown; none: the last one.")
+    add("--short-side", type=int | None, default=None, help="Image scale shown, one of features.short_sides; none: "
         "of each filter that of its strongest response.")  # fmt: skip
     add("--effective", type=float | None, default=None, help="Draw, dashed, also the square that holds this share "
         "(0.95) of a cell's gradient energy.")  # fmt: skip
-    add("--strongest", type=PositiveInt, default=3, help="Filters shown of a single image where none is named.")
-    add("--peaks", type=PositiveInt, default=3, help="Strongest responses of a filter that get an arrow.")
+    add("--strongest", type=int, default=3, help="Filters shown of a single image where none is named.")
+    add("--peaks", type=int, default=3, help="Strongest responses of a filter that get an arrow.")
     add("--pyramid", action="store_true", help="Draw the spatial pyramid of one filter at every image size.")
     add("--split", type=Literal["train", "test", "all"], default="all", help="Photos that are ranked for each filter.")
     add("--top", type=int, default=8, help="Photos shown of each filter; memory is filters x classes x this.")
@@ -64,58 +70,60 @@ def add_options(parser: ArgumentParser) -> None:
         "none: that of the best score.")  # fmt: skip
     add("--channels", type=int, default=4, help="Filters that add most to the score, shown by --window.")
     add("--samples", type=str, nargs="+", default=[], help="Classes whose support vectors are shown.")
-    add("--count", type=PositiveInt, default=48, help="Samples on a contact sheet.")
+    add("--count", type=int, default=48, help="Samples on a contact sheet.")
     add("--out", type=str | None, default=None, help="Folder written to; none: RUN/looks.")
 
 
-def visualize(experiment: Experiment, options: Namespace) -> None:
-    """Make what the options ask for, and print the files."""
+def body(experiment: Experiment, options: Namespace) -> None:
+    """Do what the options ask for."""
     out = Path(options.out) if options.out else experiment.run.path / "looks"
     if options.samples:
-        written = sample_sheets(experiment, options.samples, options.count, out)
+        write_samples(experiment, options, out)
     elif options.window is not None:
-        written = [explain_box(experiment, options, out)]
+        explain(experiment, options, out)
+    elif options.images:
+        draw_images(experiment, options, out)
     else:
-        view = filter_view(experiment, options)
-        draw = draw_pyramid if options.pyramid else draw_image
-        written = [draw(experiment, name, view, out) for name in options.images]
-        written = written or [rank_filters(experiment, view, options.split, options.top, out)]
-    print(*written, sep="\n")
+        rank_filters(experiment, options, out)
 
 
-def filter_view(experiment: Experiment, options: Namespace) -> filters.FilterView:
-    """What is looked at: stage and scale by their stride and short side, and what the stage's cells see.
+def _require(option: str, is_met: bool, expected: str, got: object) -> None:
+    if not is_met:
+        raise ValueError(f"--{option}: expected {expected}, got {got}")
 
-    Raises ValueError for a stride, short side or filter that the run's features have not.
+
+def filter_view(experiment: Experiment, options: Namespace) -> FilterView:
+    """What is shown: stage and scale by their stride and short side, and what the stage's cells see.
+
+    Raises ValueError for a stride, short side or filter that the run's features have not, and for counts < 1.
     """
     settings, backbone = experiment.settings.features, experiment.source.extractor().backbone
-    stride = settings.stages[-1] if options.stage is None else options.stage
-    if stride not in settings.stages:
-        raise ValueError(f"--stage: expected one of features.stages {list(settings.stages)}, got {stride}")
-    if options.short_side is not None and options.short_side not in settings.short_sides:
-        raise ValueError(f"--short-side: expected one of {list(settings.short_sides)}, got {options.short_side}")
-    stage = settings.stages.index(stride)
+    strides, sides, side = list(settings.stages), list(settings.short_sides), options.short_side
+    stride = strides[-1] if options.stage is None else options.stage
+    _require("stage", stride in strides, f"one of features.stages {strides}", stride)
+    _require("short-side", side is None or side in sides, f"one of {sides}", side)
+    for name in ("strongest", "peaks"):
+        _require(name, options[name] >= 1, "at least 1", options[name])
+    stage = strides.index(stride)
     for channel in options.filter:
-        if not 0 <= channel < backbone.channels[stage]:
-            raise ValueError(f"--filter: expected 0 to {backbone.channels[stage] - 1}, got {channel}")
+        count = backbone.channels[stage]
+        _require("filter", 0 <= channel < count, f"0 to {count - 1}", channel)
     fields = [backbone.receptive_fields()[stage]]
     if options.effective is not None:
         fields.append(backbone.effective_field(stage, options.effective))
-    scales = None if options.short_side is None else (settings.short_sides.index(options.short_side),)
-    return filters.FilterView(stage, tuple(fields), scales, tuple(options.filter), options.strongest, options.peaks)
+    scales = range(len(sides)) if side is None else [sides.index(side)]
+    return FilterView(stage, tuple(fields), tuple(scales), tuple(options.filter), options.strongest, options.peaks)
 
 
-def find_image(experiment: Experiment, name: str) -> tuple[AnnotatedImage, np.ndarray]:
-    """The data set's image of an id, or a file as an image without objects, and its pixels; ValueError for neither."""
-    images = experiment.images
-    found = next((image for image in images if image.image_id == name), None)
-    if found is None:
-        if not os.path.isfile(name):
-            raise ValueError(f"--images: expected an id of the data set's {len(images)} images or a file, got {name!r}")
-        labels = np.zeros(0, np.int64)
-        nothing = np.zeros((0, 4), np.float32), labels, labels.astype(bool)
-        found = AnnotatedImage(name, Path(name), image_size(name), *nothing)
-    return found, read_image(found.path, found.size)
+def find_image(experiment: Experiment, name: str) -> AnnotatedImage:
+    """The data set's image of an id, or a file as an image without objects. Raises ValueError for neither."""
+    for image in experiment.images:
+        if image.image_id == name:
+            return image
+    expected = f"an id of the data set's {len(experiment.images)} images or a file"
+    _require("images", os.path.isfile(name), expected, repr(name))
+    none = np.zeros(0, np.int64)
+    return AnnotatedImage(name, Path(name), image_size(name), np.zeros((0, 4), np.float32), none, none.astype(bool))
 
 
 def _pyramid(experiment: Experiment, image: AnnotatedImage, rgb: np.ndarray) -> FeaturePyramid:
@@ -130,127 +138,125 @@ def _stem(image: AnnotatedImage) -> str:
     return image.path.stem if image.image_id == str(image.path) else file_stem(image.image_id)
 
 
-def draw_image(experiment: Experiment, name: str, view: filters.FilterView, out: Path) -> Path:
-    """Draw one image with its filters to OUT/images/NAME-STRIDE.png; returns the file."""
-    image, rgb = find_image(experiment, name)
-    path = out / "images" / f"{_stem(image)}-stride{experiment.settings.features.stages[view.stage]}.png"
-    write_image(path, filters.draw_filters(rgb, _pyramid(experiment, image, rgb), view))
-    return path
+def draw_images(experiment: Experiment, options: Namespace, out: Path) -> None:
+    """Draw each image with its filters to OUT/images/NAME-strideN.png, and print the files.
 
-
-def draw_pyramid(experiment: Experiment, name: str, view: filters.FilterView, out: Path) -> Path:
-    """Draw one filter's map and pyramid at every size to OUT/pyramids/NAME-STRIDE-FILTER.png; returns the file.
-
-    Raises ValueError unless one filter is named.
+    --pyramid: one filter's map and pyramid at every size to OUT/pyramids/NAME-strideN-filterN.png; raises ValueError
+    unless one filter is named.
     """
-    if len(view.channels) != 1:
-        raise ValueError(f"--pyramid: expected one --filter with it, got {len(view.channels)}")
-    image, rgb = find_image(experiment, name)
-    settings = experiment.settings.features
-    path = out / "pyramids" / f"{_stem(image)}-stride{settings.stages[view.stage]}-filter{view.channels[0]}.png"
-    write_image(path, draw_pyramids(rgb, _pyramid(experiment, image, rgb), view, settings.levels))
-    return path
+    view, settings = filter_view(experiment, options), experiment.settings.features
+    _require("pyramid", not options.pyramid or len(view.channels) == 1, "one --filter with it", len(view.channels))
+    for name in options.images:
+        image = find_image(experiment, name)
+        rgb = read_image(image.path, image.size)
+        pyramid = _pyramid(experiment, image, rgb)
+        stem = f"{_stem(image)}-stride{settings.stages[view.stage]}"
+        if options.pyramid:
+            path = out / "pyramids" / f"{stem}-filter{view.channels[0]}.png"
+            write_image(path, draw_pyramids(rgb, pyramid, view, settings.levels))
+        else:
+            path = out / "images" / f"{stem}.png"
+            write_image(path, draw_filters(rgb, pyramid, view))
+        print(path)
 
 
-def rank_filters(experiment: Experiment, view: filters.FilterView, split: str, top: int, out: Path) -> Path:
-    """Rank the images of a split for every filter; all goes to OUT/filters-STRIDE. Returns the page."""
-    images = images_of(experiment, split)
+def rank_filters(experiment: Experiment, options: Namespace, out: Path) -> None:
+    """Rank the images of a split for every filter; all goes to OUT/filters-strideN. Prints the page's file."""
+    view, source = filter_view(experiment, options), experiment.source
+    images = {"train": experiment.train_images, "test": experiment.test_images, "all": experiment.images}[options.split]
     by_id = {one.image_id: one for one in images}
     folder = out / f"filters-stride{experiment.settings.features.stages[view.stage]}"
-    ranking = filters.rank_images(experiment.source, images, experiment.classes, view, top, experiment.work)
-    if not ranking.groups:
-        raise ValueError(f"{split}: expected at least one image that can be read, got none")
-    pictures = filters.write_small_images(ranking, by_id, folder / _PICTURES, experiment.work)
-    channels = view.channels or tuple(range(ranking.channels))
-    names = [filters.ALL, *(name for name in experiment.classes if name in ranking.groups)]
+    groups = rank_images(source, images, experiment.classes, view, options.top, experiment.work)
+    pictures = write_small_images(groups, by_id, folder / _PICTURES, experiment.work)
+    channels = view.channels or range(source.extractor().backbone.channels[view.stage])
     rows = {
-        name: [
-            (channel, filters.ranked_boxes(ranking, name, channel, by_id, experiment.source, view))
-            for channel in channels
-        ]
-        for name in names
+        name: {channel: groups[name].of(channel) for channel in channels}
+        for name in (ALL, *experiment.classes)
+        if name in groups
     }
-    filters.filter_sheets(rows[filters.ALL], pictures, folder)
-    places = {image_id: index for index, image_id in enumerate(pictures)}
-    groups = {
-        name: {channel: [(places[one.image_id], one.value, one.boxes) for one in ranked] for channel, ranked in part}
-        for name, part in rows.items()
-    }
-    photos = [(one, f"{_PICTURES}/{quote(path.name)}", by_id[one].size) for one, path in pictures.items()]
-    title, subtitle, words = _page_words(experiment, ranking, view, len(images))
-    write_text(folder / _PAGE, filter_page(title, subtitle, photos, groups, words))
-    return folder / _PAGE
+    write_sheets(rows[ALL], pictures, folder)
+    photos = {one: (f"{_PICTURES}/{quote(path.name)}", by_id[one].size) for one, path in pictures.items()}
+    write_text(folder / _PAGE, _page(experiment, view, len(images), photos, rows))
+    print(folder / _PAGE)
 
 
-def _page_words(
-    experiment: Experiment, ranking: filters.FilterRanking, view: filters.FilterView, count: int
-) -> tuple[str, str, list[str]]:
-    settings, size = experiment.settings.features, view.fields[0].size
-    words = ["The solid rectangle is what the response can see (its receptive field), cut off at the border."]
+def _page(
+    experiment: Experiment,
+    view: FilterView,
+    count: int,
+    photos: dict[str, tuple[str, tuple[int, int]]],
+    rows: dict[str, dict[int, list[RankedPhoto]]],
+) -> str:
+    settings, backbone = experiment.settings.features, experiment.source.extractor().backbone
+    fields = ["The solid rectangle is what the response can see (its receptive field), cut off at the border."]
     if len(view.fields) > 1:
-        words.append(f"The dashed one, {view.fields[1].size[0]:g} resized px wide, is where it mostly looks.")
-    whole = "the whole image" if not np.isfinite(size[0]) else f"{size[0]:g} x {size[1]:g} px of the resized image"
-    sides = settings.short_sides if view.scales is None else [settings.short_sides[one] for one in view.scales]
-    return (
+        fields.append(f"The dashed one, {view.fields[1].size[0]:g} resized px wide, is where it mostly looks.")
+    height, width = view.fields[0].size
+    seen = f"{height:g} x {width:g} px of the resized image" if np.isfinite(height) else "the whole image"
+    sides = ", ".join(str(settings.short_sides[scale]) for scale in view.scales)
+    return filter_page(
         f"Filters of {settings.backbone}, stride {settings.stages[view.stage]}",
-        f"{ranking.channels} filters, {count} photos at short sides of {', '.join(map(str, sides))} px; "
-        f"a cell sees {whole}",
-        words,
+        f"{backbone.channels[view.stage]} filters, {count} photos at short sides of {sides} px; a cell sees {seen}",
+        photos,
+        rows,
+        fields,
     )
 
 
-def explain_box(experiment: Experiment, options: Namespace, out: Path) -> Path:
-    """Print why a box (--window) has its score; returns the figure's file, next to which the same lies as JSON.
+def explain(experiment: Experiment, options: Namespace, out: Path) -> None:
+    """Explain a box's score: lines that are printed, OUT/windows/IMAGE-BOX-CLASS.png, and the same as .json.
 
-    Raises ValueError for an unknown class, a box outside the image and a run without a detector.
+    Raises ValueError for other than one image, an unknown class, a box outside the image, a run without a detector.
     """
-    if len(options.images) != 1:
-        raise ValueError(f"--window: expected one image (--images ID) with it, got {len(options.images)}")
+    _require("window", len(options.images) == 1, "one image (--images ID) with it", len(options.images))
     try:
         box = np.array([float(one) for one in options.window.split(",")], np.float32)
     except ValueError as error:
         raise ValueError(f"--window: expected x1,y1,x2,y2, got {options.window!r}") from error
-    classes, name, source = experiment.classes, options.class_name, experiment.source
-    if name is not None and name not in classes:
-        raise ValueError(f"--class: expected one of {', '.join(classes)}, got {name!r}")
-    (image, rgb), detector = find_image(experiment, options.images[0]), Detector.load(experiment.run.detector)
+    classes, name = experiment.classes, options.class_name
+    _require("class", name is None or name in classes, f"one of {', '.join(classes)}", repr(name))
+    image, detector = find_image(experiment, options.images[0]), Detector.load(experiment.run.detector)
     if detector.extractor.settings != experiment.settings.features:
         raise ValueError(
             f"{experiment.run.detector}: expected a detector of the features in force; run tools/train_svm.py"
         )
+    rgb = read_image(image.path, image.size)
+    if image.image_id in experiment.source.image_keys:
+        proposals = experiment.source.proposals(image)
+    else:
+        proposals = propose(image.image_id, rgb, detector.proposal_settings)
     label = None if name is None else detector.classes.index(name)
-    pyramid, own = _pyramid(experiment, image, rgb), image.image_id in source.image_keys
-    proposals = source.proposals(image) if own else propose(image.image_id, rgb, detector.proposal_settings)
-    explanation = explain_window(detector, image, proposals, pyramid, box, label)
-    corners = "-".join(f"{one:g}" for one in explanation.box.tolist())
+    explanation = explain_window(detector, image, proposals, _pyramid(experiment, image, rgb), box, label)
+    corners = "-".join(f"{one:g}" for one in box.tolist())
     path = out / "windows" / f"{_stem(image)}-{corners}-{file_stem(detector.classes[explanation.label])}.png"
-    write_image(path, draw_explanation(rgb, explanation, detector.classes, options.channels))
-    write_json(path.with_suffix(".json"), explanation_json(explanation, detector.classes, options.channels))
-    area = detector.extractor.settings.target_area
-    print(*explanation_lines(explanation, detector.classes, area, pyramid.scales), sep="\n")
-    return path
+    write_image(path, draw_explanation(rgb, explanation, options.channels))
+    write_json(path.with_suffix(".json"), explanation_json(explanation, options.channels))
+    print(*explanation_lines(explanation), path, sep="\n")
 
 
-def sample_sheets(experiment: Experiment, names: Sequence[str], count: int, out: Path) -> list[Path]:
-    """Write OUT/samples/CLASS.png for each class, its positives above its hard negatives; returns the files."""
-    unknown = [name for name in names if name not in experiment.classes]
-    if unknown:
-        raise ValueError(f"--samples: expected classes among {', '.join(experiment.classes)}, got {unknown[0]!r}")
-    samples = read_samples(experiment.run.detector / SAMPLES)
+def write_samples(experiment: Experiment, options: Namespace, out: Path) -> None:
+    """Write OUT/samples/CLASS.png for each class, its positives above its hard negatives, and print the files."""
+    names, classes = options.samples, experiment.classes
+    for name in names:
+        _require("samples", name in classes, f"classes among {', '.join(classes)}", repr(name))
+    _require("count", options.count >= 1, "at least 1", options.count)
     images = {one.image_id: one for one in experiment.train_images}
-    strangers = sum(one.name in names and one.image_id not in images for one in samples)
-    if strangers:
-        experiment.warn(f"{strangers} samples are of photos that the training set has not; they are left out")
-    samples = [one for one in samples if one.image_id in images]
-    written = {name: out / "samples" / f"{file_stem(name)}.png" for name in names}
-    for name, path in written.items():
-        kinds = zip(("positives that support its SVM", "hard negatives"), ranked_samples(samples, name), strict=True)
+    samples = [one for one in read_samples(experiment.run.detector / SAMPLES) if one.name in names]
+    known = [one for one in samples if one.image_id in images]
+    if len(known) < len(samples):
+        missing = len(samples) - len(known)
+        experiment.warn(f"{missing} samples are of photos that the training set has not; they are left out")
+    for name in names:
+        positives, negatives = ranked_samples(known, name)
         parts = [
-            draw_samples(chosen, images, count, f"{name}: {len(chosen)} {kind}, the hardest first, with their margins")
-            for kind, chosen in kinds
+            draw_samples(
+                chosen, images, options.count, f"{name}: {len(chosen)} {kind}, the hardest first, with their margins"
+            )
+            for kind, chosen in (("positives that support its SVM", positives), ("hard negatives", negatives))
         ]
+        path = out / "samples" / f"{file_stem(name)}.png"
         write_image(path, stacked(parts, 12))
-    return list(written.values())
+        print(path)
 
 
-main = experiment_command(__doc__, visualize, add_options)
+main = experiment_command(__doc__, body, add_options)

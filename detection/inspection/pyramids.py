@@ -1,19 +1,20 @@
-"""Stage: one filter's map at several image sizes and its pyramids, all of one length (paper, figure 3)."""
+"""One filter's map at several image sizes and its pyramids, all of one length (paper, figure 3)."""
 
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
+from detection.inspection.contributions import bins_of
 from detection.inspection.filters import FilterView
-from detection.inspection.responses import seen_part
+from detection.inspection.pictures import TEXT, draw_rectangles, framed
+from detection.inspection.responses import activation_maps
 from detection.pooling import pool_map
 from detection.types import FeaturePyramid
 from detection.visualization import beside, captioned, heat_colours, heat_scale, stacked
 
-_TEXT = 15
 # px of the image's shorter side in the picture for each of its resized px, px of a cell, and the side of a level.
-_IMAGE_SHARE, _CELL, _LEVEL_SIDE, _GAP = 0.4, 5, 108, 26
+_IMAGE_SHARE, _CELL, _LEVEL_SIDE, _GAP, _BORDER = 0.4, 5, 108, 26, 8
 _LINE = (255, 255, 255)
 
 
@@ -23,45 +24,40 @@ def draw_pyramids(rgb: np.ndarray, pyramid: FeaturePyramid, view: FilterView, le
     view: its first channel is drawn, at each of its scales. Maps grow with the image, what the pyramid makes of them
     does not: (H, W, 3) uint8.
     """
-    scales = range(len(pyramid.scales)) if view.scales is None else view.scales
-    maps = [seen_part(pyramid, scale, view.stage)[view.channels[0]].astype(np.float32) for scale in scales]
-    low, high = min(float(one.min()) for one in maps), max(float(one.max()) for one in maps)
+    channel, stage = view.channels[0], view.stage
+    maps = [activation_maps(pyramid, scale, stage)[channel].astype(np.float32) for scale in view.scales]
+    limits = min(float(one.min()) for one in maps), max(float(one.max()) for one in maps)
+    sizes = [[round(side * float(pyramid.scales[scale])) for side in pyramid.size] for scale in view.scales]
+    rows = [_row(rgb, size, values, limits, levels) for size, values in zip(sizes, maps, strict=True)]
     bins = sum(n * n for n in levels)
-    rows = []
-    for scale, values in zip(scales, maps, strict=True):
-        factor = float(pyramid.scales[scale])
-        height, width = (round(side * factor) for side in pyramid.size)
-        shown = (round(width * _IMAGE_SHARE), round(height * _IMAGE_SHARE))
-        image = np.asarray(Image.fromarray(rgb).resize(shown, Image.Resampling.LANCZOS))
-        cells = _enlarged(heat_colours(values, low, high), _CELL)
-        parts = [
-            captioned(image, [f"image, {height} x {width} px"], _TEXT),
-            captioned(
-                _with_bins(cells, values.shape, max(levels)), [f"map, {values.shape[0]} x {values.shape[1]}"], _TEXT
-            ),
-        ]
-        for n in levels:
-            pooled = pool_map(values[None], (n,)).reshape(n, n)
-            parts.append(captioned(_enlarged(heat_colours(pooled, low, high), _LEVEL_SIDE // n), [f"{n} x {n}"], _TEXT))
-        parts.append(captioned(heat_scale(_LEVEL_SIDE, low, high, _TEXT), [""], _TEXT))
-        rows.append(beside(parts, _GAP))
-    stride = int(pyramid.strides[view.stage])
-    title = f"filter {view.channels[0]}, stride {stride}: {bins} values a filter at any size"
-    return np.pad(captioned(stacked(rows, _TEXT), [title], _TEXT), ((8, 8), (8, 8), (0, 0)), constant_values=255)
+    title = f"filter {channel}, stride {pyramid.strides[stage]}: {bins} values a filter at any size"
+    return framed([captioned(stacked(rows, TEXT), [title], TEXT)], 0, _BORDER)
+
+
+def _row(
+    rgb: np.ndarray, size: list[int], values: np.ndarray, limits: tuple[float, float], levels: tuple[int, ...]
+) -> np.ndarray:
+    """size: (height, width) of the resized image. values: (h, w) of the map. limits: lowest and highest colour."""
+    height, width = size
+    shown = (round(width * _IMAGE_SHARE), round(height * _IMAGE_SHARE))
+    image = np.asarray(Image.fromarray(rgb).resize(shown, Image.Resampling.LANCZOS))
+    parts = [
+        (image, f"image, {height} x {width} px"),
+        (_with_bins(values, limits, max(levels)), f"map, {len(values)} x {len(values.T)}"),
+    ]
+    for n in levels:
+        pooled = pool_map(values[None], (n,)).reshape(n, n)
+        parts.append((_enlarged(heat_colours(pooled, *limits), _LEVEL_SIDE // n), f"{n} x {n}"))
+    parts.append((heat_scale(_LEVEL_SIDE, *limits, TEXT), ""))
+    return beside([captioned(picture, [words], TEXT) for picture, words in parts], _GAP)
 
 
 def _enlarged(colours: np.ndarray, side: int) -> np.ndarray:
-    return np.repeat(np.repeat(colours, side, axis=0), side, axis=1)
+    return colours.repeat(side, axis=0).repeat(side, axis=1)
 
 
-def _with_bins(picture: np.ndarray, cells: tuple[int, int], n: int) -> np.ndarray:
-    """Lines where the bins of level n begin and end."""
-    image = Image.fromarray(picture)
-    draw = ImageDraw.Draw(image)
-    height, width = picture.shape[:2]
-    for i in range(1, n):
-        for row in {i * cells[0] // n, -(-i * cells[0] // n)}:
-            draw.line([0, row * _CELL, width, row * _CELL], fill=_LINE)
-        for column in {i * cells[1] // n, -(-i * cells[1] // n)}:
-            draw.line([column * _CELL, 0, column * _CELL, height], fill=_LINE)
-    return np.asarray(image)
+def _with_bins(values: np.ndarray, limits: tuple[float, float], n: int) -> np.ndarray:
+    """A map (h, w) as a picture, with lines where the bins of level n begin and end inside it."""
+    edges = _CELL * bins_of((0, 0, *values.shape[::-1]), [n])
+    # The map's own border gets no line.
+    return draw_rectangles(_enlarged(heat_colours(values, *limits), _CELL), np.where(edges == 0, -1, edges), _LINE)

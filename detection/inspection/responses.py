@@ -1,24 +1,29 @@
-"""What single filters answer: where in an image a channel of a map is strongest, and which images answer best."""
+"""Filter responses: where in an image each channel of a map is strongest, and which images excite it most."""
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from detection.geometry import valid_cells
+from detection.backbones.receptive_layers import ReceptiveField
+from detection.geometry import clip, valid_cells
 from detection.types import FeaturePyramid
 
+# One filter's response at one cell: value, index of the pyramid's scale, row and column of the cell.
+RESPONSE = np.dtype([("value", np.float32), ("scale", np.int32), ("row", np.int32), ("column", np.int32)])
 
-def seen_part(pyramid: FeaturePyramid, scale: int, stage: int) -> np.ndarray:
-    """The cells (C, h, w) of a map whose centre lies in the image: a view; the others see padding first of all."""
-    one = np.asarray(pyramid.maps[scale][stage])
-    sizes = [
+
+def activation_maps(pyramid: FeaturePyramid, scale: int, stage: int) -> np.ndarray:
+    """The cells (C, h, w) of a map whose centre lies in the image: a view; the others see mostly padding."""
+    maps = np.asarray(pyramid.maps[scale][stage])
+    height, width = (
         valid_cells(side * float(pyramid.scales[scale]), int(pyramid.strides[stage]), float(offset), cells)
-        for side, offset, cells in zip(pyramid.size, pyramid.offsets[stage], one.shape[1:], strict=True)
-    ]
-    return one[:, : sizes[0], : sizes[1]]
+        for side, offset, cells in zip(pyramid.size, pyramid.offsets[stage], maps.shape[1:], strict=True)
+    )
+    return maps[:, :height, :width]
 
 
 def upsample(
@@ -29,79 +34,73 @@ def upsample(
     size: (height, width) of the image in px. scale: resized px per image px. stride, offset (y, x): geometry of the
     map in resized px. Beyond the outermost centres the nearest one's value holds.
     """
-    rows, columns = (
-        _interpolation(side, cells, scale, stride, at)
-        for side, cells, at in zip(size, values.shape, offset, strict=True)
-    )
-    return (rows @ values.astype(np.float32) @ columns.T).astype(np.float32)
+    weights = []
+    for length, cells, first in zip(size, values.shape, offset, strict=True):
+        places = np.clip(((np.arange(length) + 0.5) * scale - first) / stride, 0, cells - 1)
+        hats = 1 - np.abs(places[:, None] - np.arange(cells))
+        weights.append(np.maximum(hats, 0).astype(np.float32))
+    return (weights[0] @ values.astype(np.float32) @ weights[1].T).astype(np.float32)
 
 
-def _interpolation(length: int, cells: int, scale: float, stride: int, offset: float) -> np.ndarray:
-    """(length, cells) float32: the weights of cells for each px."""
-    places = np.clip(((np.arange(length) + 0.5) * scale - offset) / stride, 0, cells - 1)
-    lower = np.minimum(places.astype(np.int64), max(cells - 2, 0))
-    share = places - lower
-    weights = np.zeros((length, cells), np.float32)
-    rows = np.arange(length)
-    weights[rows, lower] = 1 - share
-    weights[rows, np.minimum(lower + 1, cells - 1)] += share
-    return weights
+def strongest_responses(pyramid: FeaturePyramid, stage: int, scales: Sequence[int]) -> np.ndarray:
+    """For every channel its largest value over all cells of some scales, and where it is: (C,) `RESPONSE` records.
 
-
-@dataclass(frozen=True)
-class Response:
-    """The answer of one filter at one cell. scale: index of the pyramid's scale. row, column: of the cell."""
-
-    value: float
-    scale: int
-    row: int
-    column: int
-
-
-def strongest(pyramid: FeaturePyramid, stage: int, scales: Sequence[int] | None = None) -> np.ndarray:
-    """For every channel its largest value over all cells and scales, and where it is.
-
-    scales: indices of those looked at, None for all. Returns (C,) records value (float32), scale, row, column (int32);
-    of equal values the first scale, then the first cell, rows from the top.
+    scales: their indices. Of equal values the first scale counts, then the first cell, rows from the top.
     """
     best: np.ndarray | None = None
-    for scale in range(len(pyramid.scales)) if scales is None else scales:
-        values = seen_part(pyramid, scale, stage)
-        flat = values.reshape(len(values), -1)
-        places = flat.argmax(axis=1)
-        found = np.zeros(len(values), _RECORD)
-        found["value"], found["scale"] = flat[np.arange(len(flat)), places], scale
-        found["row"], found["column"] = np.divmod(places, values.shape[2])
+    for scale in scales:
+        maps = activation_maps(pyramid, scale, stage)
+        channels = np.arange(len(maps))
+        row, column = np.divmod(maps.reshape(len(maps), -1).argmax(axis=1), maps.shape[2])
+        found = _responses(maps[channels, row, column], scale, row, column)
         best = found if best is None else np.where(found["value"] > best["value"], found, best)
     return best
 
 
-_RECORD = np.dtype([("value", np.float32), ("scale", np.int32), ("row", np.int32), ("column", np.int32)])
+def _responses(values: np.ndarray, scale: int, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+    found = np.zeros(len(values), RESPONSE)
+    found["value"], found["scale"], found["row"], found["column"] = values, scale, row, column
+    return found
 
 
-def peaks(values: np.ndarray, scale: int, count: int) -> list[Response]:
-    """The `count` strongest local maxima of one channel's map (h, w), strongest first; of equal ones the first cell.
+def local_maxima(values: np.ndarray, scale: int, count: int) -> np.ndarray:
+    """The `count` strongest local maxima of one channel's map (h, w) as `RESPONSE` records, strongest first.
 
     A local maximum is no smaller than its eight neighbours and larger than those before it, so that a plateau counts
-    once.
+    once. Of equal ones the first cell comes first.
     """
     bordered = np.pad(values.astype(np.float32), 1, constant_values=-np.inf)
-    height, width = values.shape
-    inner = bordered[1:-1, 1:-1]
-    top = np.ones(values.shape, bool)
-    for dy in (-1, 0, 1):
-        for dx in (-1, 0, 1):
-            other = bordered[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
-            top &= (inner > other) if (dy, dx) < (0, 0) else (inner >= other)
-    rows, columns = np.nonzero(top)
-    order = np.argsort(-inner[rows, columns], kind="stable")[:count]
-    return [Response(float(inner[rows[i], columns[i]]), scale, int(rows[i]), int(columns[i])) for i in order]
+    around = np.lib.stride_tricks.sliding_window_view(bordered, (3, 3)).reshape(*values.shape, 9)
+    before, after = around[..., :4].max(axis=-1), around[..., 5:].max(axis=-1)
+    row, column = np.nonzero((values > before) & (values >= after))
+    found = _responses(values[row, column], scale, row, column)
+    return found[np.argsort(-found["value"], kind="stable")[:count]]
+
+
+def receptive_boxes(
+    responses: np.ndarray, fields: Sequence[ReceptiveField], scales: np.ndarray, size: tuple[int, int]
+) -> np.ndarray:
+    """What the cells of `responses` (N,) see by each of the fields: (F, N, 4) float32, image frame, clipped.
+
+    scales: (S,) resized px per image px of the image of `size` (height, width).
+    """
+    cells = np.stack([responses["row"], responses["column"]], axis=1)
+    boxes = np.array([field.boxes(cells) for field in fields]) / scales[responses["scale"]][:, None]
+    return clip(boxes.astype(np.float32), size)
+
+
+class RankedPhoto(NamedTuple):
+    """One photo of a filter's row. boxes: x1, y1, x2, y2 in parts of the image's sides, one for each field."""
+
+    image_id: str
+    value: float
+    boxes: np.ndarray
 
 
 class StrongestImages:
     """For every filter the k images with the strongest response, in one pass over images in any order.
 
-    Memory is that of filters x k records. Ties are broken by image id: the smaller comes first.
+    Memory is that of filters x k photos. Ties are broken by image id: the smaller comes first.
     """
 
     def __init__(self, channels: int, k: int) -> None:
@@ -109,35 +108,24 @@ class StrongestImages:
         if k < 1:
             raise ValueError(f"images a filter: expected at least 1, got {k}")
         self.k = k
-        self._found = np.zeros((channels, 0), _RECORD)
-        self._ids = np.zeros((channels, 0), object)
+        self._ranked: list[list[RankedPhoto]] = [[] for _ in range(channels)]
+        # What an image's response needs to be among them.
+        self._needed = np.full(channels, -np.inf, np.float32)
 
-    def add(self, image_id: str, found: np.ndarray) -> None:
-        """Offer an image's responses, (C,) records as `strongest` gives them. An image is offered once."""
-        if self._found.shape[1] < self.k:
-            # A free place for every filter; it is filled below.
-            self._found = np.concatenate([self._found, np.zeros((len(found), 1), _RECORD)], axis=1)
-            self._ids = np.concatenate([self._ids, np.full((len(found), 1), "", object)], axis=1)
-            self._found["value"][:, -1] = -np.inf
-        for channel in np.flatnonzero(found["value"] >= self._found["value"][:, -1]):
-            self._insert(channel, image_id, found[channel])
+    def add(self, image_id: str, values: np.ndarray, boxes: np.ndarray) -> None:
+        """Offer an image, once: its strongest response (C,) to each filter and what that sees, (F, C, 4)."""
+        for channel in np.flatnonzero(values >= self._needed):
+            ranked = self._ranked[channel]
+            photo = RankedPhoto(image_id, float(values[channel]), boxes[:, channel].copy())
+            insort(ranked, photo, key=lambda one: (-one.value, one.image_id))
+            if len(ranked) >= self.k:
+                del ranked[self.k :]
+                self._needed[channel] = ranked[-1].value
 
-    def _insert(self, channel: int, image_id: str, one: np.void) -> None:
-        values, ids = self._found[channel], self._ids[channel]
-        better = (values["value"] > one["value"]) | ((values["value"] == one["value"]) & (ids < image_id))
-        place = int(better[:-1].sum())
-        if place == len(values) - 1 and better[-1]:
-            return
-        values[place + 1 :], ids[place + 1 :] = values[place:-1].copy(), ids[place:-1].copy()
-        values[place], ids[place] = one, image_id
+    def of(self, channel: int) -> list[RankedPhoto]:
+        """A filter's photos, strongest first; at most k."""
+        return list(self._ranked[channel])
 
-    def of(self, channel: int) -> list[tuple[str, Response]]:
-        """(image id, response) of a filter, strongest first; at most k."""
-        return [
-            (image_id, Response(float(one["value"]), int(one["scale"]), int(one["row"]), int(one["column"])))
-            for image_id, one in zip(self._ids[channel], self._found[channel], strict=True)
-        ]
-
-    def maxima(self) -> np.ndarray:
-        """(C,) float32: each filter's strongest response; -inf before the first image."""
-        return self._found["value"].max(axis=1, initial=-np.inf)
+    def image_ids(self) -> set[str]:
+        """Every image that is among some filter's k."""
+        return {photo.image_id for ranked in self._ranked for photo in ranked}

@@ -1,4 +1,4 @@
-"""Stage: why a window has its score for a class, and what became of it."""
+"""Why a window has its score for a class, and what NMS did with it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from detection.detector import Detector
-from detection.geometry import iou
-from detection.inspection.contributions import PooledWindow, window_contributions
+from detection.features.settings import FeatureSettings
+from detection.geometry import clip, iou
+from detection.inspection.contributions import RegionContributions, region_contributions
 from detection.learning import NMSOutcome, nms_outcome, suppressed
 from detection.types import AnnotatedImage, FeaturePyramid, Proposals, RegionScores
 
@@ -17,88 +18,101 @@ from detection.types import AnnotatedImage, FeaturePyramid, Proposals, RegionSco
 class WindowExplanation:
     """Everything that decided about one box for one class.
 
-    row: of the box among the image's windows; is_window: whether it is one of them, else it was added to them for this.
-    scores: (L,) of the box for every class, before regression, which changes no score. pooled: how it was pooled and
-    what each value adds to the score of `label`; constant: what is added beside that, the bias and, behind fc layers,
-    what these add. refined: (4,) the box after regression and clipping. nearest: row of the object that it overlaps
-    most, or -1, and overlap: their IoU. fate: what NMS did; rival: the box that suppressed it, or None.
+    classes, settings: of the detector. is_proposal: whether the box is one of the image's proposals, else it was added
+    to them for this. scores: (L,) of the box for every class, before regression, which changes no score. pooled: how
+    it was pooled and what each value adds to the score of `label`. constant: what is added besides, the bias and,
+    behind fc layers, what these add. refined: (4,) the box after regression and clipping. nearest: row of the object
+    that it overlaps most, or -1, and overlap: their IoU. nms: what NMS did; rival: the box that suppressed it, or None,
+    and its score, or NaN.
     """
 
     image: AnnotatedImage
+    classes: tuple[str, ...]
+    settings: FeatureSettings
     box: np.ndarray
     label: int
-    is_window: bool
-    row: int
+    is_proposal: bool
     scores: np.ndarray
-    pooled: PooledWindow
+    pooled: RegionContributions
     constant: float
     refined: np.ndarray
     nearest: int
     overlap: float
-    fate: NMSOutcome
+    nms: NMSOutcome
     rival: np.ndarray | None
     rival_score: float
+
+    @property
+    def score(self) -> float:
+        """The box's score for the class."""
+        return float(self.scores[self.label])
 
 
 def explain_window(
     detector: Detector,
     image: AnnotatedImage,
-    windows: Proposals,
+    proposals: Proposals,
     pyramid: FeaturePyramid,
     box: np.ndarray,
     label: int | None = None,
 ) -> WindowExplanation:
     """Follow one box through a detector. box: (4,) px of the image. label: of the class; None: that of its best score.
 
-    A box that is none of the image's windows joins them, behind the others. Raises ValueError for a box without area
-    or not inside the image.
+    A box that is none of the image's proposals joins them, behind the others. Raises ValueError for a box without area
+    or not inside the image, and for a class that was not trained.
     """
-    box = np.asarray(box, np.float32)
-    inside = (box[:2] >= 0).all() and box[2] <= image.size[1] and box[3] <= image.size[0]
-    if box.shape != (4,) or not (inside and box[2] > box[0] and box[3] > box[1]):
-        raise ValueError(
-            f"window: expected x1 < x2 and y1 < y2 inside (height, width) = {image.size}, got {box.tolist()}"
-        )
-    same = np.flatnonzero((windows.boxes == box).all(axis=1))
-    boxes = windows.boxes if len(same) else np.concatenate([windows.boxes, box[None]])
-    row = int(same[0]) if len(same) else len(boxes) - 1
-    pool5 = detector.extractor.pool(pyramid, boxes)
-    features = pool5 if detector.svms.layer == "pool5" else detector.extractor.head(pool5, detector.svms.layer)
-    scores = detector.svms.region_scores(features)
+    box = _checked(box, image.size)
+    same = np.flatnonzero((proposals.boxes == box).all(axis=1))
+    boxes, row = np.concatenate([proposals.boxes, box[None]]), len(proposals.boxes)
+    if len(same):
+        boxes, row = proposals.boxes, int(same[0])
+    extractor, layer = detector.extractor, detector.svms.layer
+    pool5 = extractor.pool(pyramid, boxes)
+    scores = detector.svms.region_scores(pool5 if layer == "pool5" else extractor.head(pool5, layer))
     refined = scores if detector.regressors is None else detector.regressors.refine(scores, pool5)
-    settings = detector.postprocess_settings
-    mine = scores.scores[row]
-    label = int(mine.argmax()) if label is None else label
-    if not np.isfinite(mine[label]):
+    own, vector = scores.scores[row], pool5.values[row]
+    label = int(own.argmax()) if label is None else label
+    if not np.isfinite(own[label]):
         raise ValueError(f"class {detector.classes[label]}: expected one that was trained, got an untrained one")
-    gradient = _gradient(detector, pool5.values[row], label)
-    pooled = window_contributions(pyramid, box, pool5.values[row], gradient, detector.extractor.settings)
-    added = sum(float(stage.contributions.sum()) for stage in pooled.stages)
-    judged = refined
-    if detector.regressors is not None and settings.nms_before_regression:
-        # The first of two suppressions; the second is among the windows that it leaves.
-        judged = scores
-        if nms_outcome(scores, image.size, row, label, settings).outcome == "kept":
-            judged = RegionScores(refined.image_id, refined.boxes, suppressed(scores, image.size, settings).scores)
-    fate = nms_outcome(judged, image.size, row, label, settings)
+    gradient = _gradient(detector, vector, label)
+    pooled = region_contributions(pyramid, box, vector, gradient, extractor.settings)
+    constant = float(own[label]) - sum(float(stage.contributions.sum()) for stage in pooled.stages)
     overlaps = iou(box, image.boxes)[0] if len(image.boxes) else np.zeros(0)
     nearest = int(overlaps.argmax()) if overlaps.any() else -1
     return WindowExplanation(
-        image, box, label, bool(len(same)), row, mine, pooled, float(mine[label]) - added,
-        np.clip(refined.boxes[row, label], 0, np.array([*image.size[::-1]] * 2, np.float32)),
-        nearest, float(overlaps[nearest]) if nearest >= 0 else 0.0, fate,
-        *_rival(judged, fate, label),
+        image, detector.classes, extractor.settings, box, label, bool(len(same)), own, pooled, constant,
+        clip(refined.boxes[row, label], image.size), nearest, float(overlaps[nearest]) if nearest >= 0 else 0.0,
+        *_outcome(detector, scores, refined, image.size, row, label),
     )  # fmt: skip
 
 
-def _rival(judged: RegionScores, fate: NMSOutcome, label: int) -> tuple[np.ndarray | None, float]:
-    if fate.by is None:
-        return None, float("nan")
-    return judged.boxes[fate.by, label], float(judged.scores[fate.by, label])
+def _checked(box: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    box = np.asarray(box, np.float32)
+    inside = box.shape == (4,) and (box[:2] >= 0).all() and box[2] <= size[1] and box[3] <= size[0]
+    if not (inside and box[2] > box[0] and box[3] > box[1]):
+        raise ValueError(f"window: expected x1 < x2 and y1 < y2 inside (height, width) = {size}, got {box.tolist()}")
+    return box
 
 
 def _gradient(detector: Detector, vector: np.ndarray, label: int) -> np.ndarray:
+    """(D,) float64: what a unit of each pooled value adds to the score."""
     weights = detector.svms.weights[label].astype(np.float64)
     if detector.svms.layer == "pool5":
         return weights
     return detector.extractor.pooled_head.gradient(vector, detector.svms.layer, weights)
+
+
+def _outcome(
+    detector: Detector, scores: RegionScores, refined: RegionScores, size: tuple[int, int], row: int, label: int
+) -> tuple[NMSOutcome, np.ndarray | None, float]:
+    """(What NMS did, the box that suppressed this one or None, its score or NaN)."""
+    settings, ranked = detector.postprocess_settings, refined
+    if detector.regressors is not None and settings.nms_before_regression:
+        # The first of two suppressions; the second is among the proposals that it leaves.
+        ranked = scores
+        if nms_outcome(scores, size, row, label, settings).outcome == "kept":
+            ranked = RegionScores(refined.image_id, refined.boxes, suppressed(scores, size, settings).scores)
+    outcome = nms_outcome(ranked, size, row, label, settings)
+    if outcome.by is None:
+        return outcome, None, float("nan")
+    return outcome, ranked.boxes[outcome.by, label], float(ranked.scores[outcome.by, label])

@@ -47,8 +47,7 @@ def trained(backbone, settings, known, presence, seen=None):
         calls.append((size, rows, mirrored))
         return batch(rows, size, mirrored)
 
-    losses = []
-    train_network(network, recorded, soft_targets(presence), settings, lambda epoch, loss: losses.append(loss))
+    losses = list(train_network(network, recorded, soft_targets(presence), settings))
     return network.eval(), losses, calls
 
 
@@ -91,8 +90,8 @@ def test_any_size_and_the_same_vectors_as_from_maps(backbone, size):
     with torch.inference_mode():
         pooled = network.pooled(image)[0].numpy()
         assert network.eval()(image).shape == (1, 3)
-    settings = view_settings(FEATURES, (min(size),))
-    expected = full_vector(FeatureExtractor(settings, backbone).pyramid("a", rgb), 0, FEATURES.levels)
+    settings = view_settings(FEATURES, min(size))
+    expected = full_vector(FeatureExtractor(settings, backbone).pyramid("a", rgb), FEATURES.levels)
     # Maps on disk are rounded to float16.
     assert pooled == pytest.approx(expected, rel=2e-3, abs=2e-3)
 
@@ -109,7 +108,8 @@ def test_convolutions_can_be_trained_and_kept(backbone, tmp_path):
     def pixels(row, size, flip):
         return normalise(images[row][:, ::-1] if flip else images[row], own.mean, own.std)
 
-    train_network(network, batches_of_images(network, pixels, "cpu"), soft_targets(presence), settings)
+    batch = batches_of_images(network, pixels, "cpu")
+    assert len(list(train_network(network, batch, soft_targets(presence), settings))) == 2
     moved = [name for name, value in own.network.state_dict().items() if not torch.equal(value, before[name])]
     assert len(moved) > len(before) / 2
     assert all(torch.equal(value, backbone.network.state_dict()[name]) for name, value in before.items())
@@ -135,15 +135,3 @@ def test_the_whole_network_as_onnx(tmp_path):
         (logits,) = session.run(None, {"images": images.numpy()})
         with torch.inference_mode():
             assert logits == pytest.approx(network(images).numpy(), rel=1e-3, abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"sizes": ()}, "sizes"), ({"sizes": (9, 9)}, "sizes"), ({"epochs": 0}, "epochs"), ({"widths": (1,)}, "widths"),
-        ({"dropout": 1.0}, "dropout"), ({"seed": -1}, "seed"), ({"svm_c": 0}, "svm_c"),
-    ],
-)  # fmt: skip
-def test_settings(wrong, message):
-    with pytest.raises(ValueError, match=f"classifier.{message}"):
-        ClassifierSettings(**wrong)

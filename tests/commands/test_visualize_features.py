@@ -7,7 +7,7 @@ from detection.data import read_image
 
 
 @pytest.fixture
-def look(load_tool, shape_options, run, tmp_path, capsys):
+def visualize(load_tool, shape_options, run, tmp_path, capsys):
     """Runs the tool on a copy of a finished run; returns (exit status, what it printed). Pictures: tmp_path/out."""
 
     def call(*arguments):
@@ -19,24 +19,26 @@ def look(load_tool, shape_options, run, tmp_path, capsys):
     return call
 
 
-def test_images_and_their_filters(look, tmp_path, shapes):
-    status, printed = look("--images", "test1", "sub dir/test 0", "--filter", 5, 6, "--stage", 16)
+def test_images_and_their_filters(visualize, tmp_path, shapes):
+    status, printed = visualize("--images", "test1", "sub dir/test 0", "--filter", 5, 6, "--stage", 16)
     assert status == 0, printed
     written = sorted(path.name for path in (tmp_path / "out" / "images").iterdir())
     assert written == ["sub%20dir%2Ftest%200-stride16.png", "test1-stride16.png"]
     two = read_image(tmp_path / "out" / "images" / "test1-stride16.png")
-    status, printed = look("--images", shapes / "VOC2007" / "JPEGImages" / "test2.jpg", "--strongest", 1, "--peaks", 1)
+    status, printed = visualize(
+        "--images", shapes / "VOC2007" / "JPEGImages" / "test2.jpg", "--strongest", 1, "--peaks", 1
+    )
     assert status == 0, printed
     one = read_image(tmp_path / "out" / "images" / "test2-stride32.png")
     assert one.shape[0] < two.shape[0]
     assert len(np.unique(one.reshape(-1, 3), axis=0)) > 50
-    status, printed = look("--images", "test1", "--pyramid", "--filter", 7)
+    status, printed = visualize("--images", "test1", "--pyramid", "--filter", 7)
     assert status == 0, printed
     assert read_image(tmp_path / "out" / "pyramids" / "test1-stride32-filter7.png").shape[1] > 300
 
 
-def test_a_data_set_and_its_filters(look, tmp_path, run):
-    status, printed = look("--split", "test", "--top", 2, "--filter", 3, 40, "--effective", 0.9)
+def test_a_data_set_and_its_filters(visualize, tmp_path, run):
+    status, printed = visualize("--split", "test", "--top", 2, "--filter", 3, 40, "--effective", 0.9)
     assert status == 0, printed
     folder = tmp_path / "out" / "filters-stride32"
     page = (folder / "index.html").read_text()
@@ -53,12 +55,12 @@ def test_a_data_set_and_its_filters(look, tmp_path, run):
     assert read_image(folder / "filters-0003-0040.png").shape[2] == 3
 
 
-def test_the_story_of_a_detection(look, tmp_path, run):
+def test_the_explanation_of_a_window(visualize, tmp_path, run):
     found = json.loads((run / "detections" / "test.json").read_text())
     image_id = found[0]["image_id"]
-    status, printed = look("--images", image_id, "--window", "10,12,70,80", "--class", "box", "--channels", 2)
+    status, printed = visualize("--images", image_id, "--window", "10,12,70,80", "--class", "box", "--channels", 2)
     assert status == 0, printed
-    for words in ("none of its windows", "(chosen)", "cells, rows", "score of box:", "nearest object:", "NMS:"):
+    for words in ("none of its proposals", "(chosen)", "cells, rows", "score of box:", "nearest object:", "NMS:"):
         assert words in printed
     (picture,) = (tmp_path / "out" / "windows").glob("*.png")
     explanation = json.loads(picture.with_suffix(".json").read_text())
@@ -72,15 +74,15 @@ def test_the_story_of_a_detection(look, tmp_path, run):
     )
 
 
-def test_support_vectors(look, tmp_path, run):
-    status, printed = look("--samples", "box", "disc", "--count", 4)
+def test_support_vectors(visualize, tmp_path, run):
+    status, printed = visualize("--samples", "box", "disc", "--count", 4)
     assert status == 0, printed
     assert {path.name for path in (tmp_path / "out" / "samples").iterdir()} == {"box.png", "disc.png"}
     lines = (run / "detector" / "samples.csv").read_text().splitlines()
     assert lines[0] == "class,kind,image_id,x1,y1,x2,y2,margin,alpha"
     assert {line.split(",")[1] for line in lines[1:]} == {"positive", "negative"}
     (run / "detector" / "samples.csv").unlink()
-    status, printed = look("--samples", "box")
+    status, printed = visualize("--samples", "box")
     assert status == 2
     assert "train_svm.py" in printed
 
@@ -101,7 +103,7 @@ def test_support_vectors(look, tmp_path, run):
         (["--top", "0"], "at least 1, got 0"),
     ],
 )
-def test_what_cannot_be_used(look, options, message):
-    status, printed = look(*options)
+def test_what_cannot_be_used(visualize, options, message):
+    status, printed = visualize(*options)
     assert status == 2
     assert message in printed

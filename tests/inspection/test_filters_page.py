@@ -2,12 +2,17 @@ import html.parser
 import json
 import re
 
-from detection.inspection.filters_page import filter_page
+import numpy as np
 
-PHOTOS = [("a </script><b>", "photos/a.jpg", (50, 100)), ("é", "photos/%C3%A9.jpg", (90, 60))]
+from detection.inspection.filters_page import filter_page
+from detection.inspection.responses import RankedPhoto
+
+FIRST, SECOND = "a </script><b>", "é"
+PHOTOS = {FIRST: ("photos/a.jpg", (50, 100)), SECOND: ("photos/%C3%A9.jpg", (90, 60))}
+WHOLE = RankedPhoto(SECOND, 1.0, np.array([[0, 0, 1, 1]], np.float32))
 GROUPS = {
-    "": {5: [(0, 2.25, [(0, 0.1, 0.5, 1)]), (1, 1.0, [(0, 0, 1, 1)])], 7: []},
-    "cat & dog": {5: [(1, 1.0, [(0, 0, 1, 1)])], 7: []},
+    "": {5: [RankedPhoto(FIRST, 2.2501, np.array([[0, 0.1, 0.5, 1]], np.float32)), WHOLE], 7: []},
+    "cat & dog": {5: [WHOLE], 7: []},
 }
 
 

@@ -3,7 +3,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detection.inspection.responses import Response, StrongestImages, peaks, seen_part, strongest, upsample
+from detection.backbones.receptive_layers import ReceptiveField
+from detection.inspection.responses import (
+    StrongestImages,
+    activation_maps,
+    local_maxima,
+    receptive_boxes,
+    strongest_responses,
+    upsample,
+)
 from detection.types import FeaturePyramid
 
 
@@ -52,36 +60,33 @@ def test_cells_that_see_padding_are_left_out():
     one[0, 4, 0] = one[1, 0, 6] = 9
     # 32 px high: rows with centres 3.5 .. 27.5; 48 px wide: columns up to 43.5.
     pyramid = pyramid_of(one)
-    assert seen_part(pyramid, 0, 0).shape == (2, 4, 6)
-    assert strongest(pyramid, 0)["value"].tolist() == [0, 0]
+    assert activation_maps(pyramid, 0, 0).shape == (2, 4, 6)
+    assert strongest_responses(pyramid, 0, [0])["value"].tolist() == [0, 0]
 
 
 def test_the_strongest_of_a_channel():
     first = np.array([[[1, 5], [5, 2]], [[-1, -2], [-3, -4]]], np.float16)
     second = np.array([[[5, 0], [0, 0]], [[-9, -9], [-9, 0]]], np.float16)
-    found = strongest(pyramid_of(first, second, size=(16, 16)), 0)
+    pyramid = pyramid_of(first, second, size=(16, 16))
     # Equal values: the first scale, then the first cell from the top left.
-    assert found.tolist() == [(5.0, 0, 0, 1), (0.0, 1, 1, 1)]
-    assert strongest(pyramid_of(first, second, size=(16, 16)), 0, scales=[1]).tolist() == [
-        (5.0, 1, 0, 0),
-        (0.0, 1, 1, 1),
-    ]
+    assert strongest_responses(pyramid, 0, [0, 1]).tolist() == [(5.0, 0, 0, 1), (0.0, 1, 1, 1)]
+    assert strongest_responses(pyramid, 0, [1]).tolist() == [(5.0, 1, 0, 0), (0.0, 1, 1, 1)]
 
 
-def test_peaks():
+def test_local_maxima():
     values = np.array([[3, 3, 0, 1], [0, 0, 0, 0], [5, 0, 0, 2]], np.float16)
-    assert peaks(values, 2, 9) == [
-        Response(5.0, 2, 2, 0), Response(3.0, 2, 0, 0), Response(2.0, 2, 2, 3), Response(1.0, 2, 0, 3),
-    ]  # fmt: skip
-    assert peaks(values, 0, 1) == [Response(5.0, 0, 2, 0)]
-    assert peaks(np.full((1, 1), -2.0), 0, 3) == [Response(-2.0, 0, 0, 0)]
-    assert len(peaks(np.zeros((4, 5)), 0, 9)) == 1
+    assert local_maxima(values, 2, 9).tolist() == [(5.0, 2, 2, 0), (3.0, 2, 0, 0), (2.0, 2, 2, 3), (1.0, 2, 0, 3)]
+    assert local_maxima(values, 0, 1).tolist() == [(5.0, 0, 2, 0)]
+    assert local_maxima(np.full((1, 1), -2.0), 0, 3).tolist() == [(-2.0, 0, 0, 0)]
+    assert len(local_maxima(np.zeros((4, 5)), 0, 9)) == 1
 
 
-def records(values):
-    found = np.zeros(len(values), [("value", "f4"), ("scale", "i4"), ("row", "i4"), ("column", "i4")])
-    found["value"] = values
-    return found
+def test_receptive_boxes_lie_in_the_image():
+    found = local_maxima(np.array([[1.0, 0, 0], [0, 0, 2.0]]), 1, 2)
+    fields = (ReceptiveField((-4, -4), (12, 12), 8), ReceptiveField((-np.inf,) * 2, (np.inf,) * 2, 0))
+    boxes = receptive_boxes(found, fields, np.array([1.0, 0.5]), (32, 48))
+    # Cell (1, 2) sees rows 4 to 20 and columns 12 to 28 of the image at half its size.
+    assert boxes.tolist() == [[[24, 8, 48, 32], [0, 0, 24, 24]], [[0, 0, 48, 32]] * 2]
 
 
 @settings(max_examples=50, deadline=None)
@@ -95,12 +100,13 @@ def test_the_best_images_whatever_the_order(values, k, random):
     random.shuffle(order)
     best = StrongestImages(2, k)
     for image_id in order:
-        best.add(image_id, records(offered[image_id]))
+        best.add(image_id, np.array(offered[image_id], np.float32), np.full((1, 2, 4), offered[image_id][1]))
     for channel in (0, 1):
         expected = sorted(offered, key=lambda one: (-offered[one][channel], one))[:k]
-        assert [image_id for image_id, _ in best.of(channel)] == expected
-        assert [one.value for _, one in best.of(channel)] == [offered[one][channel] for one in expected]
-    assert best.maxima().tolist() == [max((v[c] for v in values), default=-np.inf) for c in (0, 1)]
+        assert [one.image_id for one in best.of(channel)] == expected
+        assert [one.value for one in best.of(channel)] == [offered[one][channel] for one in expected]
+        assert [one.boxes.tolist() for one in best.of(channel)] == [[[offered[one][1]] * 4] for one in expected]
+    assert best.image_ids() == {one.image_id for channel in (0, 1) for one in best.of(channel)}
 
 
 def test_no_image_and_wrong_k():

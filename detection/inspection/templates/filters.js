@@ -1,7 +1,7 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const group = document.getElementById("group"), order = document.getElementById("order");
-const number = document.getElementById("number"), told = document.getElementById("told");
+const number = document.getElementById("number"), summary = document.getElementById("summary");
 const place = document.getElementById("filters");
 
 function make(kind, words, parent) {
@@ -47,7 +47,7 @@ function show() {
     row.className = "row";
     for (const [index, value, boxes] of filters[channel]) photo(index, value, boxes, row);
   }
-  told.textContent = channels.length + " filters" + (group.value ? ", photos with " + group.value : "");
+  summary.textContent = channels.length + " filters" + (group.value ? ", photos with " + group.value : "");
 }
 
 for (const control of [group, order, number]) control.addEventListener("input", show);

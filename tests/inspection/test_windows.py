@@ -1,0 +1,56 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from detection.learning import PostprocessSettings
+
+
+@pytest.mark.parametrize("box", [(8, 8, 50, 60), (30, 12, 44, 40)])
+def test_contributions_and_constant_are_the_score(explain, small_detector, box):
+    found = explain(box, 1)
+    added = sum(stage.contributions.sum() for stage in found.pooled.stages)
+    assert added + found.constant == pytest.approx(found.score)
+    assert found.constant == pytest.approx(-0.5, abs=1e-4), "with SVMs on pooled vectors nothing but the bias"
+    assert found.score == found.scores[1] < np.inf
+    assert found.is_proposal == (box == (8, 8, 50, 60))
+    assert found.classes == small_detector.classes
+
+
+def test_the_best_class_and_the_nearest_object(explain):
+    found = explain((62, 20, 110, 80))
+    assert found.label == found.scores.argmax() != 2
+    assert found.nearest == 1
+    assert found.overlap == pytest.approx(48 * 60 / (50 * 60))
+    nothing = explain((0, 0, 9, 9))
+    assert (nothing.nearest, nothing.overlap) == (-1, 0.0)
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_what_nms_did(explain, small_detector, first):
+    """Of the two boxes that overlap most one suppresses the other."""
+    settings = PostprocessSettings(nms_before_regression=first)
+    detector = dataclasses.replace(small_detector, postprocess_settings=settings)
+    one, other = (explain(box, 0, detector) for box in ((8, 8, 50, 60), (10, 10, 50, 58)))
+    better, worse = (one, other) if one.score > other.score else (other, one)
+    assert worse.nms.outcome == "suppressed"
+    assert worse.rival_score >= worse.score
+    assert worse.rival.shape == (4,)
+    assert better.nms.outcome in ("kept", "suppressed")
+    if better.nms.outcome == "kept":
+        assert better.rival is None
+        assert np.isnan(better.rival_score)
+
+
+@pytest.mark.parametrize(
+    ("box", "label", "message"),
+    [
+        ((5, 5, 5, 9), 0, "expected x1 < x2"),
+        ((0, 0, 121, 50), 0, "inside"),
+        ((0, 0, 50), 0, "expected x1"),
+        ((0, 0, 50, 50), 2, "class cow: expected one that was trained"),
+    ],
+)
+def test_what_cannot_be_explained(explain, box, label, message):
+    with pytest.raises(ValueError, match=message):
+        explain(box, label)
