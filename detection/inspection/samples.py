@@ -21,7 +21,7 @@ _MARGIN = 0.08
 
 
 class Sample(NamedTuple):
-    """One line of ``RUN/detector/samples.csv``: see ``pipeline.train.write_training_samples``."""
+    """One line of ``RUN/detector/samples.csv``: see ``stages.svms.write_training_samples``."""
 
     name: str
     is_positive: bool

@@ -100,8 +100,8 @@ def test_the_released_rules_decide_scale_and_cells():
     plain = dataclasses.replace(settings, scale_rule="area", projection="centres", box_scaling="edges")
     for box in ((3, 4, 60, 50), (10, 10, 34, 23), (0, 0, 90, 70), (41, 20, 80, 66)):
         vector = extractor.pool(pyramid, np.array([box], np.float32)).values[0]
-        explained = window_contributions(pyramid, np.array(box), vector, np.ones(len(vector)), settings)
-        other = window_contributions(pyramid, np.array(box), vector, np.ones(len(vector)), plain)
+        explained = region_contributions(pyramid, np.array(box), vector, np.ones(len(vector)), settings)
+        other = region_contributions(pyramid, np.array(box), vector, np.ones(len(vector)), plain)
         apart += any((a.cells != b.cells).any() for a, b in zip(explained.stages, other.stages, strict=True))
         for number, stage in enumerate(explained.stages):
             one = np.asarray(pyramid.maps[explained.index][number], np.float32)
