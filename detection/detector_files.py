@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +161,24 @@ def _from_plain(kind: type, values: dict[str, Any]) -> Any:
     if unknown:
         raise ValueError(f"{_DESCRIPTION}: expected the keys of {kind.__name__}, got {', '.join(unknown)}")
     return kind(**{name: tupled(value) for name, value in values.items()})
+
+
+def check_parts(
+    classes: Sequence[str],
+    extractor: FeatureExtractor,
+    svms: LinearSVMs,
+    regressors: BoxRegressors | None,
+    calibration: Calibration | None,
+) -> None:
+    """Raise ValueError where the parts of a detector are not of its classes, layer and vectors."""
+    count, pooled = len(classes), extractor.length("pool5")
+    shapes = [("SVM weights", svms.weights.shape, (count, extractor.length(svms.layer)))]
+    if regressors is not None:
+        shapes.append(("regressor weights", regressors.weights.shape, (count, 4, pooled)))
+    if calibration is not None:
+        shapes.append(("slopes of the calibration", calibration.slopes.shape, (count,)))
+    for what, found, expected in shapes:
+        if found != expected:
+            raise ValueError(
+                f"detector of {count} classes, layer {svms.layer}: expected {what} of shape {expected}, got {found}"
+            )

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from detection.report.facts import flat
 
 from detection import config
 from detection.config import Settings, SettingsError, build_parser, packaged_configs, read_settings, resolved
+from detection.report.figures import flat
 from detection.storage.run import RunFolder
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,37 +1,38 @@
-import sys
-import types
+import importlib
 
 import pytest
 
 from detection._lazy import lazy_names
 
 
-@pytest.fixture
-def package(monkeypatch):
-    """A package `toy` with the modules `toy.first` and `toy.second`, whose names are loaded when first used."""
-    modules = {name: types.ModuleType(name) for name in ("toy", "toy.first", "toy.second")}
-    modules["toy.first"].size, modules["toy.second"].area = 1, 2
-    for name, module in modules.items():
-        monkeypatch.setitem(sys.modules, name, module)
-    toy = modules["toy"]
-    toy.__getattr__, toy.__dir__, toy.__all__ = lazy_names(
-        "toy", {"second": ("area",), "first": ("size",)}, renamed={"extent": "area"}
-    )
-    return toy
+def test_names_are_those_of_their_modules():
+    get, names, public = lazy_names("detection.storage", {"atomic": ("read_json",), "names": ("file_stem",)})
+    assert get("read_json") is importlib.import_module("detection.storage.atomic").read_json
+    assert public == ["file_stem", "read_json"]
+    assert set(public) <= set(names())
+    with pytest.raises(AttributeError, match=r"module 'detection\.storage' has no attribute 'read_toml'"):
+        get("read_toml")
 
 
-def test_names_come_from_their_modules(package):
-    assert (package.size, package.area) == (1, 2)
-    assert package.__all__ == ["area", "size"]
-    assert {"area", "size", "__all__"} <= set(dir(package))
+@pytest.mark.parametrize(
+    ("package", "old", "now"),
+    [
+        ("detection.learning", "WindowFate", "detection.learning.NMSOutcome"),
+        ("detection.proposals", "window_quality", "detection.proposals.quality.proposal_quality"),
+        ("detection.data", "read_windows", "detection.proposals.foreign.read_proposals"),
+        ("detection.data", "mend_windows", "detection.proposals.foreign.repair_proposals"),
+        ("detection.features", "pool_map", "detection.pooling.pool_map"),
+        ("detection.features", "side_by_side", "detection.engines.parallel_executor"),
+    ],
+)
+def test_a_name_of_the_last_version_is_there_still_and_says_what_it_is_called_now(package, old, now):
+    module, _, name = now.rpartition(".")
+    with pytest.warns(DeprecationWarning, match=f"{package}.{old} is called .*{name} now"):
+        found = getattr(importlib.import_module(package), old)
+    assert found is getattr(importlib.import_module(module), name)
 
 
-def test_an_unknown_name(package):
-    with pytest.raises(AttributeError, match="module 'toy' has no attribute 'nothing'"):
-        package.nothing  # noqa: B018
-
-
-def test_a_renamed_name(package):
-    with pytest.warns(DeprecationWarning, match="toy.extent is called area now"):
-        assert package.extent == 2
-    assert "extent" not in dir(package)
+def test_the_module_of_the_last_version_that_docs_named():
+    with pytest.warns(DeprecationWarning, match=r"pooling\.torch_pooling"):
+        old = importlib.import_module("detection.features.spp_torch")
+    assert old.SpatialPyramidPooling is importlib.import_module("detection.pooling.torch_pooling").SpatialPyramidPooling

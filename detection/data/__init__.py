@@ -31,4 +31,16 @@ __getattr__, __dir__, __all__ = lazy_names(
         "settings": ("DatasetSettings", "DatasetSource"),
         "video": ("VIDEO_EXTENSIONS", "is_video", "read_video", "video_rate", "write_video"),
     },
+    renamed={
+        name: f"detection.proposals.foreign.{now}"
+        for name, now in {
+            "WindowFile": "ProposalFile",
+            "WindowFormat": "ProposalFormat",
+            "find_faults": "find_faults",
+            "match_windows": "match_proposals",
+            "mend_windows": "repair_proposals",
+            "read_windows": "read_proposals",
+            "write_windows": "write_proposals",
+        }.items()
+    },
 )

@@ -1,24 +1,5 @@
-"""Regions projected onto maps, and the spatial pyramid.
+"""Regions projected onto maps, and the spatial pyramid. Names are loaded when first used."""
 
-Names are loaded when first used, so that what needs no torch does not load it.
-"""
+from detection._lazy import lazy_names
 
-from __future__ import annotations
-
-from importlib import import_module
-
-_HOMES = {
-    "spp": (
-        "pool_map",
-        "spatial_pyramid_pool",
-    ),
-}
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
-
-__all__ = ["pool_map", "spatial_pyramid_pool"]
-
-
-def __getattr__(name: str):
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__, __dir__, __all__ = lazy_names(__name__, {"spp": ("pool_map", "spatial_pyramid_pool")})

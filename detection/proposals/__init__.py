@@ -1,5 +1,6 @@
 """Candidate proposals: selective search, and how well proposals cover objects."""
 
+from detection._lazy import lazy_names
 from detection.proposals.propose import propose
 from detection.proposals.quality import (
     ProposalQuality,
@@ -24,3 +25,12 @@ __all__ = [
     "recall_at",
     "selective_search",
 ]
+
+__getattr__, _, _ = lazy_names(
+    __name__,
+    {},
+    renamed={
+        "WindowQuality": "detection.proposals.quality.ProposalQuality",
+        "window_quality": "detection.proposals.quality.proposal_quality",
+    },
+)

@@ -9,12 +9,4 @@ __getattr__, __dir__, __all__ = lazy_names(
         "formats": ("ProposalFormat", "WrittenFormat", "read_proposals", "write_proposals"),
         "proposal_files": ("BoxConvention", "ProposalFile", "check_convention", "match_proposals"),
     },
-    renamed={
-        "WindowFile": "ProposalFile",
-        "WindowFormat": "ProposalFormat",
-        "match_windows": "match_proposals",
-        "mend_windows": "repair_proposals",
-        "read_windows": "read_proposals",
-        "write_windows": "write_proposals",
-    },
 )
