@@ -9,11 +9,15 @@ values are the same bit for bit.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from detection.backbones.packaged import packaged_weights
+from detection.backbones.spec import NetworkSpec
 
 # The input is (rgb - mean) / std.
 LITE_MEAN = (127.5, 127.5, 127.5)
@@ -52,6 +56,8 @@ _GROUPS = (
 
 class Conv2dSame(nn.Conv2d):
     """TensorFlow's SAME padding: as many cells as the stride goes into the input, the odd one at the end."""
+
+    is_traced_whole = True  # its code asks for the size of its input
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) -> (N, C', ceil(H / stride), ceil(W / stride))."""
@@ -107,7 +113,7 @@ class _Block(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """Whole network of one of ``settings.PACKAGED_BACKBONES``, with the classifier that published state dicts have."""
+    """Whole network of one of ``names.PACKAGED_BACKBONES``, with the classifier that published state dicts have."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -143,3 +149,15 @@ def _group(inputs: int, group: _Group, blocks: int, outputs: int) -> nn.Sequenti
 def _channels(wanted: float) -> int:
     rounded = max(_CHANNEL_MULTIPLE, int(wanted + _CHANNEL_MULTIPLE / 2) // _CHANNEL_MULTIPLE * _CHANNEL_MULTIPLE)
     return rounded if rounded >= _LEAST_SHARE * wanted else rounded + _CHANNEL_MULTIPLE
+
+
+def network_spec(name: str) -> NetworkSpec:
+    """One of ``names.PACKAGED_BACKBONES``, without weights."""
+    with torch.device("meta"):
+        network = EfficientNetLite(name)
+    return NetworkSpec(name, network.eval(), LITE_STAGES, LITE_MEAN, LITE_STD)
+
+
+def published_weights(name: str) -> Mapping[str, torch.Tensor]:
+    """Its state dict, of an installed package: see `packaged_weights`."""
+    return packaged_weights(name, network_spec(name).network.state_dict())

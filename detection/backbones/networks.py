@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from urllib.error import URLError
 
@@ -17,44 +17,14 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from detection.backbones.lite import LITE_MEAN, LITE_STAGES, LITE_STD, Conv2dSame, EfficientNetLite
-from detection.backbones.names import BUILT_IN_BACKBONES, PACKAGED_BACKBONES, TIMM_PREFIX
-from detection.backbones.packaged import packaged_weights
-from detection.backbones.zf5 import ZF5, ZF5_MEAN, ZF5_STD, WithinChannelResponseNorm
+from detection.backbones.names import family_of
+from detection.backbones.spec import NetworkSpec
 from detection.storage import read_arrays
 
-_IMAGENET_MEAN = (123.675, 116.28, 103.53)
-_IMAGENET_STD = (58.395, 57.12, 57.375)
-
-# Stride in px -> module whose output is the stage. The ReLU that ends a stage belongs to it.
-_RESNET_STAGES = {4: "layer1", 8: "layer2", 16: "layer3", 32: "layer4"}
-# The released ZF-5 differs in its padding and normalisation (see features/zf5.py).
-_ZF5_STAGES = {"zf5": {16: "relu5"}, "zf5_released": {16: "relu5"}}
-_TORCHVISION_STAGES = {
-    "alexnet": {16: "features.11"},
-    "vgg16": {2: "features.8", 4: "features.15", 8: "features.22", 16: "features.29"},
-    "resnet18": _RESNET_STAGES,
-    "resnet50": _RESNET_STAGES,
-}
 # State-dict entries that no forward pass in eval mode reads.
 _UNUSED_SUFFIX = "num_batches_tracked"
 # Sides, in largest strides, of the two images that tell the shapes of maps.
 _PROBE_MULTIPLES = (3, 5)
-
-
-@dataclass(frozen=True)
-class NetworkSpec:
-    """A whole network on the meta device: what it is before cutting.
-
-    stages: stride in px -> path of the module whose output is that stage. mean, std: of each RGB channel,
-    in grey levels 0..255; the input is (rgb - mean) / std.
-    """
-
-    name: str
-    network: nn.Module
-    stages: Mapping[int, str]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
 
 
 def network_spec(name: str) -> NetworkSpec:
@@ -62,52 +32,11 @@ def network_spec(name: str) -> NetworkSpec:
 
     Raises ValueError for an unknown name.
     """
-    if name in PACKAGED_BACKBONES:
-        return _lite_spec(name)
-    if name.startswith(TIMM_PREFIX):
-        return _timm_spec(name, name.removeprefix(TIMM_PREFIX))
-    if name in _ZF5_STAGES:
-        return _zf5_spec(name)
-    if name not in _TORCHVISION_STAGES:
-        raise ValueError(f"backbone: expected one of {', '.join(BUILT_IN_BACKBONES)} or timm/NAME, got {name!r}")
-    import torchvision
-
-    with torch.device("meta"):
-        network = torchvision.models.get_model(name, weights=None)
-    return NetworkSpec(name, network.eval(), _TORCHVISION_STAGES[name], _IMAGENET_MEAN, _IMAGENET_STD)
-
-
-def _lite_spec(name: str) -> NetworkSpec:
-    with torch.device("meta"):
-        network = EfficientNetLite(name)
-    return NetworkSpec(name, network.eval(), LITE_STAGES, LITE_MEAN, LITE_STD)
-
-
-def _zf5_spec(name: str) -> NetworkSpec:
-    with torch.device("meta"):
-        network = ZF5(released=name == "zf5_released")
-    return NetworkSpec(name, network.eval(), _ZF5_STAGES[name], ZF5_MEAN, ZF5_STD)
-
-
-def _timm_spec(name: str, timm_name: str) -> NetworkSpec:
-    import timm
-
-    if not timm.is_model(timm_name):
-        raise ValueError(f"backbone: expected timm/NAME with a model of timm {timm.__version__}, got {name!r}")
-    with torch.device("meta"):
-        network = timm.create_model(timm_name, pretrained=False)
-    infos = getattr(network, "feature_info", None) or []
-    stages = {int(info["reduction"]): info["module"] for info in infos}
-    scaled = {key: tuple(255.0 * v for v in network.pretrained_cfg[key]) for key in ("mean", "std")}
-    return NetworkSpec(name, network.eval(), stages, scaled["mean"], scaled["std"])
-
-
-# Of our own, whose code asks for the input's size.
-_WHOLE_LAYERS = (Conv2dSame, WithinChannelResponseNorm)
+    return import_module(family_of(name).module).network_spec(name)
 
 
 class _Tracer(fx.Tracer):
-    """Remembers the output of every module; timm's layers and some of ours stay whole."""
+    """Remembers the output of every module; timm's layers stay whole, and those that say ``is_traced_whole``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -115,7 +44,7 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
         from_timm = type(module).__module__.startswith("timm.layers") and not type(module).__name__.startswith("ConvN")
-        return from_timm or isinstance(module, _WHOLE_LAYERS) or super().is_leaf_module(module, qualified_name)
+        return from_timm or getattr(module, "is_traced_whole", False) or super().is_leaf_module(module, qualified_name)
 
     def call_module(self, module, forward, args, kwargs):
         output = super().call_module(module, forward, args, kwargs)
@@ -219,33 +148,14 @@ def load_weights(name: str, weights: str) -> dict[str, np.ndarray]:
     """
     if weights != "default":
         return read_state(Path(weights))
-    if name in PACKAGED_BACKBONES:
-        return _as_arrays(packaged_weights(name, network_spec(name).network.state_dict()))
-    if name in _ZF5_STAGES:
-        layers = ", ".join(f"{key} {shape}" for key, shape in state_names(network_spec(name).network).items())
-        raise ValueError(
-            f"weights: nobody publishes {name}'s; give the path of a state dict (.safetensors or .pth) with the names "
-            f"and shapes {layers}, for RGB input in grey levels minus 128, or random"
-        )
     try:
-        tensors = _fetch(name)
+        tensors = import_module(family_of(name).module).published_weights(name)
     except (URLError, OSError, RuntimeError) as error:
         raise ConnectionError(
             f"weights: the ImageNet weights of {name!r} are not on this machine and cannot be fetched ({error}); "
             "fetch them once with a network, or give the path of a state dict (.safetensors or .pth) as weights"
         ) from error
     return _as_arrays(tensors)
-
-
-def _fetch(name: str) -> Mapping[str, torch.Tensor]:
-    if name.startswith(TIMM_PREFIX):
-        import timm
-
-        return timm.create_model(name.removeprefix(TIMM_PREFIX), pretrained=True).state_dict()
-    import torchvision
-
-    # The first published weights, which the literature's numbers are for.
-    return torchvision.models.get_model_weights(name)["IMAGENET1K_V1"].get_state_dict(check_hash=True)
 
 
 def read_state(path: Path) -> dict[str, np.ndarray]:

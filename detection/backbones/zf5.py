@@ -8,9 +8,13 @@ subtracted on VOC). Caffe's blobs have these shapes, with the channels of conv1 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 from torch.nn import functional
+
+from detection.backbones.spec import NetworkSpec
 
 # SPP-net paper, appendix A: a constant 128 in place of ImageNet's mean image; grey levels are not divided.
 ZF5_MEAN = (128.0, 128.0, 128.0)
@@ -22,6 +26,8 @@ class WithinChannelResponseNorm(nn.Module):
 
     Caffe's LRN with norm_region WITHIN_CHANNEL.
     """
+
+    is_traced_whole = True  # its code asks for the size of its input
 
     def __init__(self, size: int, alpha: float, beta: float) -> None:
         super().__init__()
@@ -65,3 +71,20 @@ class ZF5(nn.Module):
         maps = self.pool2(self.norm2(self.relu2(self.conv2(maps))))
         maps = self.relu4(self.conv4(self.relu3(self.conv3(maps))))
         return self.relu5(self.conv5(maps))
+
+
+def network_spec(name: str) -> NetworkSpec:
+    """``zf5``, or ``zf5_released`` with the padding and normalisation of the released code; without weights."""
+    with torch.device("meta"):
+        network = ZF5(released=name == "zf5_released")
+    return NetworkSpec(name, network.eval(), {16: "relu5"}, ZF5_MEAN, ZF5_STD)
+
+
+def published_weights(name: str) -> Mapping[str, torch.Tensor]:
+    """There are none. Raises ValueError saying which tensors a file of them has."""
+    state = network_spec(name).network.state_dict()
+    layers = ", ".join(f"{key} {tuple(value.shape)}" for key, value in state.items())
+    raise ValueError(
+        f"weights: nobody publishes {name}'s; give the path of a state dict (.safetensors or .pth) with the names "
+        f"and shapes {layers}, for RGB input in grey levels minus 128, or random"
+    )

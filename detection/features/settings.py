@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from detection.backbones.names import BUILT_IN_BACKBONES, HEAD_BACKBONES, TIMM_PREFIX
+from detection.backbones.names import HEAD_BACKBONES, family_of
 from detection.engines import ENGINES, resolve_engine
 from detection.geometry.projection import TARGET_AREA
 
@@ -82,13 +82,7 @@ class FeatureSettings:
             # YAML has lists; settings are compared and hashed.
             if isinstance(getattr(self, key), list):
                 object.__setattr__(self, key, tuple(getattr(self, key)))
-        known = self.backbone in BUILT_IN_BACKBONES or (
-            self.backbone.startswith(TIMM_PREFIX) and len(self.backbone) > len(TIMM_PREFIX)
-        )
-        if not known:
-            raise ValueError(
-                f"backbone: expected one of {', '.join(BUILT_IN_BACKBONES)} or {TIMM_PREFIX}NAME, got {self.backbone!r}"
-            )
+        family_of(self.backbone)
         if not self.weights:
             raise ValueError("weights: expected default, random or a path, got an empty string")
         _check_numbers("stages", self.stages, increasing=True)

@@ -1,0 +1,32 @@
+"""Torchvision's networks, with the first weights that it published: those of the literature's numbers."""
+
+from collections.abc import Mapping
+
+import torch
+
+from detection.backbones.spec import IMAGENET_MEAN, IMAGENET_STD, NetworkSpec
+
+# Stride in px -> module whose output is the stage. The ReLU that ends a stage belongs to it.
+_RESNET_STAGES = {4: "layer1", 8: "layer2", 16: "layer3", 32: "layer4"}
+_STAGES = {
+    "alexnet": {16: "features.11"},
+    "vgg16": {2: "features.8", 4: "features.15", 8: "features.22", 16: "features.29"},
+    "resnet18": _RESNET_STAGES,
+    "resnet50": _RESNET_STAGES,
+}
+
+
+def network_spec(name: str) -> NetworkSpec:
+    """One of torchvision's networks, without weights."""
+    import torchvision
+
+    with torch.device("meta"):
+        network = torchvision.models.get_model(name, weights=None)
+    return NetworkSpec(name, network.eval(), _STAGES[name], IMAGENET_MEAN, IMAGENET_STD)
+
+
+def published_weights(name: str) -> Mapping[str, torch.Tensor]:
+    """Its state dict, fetched once. Raises URLError or OSError where it cannot be fetched."""
+    import torchvision
+
+    return torchvision.models.get_model_weights(name)["IMAGENET1K_V1"].get_state_dict(check_hash=True)
