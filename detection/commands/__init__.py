@@ -19,9 +19,6 @@ COMMANDS = {
     "evaluate": ("evaluate", "average precision of a run or of any detector's results on file"),
     "combine": ("combine", "several runs' detectors together"),
     "report": ("report", "the HTML report of a run, or of two"),
-    "visualize_features": (
-        "visualize_features",
-        "what filters respond to, why a box has its score",
-    ),
+    "visualize_features": ("visualize_features", "what filters respond to, why a box has its score"),
     "train_classifier": ("train_classifier", "a classifier of whole images"),
 }

@@ -226,10 +226,7 @@ def evaluate_results(subject: Subject, detections: str) -> None:
 
 
 def _finish(
-    subject: Subject,
-    result: Evaluation,
-    bounds: evaluation.Intervals | None,
-    found: evaluation.Diagnosis | None,
+    subject: Subject, result: Evaluation, bounds: evaluation.Intervals | None, found: evaluation.Diagnosis | None
 ) -> None:
     content: dict[str, Any] = result.to_json()
     if bounds is not None:

@@ -197,10 +197,7 @@ def find_all_faults(proposals: Mapping[str, np.ndarray], images: Sequence[Annota
 
 
 def _fix(
-    experiment: Experiment,
-    options: Namespace,
-    images: Sequence[AnnotatedImage],
-    proposals: Mapping[str, np.ndarray],
+    experiment: Experiment, options: Namespace, images: Sequence[AnnotatedImage], proposals: Mapping[str, np.ndarray]
 ) -> None:
     """Write proposals without their faults: swapped, clipped or dropped, to --out or in place for the run's own."""
     sizes = {one.image_id: one.size for one in images}

@@ -26,14 +26,7 @@ from detection.data import image_size, read_image, write_image
 from detection.detector import Detector
 from detection.engines import limit_threads
 from detection.inspection.explanation import draw_explanation, explanation_json, explanation_lines
-from detection.inspection.filters import (
-    ALL,
-    FilterView,
-    draw_filters,
-    rank_images,
-    write_sheets,
-    write_small_images,
-)
+from detection.inspection.filters import ALL, FilterView, draw_filters, rank_images, write_sheets, write_small_images
 from detection.inspection.filters_page import filter_page
 from detection.inspection.pyramids import draw_pyramids
 from detection.inspection.responses import RankedPhoto

@@ -75,11 +75,7 @@ VOC2007_ARCHIVES = (
         "c52e279531787c972589f7e41ab4ae64",
         "VOCdevkit/VOC2007/ImageSets/Main/trainval.txt",
     ),
-    Archive(
-        "VOCtest_06-Nov-2007.tar",
-        "b6e924de25625d8de591ea690078ad9f",
-        "VOCdevkit/VOC2007/ImageSets/Main/test.txt",
-    ),
+    Archive("VOCtest_06-Nov-2007.tar", "b6e924de25625d8de591ea690078ad9f", "VOCdevkit/VOC2007/ImageSets/Main/test.txt"),
 )
 DEFAULT_SETTINGS = DownloadSettings()
 

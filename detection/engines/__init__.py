@@ -15,10 +15,7 @@ if TYPE_CHECKING:
     from torch import fx
 
 # Name -> (module, class): class(network, size_multiple) is an `Engine`, the network's function as its weights are.
-ENGINES = {
-    "torch": ("torch_engine", "TorchEngine"),
-    "openvino": ("openvino_engine", "OpenVINOEngine"),
-}
+ENGINES = {"torch": ("torch_engine", "TorchEngine"), "openvino": ("openvino_engine", "OpenVINOEngine")}
 _THREADS = ("limit_threads", "parallel_executor", "single_threaded_pool")
 
 __all__ = ["ENGINES", "Engine", "make_engine", "resolve_engine", "unavailable", *_THREADS]

@@ -12,15 +12,7 @@ from detection.inspection.contributions import RegionContributions, StageContrib
 from detection.inspection.pictures import GREEN, TEXT, Crop, crop_around, draw_rectangles, framed, shrink
 from detection.inspection.responses import upsample
 from detection.inspection.windows import WindowExplanation
-from detection.visualization import (
-    DrawingSettings,
-    beside,
-    captioned,
-    draw_boxes,
-    draw_dots,
-    heat_scale,
-    overlay_heat,
-)
+from detection.visualization import DrawingSettings, beside, captioned, draw_boxes, draw_dots, heat_scale, overlay_heat
 
 _SHOWN_SIDE, _CROP_SIDE, _COLUMNS = 400, 320, 3
 # What is shown around a window, in parts of its longer side.

@@ -119,11 +119,7 @@ class ImageSource:
         return made
 
     def training_regions(
-        self,
-        image: AnnotatedImage,
-        layer: str,
-        choose: Choice | None = None,
-        extra: ExtraPositives | None = None,
+        self, image: AnnotatedImage, layer: str, choose: Choice | None = None, extra: ExtraPositives | None = None
     ) -> TrainingRegions:
         """Vectors of an image's proposals and objects at `layer`. Raises DataError for an unusable image.
 

@@ -82,10 +82,7 @@ def near_objects(count: int, settings: RegressionSettings) -> ChoiceOf:
     """Of `count` images what box regression needs: its examples, and the proposals of the sample of norms."""
     sampled = _NormRows(count, settings.norm)
     return lambda position, image: (
-        lambda boxes: (
-            example_rows(boxes, image.boxes, image.difficult, settings),
-            sampled.rows(position, len(boxes)),
-        )
+        lambda boxes: (example_rows(boxes, image.boxes, image.difficult, settings), sampled.rows(position, len(boxes)))
     )
 
 

@@ -95,12 +95,7 @@ def check_levels(levels: tuple[int, ...]) -> None:
 
 
 def pool_into(
-    feature_map: np.ndarray,
-    cells: np.ndarray,
-    levels: tuple[int, ...],
-    rows: np.ndarray,
-    out: np.ndarray,
-    start: int,
+    feature_map: np.ndarray, cells: np.ndarray, levels: tuple[int, ...], rows: np.ndarray, out: np.ndarray, start: int
 ) -> None:
     """`spatial_pyramid_pool` of a float16 or float32 array into out[rows, start : start + C * bins].
 

@@ -20,10 +20,7 @@ _HEAD = 4096
 
 
 def write_report(
-    path: Path | str,
-    run: ReportRun,
-    comparison: Comparison | None = None,
-    settings: ReportSettings | None = None,
+    path: Path | str, run: ReportRun, comparison: Comparison | None = None, settings: ReportSettings | None = None
 ) -> list[Path]:
     """Write the page to `path` (a name that ends in .html) and its tables and curves to the folder next to it.
 

@@ -113,11 +113,7 @@ def _shortened(text: str) -> str:
 
 
 def draw_arrows(
-    picture: np.ndarray,
-    starts: np.ndarray,
-    ends: np.ndarray,
-    colours: Sequence[Colour],
-    text: int,
+    picture: np.ndarray, starts: np.ndarray, ends: np.ndarray, colours: Sequence[Colour], text: int
 ) -> np.ndarray:
     """A copy of a picture (H, W, 3) uint8 with an arrow from each start to each end, (N, 2) x, y in px.
 

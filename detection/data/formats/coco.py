@@ -18,12 +18,7 @@ from detection.data.files import ImageFinder, content, is_below, shown_names
 from detection.data.formats.coco_file import read_content
 from detection.data.formats.folder import image_ids_of
 from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet, image_file_name, simple_extras
-from detection.data.labels import (
-    ImageLabels,
-    ImageObjects,
-    LabelledObject,
-    LabelReader,
-)
+from detection.data.labels import ImageLabels, ImageObjects, LabelledObject, LabelReader
 from detection.data.problems import Problems
 from detection.storage import write_text
 

@@ -10,20 +10,10 @@ import re
 from functools import partial
 from pathlib import Path
 
-from detection.data.files import (
-    ImageFinder,
-    content,
-    decode_text,
-    is_file,
-    is_image_name,
-    stays_inside,
-)
+from detection.data.files import ImageFinder, content, decode_text, is_file, is_image_name, stays_inside
 from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet
 from detection.data.formats.voc_xml import image_xml, read_annotation
-from detection.data.labels import (
-    ImageLabels,
-    LabelReader,
-)
+from detection.data.labels import ImageLabels, LabelReader
 from detection.data.problems import Problems
 from detection.storage import write_text
 

@@ -36,12 +36,7 @@ def shared_detector(folder: Path, key: str, device: str) -> Detector:
     return Detector.load(folder, device=device)
 
 
-def _detect_one(
-    item: tuple[AnnotatedImage, ImageSource],
-    detector_folder: Path,
-    parts: Path,
-    key: str,
-) -> Detections:
+def _detect_one(item: tuple[AnnotatedImage, ImageSource], detector_folder: Path, parts: Path, key: str) -> Detections:
     image, source = item
     path = parts / f"{file_stem(image.image_id)}.safetensors"
     found = _read_part(path, image.image_id, key)
@@ -65,12 +60,7 @@ def _read_part(path: Path, image_id: str, key: str) -> Detections | None:
 
 
 def detect_images(
-    source: ImageSource,
-    images: Sequence[AnnotatedImage],
-    detector_folder: Path,
-    parts: Path,
-    key: str,
-    work: Work,
+    source: ImageSource, images: Sequence[AnnotatedImage], detector_folder: Path, parts: Path, key: str, work: Work
 ) -> list[Detections]:
     """Detections of each image in order; an unusable image has none and is listed in ``work.problems``.
 

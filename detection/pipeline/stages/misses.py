@@ -91,11 +91,7 @@ def _nothing(image_id: str) -> Detections:
 
 
 def _explain_image(
-    one: ImageMisses,
-    detector_folder: Path,
-    key: str,
-    cuts: np.ndarray,
-    settings: EvaluationSettings,
+    one: ImageMisses, detector_folder: Path, key: str, cuts: np.ndarray, settings: EvaluationSettings
 ) -> list[MissCause]:
     detector = shared_detector(detector_folder, key, one.source.device)
     source, proposals = one.source, one.source.proposals(one.image)

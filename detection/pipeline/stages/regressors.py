@@ -48,11 +48,7 @@ REGRESSORS = Stage(
 
 
 def train_box_regressors(
-    source: ImageSource,
-    images: Sequence[AnnotatedImage],
-    num_classes: int,
-    settings: RegressionSettings,
-    work: Work,
+    source: ImageSource, images: Sequence[AnnotatedImage], num_classes: int, settings: RegressionSettings, work: Work
 ) -> BoxRegressors:
     """Train one box regressor a class on pooled vectors (paper, section 4.1: pool5); `images` as for the SVMs."""
     near = near_objects(len(images), settings)

@@ -125,12 +125,7 @@ def train_linear_svms(
     with progress(work.console, "SVMs", total, done) as advance, threads(work.pooling_threads) as executor:
         stream, first_pass = training_streams(source, images, layer, settings, work, advance)
         return train_svms(
-            stream,
-            num_classes,
-            settings,
-            first_pass=first_pass,
-            executor=executor,
-            checkpoint=checkpoint,
+            stream, num_classes, settings, first_pass=first_pass, executor=executor, checkpoint=checkpoint
         )
 
 
