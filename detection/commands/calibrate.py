@@ -13,6 +13,7 @@ from detection.commands.session import run_command
 from detection.detector import Detector
 from detection.pipeline import validation
 from detection.pipeline.experiment import Experiment
+from detection.pipeline.stages.detections import detections_file
 
 
 def calibrate(
@@ -28,7 +29,7 @@ def calibrate(
         min_margin: Least SVM margin of detections that are fitted and measured.
     """
     validation.calibrate(experiment, folds, folds_seed, min_margin)
-    if experiment.settings.dataset.test and experiment.detections_file.is_file():
+    if experiment.settings.dataset.test and detections_file(experiment).is_file():
         validation.measure_reliability(experiment, Detector.load(experiment.run.detector), bins, min_margin)
         say(experiment.work.console, f"chart: {validation.chart_path(experiment)}")
 

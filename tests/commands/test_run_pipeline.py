@@ -39,7 +39,7 @@ def test_one_after_the_other_and_all_at_once(call, load_tool, finished, tmp_path
     for file in ("detections/test.json", "evaluation/test.json", "detector/detector.yaml"):
         assert (tmp_path / "run" / file).read_bytes() == (finished / file).read_bytes()
     assert load_tool("run_pipeline").main([run, "--workers=1"]) == 0
-    assert capsys.readouterr().out.count("done before") == 7
+    assert capsys.readouterr().out.count("done before") == 8
 
 
 @pytest.mark.parametrize("name", ["train_bbox", "detect", "evaluate"])

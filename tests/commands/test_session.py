@@ -8,6 +8,7 @@ from rich.console import Console
 from detection.command_line import FLAG
 from detection.commands.session import images_of, open_experiment, report_problems, run_command
 from detection.config import preset_overrides, read_settings
+from detection.engines import resolve_engine
 
 
 def settings_of(*arguments):
@@ -21,7 +22,7 @@ def test_what_differs_from_a_preset_is_printed_and_kept(tmp_path):
     console = Console(file=io.StringIO(), width=200)
     experiment = open_experiment(settings, console)
     expected = "differs from preset voc2007_paper: features.short_sides [688], svm.C 0.5"
-    assert console.file.getvalue().strip() == expected
+    assert console.file.getvalue().strip().splitlines()[-1] == expected
     experiment.run.write_settings(experiment.record, experiment.preset_overrides)
     kept = yaml.safe_load((tmp_path / "run/run.yaml").read_text())
     assert kept["differs_from_preset"] == {"svm.C": 0.5, "features.short_sides": [688]}
@@ -32,7 +33,7 @@ def test_an_experiment_writes_nothing_by_itself(tmp_path):
     settings = settings_of(f"--run={tmp_path / 'run'}", "--workers=3", "--limit=2", "--strict")
     experiment = open_experiment(settings, Console(file=io.StringIO()))
     assert (experiment.work.workers, experiment.work.problems.strict, experiment.limit) == (3, True, 2)
-    assert experiment.settings.features is settings.features
+    assert experiment.settings.svm is settings.svm
     assert not (tmp_path / "run").exists()
 
 
@@ -113,3 +114,13 @@ class TestRunCommand:
         assert "1 faults in the data:" in said.out
         assert said.err == "error: svm.C: expected 1\n"
         assert (tmp_path / "run" / "problems.txt").is_file()
+
+
+@pytest.mark.parametrize("engine", ["auto", "torch"])
+def test_the_engine_that_computes_is_named_in_what_is_kept(tmp_path, engine):
+    console = Console(file=io.StringIO(), width=200)
+    experiment = open_experiment(settings_of(f"--run={tmp_path / 'run'}", f"--features.engine={engine}"), console)
+    chosen = experiment.settings.features.engine
+    assert chosen == resolve_engine(engine, "cpu") != "auto"
+    assert experiment.record["features"]["engine"] == chosen
+    assert console.file.getvalue() == (f"features.engine auto: {chosen}\n" if engine == "auto" else "")

@@ -5,7 +5,9 @@ from detection.features import FeatureExtractor, FeatureSettings, MapCache, esti
 from detection.features.cache import info, map_settings, prune, verify
 from detection.types import FeaturePyramid
 
-SETTINGS = FeatureSettings(backbone="timm/mobilenetv3_small_050", weights="random", short_sides=(96, 64))
+SETTINGS = FeatureSettings(
+    backbone="timm/mobilenetv3_small_050", weights="random", short_sides=(96, 64), engine="torch"
+)
 
 
 def make_pyramid(image_id="a b/c", dtype=np.float16, seed=0):
