@@ -7,6 +7,7 @@ no nonlinearity between (Fast R-CNN, section 3.1); ``detection.features.compress
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch.nn import functional
 
 from detection.backbones.names import HEAD_BACKBONES
 from detection.backbones.networks import network_spec, random_state, read_state, select_state, state_names
+from detection.engines import parallel_executor
 from detection.features.settings import FeatureSettings
 
 # Level of the pyramid that has the bins of the pooling before fc6, and where fc6 and fc7 lie in torchvision.
@@ -121,15 +123,19 @@ class Head:
         """Length of the vectors of "fc6" or "fc7"."""
         return self._shapes[f"{layer}.bias"][0]
 
-    @torch.inference_mode()
     def __call__(self, pooled: np.ndarray, layer: str) -> np.ndarray:
-        """(R, D) float32 pooled vectors -> (R, length) float32 of `layer`, all >= 0."""
+        """(R, D) float32 pooled vectors -> (R, length) float32 of `layer`, all >= 0.
+
+        On a CPU each block of rows is computed by one thread alone, several in parallel: no bit depends on how many.
+        """
         if pooled.shape[1:] != (self._pooled_length,):
             raise ValueError(f"head: expected pooled vectors of length {self._pooled_length}, got {pooled.shape}")
         values = np.empty((len(pooled), self.length(layer)), np.float32)
-        for start in range(0, len(pooled), _BLOCK_ROWS):
-            rows = pooled[start : start + _BLOCK_ROWS, self._start : self._stop]
-            values[start : start + len(rows)] = self._block(rows, layer)
+        starts = range(0, len(pooled), _BLOCK_ROWS)
+        blocks = (pooled[start : start + _BLOCK_ROWS, self._start : self._stop] for start in starts)
+        compute = map if self._device.type != "cpu" else parallel_executor().map
+        for start, found in zip(starts, compute(partial(self._block, layer=layer), blocks), strict=True):
+            values[start : start + len(found)] = found
         return values
 
     @torch.inference_mode()
@@ -157,6 +163,7 @@ class Head:
     def _device(self) -> torch.device:
         return self._tensors["fc6.bias"].device
 
+    @torch.inference_mode()
     def _block(self, rows: np.ndarray, layer: str) -> np.ndarray:
         block = np.zeros((_BLOCK_ROWS, rows.shape[1]), np.float32)
         block[: len(rows)] = rows
