@@ -11,7 +11,7 @@ from detection.features.extractor import FeatureExtractor
 from detection.features.settings import FeatureSettings
 from detection.geometry import project_to_cells
 from detection.inspection.responses import seen_part
-from detection.pooling.spp import pool_map, spatial_pyramid_pool
+from detection.pooling.spp import pool_array, pool_map
 from detection.types import FeaturePyramid
 
 # Side of a view and of the short side of the image it is cut from (paper, section 3.1.1): 224 of 256 px.
@@ -57,7 +57,7 @@ def window_vectors(pyramid: FeaturePyramid, scale: int, boxes: np.ndarray, level
     for stage, (stride, offset) in enumerate(zip(pyramid.strides, pyramid.offsets, strict=True)):
         one = np.asarray(pyramid.maps[scale][stage], np.float32)
         cells = project_to_cells(boxes, factor, int(stride), offset, pyramid.size, one.shape[1:])
-        parts.append(spatial_pyramid_pool(one, cells, levels))
+        parts.append(pool_array(one, cells, levels))
     return np.concatenate(parts, axis=1)
 
 

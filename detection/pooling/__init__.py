@@ -6,19 +6,26 @@ Names are loaded when first used, so that what needs no torch does not load it.
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
-_HOMES = {
-    "spp": (
-        "pool_map",
-        "spatial_pyramid_pool",
-    ),
-}
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
+_HOMES = {"pool_map": "spp"}
 
 __all__ = ["pool_map", "spatial_pyramid_pool"]
 
 
+def spatial_pyramid_pool(feature_map: Any, cells: Any, levels: tuple[int, ...]) -> Any:
+    """Maximum of every bin of every region's spatial pyramid.
+
+    feature_map: (C, h, w) float32 array or tensor. cells: (R, 4) int x1, y1, x2, y2, half-open, inside the
+    map, at least one cell each. levels: n stands for n x n bins, e.g. (6, 3, 2, 1). Returns
+    (R, C * bins) float32 in the order that ``detection.pooling.spp`` states: an array for an array, a tensor on the
+    same device, differentiable in the map, for a tensor. Raises ValueError for cells outside the map.
+    """
+    module, name = ("torch_pooling", "pool_tensor") if hasattr(feature_map, "detach") else ("spp", "pool_array")
+    return getattr(import_module(f"{__name__}.{module}"), name)(feature_map, cells, tuple(levels))
+
+
 def __getattr__(name: str):
-    if name not in _HOME:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
