@@ -30,6 +30,8 @@ _OPTIONS = {
 }
 # Sides, in multiples, of the image that a network is exported on: unequal, or they are taken for one.
 _EXAMPLE = (5, 7)
+# Characters of an error's text that are passed on.
+_SHOWN = 400
 _converting = threading.Lock()
 
 
@@ -81,29 +83,32 @@ def _core() -> Any:
 
 def _convert(network: fx.GraphModule, size_multiple: int) -> Any:
     """The network as an ``openvino.Model`` with batch, height and width dynamic."""
-    # In place, an activation is taken apart anew at every call: five times the seconds.
+    with _converting, _quiet(), torch.no_grad():
+        try:
+            program = _export(network, size_multiple)
+            (name,) = program.graph_signature.user_inputs
+            shape = next(node.meta["val"].shape for node in program.graph.nodes if node.name == name)
+            if any(str(shape[axis]).isdigit() for axis in (0, 2, 3)):
+                raise TypeError(f"torch.export fixed the input's shape to {tuple(shape)}")
+            return import_openvino().convert_model(program)
+        except Exception as error:  # whatever the exporter or the converter stumble over in a foreign network
+            why = " ".join(str(error).split())[:_SHOWN] or type(error).__name__
+            raise ValueError(
+                f"features.engine: OpenVINO cannot convert this backbone for images of any size ({why}); "
+                "set engine torch"
+            ) from error
+
+
+def _export(network: fx.GraphModule, size_multiple: int) -> torch.export.ExportedProgram:
     plain = copy.deepcopy(network)
     for module in plain.modules():
+        # In place, an activation is taken apart anew at every call: five times the seconds.
         if getattr(module, "inplace", False):
             module.inplace = False
     example = torch.zeros(2, 3, *(size_multiple * one for one in _EXAMPLE))
     any_length = torch.export.Dim.AUTO
-    with _converting, _quiet(), torch.no_grad():
-        try:
-            shapes = ({0: any_length, 2: any_length, 3: any_length},)
-            program = torch.export.export(plain, (example,), dynamic_shapes=shapes, strict=False)
-            model = import_openvino().convert_model(program)
-        except Exception as error:  # whatever the exporter or the converter stumble over in a foreign network
-            why = (str(error) or type(error).__name__).strip().splitlines()[0]
-            raise ValueError(
-                f"features.engine: OpenVINO cannot convert this backbone ({why}); set engine torch"
-            ) from error
-    if not all(model.input(0).partial_shape[axis].is_dynamic for axis in (0, 2, 3)):
-        raise ValueError(
-            "features.engine: OpenVINO needs a backbone for images of any size, torch.export made this one's input "
-            f"{model.input(0).partial_shape}; set engine torch"
-        )
-    return model
+    shapes = ({0: any_length, 2: any_length, 3: any_length},)
+    return torch.export.export(plain, (example,), dynamic_shapes=shapes, strict=False)
 
 
 @contextmanager

@@ -1,5 +1,22 @@
-"""Regions projected onto maps, and the spatial pyramid. Names are loaded when first used."""
+"""Regions projected onto maps, and the spatial pyramid. Modules are loaded when first used: torch's form needs torch."""
+
+from importlib import import_module
+from typing import Any
 
 from detection._lazy import lazy_names
 
-__getattr__, __dir__, __all__ = lazy_names(__name__, {"spp": ("pool_map", "spatial_pyramid_pool")})
+
+def spatial_pyramid_pool(feature_map: Any, cells: Any, levels: tuple[int, ...]) -> Any:
+    """Maximum of every bin of every region's spatial pyramid.
+
+    feature_map: (C, h, w) float32 array or tensor. cells: (R, 4) int x1, y1, x2, y2, half-open, inside the
+    map, at least one cell each. levels: n stands for n x n bins, e.g. (6, 3, 2, 1). Returns
+    (R, C * bins) float32 in the order that ``detection.pooling.spp`` states: an array for an array, a tensor on the
+    same device, differentiable in the map, for a tensor. Raises ValueError for cells outside the map.
+    """
+    module, name = ("torch_pooling", "pool_tensor") if hasattr(feature_map, "detach") else ("spp", "pool_array")
+    return getattr(import_module(f"{__name__}.{module}"), name)(feature_map, cells, tuple(levels))
+
+
+__getattr__, __dir__, _ = lazy_names(__name__, {"spp": ("pool_map",)})
+__all__ = ["pool_map", "spatial_pyramid_pool"]

@@ -31,18 +31,8 @@ def pooled_length(channels: int, levels: tuple[int, ...]) -> int:
     return channels * sum(n * n for n in levels)
 
 
-def spatial_pyramid_pool(feature_map: Any, cells: Any, levels: tuple[int, ...]) -> Any:
-    """Maximum of every bin of every region's spatial pyramid.
-
-    feature_map: (C, h, w) float32 array or tensor. cells: (R, 4) int x1, y1, x2, y2, half-open, inside the
-    map, at least one cell each. levels: n stands for n x n bins, e.g. (6, 3, 2, 1). Returns
-    (R, C * bins) float32 in the order of this module's docstring: an array for an array, a tensor on the
-    same device, differentiable in the map, for a tensor. Raises ValueError for cells outside the map.
-    """
-    if hasattr(feature_map, "detach"):
-        from detection.pooling.torch_pooling import pool_tensor
-
-        return pool_tensor(feature_map, cells, tuple(levels))
+def pool_array(feature_map: np.ndarray, cells: np.ndarray, levels: tuple[int, ...]) -> np.ndarray:
+    """``detection.pooling.spatial_pyramid_pool`` of a (C, h, w) float32 array."""
     feature_map = np.asarray(feature_map)
     if feature_map.ndim != 3 or feature_map.dtype != np.float32:
         raise ValueError(
@@ -70,7 +60,7 @@ def pool_map(feature_map: Any, levels: tuple[int, ...]) -> np.ndarray:
     if not np.isfinite(values).all():
         raise ValueError("pool_map: expected finite values, got others")
     cells = np.array([[0, 0, values.shape[2], values.shape[1]]])
-    return spatial_pyramid_pool(values, cells, tuple(levels))[0]
+    return pool_array(values, cells, tuple(levels))[0]
 
 
 def check_cells(cells: np.ndarray, map_size: tuple[int, int]) -> None:
@@ -97,7 +87,7 @@ def check_levels(levels: tuple[int, ...]) -> None:
 def pool_into(
     feature_map: np.ndarray, cells: np.ndarray, levels: tuple[int, ...], rows: np.ndarray, out: np.ndarray, start: int
 ) -> None:
-    """`spatial_pyramid_pool` of a float16 or float32 array into out[rows, start : start + C * bins].
+    """`pool_array` of a float16 or float32 array into out[rows, start : start + C * bins].
 
     rows: (R,) int, the row of `out` of each region. Regions on the same cells are computed once; to have their vectors
     once too, pool those that `unique_cells` names. out: contiguous float32; fastest from `empty_vectors`, with C,

@@ -52,12 +52,12 @@ def images_of(*size, count=1, seed=0):
 
 def traced(module):
     torch.manual_seed(0)
-    return fx.symbolic_trace(module.eval())
+    return fx.symbolic_trace(module().eval())
 
 
 @pytest.fixture(scope="module")
 def engine():
-    return OpenVINOEngine(traced(Attention()), 4)
+    return OpenVINOEngine(traced(Attention), 4)
 
 
 def assert_close(found, expected):
@@ -68,7 +68,7 @@ def assert_close(found, expected):
 
 @pytest.mark.parametrize("module", [Attention, Layers])
 def test_maps_are_torchs_for_any_size_and_batch(module):
-    network = traced(module())
+    network = traced(module)
     engine = OpenVINOEngine(network, 4)
     with torch.inference_mode():
         for size, count in (((32, 48), 1), ((48, 32), 2), ((16, 16), 3)):
@@ -143,13 +143,10 @@ class OneSize(nn.Module):
 
 class Unknown(nn.Module):
     def forward(self, x):
-        return (torch.nonzero(x).float() * torch.special.bessel_j0(x).sum(),)
+        return (torch.special.bessel_j0(x),)
 
 
-@pytest.mark.parametrize(
-    ("module", "fault"),
-    [(OneSize, "needs a backbone for images of any size"), (Unknown, "cannot convert this backbone")],
-)
+@pytest.mark.parametrize(("module", "fault"), [(OneSize, "fixed the input's shape"), (Unknown, "bessel")])
 def test_networks_that_it_cannot_take(module, fault):
-    with pytest.raises(ValueError, match=rf"^features\.engine: OpenVINO {fault}.*set engine torch"):
-        OpenVINOEngine(traced(module()), 4)
+    with pytest.raises(ValueError, match=rf"^features\.engine: OpenVINO cannot convert .*{fault}.*set engine torch"):
+        OpenVINOEngine(traced(module), 4)
