@@ -24,7 +24,6 @@ from detection.command_line import HelpFormatter, exit_status
 from detection.commands import dataset as dataset_tool
 from detection.commands.dataset import SetOptions
 from detection.commands.dataset_stats import stats
-from detection.data.formats import FORMATS
 from detection.pipeline.work import Work, default_workers, worker_processes
 from detection.proposals import ProposalSettings
 
@@ -50,7 +49,7 @@ def add_stats(parser: ArgumentParser) -> None:
 
 def add_convert(parser: ArgumentParser) -> None:
     """Options of convert."""
-    parser.add_argument("--to", choices=list(FORMATS), required=True, help="Format to write.")
+    parser.add_argument("--to", type=str, required=True, help="Format to write: voc, folder, coco or yolo.")
     add_out(parser, "the converted set")
 
 

@@ -19,6 +19,7 @@ from detection.data.checking import (
     usual_splits,
 )
 from detection.data.dataset import read_class_names
+from detection.data.formats import label_format
 from detection.data.formats.finding import find_set
 from detection.data.formats.voc import VOC_CLASSES
 from detection.data.labels import ImageObjects
@@ -93,6 +94,7 @@ def check(options: SetOptions, work: Work, fix: str | None = None) -> int:
 
 def convert(options: SetOptions, work: Work, to: str, out: str, link: bool) -> int:
     """Write the set in another format; prints what was left out, and what the format cannot hold."""
+    label_format(to)  # refused before all is read
     checked = open_set(options, work)
     lost = write_dataset(out, to, checked.splits, checked.classes, link)
     for fault in checked.faults:
