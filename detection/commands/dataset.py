@@ -30,7 +30,7 @@ from detection.command_line import FLAG, say
 from detection.commands.dataset_stats import class_table, object_table, picture, search, size_table
 from detection.data import checking, read_image, write_image
 from detection.data.dataset import read_class_names
-from detection.data.formats import FORMATS
+from detection.data.formats import label_format
 from detection.data.formats.finding import find_set
 from detection.data.formats.voc import VOC_CLASSES
 from detection.data.labels import ImageObjects
@@ -149,8 +149,7 @@ class OpenSet:
             out: New folder for the converted set; it must not hold anything.
             link: Let images be hard links to the originals, not copies.
         """
-        if to not in FORMATS:
-            raise ValueError(f"--to: expected one of {', '.join(FORMATS)}, got {to}")
+        label_format(to)  # refused before anything is written
         self._write(out, self.checked.splits, to, link)
         self.say(*(f"{fault} -> {fault.remedy}" for fault in self.checked.faults if fault.remedy))
 

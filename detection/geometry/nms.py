@@ -6,19 +6,10 @@ import numpy as np
 
 from detection.geometry._kernels import greedy_suppression
 
-_LOW_HALF = np.int64(0xFFFFFFFF)
-
 
 def falling_order(scores: np.ndarray) -> np.ndarray:
-    """Positions by falling score, equal ones in their order: (..., N) float32, no NaN -> (..., N) int64.
-
-    What a stable argsort of -scores gives; the bits of a score over its position are one integer, which sorts faster.
-    """
-    bits = (scores + np.float32(0)).view(np.int32)  # adding 0 makes -0 equal to 0
-    keys = np.where(bits < 0, bits & np.int32(0x7FFFFFFF), -bits).astype(np.int64)
-    keys = (keys << 32) | np.arange(scores.shape[-1])
-    keys.sort(axis=-1)
-    return keys & _LOW_HALF
+    """Positions by falling score, equal ones in their order: (..., N) float32, no NaN -> (..., N) int64."""
+    return np.argsort(-scores, axis=-1, kind="stable")
 
 
 def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
@@ -38,5 +29,5 @@ def nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
 
 def suppress_sorted(boxes: np.ndarray, threshold: float, limit: int | None = None) -> np.ndarray:
     """`nms` of boxes (N, 4) that come by falling score: positions kept, rising. limit: the first so many only."""
-    corners = np.ascontiguousarray(np.asarray(boxes, np.float32).T)
-    return greedy_suppression(*corners, float(threshold), len(boxes) if limit is None else limit)
+    boxes = np.ascontiguousarray(boxes, np.float32)
+    return greedy_suppression(boxes, float(threshold), len(boxes) if limit is None else limit)
