@@ -1,4 +1,4 @@
-"""What the filters of a trained network see, and why a window has its score: pictures and pages in RUN/looks/.
+"""What the filters of a trained network see, and why a box has its score: pictures and pages in RUN/looks/.
 
 --images ID_OR_PATH ...   each image with the maps of its strongest (or chosen, --filter) filters, with arrows from
                           the strongest responses to their places and the receptive field as a rectangle
@@ -233,14 +233,14 @@ def explain_box(experiment: Experiment, options: Namespace, out: Path) -> Path:
 
 def sample_sheets(experiment: Experiment, names: Sequence[str], count: int, out: Path) -> list[Path]:
     """Write OUT/samples/CLASS.png for each class, its positives above its hard negatives; returns the files."""
-    unknown = [name for name in names if name not in experiment.classes]
-    if unknown:
-        raise ValueError(f"--samples: expected classes among {', '.join(experiment.classes)}, got {unknown[0]!r}")
+    absent = [name for name in names if name not in experiment.classes]
+    if absent:
+        raise ValueError(f"--samples: expected classes among {', '.join(experiment.classes)}, got {absent[0]!r}")
     samples = read_samples(experiment.run.detector / SAMPLES)
     images = {one.image_id: one for one in experiment.train_images}
-    strangers = sum(one.name in names and one.image_id not in images for one in samples)
-    if strangers:
-        experiment.warn(f"{strangers} samples are of photos that the training set has not; they are left out")
+    unknown = sum(one.name in names and one.image_id not in images for one in samples)
+    if unknown:
+        experiment.warn(f"{unknown} samples are of photos that the training set has not; they are left out")
     samples = [one for one in samples if one.image_id in images]
     written = {name: out / "samples" / f"{file_stem(name)}.png" for name in names}
     for name, path in written.items():
