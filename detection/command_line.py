@@ -88,7 +88,7 @@ def subcommands(description: str | None, mains: Mapping[str, Main]) -> Main:
 def exit_status(body: Callable[[], object], refused: tuple[type[Exception], ...] = (ValueError, OSError)) -> int:
     """The exit status of a command that does `body`: what that returns if it is an int, else 0.
 
-    2: settings or data that cannot be used, which `refused` tells; the message is printed without a traceback.
+    2: settings or data that cannot be used, one of `refused`; the message is printed without a traceback.
     130: interrupted.
     """
     console = Console(stderr=True)

@@ -1,4 +1,4 @@
-"""Probabilities beside the margins: stored with the detector in RUN/detector/.
+"""Probabilities of detections, next to their margins: stored with the detector in RUN/detector/.
 
 SVMs and box regressors are trained again without one part of the training images after the other; what they find in
 the part left out tells how often a margin is right, and a sigmoid is fitted to that for each class (Platt scaling).

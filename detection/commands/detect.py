@@ -1,7 +1,7 @@
 """Detections of a run's test split, or of any photos and videos with a saved detector.
 
 With --run: RUN/detections/SPLIT.json (COCO results format; image_id is the split's string, category_id the
-line of RUN/classes.txt from 1), the devkit's comp4_det_SPLIT_CLASS.txt beside it, and some drawn images in
+line of RUN/classes.txt from 1), the devkit's comp4_det_SPLIT_CLASS.txt next to it, and some drawn images in
 RUN/drawings/.
 
 With --model: python tools/detect.py --model RUN/detector IMAGE_OR_FOLDER_OR_VIDEO ... --out FOLDER

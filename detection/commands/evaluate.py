@@ -1,7 +1,7 @@
 """Average precision, with intervals, of the detections of a run or of any detector's results on file.
 
 With --run: a table, and RUN/evaluation/SPLIT.json. Any of --detections, --annotations, --split, --metric and --iou
-replaces what the run has for one look: then nothing in the run is changed.
+replaces what the run has for this call: then nothing in the run is changed.
 
 Without: python tools/evaluate.py --detections FILE_OR_FOLDER --annotations VOC_FOLDER|COCO_JSON|YOLO_FOLDER
 
@@ -61,8 +61,8 @@ class Truth:
     """What detections are compared with.
 
     classes: in the order of the labels. numbers: class number -> name in COCO results, and in YOLO's; None: not known.
-    split: name of the split, None where the set has none. source_ids: image id -> number in COCO results. told: the
-    numbers are a user's word, and hold for results in a run too.
+    split: name of the split, None where the set has none. source_ids: image id -> number in COCO results.
+    from_user: the numbers are a user's choice, and hold for results in a run too.
     """
 
     images: Sequence[AnnotatedImage]
@@ -71,7 +71,7 @@ class Truth:
     yolo_numbers: Mapping[int, str] | None
     split: str | None
     source_ids: Mapping[str, str]
-    told: bool = False
+    from_user: bool = False
 
 
 def run_classes(path: Path | str) -> tuple[str, ...] | None:
@@ -97,13 +97,13 @@ def read_truth(
     split: may be None in a set with one split or none. Classes are those of `classes_file`, else of the run that
     the detections are of, else the `usual` ones, else those that the annotations have, with those of the devkit's
     results behind.
-    Images need not be there where the annotations tell their sizes (VOC, COCO).
+    Images need not be there where the annotations hold their sizes (VOC, COCO).
     """
-    told = classes_file is not None
-    given = read_class_names(classes_file) if told else run_classes(detections) or usual
+    from_user = classes_file is not None
+    given = read_class_names(classes_file) if from_user else run_classes(detections) or usual
     dataset = read_dataset(annotations, _split(annotations, split), "auto", given, problems, need_images=False)
     if given is not None:
-        return Truth(dataset.images, given, *_by_place(given), split or dataset.split, dataset.source_ids, told)
+        return Truth(dataset.images, given, *_by_place(given), split or dataset.split, dataset.source_ids, from_user)
     named = find_results(detections, split).classes(split or dataset.split) or ()
     classes = (*dataset.classes, *(name for name in named if name not in dataset.classes))
     return Truth(dataset.images, classes, *_numbers(dataset), split or dataset.split, dataset.source_ids)
@@ -128,12 +128,13 @@ def _numbers(dataset: Dataset) -> tuple[Mapping[int, str] | None, Mapping[int, s
 
 
 def evaluate_files(path: Path | str, truth: Truth, settings: EvaluationSettings, problems: Problems) -> Evaluation:
-    """The evaluation of the results at a path; those in a run folder have that run's class numbers, unless told.
+    """The evaluation of the results at a path; those in a run folder have that run's class numbers, unless
+    the user gave others.
 
     Raises ValueError as `find_results`, `read_results` and `evaluate`.
     """
     found = find_results(path, truth.split)
-    own = None if truth.told else run_classes(path)
+    own = None if truth.from_user else run_classes(path)
     coco, yolo = (truth.coco_numbers, truth.yolo_numbers) if own is None else _by_place(own)
     numbers = yolo if found.format == "yolo" else coco
     detections = read_results(found, truth.images, truth.classes, numbers, truth.split, problems, truth.source_ids)

@@ -1,6 +1,6 @@
 """Fine-tuned fc6 and fc7: RUN/finetuned/, used with --features.head finetuned and --features.layer fc6 or fc7.
 
-Proposals and maps that are absent are made first. The log is RUN/finetuned/log.csv, and TensorBoard's beside it where
+Proposals and maps that are absent are made first. The log is RUN/finetuned/log.csv, and TensorBoard's next to it where
 that is installed (pip install "sppnet[tensorboard]"). Interrupted, it goes on from its last checkpoint, bit for bit.
 
 On several GPUs, or processes of a CPU (--device cpu):

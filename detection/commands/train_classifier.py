@@ -63,7 +63,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--maps", type=str | None, default=None, help="The same with .npy maps (C, h, w) in place of images.")
     add("--onnx", action="store_true", help="Write RUN/classifier/classifier.onnx too: (N, 3, H, W) images, normalised "
         "as for the backbone, of any size from 64 px on, to logits (softmax; pip install sppnet[onnx]).")  # fmt: skip
-    add("--views", type=str, nargs="+", choices=VIEWS, default=["full", "crop"], help="Views that are evaluated.")
+    add("--views", nargs="+", choices=VIEWS, default=["full", "crop"], help="Views that are evaluated.")
     add("--sizes", type=int, nargs="+", default=[], help="Short sides in px evaluated at; none: those of training.")
     add("--pyramids", type=str, nargs="+", default=[], help="Compare pyramids, e.g. 1 2,1 3,2,1 6,3,2,1: for each one "
         "and each of --views (full, crop) a classifier of its own is trained and tested on that view.")  # fmt: skip
