@@ -42,7 +42,7 @@ class RowStore:
     @property
     def held_rows(self) -> int:
         """Rows in use."""
-        return int(np.count_nonzero(self._uses))
+        return int(np.count_nonzero(self._uses[: self._top]))
 
     @property
     def peak_bytes(self) -> int:
@@ -52,13 +52,13 @@ class RowStore:
     @property
     def room(self) -> int:
         """Rows that can be added now."""
-        return len(self.values) - int(np.count_nonzero(self._taken))
+        return len(self.values) - int(np.count_nonzero(self._taken[: self._top]))
 
     def add(self, values: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Places (N,) int64 of copies of values[rows], (N, D), N at most `room`, not in use yet: see `use`."""
-        places = np.flatnonzero(~self._taken)[: len(rows)]
-        if len(places) < len(rows):
+        if len(rows) > self.room:
             raise ValueError(f"row store: expected at most {self.room} rows, got {len(rows)}")
+        places = np.append(np.flatnonzero(~self._taken[: self._top]), self._top + np.arange(len(rows)))[: len(rows)]
         for place, row in zip(places.tolist(), np.ascontiguousarray(values)[rows], strict=True):
             self.values[place] = row
             if self.path is not None:
@@ -78,7 +78,7 @@ class RowStore:
 
     def commit(self) -> None:
         """Let the places without a user be used again."""
-        self._taken = self._uses > 0
+        self._taken[: self._top] = self._uses[: self._top] > 0
 
     def restore(self, users: list[np.ndarray], checks: np.ndarray, peak_rows: int) -> bool:
         """Take up the rows of the file at the `users`' places (one array a user); False where they are not whole.
@@ -90,7 +90,7 @@ class RowStore:
             self.use(places)
         self.peak_rows = peak_rows
         self.commit()
-        return all(zlib.crc32(self.values[place]) == self._checks[place] for place in np.flatnonzero(self._uses))
+        return all(zlib.crc32(self.values[place]) == self._checks[place] for place in np.flatnonzero(self._taken))
 
     def used_checks(self) -> np.ndarray:
         """Checksums of all places ever used, for `restore`."""
