@@ -1,4 +1,4 @@
-"""What the filters of a trained network see, and why a window has its score: pictures and pages in RUN/looks/.
+"""What the filters of a trained network see, and why a box has its score: pictures and pages in RUN/looks/.
 
 --images ID_OR_PATH ...   each image with the activation maps of its strongest (or chosen, --filter) filters, arrows
                           from the strongest responses to their places, and the receptive field as a rectangle
