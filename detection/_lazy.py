@@ -1,7 +1,5 @@
 """Packages whose names are loaded when first used: importing them loads none of their modules."""
 
-from __future__ import annotations
-
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """What every command line shares; it loads no torch, so that commands which need none start at once."""
 
-from __future__ import annotations
-
 import argparse
 import inspect
 import sys

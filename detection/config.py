@@ -4,8 +4,6 @@ An option given on the command line wins over every file, wherever it stands; of
 the later wins. Without ``--config`` a run folder's own settings are used where it has some.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import json

@@ -1,7 +1,5 @@
 """A trained detector as one folder: weights of the network, SVMs, regressors, settings, classes."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import shutil

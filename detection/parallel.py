@@ -1,7 +1,5 @@
 """One ordered map for every executor, with a bound on what is held at a time."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future

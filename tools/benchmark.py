@@ -10,8 +10,6 @@ COMMAND --help lists a command's options. Results of all commands: benchmark.jso
 not installed is left out and named.
 """
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import subprocess

@@ -6,8 +6,6 @@ names and the order that they have in timm's tf_efficientnet_liteN, so a state d
 values are the same bit for bit.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import NamedTuple

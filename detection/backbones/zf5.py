@@ -6,8 +6,6 @@ Nobody publishes weights of it any more; they are read from a file of the user's
 subtracted on VOC). Caffe's blobs have these shapes, with the channels of conv1 in the order BGR.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

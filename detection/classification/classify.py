@@ -1,7 +1,5 @@
 """Classifiers of whole images, trained and evaluated on any views of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Classification of whole images: average precision over images (devkit 2007, VOCcode/VOCevalcls.m), and accuracy."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

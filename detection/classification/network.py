@@ -1,7 +1,5 @@
 """The paper's figure 3: convolutions, a spatial pyramid, fc6, fc7 and a softmax, for images of any size."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """How a classifier of whole images is trained."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -6,8 +6,6 @@ Then the probabilities are measured on the detections of the test split, where t
 calibration error, RUN/evaluation/SPLIT-reliability.json and .png.
 """
 
-from __future__ import annotations
-
 from detection.command_line import say
 from detection.commands.session import run_command
 from detection.detector import Detector

@@ -9,8 +9,6 @@ Each detector scores the proposals of its own run, with the maps that are there.
 the devkit's text files comp4_det_SPLIT_CLASS.txt and evaluation.json.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path

@@ -12,8 +12,6 @@ a run's settings:
 Nothing is overwritten. What ranks cost and gain is in docs/speed.md.
 """
 
-from __future__ import annotations
-
 from detection.command_line import function_command
 from detection.pipeline.compress import compress_detector, compress_file, compression_table
 

@@ -13,8 +13,6 @@ show       draw some photos with their boxes on one sheet.
 PATH is a folder, a COCO json or a data.yaml; its format is found by looking. COMMAND --help tells a command's options.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields

@@ -1,7 +1,5 @@
 """Figures of a data set: its classes, sizes, shapes, crowding, and what selective search finds at each size."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 Takes the options of tools/run_pipeline.py; without any it uses configs/demo.yaml. Goes on where it stopped.
 """
 
-from __future__ import annotations
-
 import sys
 
 from detection.commands.session import run_command

@@ -7,8 +7,6 @@ RUN/drawings/.
 With --model: python tools/detect.py --model RUN/detector IMAGE_OR_FOLDER_OR_VIDEO ... --out FOLDER
 """
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence

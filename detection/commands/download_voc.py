@@ -3,8 +3,6 @@
 A run that was stopped goes on where it was, each archive's MD5 is checked, and what is there is not fetched again.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from detection.command_line import function_command

@@ -10,8 +10,6 @@ confidence). --json OUT writes metric, mAP (a fraction, over the classes that ha
 objects), settings, counts, intervals, and what --diagnose and --compare find. docs/evaluation.md explains all of it.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace

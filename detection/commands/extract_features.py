@@ -6,8 +6,6 @@ the file of --boxes), one safetensors file an image: boxes (R, 4), values (R, D)
 in its metadata.
 """
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Literal

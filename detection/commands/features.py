@@ -7,8 +7,6 @@ verify   read every file whole; list those that are damaged (exit status 1 if th
 prune    remove all sets of maps but the one of the settings in force
 """
 
-from __future__ import annotations
-
 from detection.command_line import subcommands
 from detection.commands.session import run_command
 from detection.features import cache

@@ -7,8 +7,6 @@ On several GPUs, or processes of a CPU (--device cpu):
   torchrun --nproc-per-node 4 tools/finetune.py --run RUN --device cuda
 """
 
-from __future__ import annotations
-
 from detection.commands.session import run_command
 from detection.pipeline.stages.finetuning import FINETUNE
 

@@ -16,8 +16,6 @@ report     proposals an image, recall at IoU 0.5 to 0.95, average recall, MABO b
 COMMAND --help tells a command's options.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace

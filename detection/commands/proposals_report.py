@@ -1,7 +1,5 @@
 """The figures of several sets of proposals, a column each: a table, CSV files, a picture of curves."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

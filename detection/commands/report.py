@@ -8,8 +8,6 @@ times, the mining log, settings.
 interval, and whether RUN2 is any better; the file is then RUN/report-RUN2.html.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from detection.commands.session import open_experiment, run_command

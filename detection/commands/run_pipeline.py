@@ -4,8 +4,6 @@ Each stage is passed over where what it would make is there already, so the same
 interruption, and a changed setting redoes just the stages that depend on it.
 """
 
-from __future__ import annotations
-
 from detection.commands.session import run_command
 from detection.pipeline.runner import run_all
 

@@ -1,7 +1,5 @@
 """What the commands of a run share: its experiment, their options, the faults listed at the end."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import sys

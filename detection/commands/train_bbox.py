@@ -1,7 +1,5 @@
 """Box regressors, one a class, added to the detector in RUN/detector/ that tools/train_svm.py made."""
 
-from __future__ import annotations
-
 from detection.commands.session import run_command
 from detection.pipeline.stages.regressors import REGRESSORS
 

@@ -17,8 +17,6 @@ mAP is over images (VOC 2007 classification: images with difficult objects alone
 an interval by bootstrap over images (--intervals.resamples); the last column compares with the first row.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product

@@ -10,8 +10,6 @@ One class of a trained detector, the others' detections staying as they are, bit
   --rename zebra okapi           gives it another name
 """
 
-from __future__ import annotations
-
 from detection.commands.session import run_command
 from detection.data import DatasetSettings, DatasetSource
 from detection.pipeline.class_changes import add_class, drop_class, rename_class

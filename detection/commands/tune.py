@@ -4,8 +4,6 @@ Every pair of --C and --positive_weight is tried: SVMs are trained on all folds 
 without box regression; no test image is looked at. Nothing is changed: the settings of the best pair are printed.
 """
 
-from __future__ import annotations
-
 from detection.commands.session import run_command
 from detection.pipeline import validation
 from detection.pipeline.experiment import Experiment

@@ -11,8 +11,6 @@
 Proposals, maps and the detector of the run are used; maps that are absent are made.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Literal

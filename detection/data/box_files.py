@@ -1,7 +1,5 @@
 """Boxes by image id in JSON and CSV: a user's own, and what such files of other programs have in common."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Every fault of a data set with its file and line, and the set as it would be trained on, for `write_dataset`."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

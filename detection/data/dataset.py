@@ -1,7 +1,5 @@
 """A data set as the stages take it: its classes, its annotated images."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

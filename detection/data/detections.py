@@ -1,7 +1,5 @@
 """Detections in files of other people's formats: COCO results, the devkit's comp4."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path

@@ -4,8 +4,6 @@ Digits are scikit-learn's `load_digits` (8x8 px, from UCI's Optical Recognition 
 crops of its two sample photos. Digit samples of the test split never occur in trainval; the two photos serve both.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """Pascal VOC 2007 from its official archives: resumed, checked by MD5, unpacked inside its folder alone."""
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import os

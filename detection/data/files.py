@@ -1,7 +1,5 @@
 """Names and text in files of data sets: which paths are followed, how a file is found, how text is decoded."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath

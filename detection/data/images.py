@@ -3,8 +3,6 @@
 Pillow alone opens images here, pixels are taken as sRGB, and of a file with several pictures the first is read.
 """
 
-from __future__ import annotations
-
 import os
 import struct
 import zlib

@@ -1,7 +1,5 @@
 """The lists of a large JSON file item by item, so that memory holds the text and one item, not a tree of all."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Collection, Iterator

@@ -1,7 +1,5 @@
 """What label files say, whatever their format: boxes already half-open, names as they stand, nothing filtered yet."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -6,8 +6,6 @@ silence, and nothing stops a long run, unless the run is strict: then the first 
 a whole (a folder that is not there, an empty split) is a ``ValueError`` at once, strict or not.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ Unlike the readers of a run's own detections these take what other programs writ
 and images, and boxes without area, which official tools count as false positives.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence

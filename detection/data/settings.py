@@ -1,7 +1,5 @@
 """Settings of a data set: where its splits lie, in which format, and what its classes are called."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, fields
 
 from detection.data.formats import label_format

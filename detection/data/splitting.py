@@ -1,7 +1,5 @@
 """A seeded split of images in two, stratified by class, in which equal images stay together."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 

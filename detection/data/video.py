@@ -1,7 +1,5 @@
 """Frames of a video file in and out, through cv2, which is loaded only when one is used."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Data sets written in any of the formats, whole or not at all, and what the format cannot hold."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections import Counter

@@ -1,7 +1,5 @@
 """The same function with fewer layers: batch norms folded into convolutions, TensorFlow's paddings made static."""
 
-from __future__ import annotations
-
 import copy
 
 import torch

@@ -3,8 +3,6 @@
 OpenVINO can keep what it compiled, too (CACHE_DIR), but reads a damaged file without a word and computes other maps.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import sys

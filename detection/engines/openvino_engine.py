@@ -1,7 +1,5 @@
 """OpenVINO on a CPU: a network converted by OpenVINO itself through ``torch.export``, for images of any size."""
 
-from __future__ import annotations
-
 import copy
 import logging
 import threading

@@ -1,7 +1,5 @@
 """The one place where OpenVINO is imported."""
 
-from __future__ import annotations
-
 import sys
 from types import ModuleType
 

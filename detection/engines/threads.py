@@ -1,7 +1,5 @@
 """How many threads one process computes with, and threads that compute alone, for work that goes side by side."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Iterator

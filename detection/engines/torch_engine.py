@@ -1,7 +1,5 @@
 """PyTorch as it comes, on any of its devices."""
 
-from __future__ import annotations
-
 import torch
 from torch import fx
 

@@ -1,7 +1,5 @@
 """Compiled kernels of evaluation."""
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 

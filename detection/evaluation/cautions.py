@@ -1,7 +1,5 @@
 """What the reader of a figure should know: sentences about detections and annotations that do not fit."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import numpy as np

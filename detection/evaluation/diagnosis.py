@@ -1,7 +1,5 @@
 """Where a detector fails: kinds of false positives, kinds of missed objects, and what repairing each would give."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """Kinds of false positives, after Hoiem, Chodpathumwan and Dai, Diagnosing Error in Object Detectors, ECCV 2012."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """From detections and annotations to average precision, in one pass of matching."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import numpy as np

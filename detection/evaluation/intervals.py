@@ -4,8 +4,6 @@ Images, not detections or objects, are drawn with replacement: what is in one ph
 twice counts like two images; nothing is matched again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal

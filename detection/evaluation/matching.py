@@ -5,8 +5,6 @@ higher-scoring detection has that object already. So the match of each detection
 an object's true positive is the highest-scoring of the detections matched to it: no loop over ranked detections.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Which objects were missed, and why: proposals, box regression, scores or suppression."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args

@@ -1,7 +1,5 @@
 """The immutable result of an evaluation."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from math import fsum

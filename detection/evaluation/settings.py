@@ -1,7 +1,5 @@
 """What an average precision means: every flag that changes the figure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal, get_args
 

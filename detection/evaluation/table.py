@@ -1,7 +1,5 @@
 """An evaluation, the difference of two, and a diagnosis on screen."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from rich.console import Group

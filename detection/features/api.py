@@ -1,7 +1,5 @@
 """Features of anybody's own boxes in one call."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Convolutional maps on disk: one file an image, in a folder named by what made them."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import zlib

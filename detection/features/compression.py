@@ -4,8 +4,6 @@ Girshick, *Fast R-CNN*, arXiv 1504.08083: a layer of weights W (u, v) becomes tw
 rank t, that together have t (u + v) weights in place of u v. Of all matrices of rank t the product is the nearest to W.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """From an image to a network's input at one scale."""
 
-from __future__ import annotations
-
 import math
 
 import cv2

@@ -1,7 +1,5 @@
 """Arithmetic on half-open boxes x1, y1, x2, y2 in continuous pixels (see ``detection.types``)."""
 
-from __future__ import annotations
-
 import numpy as np
 
 # A regressed side may grow at most to exp(MAX_LOG_RATIO) times the region's, so that exp cannot overflow;

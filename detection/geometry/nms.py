@@ -1,7 +1,5 @@
 """Greedy non-maximum suppression."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from detection.geometry._kernels import greedy_suppression

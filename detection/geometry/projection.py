@@ -1,7 +1,5 @@
 """From a region in the image to cells of a feature map: image px -> resized px -> cells (paper, appendix A)."""
 
-from __future__ import annotations
-
 import numpy as np
 
 # The region's area in resized px at which it is seen best (paper, section 4.1): 224 x 224.

@@ -1,7 +1,5 @@
 """Contributions to a region's score: which cell won each bin of its pyramid, and what the bin adds to the score."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product

@@ -1,7 +1,5 @@
 """The explanation of a window in words, as data and as a figure."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What single filters of a trained network respond to, in single images and in a data set (paper, figure 2)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The page of all filters of one map: for each the photos that excite it most (paper, figure 2)."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

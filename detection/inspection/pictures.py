@@ -1,7 +1,5 @@
 """What the figures of this room share: images made smaller, cut out and framed."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

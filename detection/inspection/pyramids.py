@@ -1,7 +1,5 @@
 """One filter's map at several image sizes and its pyramids, all of one length (paper, figure 3)."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image
 

@@ -1,7 +1,5 @@
 """Filter responses: where in an image each channel of a map is strongest, and which images excite it most."""
 
-from __future__ import annotations
-
 from bisect import insort
 from collections.abc import Sequence
 from typing import NamedTuple

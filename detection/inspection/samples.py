@@ -1,7 +1,5 @@
 """What supports a class's SVM, as contact sheets: its positives and its hard negatives, by margin."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path

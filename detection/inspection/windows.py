@@ -1,7 +1,5 @@
 """Why a window has its score for a class, and what NMS did with it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which proposals belong to which objects."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from detection.geometry import iou

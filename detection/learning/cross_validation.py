@@ -1,7 +1,5 @@
 """SVMs for cross-validation over images: several settings and folds trained in one go over the images."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

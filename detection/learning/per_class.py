@@ -1,7 +1,5 @@
 """What trained models have in common whose arrays have one row a class: a choice of classes, and their file."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import ClassVar, Self

@@ -1,7 +1,5 @@
 """From every class's score and box for every proposal to the detections of an image."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """Numbers within their ranges."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

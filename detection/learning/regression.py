@@ -1,7 +1,5 @@
 """Class-specific bounding-box regression (R-CNN report, appendix C; rcnn_train_bbox_regressor.m)."""
 
-from __future__ import annotations
-
 from collections import deque
 from concurrent.futures import Executor
 from dataclasses import dataclass, field

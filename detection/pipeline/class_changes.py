@@ -1,7 +1,5 @@
 """One class more or less in a trained detector; the other classes' detections stay as they are, bit for bit."""
 
-from __future__ import annotations
-
 import dataclasses
 import time
 from collections.abc import Sequence

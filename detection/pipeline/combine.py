@@ -1,7 +1,5 @@
 """Stage: several detectors together, by NMS on the union of their scored proposals (SPP-net paper, Table 12)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path

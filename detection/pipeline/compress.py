@@ -1,7 +1,5 @@
 """Stage: fc6 and fc7 of a detector, or of a file, replaced by low-rank layers."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path

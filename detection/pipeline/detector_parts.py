@@ -1,7 +1,5 @@
 """The parts of the detector in a run folder that stages train: their keys, and what changes of classes do to them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from detection.pipeline.experiment import Experiment

@@ -1,7 +1,5 @@
 """What the stages of a run share: settings, class list, annotated images, the run folder and its record."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property

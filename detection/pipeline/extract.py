@@ -1,7 +1,5 @@
 """Stage: vectors for anybody's boxes, from maps; and what maps take on disk."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path

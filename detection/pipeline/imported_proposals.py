@@ -1,7 +1,5 @@
 """What the proposals of a run were imported from, and the settings that follow from it."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 from typing import Any

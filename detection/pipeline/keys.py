@@ -1,7 +1,5 @@
 """Keys of data: equal keys, equal content. Each stage adds its settings and a version: ``Stage.key``."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How far a long piece of work is, and how much time is left."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

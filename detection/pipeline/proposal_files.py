@@ -1,7 +1,5 @@
 """Sets of proposals for the images of a data set: of files, as the options say, and of runs; files put into a run."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """A whole run: each stage once, in order, skipped where what it would make is there already."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from detection.evaluation import Evaluation

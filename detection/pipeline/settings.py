@@ -1,7 +1,5 @@
 """The settings of every stage, each defined beside what it decides, composed once."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from detection.data import DatasetSettings

@@ -1,7 +1,5 @@
 """The vectors of a training set, image after image: which proposals are pooled, and how far ahead."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice

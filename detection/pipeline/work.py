@@ -1,7 +1,5 @@
 """Work over the images of a data set: in order, in any number of processes, with progress and a time left."""
 
-from __future__ import annotations
-
 import ctypes
 import multiprocessing
 import multiprocessing.connection

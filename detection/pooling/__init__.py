@@ -1,4 +1,4 @@
-"""Regions projected onto maps, and the spatial pyramid. Modules are loaded when first used: torch's form needs torch."""
+"""Regions projected onto maps, and the spatial pyramid. Modules load when first used: torch where it is asked for."""
 
 from importlib import import_module
 from typing import Any

@@ -6,8 +6,6 @@ channel in the caches, and those of a few regions at a time written to memory li
 allows it, so that memory is not read only to be overwritten. docs/speed.md has what that brings.
 """
 
-from __future__ import annotations
-
 from collections import namedtuple
 
 import numpy as np

@@ -3,8 +3,6 @@
 Each function stands for a few instructions of LLVM. Memory is what `pointer` gives, an index counts its values.
 """
 
-from __future__ import annotations
-
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model

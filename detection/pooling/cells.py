@@ -1,7 +1,5 @@
 """Scale and cells of a region under the rules that the settings name."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Protocol
 

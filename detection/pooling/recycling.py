@@ -3,8 +3,6 @@
 The system fills fresh pages with zeros, which takes longer than pooling into them.
 """
 
-from __future__ import annotations
-
 import weakref
 from collections import deque
 

@@ -10,8 +10,6 @@ bins has bins that share cells, and no bin is empty. Negative zeros become zeros
 value on every path.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Spatial pyramid pooling of tensors, of regions and as a layer: on any device, differentiable in the map."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Compiled colour conversion, after MATLAB's rgb2hsv and im2uint8 (halves round up)."""
 
-from __future__ import annotations
-
 import numba
 import numpy as np
 

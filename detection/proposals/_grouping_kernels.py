@@ -1,7 +1,5 @@
 """Compiled loops of hierarchical grouping."""
 
-from __future__ import annotations
-
 from heapq import heappop, heappush
 
 import numba

@@ -1,7 +1,5 @@
 """Compiled loops of region sizes, boxes and histograms."""
 
-from __future__ import annotations
-
 import numba
 import numpy as np
 

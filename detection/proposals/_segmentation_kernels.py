@@ -1,7 +1,5 @@
 """Compiled loops of the graph-based segmentation."""
 
-from __future__ import annotations
-
 import numba
 import numpy as np
 

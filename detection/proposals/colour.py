@@ -6,8 +6,6 @@ HSV give so, and 92 to 100 % of rgI's; an unrounded or differently rounded chann
 nothing on Lab (here D65).
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

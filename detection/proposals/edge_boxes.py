@@ -1,7 +1,5 @@
 """EdgeBoxes (Zitnick and Dollar, ECCV 2014) as OpenCV's contributed modules have it; an option, never needed."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from pathlib import Path
 from typing import Any

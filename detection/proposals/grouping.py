@@ -1,7 +1,5 @@
 """Hierarchical grouping of regions by similarity (IJCV 2013, section 3)."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from detection.proposals import _grouping_kernels as kernels

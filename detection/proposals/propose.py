@@ -1,7 +1,5 @@
 """Proposals of one image as a record, by whatever method the settings name."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from detection.data import DataError

@@ -1,7 +1,5 @@
 """Figures of a set of proposals: how many there are, and how well they cover the objects (IJCV 2013, section 5)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

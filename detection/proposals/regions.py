@@ -1,7 +1,5 @@
 """What grouping knows of a region: size, box, colour histogram, texture histogram (IJCV 2013, section 3.2)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

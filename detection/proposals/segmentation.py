@@ -1,7 +1,5 @@
 """Graph-based segmentation (Felzenszwalb and Huttenlocher, IJCV 2004)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

@@ -1,7 +1,5 @@
 """Selective search (Uijlings et al., IJCV 2013): proposals of an image, best first."""
 
-from __future__ import annotations
-
 import zlib
 
 import cv2

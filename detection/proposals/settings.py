@@ -1,7 +1,5 @@
 """Settings of proposal generation: presets of the selective-search paper, and every parameter by itself."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 

@@ -1,7 +1,5 @@
 """Proposals on disk: one small file an image, checked against what made it on reading."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The curves of a report: precision against recall, scores, and how far scores can be trusted."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The tables of a report: how good a detector is and where it fails; what was run, on what, and how long it took."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A report on disk: the page, and next to it a folder of its tables and curves as CSV and PNG."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from detection.data import write_image

@@ -1,7 +1,5 @@
 """The pictures of a report: what is found, false and missed, as crops with their boxes drawn."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Curves of a report: the same points as inline SVG, CSV and a picture."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """What a report is made of, values only, so that any detector's figures can be shown; and how much it shows."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """Named arrays in one safetensors file. The only place where safetensors is called."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path

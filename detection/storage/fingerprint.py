@@ -1,7 +1,5 @@
 """Short names for contents: two things with one fingerprint are the same thing."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """File names for image ids, which may hold spaces, folders or anything else."""
 
-from __future__ import annotations
-
 import hashlib
 from urllib.parse import quote
 

@@ -1,7 +1,5 @@
 """The run folder: where one experiment keeps its settings, its class list and what every stage made."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import platform
 import time

@@ -1,7 +1,5 @@
 """Line charts, drawn with Pillow: a chart is no reason for another dependency."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

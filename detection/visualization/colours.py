@@ -1,7 +1,5 @@
 """One colour a class, told apart by colour-blind eyes too."""
 
-from __future__ import annotations
-
 Colour = tuple[int, int, int]
 
 BLACK: Colour = (0, 0, 0)

@@ -1,7 +1,5 @@
 """Boxes with labels on a copy of an image, which is enlarged where it is too small for them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Figures of several pictures, and what is drawn on them: sheets, stacks, captions, tables, arrows, dots."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Values as colours: heat next to or over an image, with its scale."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw

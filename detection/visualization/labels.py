@@ -1,7 +1,5 @@
 """Text on a picture: fonts, what fits, and where it goes."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 from PIL import ImageFont

@@ -5,8 +5,6 @@ proposals, stages, pyramid, folds and learning (linear SVMs with mined negatives
 held-out photos, at the C of the grid where it is best, and the difference with a paired interval.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 

@@ -4,8 +4,6 @@ Inputs: images of the given short sides, 4:3, padded as they are for detection; 
 depends on them. The peer is the network as it was trained, cut after the stages in use: eager, NCHW, nothing folded.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from typing import Any, Literal

@@ -5,8 +5,6 @@ and figures. The versions take turns; the first turn, on two photos, compiles an
 processes, drawings and report included, and, with everything else the machine does, the safer figure.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """What several commands measure: a run, its detector or one of random classes, and the detector's stages."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 from functools import partial

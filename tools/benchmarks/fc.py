@@ -8,8 +8,6 @@ mAP: a run's detector on its test split, and what tools/compress.py made of it: 
 of its fc6 and fc7, SVMs and regressors as they are.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial

@@ -7,8 +7,6 @@ and without box regression. Proposals and maps are the run's; those that are abs
 too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal

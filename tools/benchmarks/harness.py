@@ -4,8 +4,6 @@ A command is a module with a function `benchmark`: its arguments are the options
 table when there is something new in it. What was yielded is on disk, so that an interrupted measurement keeps it.
 """
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import platform

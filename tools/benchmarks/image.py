@@ -9,8 +9,6 @@ R-CNN-style crops (benchmarks.rcnn): the same proposals, each through the same n
 vectors takes as long as ours. So many crops are timed as --crops says, and counted up to all proposals.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial

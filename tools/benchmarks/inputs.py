@@ -1,7 +1,5 @@
 """What several commands measure on: photos, proposals. Loads no torch."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,6 @@
 Proposals lie on the cells of a map of normal random values, as large as one of 688 px at stride 16 is.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from benchmarks.harness import Row, Tables, take_turns, timing_rows

@@ -5,8 +5,6 @@ Recall: of the objects of VOC 2007's test split that are not difficult, with a s
 Agreement: of photos NAME.jpg with proposals NAME_boxes.mat in the same folder.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 

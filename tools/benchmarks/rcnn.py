@@ -5,8 +5,6 @@ A, and the released rcnn_im_crop.m. Network, normalisation and pyramid are this 
 is that each proposal has maps of its own.
 """
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import torch

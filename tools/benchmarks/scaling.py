@@ -5,8 +5,6 @@ the input, less is growth behind it, as while fixed costs weigh most. `last` is 
 they weigh least. The smallest input comes first and compiles. Growth with the photos: `dataset` with other limits.
 """
 
-from __future__ import annotations
-
 import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence

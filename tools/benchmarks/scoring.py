@@ -3,8 +3,6 @@
 `image` has scores, regression and suppression as parts of an image, `scaling` their growth with the classes.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from benchmarks.harness import Row, Tables, take_turns, timing_rows

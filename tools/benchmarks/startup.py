@@ -4,8 +4,6 @@ Every start is a process of its own. The first finds empty folders in the place 
 of the user's (XDG_CACHE_HOME), where an engine may keep a network, and leaves there what it made; later ones find it.
 """
 
-from __future__ import annotations
-
 import json
 import tempfile
 from pathlib import Path

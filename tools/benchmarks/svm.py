@@ -5,8 +5,6 @@ proposal near one, against proposals far from it, drawn at random; pooled vector
 SVMs see where it is another. All at a mean norm of 20, as in training.
 """
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 from functools import partial

@@ -4,8 +4,6 @@ A bbox is x, y, width, height of the half-open box in px from 0, as inside the p
 both are objects that neither count as missed nor make a detection false.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

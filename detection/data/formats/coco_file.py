@@ -1,7 +1,5 @@
 """The content of a COCO json of boxes: images with their objects, classes, and what of it cannot be used."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache

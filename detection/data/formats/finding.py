@@ -1,7 +1,5 @@
 """Which format a data set has, found by looking or as told, and the reader of one of its splits."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace

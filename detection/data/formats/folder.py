@@ -1,7 +1,5 @@
 """A plain folder of images with Pascal VOC XML beside them, or in a folder of annotations."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial

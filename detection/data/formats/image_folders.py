@@ -1,7 +1,5 @@
 """Images with a label each, or several: from folders named by class, or what the objects of a devkit say."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What a format of data sets is: how it is recognised, opened and written. `detection.data.formats` lists them all."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections import Counter

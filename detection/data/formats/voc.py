@@ -4,8 +4,6 @@ Where a file lies, what a split file and an annotation say, and how an annotatio
 1-based and inclusive; they become half-open here, ``(xmin - 1, ymin - 1, xmax, ymax)``, and go back here.
 """
 
-from __future__ import annotations
-
 import re
 from functools import partial
 from pathlib import Path

@@ -2,8 +2,6 @@
 ``(xmin - 1, ymin - 1, xmax, ymax)``, and go back here.
 """
 
-from __future__ import annotations
-
 import math
 import re
 import xml.etree.ElementTree as ElementTree

@@ -4,8 +4,6 @@ A line is ``class x y width height``: the class's number from 0, the box's centr
 image's width and height. A line ``class x1 y1 x2 y2 x3 y3 ...`` is a polygon and is read as its box.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections import Counter

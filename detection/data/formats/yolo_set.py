@@ -1,7 +1,5 @@
 """What a YOLO set says of itself: class names and splits, in a data.yaml or what stands in its place."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath

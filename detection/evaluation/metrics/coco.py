@@ -1,7 +1,5 @@
 """COCO's average precision, over ten IoU thresholds."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a metric is, and the precision-recall curve that it sums up."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

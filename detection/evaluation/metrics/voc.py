@@ -1,7 +1,5 @@
 """The average precisions of VOC 2007 and of VOC 2010 and later."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from detection.evaluation.metrics.metric import Metric, interpolated_ap

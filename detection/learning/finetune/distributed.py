@@ -1,7 +1,5 @@
 """The processes that fine-tune together: one, or those that torchrun started."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

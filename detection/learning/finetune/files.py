@@ -1,7 +1,5 @@
 """What a fine-tuning keeps on disk: a log of its figures, and the checkpoint that it goes on from."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Which proposals fine-tuning sees, and in which order: decided by settings and seed alone, whoever computes what."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

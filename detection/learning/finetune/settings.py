@@ -1,7 +1,5 @@
 """What decides the fine-tuned fully connected layers."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """The training itself: rounds of pooled proposals, batches, snapshots, checkpoints."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

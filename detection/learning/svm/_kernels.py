@@ -5,8 +5,6 @@ started, so a result depends on its operands alone, never on where they lie, on 
 there are besides, or on the number of threads.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit
 

@@ -1,7 +1,5 @@
 """The samples of one linear SVM, their dual problem, and the products of those that are still being moved."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What mining holds: feature rows that several SVMs share, and each SVM's samples among them."""
 
-from __future__ import annotations
-
 import zlib
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The state of one mining: samples, weights and log of all SVMs that are trained in one go over the images."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any

@@ -1,7 +1,5 @@
 """Where an interrupted mining goes on: all that it knew after some image, but for the rows, which have their file."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The trained linear SVMs of all classes, as an object that scores proposals."""
 
-from __future__ import annotations
-
 from collections import deque
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """What a mining says of itself afterwards."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

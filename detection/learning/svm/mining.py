@@ -1,7 +1,5 @@
 """Training the SVMs of all classes with hard negatives, image by image (rcnn_train.m)."""
 
-from __future__ import annotations
-
 from concurrent.futures import Executor
 
 from detection.learning.svm._rows import Task

@@ -1,7 +1,5 @@
 """What training reads, image by image: its positives, its negatives, and the mean feature norm measured on the way."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 

@@ -1,7 +1,5 @@
 """What decides the SVMs. Numbers that the solver and the settings share stand here once."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Literal
 

@@ -4,8 +4,6 @@ Hsieh, Chang, Lin, Keerthi, Sundararajan, *A dual coordinate descent method for 
 ICML 2008: the algorithm behind liblinear's ``-s 3`` and scikit-learn's ``LinearSVC(dual=True)``.
 """
 
-from __future__ import annotations
-
 import warnings
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Stage: detections of the test split: ``RUN/detections``, as COCO results and the devkit's text files."""
 
-from __future__ import annotations
-
 import dataclasses
 import shutil
 import time

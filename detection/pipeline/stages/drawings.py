@@ -1,7 +1,5 @@
 """Stage: the first test images with their detections drawn on them: ``RUN/drawings``."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Stage: average precision of the test split's detections, with intervals: ``RUN/evaluation/SPLIT.json``."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Stages: proposals (``RUN/proposals``) and maps (``RUN/features/KEY``) of every image, from one decoding of it."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Stage: why objects were missed, from the proposals and scores of the images that have misses."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Stage: one box regressor a class, on pooled vectors: ``RUN/detector``."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any

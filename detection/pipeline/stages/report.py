@@ -1,7 +1,5 @@
 """Stage: the HTML report and the folder of its tables: ``RUN/report.html`` and ``RUN/report``."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Stage: one linear SVM a class, with hard-negative mining: ``RUN/detector``, its mining log and its samples."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields

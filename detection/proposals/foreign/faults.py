@@ -1,7 +1,5 @@
 """Faults of proposals: what each is, which rows have it, and its remedy."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from detection.geometry import clip

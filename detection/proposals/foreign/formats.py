@@ -1,7 +1,5 @@
 """Files of proposals in every format: one reader, one writer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

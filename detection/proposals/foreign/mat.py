@@ -1,7 +1,5 @@
 """Proposals in MATLAB's files: cells of boxes, with image names (R-CNN, SPP_net) or without, or one image's matrix."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Detectron's and mmdetection's pickled proposals, read without running anything that is in the file."""
 
-from __future__ import annotations
-
 import pickle
 from pathlib import Path
 from typing import Any

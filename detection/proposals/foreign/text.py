@@ -1,7 +1,5 @@
 """Proposals in JSON, CSV and .npz."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json
