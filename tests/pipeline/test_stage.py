@@ -46,7 +46,7 @@ def test_a_stage_from_outside_is_made_once_and_again_when_its_input_changes(run,
 
     again = open_run(run)
     COUNTS.make(again)
-    assert printed(again) == "counts: done before\n"
+    assert printed(again).endswith("counts: done before\n")
     (run / "counts.txt").unlink()
     COUNTS.make(again)
     assert "counts: 0.0 s; images 5" in printed(again)

@@ -8,7 +8,7 @@ import pytest
 from detection import Detector
 from detection.commands.detect import detect_files
 from detection.data import image_size
-from detection.pipeline.stages.detections import read_detections
+from detection.pipeline.stages.detections import detect, read_detections
 from detection.pipeline.stages.regressors import REGRESSORS
 from detection.pipeline.stages.svms import SVMS
 from detection.pipeline.validation import calibrate, measure_reliability, tune
@@ -50,7 +50,7 @@ def test_calibrate_and_measure(run, open_run, shapes, tmp_path):
     assert min(image_size(run / "evaluation/test-reliability.png")) > 100
     # Detections stay, and are not made again.
     after = open_run(run)
-    assert [one.scores.tobytes() for one in after.detect()] == [one.scores.tobytes() for one in before]
+    assert [one.scores.tobytes() for one in detect(after)] == [one.scores.tobytes() for one in before]
     assert "done before" in printed(after)
     photo = shapes / "VOC2007/JPEGImages/test1.jpg"
     found = detect_files(run / "detector", [photo], tmp_path / "out", -1.0, Work(console=after.work.console))
