@@ -12,8 +12,110 @@ a run's settings:
 Nothing is overwritten. What ranks cost and gain is in docs/speed.md.
 """
 
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from detection.backbones.networks import read_state
 from detection.command_line import function_command
-from detection.pipeline.compress import compress_detector, compress_file, compression_table
+from detection.detector import Detector
+from detection.features import FeatureExtractor, Head
+from detection.features.compression import CompressedLayer, compress_head
+from detection.storage import fingerprint, write_arrays
+
+FORMAT_VERSION = "1"
+_KIND = "compressed_head"
+_HEAD_SUFFIX = ".safetensors"
+
+
+def compress_detector(
+    model: Path | str, out: Path | str, ranks: Mapping[str, int | None], energy: float | None = None
+) -> list[CompressedLayer]:
+    """Write the detector of folder `model` with low-rank layers: a folder, or its fc6 and fc7 alone to a .safetensors
+    file.
+
+    ranks, energy: see ``compression.compress_head``. SVMs, box regressors and calibration stay as they are: they
+    see the same fc6 or fc7, approximated. The notes of a folder lose the key of its SVMs, whose vectors were others,
+    and get ``compressed``, layer -> rank. Returns what was done to each layer. Raises FileExistsError where `out` is
+    there, ValueError for a detector without fc6 and fc7 and as `compress_head`.
+    """
+    _check_absent(out)
+    detector = Detector.load(model)
+    head = detector.extractor.pooled_head
+    if head is None:
+        raise ValueError(f"{model}: expected a detector of layer fc6 or fc7, got one of {detector.svms.layer}")
+    state, layers = compress_head(head.state(), ranks, energy)
+    _check_done(layers, energy)
+    if Path(out).suffix == _HEAD_SUFFIX:
+        _write_head(out, state, layers)
+        return layers
+    extractor = _with_head(detector.extractor, state)
+    notes = {name: value for name, value in detector.notes.items() if name != "svms"}
+    notes["compressed"] = {one.name: one.rank for one in layers if one.rank is not None}
+    dataclasses.replace(detector, extractor=extractor, notes=notes).save(out)
+    return layers
+
+
+def compress_file(
+    path: Path | str, out: Path | str, ranks: Mapping[str, int | None], energy: float | None = None
+) -> list[CompressedLayer]:
+    """The same for a file of fc6 and fc7 (see ``Head.from_file``), e.g. RUN/finetuned/head.safetensors: to a file.
+
+    Its other layers are left out. Raises besides ValueError for `out` without .safetensors, FileNotFoundError.
+    """
+    if Path(out).suffix != _HEAD_SUFFIX:
+        raise ValueError(f"{out}: expected a file name ending in {_HEAD_SUFFIX}: of a head alone no detector is made")
+    _check_absent(out)
+    try:
+        state, layers = compress_head(read_state(Path(path)), ranks, energy)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    _check_done(layers, energy)
+    _write_head(out, {name: value for name, value in state.items() if name.startswith(("fc6.", "fc7."))}, layers)
+    return layers
+
+
+def _with_head(extractor: FeatureExtractor, state: Mapping) -> FeatureExtractor:
+    head = Head(extractor.settings, extractor.length("pool5"), state)
+    return FeatureExtractor(extractor.settings, extractor.backbone, head, extractor.device)
+
+
+def _check_absent(out: Path | str) -> None:
+    if Path(out).exists():
+        raise FileExistsError(f"{out}: expected a path where nothing is; nothing is overwritten")
+
+
+def _check_done(layers: Sequence[CompressedLayer], energy: float | None) -> None:
+    if all(one.rank is None for one in layers):
+        why = "no rank given" if energy is None else f"no rank that keeps {energy:g} of a layer has fewer weights"
+        raise ValueError(f"expected a layer to compress, got {why}")
+
+
+def _write_head(path: Path | str, state: Mapping, layers: Sequence[CompressedLayer]) -> None:
+    metadata = {"format_version": FORMAT_VERSION, "kind": _KIND, "key": fingerprint(state)}
+    metadata |= {f"{one.name}.rank": str(one.rank) for one in layers if one.rank is not None}
+    write_arrays(path, state, metadata)
+
+
+def compression_table(layers: Sequence[CompressedLayer]) -> str:
+    """What was done, one line a layer and one for both, which a proposal goes through in turn."""
+    lines = [
+        f"{'layer':<6}{'shape':>14}{'rank':>7}{'energy kept':>13}{'weights':>13}{'now':>13}{'MFLOP a proposal':>17}"
+    ]
+    for one in layers:
+        rank = "-" if one.rank is None else str(one.rank)
+        lines.append(
+            f"{one.name:<6}{f'{one.outputs} x {one.inputs}':>14}{rank:>7}{one.energy:>13.4f}"
+            + _cost(one.weights_before, one.weights_after)
+        )
+    before, after = (sum(getattr(one, f"weights_{when}") for one in layers) for when in ("before", "after"))
+    lines.append(f"{'both':<40}" + _cost(before, after))
+    return "\n".join([*lines, f"{before / after:.1f} times fewer multiplications a proposal"])
+
+
+def _cost(before: int, after: int) -> str:
+    flops = f"{2 * before / 1e6:.1f} -> {2 * after / 1e6:.1f}"
+    return f"{before:>13,}{after:>13,}{flops:>17}"
 
 
 def compress(

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from detection.commands.combine import combine_detections, united
 from detection.geometry import nms
 from detection.learning import PostprocessSettings, postprocess
-from detection.pipeline.combine import combine_detections, united
 from detection.pipeline.stages.detections import read_detections
 from detection.types import RegionScores
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from detection.commands.extract_features import export_regions, maps_bytes
 from detection.features import extract_region_features
-from detection.pipeline.extract import export_regions, maps_bytes
 from detection.storage import read_arrays
 
 
