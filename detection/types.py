@@ -163,10 +163,9 @@ class Proposals:
 class FeaturePyramid:
     """The convolutional maps of one image at S scales and T stages.
 
-    maps: S tuples of T arrays (C_t, h, w), float16 or float32. scales: (S,) float64, resized px per image
-    px. strides: (T,) int64 and offsets: (T, 2) float64 (y, x): the centre of cell (i, j) of stage t lies at
-    offsets[t] + strides[t] * (i, j) in continuous px of the resized image. size: (height, width) of the
-    image in px.
+    maps: S tuples of T arrays (C_t, h, w), float16 or float32. scales: (S,) float64, resized px per image px. strides:
+    (T,) int64 and offsets: (T, 2) float64 (y, x): the centre of cell (i, j) of stage t lies at offsets[t] + strides[t]
+    * (i, j) in continuous px of the resized image. size: (height, width) of the image in px.
     """
 
     image_id: str

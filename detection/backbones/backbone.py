@@ -49,11 +49,10 @@ class Backbone(nn.Module):
     ) -> None:
         """Build from weights at hand: nothing is downloaded.
 
-        state: the network's state dict as float32 arrays, whole or as `state()` gave it. offsets: as a
-        backbone of the same name and strides told them, or None to measure them. fused: fold batch norms
-        (the same function with less work). engine: see ``FeatureSettings.engine``. Raises ValueError for an unknown
-        name or stride, a state dict that does not fit, or an engine that is not installed, or not for this device or
-        network.
+        state: the network's state dict as float32 arrays, whole or as `state()` gave it. offsets: as a backbone of the
+        same name and strides told them, or None to measure them. fused: fold batch norms (the same function with less
+        work). engine: see ``FeatureSettings.engine``. Raises ValueError for an unknown name or stride, a state dict
+        that does not fit, or an engine that is not installed, or not for this device or network.
         """
         super().__init__()
         self.engine = resolve_engine(engine, device)

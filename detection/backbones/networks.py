@@ -53,8 +53,7 @@ class _Tracer(fx.Tracer):
 def cut_network(spec: NetworkSpec, strides: tuple[int, ...]) -> fx.GraphModule:
     """The part of a network that its stages at `strides` need: (N, 3, H, W) -> tuple of T maps.
 
-    Still on the meta device. Raises ValueError where a stride is not on offer or the network cannot be
-    traced.
+    Still on the meta device. Raises ValueError where a stride is not on offer or the network cannot be traced.
     """
     missing = [stride for stride in strides if stride not in spec.stages]
     if missing:

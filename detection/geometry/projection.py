@@ -44,8 +44,7 @@ def choose_side(
 def valid_cells(length: float, stride: int, offset: float, cells: int) -> int:
     """How many of `cells` cells along one axis have their centre inside the image; at least 1.
 
-    length: px of the resized image along the axis, without padding; the centre of cell i is
-    offset + stride * i.
+    length: px of the resized image along the axis, without padding; the centre of cell i is offset + stride * i.
     """
     return int(np.clip(np.ceil((length - offset) / stride), 1, cells))
 

@@ -140,12 +140,11 @@ def train_regressors(
 ) -> BoxRegressors:
     """Train one regressor a class in one pass over the images (phase "box regression" of `on_progress`).
 
-    A proposal is an example for the class of the object it overlaps most. Targets are centred and whitened
-    per class; the ridge problem has a constant feature, regularised like the others (as in the source).
-    The stream may leave out the proposals that `example_rows` does not name, if it has those of the norm's sample
+    A proposal is an example for the class of the object it overlaps most. Targets are centred and whitened per class;
+    the ridge problem has a constant feature, regularised like the others (as in the source). The stream may leave out
+    the proposals that `example_rows` does not name, if it has those of the norm's sample
     (``TrainingRegions.norm_proposals``); the result is the same. executor: threads by which several classes are solved
-    at a time.
-    Raises ValueError for labels out of range, images of different layers or lengths, or no image at all.
+    at a time. Raises ValueError for labels out of range, images of different layers or lengths, or no image at all.
     """
     settings = settings or RegressionSettings()
     reservoirs = [Reservoir(settings.max_examples, [settings.seed, label]) for label in range(num_classes)]

@@ -28,12 +28,11 @@ _NAMED = 5
 class Experiment:
     """One run of the pipeline.
 
-    run: the folder of what the stages make. settings: of the stages. work: how they do it. limit: use the first so
-    many images of each split. record: the settings as plain data, kept in ``run.yaml`` with every stage that is
-    finished, and before the first one once data set and backbone have proved usable; None keeps nothing.
-    preset_overrides: settings that are not those of the preset that `record` names, kept with it.
-    What is read of the data set is read when first asked for. Raises ValueError or DataError as the data set's
-    readers do.
+    run: the folder of what the stages make. settings: of the stages. work: how they do it. limit: use the first so many
+    images of each split. record: the settings as plain data, kept in ``run.yaml`` with every stage that is finished,
+    and before the first one once data set and backbone have proved usable; None keeps nothing. preset_overrides:
+    settings that are not those of the preset that `record` names, kept with it. What is read of the data set is read
+    when first asked for. Raises ValueError or DataError as the data set's readers do.
     """
 
     def __init__(

@@ -205,10 +205,9 @@ def tuning_table(trials: Sequence[Trial]) -> str:
 def calibrate(experiment: Experiment, folds: int, seed: int, min_score: float) -> Detector:
     """Store with the run's detector what turns margins into probabilities: one sigmoid a class (Platt).
 
-    They are fitted to the detections of at least `min_score` (margin) in the training images by SVMs and regressors
-    of the same settings that were trained without the image's fold; a detection is right where the evaluation counts
-    it as a true positive. Raises ValueError where the detector is absent, of other settings, or has had its classes
-    changed.
+    They are fitted to the detections of at least `min_score` (margin) in the training images by SVMs and regressors of
+    the same settings that were trained without the image's fold; a detection is right where the evaluation counts it as
+    a true positive. Raises ValueError where the detector is absent, of other settings, or has had its classes changed.
     """
     for stage in trained_parts(experiment):
         stage.require(experiment)

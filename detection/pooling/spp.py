@@ -5,9 +5,8 @@ a channel bin by bin, rows from the top, each from the left. It is the order of 
 for one level n that of a flattened (C, n, n) map. Where several stages are pooled and joined, stage by stage
 in rising stride, each in that order.
 
-Bin i of n over w cells holds cells floor(i w / n) to ceil((i + 1) w / n) - 1; a region with fewer cells than
-bins has bins that share cells, and no bin is empty. Negative zeros become zeros, so that a maximum has one
-value on every path.
+Bin i of n over w cells holds cells floor(i w / n) to ceil((i + 1) w / n) - 1; a region with fewer cells than bins has
+bins that share cells, and no bin is empty. Negative zeros become zeros, so that a maximum has one value on every path.
 """
 
 from typing import Any

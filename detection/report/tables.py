@@ -64,10 +64,9 @@ _WRITERS = {
 class Table:
     """Rows of values under columns; the first column names its row.
 
-    name: of its file. caption: what it shows, one sentence or two. rows: a value a column; None for what there
-    is none of; a pair (low, high) is an interval. links: for each row the id of the page's element it leads to,
-    or ""; () for none. sortable: whether the reader may sort it. foot: how many of the last rows are sums and stay
-    below.
+    name: of its file. caption: what it shows, one sentence or two. rows: a value a column; None for what there is none
+    of; a pair (low, high) is an interval. links: for each row the id of the page's element it leads to, or ""; () for
+    none. sortable: whether the reader may sort it. foot: how many of the last rows are sums and stay below.
     """
 
     name: str

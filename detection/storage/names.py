@@ -12,10 +12,9 @@ _DEVICES = frozenset(["CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("C
 def file_stem(image_id: str) -> str:
     """One flat, portable file name without extension for an image id.
 
-    Everything but letters, digits and ``_.-~`` is percent-encoded, and so is the first character of a name
-    that is hidden (a dot) or a device on Windows: no id leaves the folder. A name of more than 200
-    characters ends in a hash. Ids that differ in case only share a file where the file system ignores case.
-    Raises ValueError for an empty id.
+    Everything but letters, digits and ``_.-~`` is percent-encoded, and so is the first character of a name that is
+    hidden (a dot) or a device on Windows: no id leaves the folder. A name of more than 200 characters ends in a hash.
+    Ids that differ in case only share a file where the file system ignores case. Raises ValueError for an empty id.
     """
     if not image_id:
         raise ValueError("file name: expected an image id, got an empty one")

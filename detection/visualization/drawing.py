@@ -52,11 +52,10 @@ def draw_boxes(
 ) -> np.ndarray:
     """A copy of an image with boxes and labels on it; the first box lies on top.
 
-    rgb: (H, W, 3) uint8. boxes: (N, 4) float32, image frame, clipped here; a box that is then empty is not
-    drawn. texts: N labels, "" for none; each is kept inside the image, and left out where not even a
-    shortened one fits. colours: N RGB triples. style: "solid", or "dashed" and thinner, e.g. for ground
-    truth; of all boxes, or one each. Returns (H, W, 3) uint8. Raises ValueError where shapes or lengths do not
-    fit.
+    rgb: (H, W, 3) uint8. boxes: (N, 4) float32, image frame, clipped here; a box that is then empty is not drawn.
+    texts: N labels, "" for none; each is kept inside the image, and left out where not even a shortened one fits.
+    colours: N RGB triples. style: "solid", or "dashed" and thinner, e.g. for ground truth; of all boxes, or one each.
+    Returns (H, W, 3) uint8. Raises ValueError where shapes or lengths do not fit.
     """
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
         raise ValueError(f"image: expected uint8 of shape (H, W, 3), got {rgb.dtype} of shape {rgb.shape}")
@@ -95,10 +94,9 @@ def draw_detections(
 ) -> np.ndarray:
     """A copy of an image with its detections of at least `min_score` on it, the highest-scoring on top.
 
-    rgb: (H, W, 3) uint8. classes: names in the order of the labels, shown with the score. Each class has
-    the colour of its place in the list (`class_colour`). probabilities: (K,), shown in percent behind the score;
-    NaN or None shows none. Returns (H, W, 3) uint8. Raises ValueError for a
-    label outside the class list.
+    rgb: (H, W, 3) uint8. classes: names in the order of the labels, shown with the score. Each class has the colour of
+    its place in the list (`class_colour`). probabilities: (K,), shown in percent behind the score; NaN or None shows
+    none. Returns (H, W, 3) uint8. Raises ValueError for a label outside the class list.
     """
     if len(detections.labels) and not 0 <= detections.labels.min() <= detections.labels.max() < len(classes):
         raise ValueError(

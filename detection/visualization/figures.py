@@ -45,10 +45,9 @@ def contact_sheet(
 ) -> np.ndarray:
     """Images side by side, row by row, each in the middle of a cell.
 
-    images: (H, W, 3) uint8 of any sizes, at least one; those larger than the cell are made smaller, none
-    larger. columns: cells a row, > 0. cell_size: (height, width) in px, the largest height and width where
-    not given. gap: px between cells and around them. Returns (H, W, 3) uint8. Raises ValueError for no
-    image or columns < 1.
+    images: (H, W, 3) uint8 of any sizes, at least one; those larger than the cell are made smaller, none larger.
+    columns: cells a row, > 0. cell_size: (height, width) in px, the largest height and width where not given. gap: px
+    between cells and around them. Returns (H, W, 3) uint8. Raises ValueError for no image or columns < 1.
     """
     if not images or columns < 1:
         raise ValueError(f"contact_sheet: expected images and columns >= 1, got {len(images)} and {columns}")

@@ -75,9 +75,8 @@ class LinearSVMs(PerClass):
     def score(self, regions: RegionFeatures, spread: MapFunction = map) -> np.ndarray:
         """Margins (R, L) float32; -inf for a class that was not trained, which `postprocess` drops.
 
-        Raises ValueError if the features' layer or length is not the one trained on. A proposal's score for a
-        class is the same, bit for bit, whatever other proposals and classes are scored with it, and whatever `spread`
-        is.
+        Raises ValueError if the features' layer or length is not the one trained on. A proposal's score for a class is
+        the same, bit for bit, whatever other proposals and classes are scored with it, and whatever `spread` is.
         """
         check_regions(regions, self.layer, self.weights.shape[1], "SVMs")
         scores = block_products(regions.values, self._padded, spread=spread)[:, : len(self.weights)] + self.biases

@@ -27,18 +27,16 @@ def train_svms(
     the same images in the same order. first_pass() if given replaces the first of these calls: it may leave
     out the proposals (R = 0) of the images that `norm_sample_images` does not name, and the result is the same.
 
-    Until a class is trained once, all its negatives are kept, so all of its first image; afterwards those
-    scored above the hard threshold. All classes are scored in one go. Held in memory: the positives, the
-    kept negatives (once for all classes), one image; the first two within ``settings.memory_mib``. Where the
-    negatives do not fit, all classes are trained and what does not hold up any of them is dropped; of an image
-    whose hard negatives still do not fit, the easier ones are left out, which the log tells. A class without a
-    positive or without any negative stays untrained.
+    Until a class is trained once, all its negatives are kept, so all of its first image; afterwards those scored above
+    the hard threshold. All classes are scored in one go. Held in memory: the positives, the kept negatives (once for
+    all classes), one image; the first two within ``settings.memory_mib``. Where the negatives do not fit, all classes
+    are trained and what does not hold up any of them is dropped; of an image whose hard negatives still do not fit, the
+    easier ones are left out, which the log tells. A class without a positive or without any negative stays untrained.
 
-    executor: where classes that are due at the same image are trained at a time; threads share the rows, anything
-    else gets copies; the result is the same. checkpoint: folder where the state is kept after every few images. Where
-    it holds a state of the same key, training goes on behind its last image, bit-equal to one that was not
-    interrupted; the streams are then called with that image's id, and yield the images behind it. The caller
-    removes it.
+    executor: where classes that are due at the same image are trained at a time; threads share the rows, anything else
+    gets copies; the result is the same. checkpoint: folder where the state is kept after every few images. Where it
+    holds a state of the same key, training goes on behind its last image, bit-equal to one that was not interrupted;
+    the streams are then called with that image's id, and yield the images behind it. The caller removes it.
 
     Raises ValueError for labels out of range, images of different layers or lengths, passes that are not over the
     same number of images, or over none, and positives that do not fit into memory.
