@@ -195,7 +195,7 @@ class TestFolder:
         assert content(again.detect(rgb)) == content(detector.detect(rgb))
         for name in ("classes", "proposal_settings", "postprocess_settings", "notes"):
             assert getattr(again, name) == getattr(detector, name)
-        assert again.extractor.settings == SETTINGS
+        assert again.extractor.settings == SETTINGS.for_device("cpu")
 
     def test_equal_detectors_are_equal_files(self, detector, tmp_path):
         detector.save(tmp_path / "a")
@@ -296,12 +296,12 @@ class TestWhatDoesNotBelongTogether:
     """Refused when it is built."""
 
     def test_classes(self, detector):
-        with pytest.raises(ValueError, match="expected SVM weights of 3 classes x"):
+        with pytest.raises(ValueError, match=r"expected SVM weights of shape \(3, \d+\), got \(2, "):
             dataclasses.replace(detector, classes=("a", "b", "c"))
 
     def test_regressors(self, detector, extractor):
         other = make_detector(extractor, classes=("a",))
-        with pytest.raises(ValueError, match="expected regressor weights of 2 classes x 4 x"):
+        with pytest.raises(ValueError, match=r"expected regressor weights of shape \(2, 4, \d+\), got \(1, 4, "):
             dataclasses.replace(detector, regressors=other.regressors)
 
 

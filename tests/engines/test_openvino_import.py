@@ -11,9 +11,10 @@ pytest.importorskip("openvino")
 # Converting and computing, where any socket is refused.
 CODE = """
 import socket
-def refuse(*arguments, **named):
-    raise SystemExit("a socket was opened")
-socket.socket = socket.create_connection = refuse
+class Refused(socket.socket):
+    def __init__(self, *arguments, **named):
+        raise SystemExit("a socket was opened")
+socket.socket = Refused
 import torch
 from torch import fx, nn
 from detection.engines import make_engine
