@@ -5,7 +5,9 @@ from detection.features import FeatureExtractor, FeatureSettings, MapCache, esti
 from detection.features.cache import info, map_settings, prune, verify
 from detection.types import FeaturePyramid
 
-SETTINGS = FeatureSettings(backbone="timm/mobilenetv3_small_050", weights="random", short_sides=(96, 64))
+SETTINGS = FeatureSettings(
+    backbone="timm/mobilenetv3_small_050", weights="random", short_sides=(96, 64), engine="torch"
+)
 
 
 def make_pyramid(image_id="a b/c", dtype=np.float16, seed=0):
@@ -101,7 +103,14 @@ def test_info_and_prune(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"backbone": "resnet18"}, {"stages": (16,)}, {"short_sides": (96,)}, {"max_long_side": 500}]
+    "change",
+    [
+        {"backbone": "resnet18"},
+        {"stages": (16,)},
+        {"short_sides": (96,)},
+        {"max_long_side": 500},
+        {"engine": "openvino"},
+    ],
 )
 def test_what_decides_maps_changes_the_key(change):
     changed = FeatureSettings(**{**map_settings(SETTINGS), **change})
