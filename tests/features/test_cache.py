@@ -103,7 +103,14 @@ def test_info_and_prune(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"backbone": "resnet18"}, {"stages": (16,)}, {"short_sides": (96,)}, {"max_long_side": 500}]
+    "change",
+    [
+        {"backbone": "resnet18"},
+        {"stages": (16,)},
+        {"short_sides": (96,)},
+        {"max_long_side": 500},
+        {"engine": "openvino"},
+    ],
 )
 def test_what_decides_maps_changes_the_key(change):
     changed = FeatureSettings(**{**map_settings(SETTINGS), **change})
