@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -26,6 +28,13 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 # (class name, half-open box x1, y1, x2, y2) or the same with a difficult flag
 ObjectOf = tuple[str, Sequence[float]] | tuple[str, Sequence[float], bool]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Networks that OpenVINO converted are kept for these tests alone, and the processes that they start."""
+    folder = tempfile.TemporaryDirectory(prefix="converted-networks-")
+    config.add_cleanup(folder.cleanup)
+    os.environ["SPPNET_CACHE"] = folder.name
 
 
 @pytest.fixture(scope="session")
