@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -93,9 +94,8 @@ def read_for_checking(
         checked.labels[split] = seen = []
         checked.splits[split] = list(labelled_images(_recording(reader, seen), problems, classes, class_map))
     checked.faults += [_fault(one) for one in problems]
-    for seen in checked.labels.values():
-        for labels in seen:
-            checked.faults += _object_faults(labels)
+    for labels in chain.from_iterable(checked.labels.values()):
+        checked.faults += _object_faults(labels)
     checked.faults += _turned(checked) + _slips(checked, classes) + _lacking(checked) + _orphans(checked)
     for split, images in checked.splits.items():
         checked.splits[split] = [replace(one, objects=_each_once(one.objects)) for one in images]
@@ -140,16 +140,15 @@ def _object_faults(labels: ImageLabels) -> list[Fault]:
 
 
 def _each_once(objects: Iterable[LabelledObject]) -> tuple[LabelledObject, ...]:
-    kept: dict[tuple[object, str], LabelledObject] = {}
-    for item in objects:
-        kept.setdefault((item.box, item.name), item)
-    return tuple(kept.values())
+    seen: dict[tuple[object, str], LabelledObject] = {}
+    return tuple(item for item in objects if seen.setdefault((item.box, item.name), item) is item)
 
 
 def _turned(checked: CheckedSet) -> list[Fault]:
     """Photos with an EXIF rotation: which frame their boxes are in differs from program to program."""
     faults = []
-    for image in _each_image(checked):
+    images = {one.path: one for images in checked.splits.values() for one in images}
+    for image in images.values():
         upright, stored = image_sizes(image.path)
         if upright != stored:
             frame = "upright" if image.size == upright else "as stored"
@@ -158,21 +157,16 @@ def _turned(checked: CheckedSet) -> list[Fault]:
     return faults
 
 
-def _each_image(checked: CheckedSet) -> list[ImageObjects]:
-    return list({one.path: one for images in checked.splits.values() for one in images}.values())
-
-
 def _slips(checked: CheckedSet, classes: Sequence[str] | None) -> list[Fault]:
     """Names that look like slips of others: the same but for case and signs, or near and rare."""
-    counts: Counter[str] = Counter()
-    first: dict[str, tuple[str, int]] = {}
-    for seen in checked.labels.values():
-        for labels in seen:
-            for item in labels.objects:
-                counts[item.name] += 1
-                first.setdefault(item.name, (str(labels.path), item.line))
     if classes is not None:
         return []  # a name that is not in the list is a fault of its own, with its nearest
+    counts: Counter[str] = Counter()
+    first: dict[str, tuple[str, int]] = {}
+    for labels in chain.from_iterable(checked.labels.values()):
+        for item in labels.objects:
+            counts[item.name] += 1
+            first.setdefault(item.name, (str(labels.path), item.line))
     faults = []
     for name, count in counts.items():
         commoner = [one for one in counts if (counts[one], one) > (count, name)]
@@ -220,7 +214,7 @@ def _orphans(checked: CheckedSet) -> list[Fault]:
     stems = {path.stem for path in images}
     stems |= {Path(one.file).stem for one in checked.faults if one.kind == "missing image"}
     known = images | {Path(one.file).resolve() for one in checked.faults}
-    known |= {one.path.resolve() for seen in checked.labels.values() for one in seen}
+    known |= {one.path.resolve() for one in chain.from_iterable(checked.labels.values())}
     faults = []
     for path in sorted({path for one in roots for path in one.rglob("*") if path.is_file()}):
         if path.name.startswith(".") or path.resolve() in known:

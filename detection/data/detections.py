@@ -1,7 +1,8 @@
 """Detections in files of other people's formats: COCO results, the devkit's comp4."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -118,29 +119,20 @@ def group_rows(
     places = {image_id: place for place, image_id in enumerate(dict.fromkeys(ids) if image_ids is None else image_ids)}
     with np.errstate(over="ignore"):
         boxes, scores = boxes.astype(np.float32), scores.astype(np.float32)
-    _check_rows(ids, boxes, scores, labels, places, class_count, where)
+    unknown = next((row for row, image_id in enumerate(ids) if image_id not in places), None)
+    if unknown is not None:
+        raise ValueError(f"{where(unknown)}: expected an image of the split, got {ids[unknown]!r}")
+    _check_rows(boxes, scores, labels, class_count, where)
     image_of = np.array([places[image_id] for image_id in ids], dtype=np.int64)
     order = np.lexsort((-scores, image_of))
     limits = np.searchsorted(image_of[order], np.arange(len(places) + 1))
-    found = []
-    for image_id, start, end in zip(places, limits, limits[1:], strict=False):
-        rows = order[start:end]
-        found.append(Detections(image_id, boxes[rows], scores[rows], labels[rows]))
-    return found
+    groups = (order[start:end] for start, end in pairwise(limits))
+    return [Detections(one, boxes[rows], scores[rows], labels[rows]) for one, rows in zip(places, groups, strict=True)]
 
 
 def _check_rows(
-    ids: Sequence[str],
-    boxes: np.ndarray,
-    scores: np.ndarray,
-    labels: np.ndarray,
-    places: Mapping[str, int],
-    class_count: int | None,
-    where: Callable[[int], str],
+    boxes: np.ndarray, scores: np.ndarray, labels: np.ndarray, class_count: int | None, where: Callable[[int], str]
 ) -> None:
-    unknown = next((index for index, image_id in enumerate(ids) if image_id not in places), None)
-    if unknown is not None:
-        raise ValueError(f"{where(unknown)}: expected an image of the split, got {ids[unknown]!r}")
     finite = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
     sound = finite & (boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3])
     if not sound.all():

@@ -4,6 +4,7 @@ Digits are scikit-learn's `load_digits` (8x8 px, from UCI's Optical Recognition 
 crops of its two sample photos. Digit samples of the test split never occur in trainval; the two photos serve both.
 """
 
+import itertools
 import os
 import shutil
 import tempfile
@@ -116,11 +117,10 @@ def write_digits(root: Path | str, seed: int = 0, trainval: int = 200, test: int
 def _is_complete(root: Path, stamp: dict[str, int]) -> bool:
     if not (root / _STAMP).is_file() or read_json(root / _STAMP) != stamp:
         return False
-    ids = [_image_id(number) for number in range(1, stamp["trainval"] + stamp["test"] + 1)]
-    lists = [root / YEAR / "ImageSets" / "Main" / f"{split}.txt" for split in ("trainval", "test")]
-    images = [root / YEAR / "JPEGImages" / f"{image_id}.jpg" for image_id in ids]
-    annotations = [root / YEAR / "Annotations" / f"{image_id}.xml" for image_id in ids]
-    return all(path.is_file() for path in (*lists, *images, *annotations))
+    names = [f"ImageSets/Main/{split}.txt" for split in ("trainval", "test")]
+    for number in range(1, stamp["trainval"] + stamp["test"] + 1):
+        names += [f"JPEGImages/{_image_id(number)}.jpg", f"Annotations/{_image_id(number)}.xml"]
+    return all((root / YEAR / name).is_file() for name in names)
 
 
 def _image_id(number: int) -> str:
@@ -137,22 +137,17 @@ def _write_devkit(folder: Path, seed: int, counts: dict[str, int]) -> None:
     photos = [
         (Path(path).name, Image.fromarray(photo)) for path, photo in zip(sample.filenames, sample.images, strict=True)
     ]
-    pools = _disjoint_samples(len(digits.images), seed)
-    number = 0
+    total = len(digits.images)
+    order = np.random.default_rng([seed, total]).permutation(total)
+    first = round(total * _TEST_SHARE_OF_DIGITS)
+    pools = {"test": order[:first], "trainval": order[first:]}
+    numbers = itertools.count(1)
     for split_index, (split, count) in enumerate(counts.items()):
         rng = np.random.default_rng([seed, split_index])
-        ids = []
-        for _ in range(count):
-            number += 1
-            ids.append(_image_id(number))
-            _write_image(folder, ids[-1], digits, pools[split], photos, rng)
+        ids = [_image_id(number) for number in itertools.islice(numbers, count)]
+        for image_id in ids:
+            _write_image(folder, image_id, digits, pools[split], photos, rng)
         (folder / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"{name}\n" for name in ids), newline="\n")
-
-
-def _disjoint_samples(count: int, seed: int) -> dict[str, np.ndarray]:
-    order = np.random.default_rng([seed, count]).permutation(count)
-    first = round(count * _TEST_SHARE_OF_DIGITS)
-    return {"test": order[:first], "trainval": order[first:]}
 
 
 def _write_image(folder: Path, image_id: str, digits, pool: np.ndarray, photos, rng: np.random.Generator) -> None:

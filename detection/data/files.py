@@ -31,10 +31,7 @@ def stays_inside(name: str) -> bool:
 
 def is_file(path: Path) -> bool:
     """Whether `path` is a file; False too for a name that the file system cannot have."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # too long, or with a zero byte
-        return False
+    return os.path.isfile(path)
 
 
 def is_below(place: Path, root: Path) -> bool:
@@ -103,9 +100,8 @@ class ImageFinder:
         if is_image_name(base) and is_file(base):
             return base
         usual = base.with_name(base.name + IMAGE_EXTENSIONS[0])
-        return usual if is_file(usual) else self._look_for(base)
-
-    def _look_for(self, base: Path) -> Path | None:
+        if is_file(usual):
+            return usual
         if base.parent not in self._listings:
             self._listings[base.parent] = _images_by_stem(base.parent)
         listing = self._listings[base.parent]

@@ -5,7 +5,6 @@ Pillow alone opens images here, pixels are taken as sRGB, and of a file with sev
 
 import os
 import struct
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from detection.data.problems import DataError
+from detection.data.problems import DAMAGE_ERRORS, DataError
 from detection.storage import atomic_path
 
 ImageSource = str | os.PathLike | Image.Image | np.ndarray
@@ -22,20 +21,8 @@ ImageSource = str | os.PathLike | Image.Image | np.ndarray
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 # All that Pillow's readers raise on files which are damaged or not images. The bomb is Pillow's own limit.
-_PILLOW_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    EOFError,
-    NotImplementedError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+_PILLOW_ERRORS = (*DAMAGE_ERRORS, SyntaxError, struct.error, *_BOMBS)
 _MODES_WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 _MODES_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _JPEG_QUALITY = 92
@@ -119,10 +106,13 @@ def list_images(paths: Iterable[str | os.PathLike], extensions: tuple[str, ...] 
     ones; a file that is named is taken whatever its extension. Raises DataError for a path that does not exist
     and for a folder without images.
     """
-    found: dict[Path, None] = {}
-    for path in map(Path, paths):
-        found.update(dict.fromkeys(_images_of(path, extensions)))
-    return list(found)
+    return list(dict.fromkeys(image for path in paths for image in _images_of(Path(path), extensions)))
+
+
+def files_with(paths: Iterable[Path], extensions: tuple[str, ...]) -> list[Path]:
+    """The files with one of `extensions`, any case, without hidden ones, sorted."""
+    named = (one for one in paths if one.suffix.lower() in extensions and not one.name.startswith("."))
+    return sorted(one for one in named if one.is_file())
 
 
 def _images_of(path: Path, extensions: tuple[str, ...]) -> list[Path]:
@@ -130,11 +120,7 @@ def _images_of(path: Path, extensions: tuple[str, ...]) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DataError("missing image", path, "expected an image or a folder of images, found nothing")
-    images = sorted(
-        file
-        for file in path.iterdir()
-        if file.suffix.lower() in extensions and not file.name.startswith(".") and file.is_file()
-    )
+    images = files_with(path.iterdir(), extensions)
     if not images:
         raise DataError("no image", path, f"expected files with one of {' '.join(extensions)} in the folder")
     return images

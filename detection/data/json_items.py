@@ -7,7 +7,7 @@ from json.decoder import JSONDecoder, scanstring
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from detection.data.files import decode_text
+from detection.data.files import decode_text, read_small
 from detection.data.problems import DataError
 
 # COCO's largest file of boxes has 450 MB.
@@ -31,23 +31,15 @@ def read_items(path: Path, keys: Collection[str]) -> Iterator[Item]:
     more than MAX_JSON_BYTES, for NaN and infinity, and for nesting too deep to be read.
     """
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise DataError("file too large", path, f"expected at most {MAX_JSON_BYTES} bytes")
-        text = decode_text(path.read_bytes(), path)
-    except OSError as error:
-        raise DataError("unreadable file", path, str(error)) from error
-    except ValueError as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError("malformed JSON", path, str(error).removeprefix(f"{path}: ")) from error
-    try:
-        yield from _Scanner(text).items(frozenset(keys))
+        yield from _Scanner(decode_text(read_small(path, MAX_JSON_BYTES, "file"), path)).items(frozenset(keys))
+    except DataError:
+        raise
     except json.JSONDecodeError as error:
         raise DataError("malformed JSON", path, f"{error.msg}, column {error.colno}", error.lineno) from error
     except RecursionError as error:
         raise DataError("malformed JSON", path, "nested too deeply") from error
     except ValueError as error:
-        raise DataError("malformed JSON", path, str(error)) from error
+        raise DataError("malformed JSON", path, str(error).removeprefix(f"{path}: ")) from error
 
 
 def _refuse_constant(name: str) -> None:

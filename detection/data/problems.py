@@ -6,11 +6,23 @@ silence, and nothing stops a long run, unless the run is strict: then the first 
 a whole (a folder that is not there, an empty split) is a ``ValueError`` at once, strict or not.
 """
 
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+# What libraries raise on a damaged file; each reader adds its library's own.
+DAMAGE_ERRORS = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    EOFError,
+    NotImplementedError,
+    zlib.error,
+)
 # Names of files in one line of a summary; the rest is counted.
 SUMMARY_FILES = 5
 
@@ -24,10 +36,7 @@ class DataError(ValueError):
 
     def __init__(self, kind: str, file: object, message: str, line: int = 0) -> None:
         super().__init__(kind, str(file), message, line)
-        self.kind = kind
-        self.file = str(file)
-        self.message = message
-        self.line = line
+        self.kind, self.file, self.message, self.line = kind, str(file), message, line
 
     def __str__(self) -> str:
         return f"{place(self.file, self.line)}: {self.kind}: {self.message}"

@@ -6,6 +6,7 @@ and images, and boxes without area, which official tools count as false positive
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,7 +174,8 @@ def _read_devkit(found: ResultFiles, images, numbers, split, source_ids) -> _Row
 
 def _read_yolo(found: ResultFiles, images, numbers, split, source_ids) -> _Rows:
     sizes = {one.image_id: one.size for one in images}
-    by_stem = _unique_stems(images)
+    counts = Counter(one.path.stem for one in images)
+    by_stem = {one.path.stem: one.image_id for one in images if counts[one.path.stem] == 1}
     ids = (name if name in sizes else by_stem.get(Path(name).name, name) for name in found.files)
     ids, rows, where = parsed_lines(zip(ids, found.files.values(), strict=True), _yolo_line)
     columns = np.array([values for _, values in rows], dtype=np.float64).reshape(-1, _YOLO_FIELDS - 1)
@@ -181,14 +183,6 @@ def _read_yolo(found: ResultFiles, images, numbers, split, source_ids) -> _Rows:
     centres, halves = columns[:, :2] * width_height, columns[:, 2:4] * width_height / 2
     boxes = np.concatenate([centres - halves, centres + halves], axis=1)
     return _Rows(ids, _names([number for number, _ in rows], numbers, where), boxes, columns[:, 4], where)
-
-
-def _unique_stems(images: Sequence[AnnotatedImage]) -> dict[str, str]:
-    """Name of the image file without folder and extension -> id, of names that one image has."""
-    found: dict[str, list[str]] = {}
-    for one in images:
-        found.setdefault(one.path.stem, []).append(one.image_id)
-    return {stem: ids[0] for stem, ids in found.items() if len(ids) == 1}
 
 
 def _yolo_line(line: str, place: str) -> tuple[int, list[float]]:

@@ -24,21 +24,16 @@ def split_images(
     members = list(groups.values())
     order = np.random.default_rng(seed).permutation(len(members))
     members = [members[place] for place in order]
-    sides = _deal([_classes_of(group, names) for group in members], list(map(len, members)), (1 - share, share))
+    # Of each group, the images that have a class, by class.
+    classes = [Counter(name for one in group for name in sorted(set(names[one]))) for group in members]
+    sides = _deal(classes, list(map(len, members)), (1 - share, share))
     out = {one for group, side in zip(members, sides, strict=True) if side for one in group}
     return [one for one in names if one not in out], [one for one in names if one in out]
 
 
-def _classes_of(group: Sequence[str], names: Mapping[str, Sequence[str]]) -> Counter[str]:
-    """Images of the group that have a class, by class."""
-    return Counter(name for one in group for name in sorted(set(names[one])))
-
-
 def _deal(classes: list[Counter[str]], sizes: list[int], shares: tuple[float, float]) -> list[int]:
-    """The side, 0 or 1, of every group."""
-    total = Counter[str]()
-    for one in classes:
-        total.update(one)
+    """The side, 0 or 1, of every group; of two and more, neither side is empty."""
+    total = Counter(name for one in classes for name in one.elements())
     wanted = [{name: share * count for name, count in total.items()} for share in shares]
     room = [share * sum(sizes) for share in shares]
     side_of: dict[int, int] = {}
@@ -59,10 +54,7 @@ def _deal(classes: list[Counter[str]], sizes: list[int], shares: tuple[float, fl
     for group in range(len(classes)):
         if group not in side_of:
             give(group, max((0, 1), key=lambda side: (room[side], -side)))
-    return _neither_empty([side_of[group] for group in range(len(classes))])
-
-
-def _neither_empty(sides: list[int]) -> list[int]:
+    sides = [side_of[group] for group in range(len(classes))]
     if len(sides) > 1 and len(set(sides)) == 1:
         sides[-1] = 1 - sides[-1]
     return sides

@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,14 +25,11 @@ def is_video(path: str | os.PathLike) -> bool:
 
 def video_rate(path: str | os.PathLike) -> float:
     """Frames per second of a video file. Raises DataError where it cannot be opened."""
-    capture = _open(path)
-    try:
-        import cv2
+    import cv2
 
+    with _opened(path) as capture:
         rate = float(capture.get(cv2.CAP_PROP_FPS))
-        return rate if np.isfinite(rate) and rate > 0 else DEFAULT_RATE
-    finally:
-        capture.release()
+    return rate if np.isfinite(rate) and rate > 0 else DEFAULT_RATE
 
 
 def read_video(path: str | os.PathLike) -> Iterator[np.ndarray]:
@@ -39,18 +38,15 @@ def read_video(path: str | os.PathLike) -> Iterator[np.ndarray]:
     A file that is cut off ends early, since cv2 does not tell. Raises DataError where the file cannot be opened
     or has no frame.
     """
-    capture = _open(path)
-    try:
-        import cv2
+    import cv2
 
+    with _opened(path) as capture:
         ok, frame = capture.read()
         if not ok:
             raise DataError("unreadable video", path, "expected at least one frame, got none")
         while ok:
             yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
             ok, frame = capture.read()
-    finally:
-        capture.release()
 
 
 def write_video(path: str | os.PathLike, frames: Iterable[np.ndarray], rate: float) -> int:
@@ -86,13 +82,16 @@ def write_video(path: str | os.PathLike, frames: Iterable[np.ndarray], rate: flo
     return count
 
 
-def _open(path: str | os.PathLike):
+@contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[Any]:
     import cv2
 
     if not Path(path).is_file():
         raise DataError("missing video", path, "no such file")
     capture = cv2.VideoCapture(str(path))
-    if not capture.isOpened():
+    try:
+        if not capture.isOpened():
+            raise DataError("unreadable video", path, "cv2 cannot open it")
+        yield capture
+    finally:
         capture.release()
-        raise DataError("unreadable video", path, "cv2 cannot open it")
-    return capture

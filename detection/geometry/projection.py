@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from detection.geometry.boxes import area
+
 # The region's area in resized px at which it is seen best (paper, section 4.1): 224 x 224.
 TARGET_AREA = 224 * 224
 
@@ -20,9 +22,7 @@ def choose_scale(boxes: np.ndarray, scales: np.ndarray, target_area: float = TAR
     boxes: (R, 4), image frame. scales: (S,) resized px per image px. target_area: px^2 (paper: the scaled
     region's number of pixels is closest to 224^2). Ties go to the first. Returns (R,) int64.
     """
-    boxes = np.asarray(boxes, dtype=np.float64)
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return np.abs(areas[:, None] * np.asarray(scales)[None, :] ** 2 - target_area).argmin(axis=1)
+    return np.abs(area(boxes)[:, None] * np.asarray(scales)[None, :] ** 2 - target_area).argmin(axis=1)
 
 
 def choose_side(
@@ -33,9 +33,7 @@ def choose_side(
     As `choose_scale`, but compared in length of the image's short side, the wanted one rounded to px (halves up):
     SPP_net, utils/spm_pool/spm_expected_scale.m. size: (height, width) of the image in px. Returns (R,) int64.
     """
-    boxes = np.asarray(boxes, dtype=np.float64)
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    wanted = np.floor(np.sqrt(target_area / areas) * min(size) + 0.5)
+    wanted = np.floor(np.sqrt(target_area / area(boxes)) * min(size) + 0.5)
     sides = np.asarray(scales, dtype=np.float64) * min(size)
     # Sides are lengths of px that went through a division and back: ties must not hang on its rounding.
     return np.abs(np.round(sides, 6)[None, :] - wanted[:, None]).argmin(axis=1)

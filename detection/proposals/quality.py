@@ -68,7 +68,10 @@ def recall_at(
     proposals: Sequence[np.ndarray], objects: Sequence[np.ndarray], thresholds: Sequence[float]
 ) -> np.ndarray:
     """Share of objects with a proposal of IoU >= threshold: (T,) float64; NaN without objects."""
-    best = best_overlaps(proposals, objects)
+    return _recall(best_overlaps(proposals, objects), thresholds)
+
+
+def _recall(best: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
     if len(best) == 0:
         return np.full(len(thresholds), np.nan)
     return (best[None, :] >= np.asarray(thresholds, dtype=np.float64)[:, None]).mean(axis=1)
@@ -98,11 +101,8 @@ def overlaps_by_count(proposals: np.ndarray, objects: np.ndarray, counts: Sequen
 
 
 def _coverage(best: np.ndarray) -> Coverage:
-    if len(best) == 0:
-        nan = float("nan")
-        return Coverage(0, (nan,) * len(IOU_THRESHOLDS), nan, nan)
-    recall = tuple(float((best >= threshold).mean()) for threshold in IOU_THRESHOLDS)
-    return Coverage(len(best), recall, float(np.mean(recall)), float(best.mean()))
+    recall = tuple(_recall(best, IOU_THRESHOLDS).tolist())
+    return Coverage(len(best), recall, float(np.mean(recall)), float(best.mean()) if len(best) else float("nan"))
 
 
 def _mabo(best: np.ndarray, labels: np.ndarray) -> float:
@@ -136,5 +136,5 @@ def proposal_quality(
         mabo=_mabo(best, label),
         by_count=tuple(_coverage(column) for column in table[:, :-1].T),
         mabo_by_count=tuple(_mabo(column, label) for column in table[:, :-1].T),
-        iou_curve=tuple(float((best >= threshold).mean()) if len(best) else float("nan") for threshold in CURVE_IOUS),
+        iou_curve=tuple(_recall(best, CURVE_IOUS).tolist()),
     )

@@ -1,7 +1,8 @@
 """Named arrays in one safetensors file. The only place where safetensors is called."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -45,24 +46,23 @@ def _sort_metadata(path: Path) -> None:
 
 def read_metadata(path: Path | str) -> dict[str, str]:
     """The metadata of a file without its arrays. Raises ValueError where the file is not whole."""
-    return _open(path, lambda file: dict(file.metadata() or {}))
+    with _opened(path) as file:
+        return dict(file.metadata() or {})
 
 
 def read_arrays(path: Path | str, names: Iterable[str] | None = None) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """(arrays, metadata) of a file; only `names` if given. Raises ValueError naming the file and the key."""
-
-    def read(file):
-        wanted = list(file.keys()) if names is None else list(names)
+    with _opened(path) as file:
+        wanted = list(file.keys()) if names is None else names
         return {name: file.get_tensor(name) for name in wanted}, dict(file.metadata() or {})
 
-    return _open(path, read)
 
-
-def _open(path, read):
+@contextmanager
+def _opened(path: Path | str) -> Iterator[safe_open]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: expected a safetensors file, found none")
     try:
         with safe_open(str(path), framework="numpy") as file:
-            return read(file)
+            yield file
     except SafetensorError as error:
         raise ValueError(f"{path}: expected a whole safetensors file, got {error}") from error

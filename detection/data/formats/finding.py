@@ -64,14 +64,13 @@ def open_split(found: FoundSet, split: str, problems: Problems, held_out: float,
     if split == "all" and whole is not None:
         return [whole()]
     if not found.fixed_splits and split in (TRAIN_SPLIT, TEST_SPLIT):
+        chosen = []
         if split == TRAIN_SPLIT and train and (val or test):
             chosen = [train, *([val] if val and test else [])]
         elif split == TEST_SPLIT and train and val:
             chosen = [val]
         elif whole is not None and not {TRAIN_SPLIT, TEST_SPLIT} & set(splits):
             return [_divided(whole(), split, problems, held_out, seed)]
-        else:
-            chosen = []
         if chosen:
             problems.note(f"{found.path}: {split} is {' and '.join(chosen)}")
             return [splits[one]() for one in chosen]

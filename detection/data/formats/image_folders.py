@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detection.data.images import IMAGE_EXTENSIONS
+from detection.data.images import IMAGE_EXTENSIONS, files_with
 from detection.data.problems import DataError
 from detection.types import AnnotatedImage, ClassificationImage
 
@@ -41,11 +41,7 @@ def read_image_folder(
     for label, name in enumerate(classes):
         presence = np.full(len(classes), -1, np.int8)
         presence[label] = 1
-        found = [
-            path
-            for path in sorted((folder / name).rglob("*"))
-            if path.suffix.lower() in extensions and not path.name.startswith(".") and path.is_file()
-        ]
+        found = files_with((folder / name).rglob("*"), extensions)
         if not found:
             raise ValueError(f"{folder / name}: expected files ({' '.join(extensions)}), found none")
         images += [ClassificationImage(path.relative_to(folder).as_posix(), path, presence) for path in found]

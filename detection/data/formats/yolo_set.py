@@ -1,5 +1,6 @@
 """What a YOLO set says of itself: class names and splits, in a data.yaml or what stands in its place."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -70,7 +71,7 @@ class YoloSet:
             if not place.is_absolute() and not stays_inside(name):
                 continue
             place = place if place.is_absolute() else self.root / place
-            if is_below(place, self.root) and _exists(place):
+            if is_below(place, self.root) and os.path.exists(place):
                 return _image_folder(place)
         raise ValueError(
             f"{self.file}: {key}: expected a folder or list of images inside {self.root}, got {shortened(value)!r}"
@@ -89,13 +90,6 @@ def _readings(value: str, base: Any) -> list[str]:
         value = value.partition("/")[2]
         found.append(value)
     return [PurePosixPath(one).as_posix() if one not in ("", ".") else "images" for one in found]
-
-
-def _exists(place: Path) -> bool:
-    try:
-        return place.exists()
-    except (OSError, ValueError):
-        return False
 
 
 def _image_folder(place: Path) -> Path:

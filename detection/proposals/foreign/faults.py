@@ -7,13 +7,7 @@ from detection.geometry import clip
 # In the order in which they are repaired. A row may have several, but one that is not finite has no other.
 FAULTS = ("not finite", "swapped", "outside", "empty", "duplicate")
 # What repairing does to a row.
-REMEDIES = {
-    "not finite": "dropped",
-    "swapped": "swapped",
-    "outside": "clipped",
-    "empty": "dropped",
-    "duplicate": "dropped",
-}
+REMEDIES = {**dict.fromkeys(FAULTS, "dropped"), "swapped": "swapped", "outside": "clipped"}
 # A proposal may reach so many px over the border before it counts as outside: a rounding, not a mistake.
 OUTSIDE_TOLERANCE = 0.01
 
@@ -47,11 +41,8 @@ def repair_proposals(
     repaired, faults = _repair(np.asarray(boxes, dtype=np.float64).reshape(-1, 4), size)
     if not duplicates:
         faults.pop("duplicate", None)
-    dropped = np.zeros(len(repaired), dtype=bool)
-    for fault, rows in faults.items():
-        if REMEDIES[fault] == "dropped":
-            dropped[rows] = True
-    return np.ascontiguousarray(repaired[~dropped]), faults
+    dropped = [rows for fault, rows in faults.items() if REMEDIES[fault] == "dropped"]
+    return np.delete(repaired, np.concatenate([np.zeros(0, np.int64), *dropped]), axis=0), faults
 
 
 def _repair(boxes: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, dict[str, np.ndarray]]:

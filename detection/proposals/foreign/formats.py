@@ -100,27 +100,28 @@ def _read_folder(folder: Path, file_format: ProposalFormat | None) -> ProposalFi
 
 def _from_rows(path: Path, file_format: str, convention: BoxConvention, rows: Mapping[str, Any]) -> ProposalFile:
     ids = tuple(rows)
-    boxes = tuple(_ordered(*_numbers(rows[key], f"{path}: image {key!r}")) for key in ids)
+    boxes = tuple(_boxes(rows[key], f"{path}: image {key!r}") for key in ids)
     return ProposalFile(str(path), file_format, convention, ids, boxes)
 
 
-def _numbers(rows: Any, where: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """((R, 4) float64, scores or None) of rows of four or five numbers."""
+def _boxes(rows: Any, where: str, scores: Any = None) -> np.ndarray:
+    """(R, 4) float64 of rows of four or five numbers, by falling `scores`; None: by the fifth number, if any."""
     try:
         values = np.array(rows)
         if values.size == 0:
-            return np.zeros((0, 4)), None
+            values = np.zeros((0, 4))
         if values.dtype.kind not in "iuf" or values.ndim != 2 or values.shape[1] not in (4, 5):
             raise ValueError(f"{values.dtype} of shape {values.shape}")
     except ValueError as error:
         raise ValueError(f"{where}: expected rows of four numbers (a fifth is a score), got {error}") from error
     # Not before float64: MATLAB's uint16 wraps round when 1 is taken off 0.
     values = values.astype(np.float64)
-    return values[:, :4], values[:, 4] if values.shape[1] == 5 else None
-
-
-def _ordered(boxes: np.ndarray, scores: np.ndarray | None) -> np.ndarray:
-    return boxes if scores is None else boxes[np.argsort(-scores, kind="stable")]
+    if scores is None:
+        scores = values[:, 4] if values.shape[1] == 5 else np.zeros(len(values))
+    scores = np.asarray(scores, dtype=np.float64).ravel()
+    if len(scores) != len(values):
+        raise ValueError(f"{where}: expected {len(values)} scores, got {len(scores)}")
+    return values[np.argsort(-scores, kind="stable"), :4]
 
 
 def _read_mat(path: Path) -> ProposalFile:
@@ -128,14 +129,14 @@ def _read_mat(path: Path) -> ProposalFile:
     if isinstance(cells, np.ndarray):
         key = path.stem.removesuffix(_MATRIX_SUFFIX) or path.stem
         return _from_rows(path, "mat", MAT_MATRIX, {key: cells})
-    boxes = tuple(_ordered(*_numbers(cell, f"{path}: cell {place}")) for place, cell in enumerate(cells, start=1))
+    boxes = tuple(_boxes(cell, f"{path}: cell {place}") for place, cell in enumerate(cells, start=1))
     return ProposalFile(str(path), "mat", MAT_CELLS, None if images is None else tuple(images), boxes)
 
 
 def _read_pkl(path: Path) -> ProposalFile:
     content = read_pickle(path)
     if isinstance(content, (list, tuple)):
-        boxes = [_ordered(*_numbers(one, f"{path}: list {place}")) for place, one in enumerate(content, start=1)]
+        boxes = [_boxes(one, f"{path}: list {place}") for place, one in enumerate(content, start=1)]
         return ProposalFile(str(path), "pkl", MMDETECTION, None, tuple(boxes))
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a dictionary with boxes and ids, got {type(content).__name__}")
@@ -164,14 +165,9 @@ def _detectron(path: Path, boxes: Any, scores: Any, ids: Any, convention: BoxCon
     scores = [None] * len(boxes) if scores is None else list(scores)
     if len(scores) != len(boxes):
         raise ValueError(f"{path}: expected scores of each of {len(boxes)} images, got {len(scores)}")
-    found = []
-    for place, (rows, values) in enumerate(zip(boxes, scores, strict=True), start=1):
-        numbers, fifth = _numbers(rows, f"{path}: image {place}")
-        values = fifth if values is None else np.asarray(values, dtype=np.float64).ravel()
-        if values is not None and len(values) != len(numbers):
-            raise ValueError(f"{path}: image {place}: expected {len(numbers)} scores, got {len(values)}")
-        found.append(_ordered(numbers, values))
-    return ProposalFile(str(path), "pkl", convention, names, tuple(found))
+    pairs = enumerate(zip(boxes, scores, strict=True), start=1)
+    found = tuple(_boxes(rows, f"{path}: image {place}", values) for place, (rows, values) in pairs)
+    return ProposalFile(str(path), "pkl", convention, names, found)
 
 
 def _read_json(path: Path) -> ProposalFile:

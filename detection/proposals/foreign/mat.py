@@ -1,6 +1,5 @@
 """Proposals in MATLAB's files: cells of boxes, with image names (R-CNN, SPP_net) or without, or one image's matrix."""
 
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.io
 
+from detection.data.problems import DAMAGE_ERRORS
 from detection.storage import atomic_path
 
 # A v7.3 file is HDF5 behind a header that says so; its first bytes, and HDF5's own.
@@ -15,18 +15,7 @@ _HEADER_73 = b"MATLAB 7.3"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _BOXES, _IMAGES = "boxes", "images"
 # What scipy.io raises on a damaged file.
-_ERRORS = (
-    scipy.io.matlab.MatReadError,
-    ValueError,
-    TypeError,
-    LookupError,
-    OSError,
-    EOFError,
-    MemoryError,
-    NotImplementedError,
-    ArithmeticError,
-    zlib.error,
-)
+_ERRORS = (*DAMAGE_ERRORS, scipy.io.matlab.MatReadError, MemoryError)
 
 
 def read_mat(path: Path | str) -> tuple[list[str] | None, list[np.ndarray] | np.ndarray]:
@@ -109,8 +98,7 @@ def _matrix_73(value: Any) -> np.ndarray:
 def _text_73(value: Any) -> str:
     if value.attrs.get("MATLAB_empty", 0):
         return ""
-    units = np.asarray(value[()]).ravel().astype("<u2")
-    return units.tobytes().decode("utf-16-le")
+    return np.asarray(value[()]).ravel().astype("<u2").tobytes().decode("utf-16-le")
 
 
 def write_mat(path: Path | str, proposals: Mapping[str, np.ndarray]) -> None:

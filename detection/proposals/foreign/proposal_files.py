@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import PurePosixPath
@@ -111,21 +112,18 @@ class ProposalFile:
 
 
 def _stem(image_id: str) -> str:
-    path = PurePosixPath(image_id.replace("\\", "/"))
-    return path.stem or image_id
+    return PurePosixPath(image_id.replace("\\", "/")).stem or image_id
 
 
 def _number(image_id: str) -> str:
     return str(int(image_id)) if image_id.isascii() and image_id.isdigit() else ""
 
 
-def _unique(ids: Iterable[str], name) -> dict[str, str]:
+def _unique(ids: list[str], name: Callable[[str], str]) -> dict[str, str]:
     """name(id) -> id, where only one id has that name."""
-    found: dict[str, str | None] = {}
-    for one in ids:
-        key = name(one)
-        found[key] = None if key in found else one
-    return {key: one for key, one in found.items() if one is not None and key}
+    names = list(map(name, ids))
+    counts = Counter(names)
+    return {key: one for key, one in zip(names, ids, strict=True) if key and counts[key] == 1}
 
 
 def match_proposals(file: ProposalFile, image_ids: Sequence[str], by_position: bool = False) -> dict[str, int]:
@@ -147,8 +145,8 @@ def match_proposals(file: ProposalFile, image_ids: Sequence[str], by_position: b
     found = {one: place[one] for one in image_ids if one in place}
     for name in (_stem, _number):
         taken = {file.image_ids[index] for index in found.values()}
-        theirs = _unique((one for one in file.image_ids if one not in taken), name)
-        ours = _unique((one for one in image_ids if one not in found), name)
+        theirs = _unique([one for one in file.image_ids if one not in taken], name)
+        ours = _unique([one for one in image_ids if one not in found], name)
         found |= {one: place[theirs[key]] for key, one in ours.items() if key in theirs}
     if image_ids and not found:
         raise ValueError(
@@ -216,19 +214,18 @@ def check_convention(
     if counted == 0 or (chosen.faulty_images == 0 and chosen.spanned_images > 0):
         return None
     best = min((convention_fit(one, boxes, sizes) for one in CONVENTIONS), key=lambda fit: _rank(fit, convention))
-    says = str(best.convention)
     wrong = chosen.faulty_images >= WRONG_SHARE * counted
     if wrong and best.faulty_images <= WRONG_SHARE * chosen.faulty_images:
         raise ValueError(
             f"{path}: read as {convention}, {chosen.faulty_proposals} of {sum(map(len, boxes))} proposals, in "
             f"{chosen.faulty_images} of {counted} images, lie outside their image or have no positive sides; expected "
-            f"at most a few. Read as {says}, {best.faulty_proposals} do: that is likely right"
+            f"at most a few. Read as {best.convention}, {best.faulty_proposals} do: that is likely right"
         )
     doubted = chosen.spanned_images == 0 and best.spanned_images >= SPANNING_SHARE * counted
     if doubted and best.faulty_images <= chosen.faulty_images:
         return (
-            f"{path}: read as {convention}, the proposals of no image reach all its borders; read as {says}, those of "
-            f"{best.spanned_images} of {counted} images do, as selective search's would"
+            f"{path}: read as {convention}, the proposals of no image reach all its borders; read as "
+            f"{best.convention}, those of {best.spanned_images} of {counted} images do, as selective search's would"
         )
     return None
 
