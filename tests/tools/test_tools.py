@@ -19,7 +19,7 @@ def test_the_table_has_every_command():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_tool_is_its_command(name, load_tool, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", "--help"])
     printed = []
     for run in (lambda: runpy.run_path(str(TOOLS / f"{name}.py"), run_name="__main__"), load_tool(name).main):
         with pytest.raises(SystemExit) as end:
