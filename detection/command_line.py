@@ -45,6 +45,16 @@ def options_of(function: Callable, values: Mapping[str, Any], given: int = 1) ->
     return {name: values[name] for name in list(inspect.signature(function).parameters)[given:]}
 
 
+def command(run: Callable[[list[str]], object], refused: tuple[type[Exception], ...] = (ValueError, OSError)) -> Main:
+    """The command line that gives `run` the arguments. refused: see `exit_status`."""
+
+    def main(arguments: list[str] | None = None) -> int:
+        """Run the command line; returns the exit status."""
+        return exit_status(lambda: run(sys.argv[1:] if arguments is None else arguments), refused)
+
+    return main
+
+
 def function_command(
     description: str | None,
     function: Callable[..., object],
@@ -53,15 +63,13 @@ def function_command(
 ) -> Main:
     """The command line of a function, whose parameters are its options. own: see `add_function_options`."""
 
-    def main(arguments: list[str] | None = None) -> int:
-        """Run the command line; returns the exit status."""
+    def run(arguments: list[str]) -> object:
         parser = ArgumentParser(description=description, formatter_class=HelpFormatter)
         parser.add_argument("--config", action="config", help="YAML file of options.")
         add_function_options(parser, function, own, given=0)
-        options = parser.parse_args(arguments)
-        return exit_status(lambda: function(**options_of(function, parser.instantiate(options), given=0)), refused)
+        return function(**options_of(function, parser.instantiate(parser.parse_args(arguments)), given=0))
 
-    return main
+    return command(run, refused)
 
 
 def subcommands(description: str | None, mains: Mapping[str, Main]) -> Main:
@@ -70,17 +78,15 @@ def subcommands(description: str | None, mains: Mapping[str, Main]) -> Main:
     ``--help`` alone is that of the first command; the exit status is 2 where the first argument is none of them.
     """
 
-    def main(arguments: list[str] | None = None) -> int:
-        """Run the command line; returns the exit status."""
-        command, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
-        if command in ("-h", "--help"):
-            command, rest = next(iter(mains)), [command]
-        if command not in mains:
-            print(f"error: expected one of {', '.join(mains)}, got {command!r}\n\n{description}", file=sys.stderr)
-            return 2
-        return mains[command](rest)
+    def run(arguments: list[str]) -> int:
+        name, *rest = arguments or [""]
+        if name in ("-h", "--help"):
+            name, rest = next(iter(mains)), [name]
+        if name not in mains:
+            raise ValueError(f"expected one of {', '.join(mains)}, got {name!r}\n\n{description}")
+        return mains[name](rest)
 
-    return main
+    return command(run)
 
 
 def exit_status(body: Callable[[], object], refused: tuple[type[Exception], ...] = (ValueError, OSError)) -> int:

@@ -22,7 +22,7 @@ from detection.config import read_settings
 from detection.data import write_coco_results, write_comp4
 from detection.detector import Detector
 from detection.engines import limit_threads
-from detection.evaluation import Evaluation, comparison_table, difference, evaluate
+from detection.evaluation import comparison_table, difference, evaluate
 from detection.evaluation.table import fraction
 from detection.learning import PostprocessSettings, postprocess
 from detection.pipeline.experiment import Experiment
@@ -45,33 +45,28 @@ def united(scored: Sequence[RegionScores]) -> RegionScores:
     return RegionScores(scored[0].image_id, boxes, scores)
 
 
-def check_combinable(experiments: Sequence[Experiment]) -> None:
-    """Raise ValueError unless all runs have the same classes and test images, and a trained detector."""
-    first = experiments[0]
-    for one in experiments[1:]:
-        if one.classes != first.classes:
-            raise ValueError(f"{one.run.path}: expected the classes of {first.run.path}, got {', '.join(one.classes)}")
-        ids, expected = ([image.image_id for image in run.test_images] for run in (one, first))
-        if ids != expected:
-            raise ValueError(
-                f"{one.run.path}: expected the {len(expected)} test images of {first.run.path}, got {len(ids)} others"
-            )
-    for one in experiments:
-        if not one.trained():
-            raise ValueError(f"{one.run.detector}: expected a trained detector, found none")
-
-
 def combine_detections(
     experiments: Sequence[Experiment], settings: PostprocessSettings, work: Work
 ) -> list[Detections]:
-    """Detections of the runs' detectors together in each test image, in order. See `check_combinable`.
+    """Detections of the runs' detectors together in each test image, in order.
 
-    Each detector scores its own run's proposals. settings: what becomes of the union.
+    Each detector scores its own run's proposals. settings: what becomes of the union. Raises ValueError unless all runs
+    have the same classes and test images, and a trained detector.
     """
-    check_combinable(experiments)
+    first = experiments[0]
+    expected = [image.image_id for image in first.test_images]
+    for one in experiments:
+        path, ids = one.run.path, [image.image_id for image in one.test_images]
+        if one.classes != first.classes:
+            raise ValueError(f"{path}: expected the classes of {first.run.path}, got {', '.join(one.classes)}")
+        if ids != expected:
+            what = f"the {len(expected)} test images of {first.run.path}"
+            raise ValueError(f"{path}: expected {what}, got {len(ids)} others")
+        if not one.trained():
+            raise ValueError(f"{one.run.detector}: expected a trained detector, found none")
     parts = tuple((one.source, one.run.detector) for one in experiments)
     task = partial(_combine_one, parts=parts, settings=settings)
-    return [found for _, found in map_images(task, experiments[0].test_images, work, "detections of all")]
+    return [found for _, found in map_images(task, first.test_images, work, "detections of all")]
 
 
 @cache
@@ -118,18 +113,12 @@ def combine(runs: list[str], out: str, workers: int = 0, device: str = "cpu") ->
     facts |= {} if gain is None else {"gain_over_best_run": gain.to_json(first.classes)}
     write_json(Path(out) / "evaluation.json", {**together.to_json(), **facts})
     console = first.work.console
-    console.print(_precision_table(runs, [*single, together]))
+    every = [*single, together]
+    rows = [[name, *(fraction(one.per_class[row].ap) for one in every)] for row, name in enumerate(first.classes)]
+    rows.append(["mean", *(fraction(one.mean_ap) for one in every)])
+    console.print(text_table("Average precision", ["", *runs, "together"], rows))
     say(console, f"first: {runs[best]}, second: together")
     console.print(comparison_table(single[best], together, gain))
-
-
-def _precision_table(runs: Sequence[str], evaluations: Sequence[Evaluation]):
-    rows = [
-        [name, *(fraction(one.per_class[place].ap) for one in evaluations)]
-        for place, name in enumerate(evaluations[0].classes)
-    ]
-    rows.append(["mean", *(fraction(one.mean_ap) for one in evaluations)])
-    return text_table("Average precision", ["", *runs, "together"], rows)
 
 
 main = function_command(__doc__, combine, {"runs": {"type": str, "nargs": "+", "metavar": "RUN"}})

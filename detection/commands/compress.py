@@ -16,6 +16,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from detection.backbones.networks import read_state
 from detection.command_line import function_command
 from detection.detector import Detector
@@ -29,69 +31,23 @@ _HEAD_SUFFIX = ".safetensors"
 
 
 def compress_detector(
-    model: Path | str, out: Path | str, ranks: Mapping[str, int | None], energy: float | None = None
-) -> list[CompressedLayer]:
-    """Write the detector of folder `model` with low-rank layers: a folder, or its fc6 and fc7 alone to a .safetensors
-    file.
+    detector: Detector, state: Mapping[str, np.ndarray], layers: Sequence[CompressedLayer]
+) -> Detector:
+    """The detector with low-rank layers of `state`; SVMs, box regressors and calibration stay as they are.
 
-    ranks, energy: see ``compression.compress_head``. SVMs, box regressors and calibration stay as they are: they
-    see the same fc6 or fc7, approximated. The notes of a folder lose the key of its SVMs, whose vectors were others,
-    and get ``compressed``, layer -> rank. Returns what was done to each layer. Raises FileExistsError where `out` is
-    there, ValueError for a detector without fc6 and fc7 and as `compress_head`.
+    They see the same fc6 or fc7, approximated. Its notes lose the key of its SVMs, whose vectors were others, and get
+    ``compressed``, layer -> rank.
     """
-    _check_absent(out)
-    detector = Detector.load(model)
-    head = detector.extractor.pooled_head
-    if head is None:
-        raise ValueError(f"{model}: expected a detector of layer fc6 or fc7, got one of {detector.svms.layer}")
-    state, layers = compress_head(head.state(), ranks, energy)
-    _check_done(layers, energy)
-    if Path(out).suffix == _HEAD_SUFFIX:
-        _write_head(out, state, layers)
-        return layers
-    extractor = _with_head(detector.extractor, state)
+    whole = detector.extractor
+    head = Head(whole.settings, whole.length("pool5"), state)
     notes = {name: value for name, value in detector.notes.items() if name != "svms"}
     notes["compressed"] = {one.name: one.rank for one in layers if one.rank is not None}
-    dataclasses.replace(detector, extractor=extractor, notes=notes).save(out)
-    return layers
+    extractor = FeatureExtractor(whole.settings, whole.backbone, head, whole.device)
+    return dataclasses.replace(detector, extractor=extractor, notes=notes)
 
 
-def compress_file(
-    path: Path | str, out: Path | str, ranks: Mapping[str, int | None], energy: float | None = None
-) -> list[CompressedLayer]:
-    """The same for a file of fc6 and fc7 (see ``Head.from_file``), e.g. RUN/finetuned/head.safetensors: to a file.
-
-    Its other layers are left out. Raises besides ValueError for `out` without .safetensors, FileNotFoundError.
-    """
-    if Path(out).suffix != _HEAD_SUFFIX:
-        raise ValueError(f"{out}: expected a file name ending in {_HEAD_SUFFIX}: of a head alone no detector is made")
-    _check_absent(out)
-    try:
-        state, layers = compress_head(read_state(Path(path)), ranks, energy)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    _check_done(layers, energy)
-    _write_head(out, {name: value for name, value in state.items() if name.startswith(("fc6.", "fc7."))}, layers)
-    return layers
-
-
-def _with_head(extractor: FeatureExtractor, state: Mapping) -> FeatureExtractor:
-    head = Head(extractor.settings, extractor.length("pool5"), state)
-    return FeatureExtractor(extractor.settings, extractor.backbone, head, extractor.device)
-
-
-def _check_absent(out: Path | str) -> None:
-    if Path(out).exists():
-        raise FileExistsError(f"{out}: expected a path where nothing is; nothing is overwritten")
-
-
-def _check_done(layers: Sequence[CompressedLayer], energy: float | None) -> None:
-    if all(one.rank is None for one in layers):
-        why = "no rank given" if energy is None else f"no rank that keeps {energy:g} of a layer has fewer weights"
-        raise ValueError(f"expected a layer to compress, got {why}")
-
-
-def _write_head(path: Path | str, state: Mapping, layers: Sequence[CompressedLayer]) -> None:
+def _write_head(path: Path | str, state: Mapping[str, np.ndarray], layers: Sequence[CompressedLayer]) -> None:
+    state = {name: value for name, value in state.items() if name.startswith(("fc6.", "fc7."))}
     metadata = {"format_version": FORMAT_VERSION, "kind": _KIND, "key": fingerprint(state)}
     metadata |= {f"{one.name}.rank": str(one.rank) for one in layers if one.rank is not None}
     write_arrays(path, state, metadata)
@@ -139,8 +95,26 @@ def compress(
     """
     if (model is None) == (head is None):
         raise ValueError(f"expected one of --model and --head, got {'none' if model is None else 'both'}")
-    function, source = (compress_file, head) if model is None else (compress_detector, model)
-    layers = function(source, out, {"fc6": fc6_rank, "fc7": fc7_rank}, energy)
+    is_alone = Path(out).suffix == _HEAD_SUFFIX
+    if model is None and not is_alone:
+        raise ValueError(f"{out}: expected a file name ending in {_HEAD_SUFFIX}: of a head alone no detector is made")
+    if Path(out).exists():
+        raise FileExistsError(f"{out}: expected a path where nothing is; nothing is overwritten")
+    detector = None if model is None else Detector.load(model)
+    if detector is not None and detector.extractor.pooled_head is None:
+        raise ValueError(f"{model}: expected a detector of layer fc6 or fc7, got one of {detector.svms.layer}")
+    state = read_state(Path(head)) if detector is None else detector.extractor.pooled_head.state()
+    try:
+        state, layers = compress_head(state, {"fc6": fc6_rank, "fc7": fc7_rank}, energy)
+    except ValueError as error:
+        raise ValueError(f"{head or model}: {error}") from error
+    if all(one.rank is None for one in layers):
+        why = "no rank given" if energy is None else f"no rank that keeps {energy:g} of a layer has fewer weights"
+        raise ValueError(f"expected a layer to compress, got {why}")
+    if is_alone:
+        _write_head(out, state, layers)
+    else:
+        compress_detector(detector, state, layers).save(out)
     print(f"{compression_table(layers)}\nwritten: {out}")
 
 

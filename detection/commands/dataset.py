@@ -233,7 +233,7 @@ def _command(function: Callable[..., object], own: Mapping[str, Mapping[str, Any
             opened = OpenSet(options, Work(workers, executor=executor))
             return function(opened, **command_line.options_of(function, values))
 
-    return lambda arguments: command_line.exit_status(lambda: run(arguments))
+    return command_line.command(run)
 
 
 main = command_line.subcommands(

@@ -3,8 +3,7 @@
 Takes the options of tools/run_pipeline.py; without any it uses configs/demo.yaml. Goes on where it stopped.
 """
 
-import sys
-
+from detection.command_line import command
 from detection.commands.session import run_command
 from detection.data import read_image, write_digits, write_image
 from detection.pipeline.experiment import Experiment
@@ -28,8 +27,9 @@ def demo(experiment: Experiment) -> None:
     print(f"try: python tools/detect.py --model {experiment.run.detector} PHOTO.jpg --out detections")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+def _run(arguments: list[str]) -> int:
     has_config = any(one.split("=")[0] == "--config" for one in arguments)
     return run_command(__doc__, demo)(arguments if has_config else ["--config=demo", *arguments])
+
+
+main = command(_run)

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from detection import data
-from detection.command_line import FLAG, function_command
+from detection.command_line import FLAG, command, function_command
 from detection.commands.session import run_command
 from detection.detector import Detector
 from detection.engines import single_threaded_pool
@@ -157,10 +157,11 @@ def _detect_video(path: Path, target: Path, detect: Callable, work: Work, pool: 
     return found
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+def _run(arguments: list[str]) -> int:
     if any(one.split("=")[0] == "--model" for one in arguments):
         own = {"paths": {"type": str, "nargs": "+"}, "--strict": FLAG}
         return function_command(__doc__, detect_paths, own)(arguments)
     return run_command(__doc__, detect_split)(arguments)
+
+
+main = command(_run)

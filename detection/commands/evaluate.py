@@ -10,7 +10,6 @@ confidence). --json OUT writes metric, mAP (a fraction, over the classes that ha
 objects), settings, counts, intervals, and what --diagnose and --compare find. docs/evaluation.md explains all of it.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,11 +19,11 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
 from detection import evaluation
-from detection.command_line import HelpFormatter, exit_status, say
+from detection.command_line import HelpFormatter, command, say
 from detection.commands.session import experiment_command
 from detection.data import Dataset, Problems, read_class_names, read_dataset
 from detection.data.formats.finding import find_set
-from detection.data.results import ResultFiles, find_results, read_results
+from detection.data.results import find_results, read_results
 from detection.evaluation import Evaluation, EvaluationSettings
 from detection.evaluation.metrics import METRICS
 from detection.pipeline.experiment import Experiment
@@ -33,6 +32,8 @@ from detection.pipeline.stages.misses import diagnosis
 from detection.storage import write_json
 from detection.storage.run import RunFolder
 from detection.types import AnnotatedImage
+
+_FORMATS = {"coco": "COCO results", "devkit": "the devkit's text files", "yolo": "YOLO text files"}
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -98,18 +99,15 @@ def read_truth(
     """
     from_user = classes_file is not None
     given = read_class_names(classes_file) if from_user else run_classes(detections) or usual
-    dataset = read_dataset(annotations, _split(annotations, split), "auto", given, problems, need_images=False)
+    found = find_set(annotations)
+    # A set that has only one split is that one whatever it is called, and is not to be divided.
+    asked = split if found.fixed_splits or len(found.splits) > 1 else None
+    dataset = read_dataset(annotations, asked, "auto", given, problems, need_images=False)
     if given is not None:
         return Truth(dataset.images, given, *_by_place(given), split or dataset.split, dataset.source_ids, from_user)
     named = find_results(detections, split).classes(split or dataset.split) or ()
     classes = (*dataset.classes, *(name for name in named if name not in dataset.classes))
     return Truth(dataset.images, classes, *_numbers(dataset), split or dataset.split, dataset.source_ids)
-
-
-def _split(annotations: str, split: str | None) -> str | None:
-    """The split to read. A set that has only one is that split whatever it is called, and is not to be divided."""
-    found = find_set(annotations)
-    return None if not found.fixed_splits and len(found.splits) <= 1 else split
 
 
 def _by_place(classes: Sequence[str]) -> tuple[dict[int, str], dict[int, str]]:
@@ -136,12 +134,6 @@ def evaluate_files(path: Path | str, truth: Truth, settings: EvaluationSettings,
     numbers = yolo if found.format == "yolo" else coco
     detections = read_results(found, truth.images, truth.classes, numbers, truth.split, problems, truth.source_ids)
     return evaluation.evaluate(detections, truth.images, truth.classes, **asdict(settings))
-
-
-def describe(found: ResultFiles) -> str:
-    """What was read, in a few words."""
-    formats = {"coco": "COCO results", "devkit": "the devkit's text files", "yolo": "YOLO text files"}
-    return f"{found.path}: {formats[found.format]}, {len(found.files)} file{'s' if len(found.files) > 1 else ''}"
 
 
 @dataclass(frozen=True)
@@ -181,10 +173,7 @@ def evaluate_run(experiment: Experiment, options: Namespace) -> None:
         return
     experiment.settings, keep = settings, settings == kept
     result = stage.evaluate(experiment) if keep else stage.evaluation(experiment)
-    bounds = evaluation.intervals(result, settings.intervals)
-    if not keep:
-        work.console.print(evaluation.table(result, bounds))
-    _finish(subject, result, bounds, diagnosis(experiment, keep) if options.diagnose else None)
+    _finish(subject, result, diagnosis(experiment, keep) if options.diagnose else None, is_shown=keep)
 
 
 def _truth(experiment: Experiment, options: Namespace) -> Truth:
@@ -214,19 +203,20 @@ def evaluate_alone(options: Namespace) -> None:
 
 def evaluate_results(subject: Subject, detections: str) -> None:
     """Evaluate the results at a path against the subject's annotations, print, and write what is asked for."""
-    say(subject.console, describe(find_results(detections, subject.truth.split)))
-    result, settings, found = subject.evaluate(detections), subject.settings, None
-    bounds = evaluation.intervals(result, settings.intervals)
-    subject.console.print(evaluation.table(result, bounds))
+    files = find_results(detections, subject.truth.split)
+    more = "s" if len(files.files) > 1 else ""
+    say(subject.console, f"{files.path}: {_FORMATS[files.format]}, {len(files.files)} file{more}")
+    result, found = subject.evaluate(detections), None
     if subject.options.diagnose:
-        found = evaluation.diagnose(result, subject.truth.images, settings.diagnosis)
-    _finish(subject, result, bounds, found)
+        found = evaluation.diagnose(result, subject.truth.images, subject.settings.diagnosis)
+    _finish(subject, result, found)
 
 
-def _finish(
-    subject: Subject, result: Evaluation, bounds: evaluation.Intervals | None, found: evaluation.Diagnosis | None
-) -> None:
+def _finish(subject: Subject, result: Evaluation, found: evaluation.Diagnosis | None, is_shown: bool = False) -> None:
     content: dict[str, Any] = result.to_json()
+    bounds = evaluation.intervals(result, subject.settings.intervals)
+    if not is_shown:
+        subject.console.print(evaluation.table(result, bounds))
     if bounds is not None:
         content["intervals"] = bounds.to_json(result.classes)
     if found is not None:
@@ -248,9 +238,7 @@ def _compare(subject: Subject, first: Evaluation, path: str) -> dict[str, Any]:
     return content | ({} if change is None else {"difference": change.to_json(first.classes)})
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+def _run(arguments: list[str]) -> object:
     names = {one.split("=")[0] for one in arguments}
     if not {"--detections", "--annotations"} & names or {"--run", "--config"} & names:
         return experiment_command(__doc__, evaluate_run, add_options)(arguments)
@@ -260,5 +248,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_class_arguments(evaluation.IntervalSettings, "intervals")
     parser.add_class_arguments(evaluation.DiagnosisSettings, "diagnosis")
     parser.add_argument("--strict", action="store_true", help="Stop at the first fault in the files.")
-    options = parser.instantiate(parser.parse_args(arguments))
-    return exit_status(lambda: evaluate_alone(options))
+    return evaluate_alone(parser.instantiate(parser.parse_args(arguments)))
+
+
+main = command(_run)

@@ -42,13 +42,8 @@ def _export_one(item: tuple[AnnotatedImage, ImageSource, np.ndarray | None], fol
     boxes = source.proposals(image).boxes if boxes is None else boxes
     with limit_threads(source.threads):
         regions = source.extractor().regions(source.pyramid(image), boxes, layer)
-    metadata = {
-        "format_version": EXPORT_FORMAT_VERSION,
-        "image_id": image.image_id,
-        "layer": layer,
-        "height": str(image.size[0]),
-        "width": str(image.size[1]),
-    }
+    metadata = {"format_version": EXPORT_FORMAT_VERSION, "image_id": image.image_id, "layer": layer}
+    metadata |= {"height": str(image.size[0]), "width": str(image.size[1])}
     arrays = {"boxes": regions.boxes, "values": regions.values}
     write_arrays(folder / f"{file_stem(image.image_id)}.safetensors", arrays, metadata)
     return len(boxes)
@@ -108,10 +103,8 @@ def _print_disk(experiment: Experiment) -> None:
     missing = missing_maps(experiment.source, experiment.images)
     needed = maps_bytes(experiment.source, missing) / 2**20
     there = shutil.disk_usage(next(one for one in [experiment.run.path, *experiment.run.path.parents] if one.exists()))
-    print(
-        f"maps: {len(experiment.images)} images, {len(missing)} to be made: {needed:,.1f} MiB in "
-        f"{experiment.run.features}; {there.free / 2**20:,.0f} MiB free"
-    )
+    disk = f"{needed:,.1f} MiB in {experiment.run.features}; {there.free / 2**20:,.0f} MiB free"
+    print(f"maps: {len(experiment.images)} images, {len(missing)} to be made: {disk}")
 
 
 def _export(experiment: Experiment, layer: str, of: str, boxes_file: str | None) -> None:
@@ -133,10 +126,8 @@ def _user_boxes(experiment: Experiment, path: str) -> dict[str, np.ndarray]:
     boxes, known = read_boxes(path), {one.image_id for one in experiment.images}
     unknown = [image_id for image_id in boxes if image_id not in known]
     if unknown:
-        raise ValueError(
-            f"{path}: expected ids of the data set's {len(known)} images, got {len(unknown)} others: "
-            f"{', '.join(unknown[:_NAMED])}"
-        )
+        got = f"{len(unknown)} others: {', '.join(unknown[:_NAMED])}"
+        raise ValueError(f"{path}: expected ids of the data set's {len(known)} images, got {got}")
     return boxes
 
 

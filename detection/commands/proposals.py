@@ -65,10 +65,6 @@ def _add_reading(parser: ArgumentParser) -> None:
     )
 
 
-def _reading(options: Namespace) -> ReadingOptions:
-    return ReadingOptions(**{one.name: options[one.name] for one in fields(ReadingOptions)})
-
-
 def _add_import(parser: ArgumentParser) -> None:
     words = {"nargs": "+", "type": str, "default": []}
     parser.add_argument("--windows", **words, help="Files, or folders of files, with proposals of any images.")
@@ -134,7 +130,8 @@ def _read(experiment: Experiment, options: Namespace, split: str, path: str) -> 
         settings = experiment.settings.dataset
         sources = settings.train_sources if split == "train" else settings.test_sources
         ids = split_ids(sources, experiment.work.problems)
-    found = read_file(path, images_of(experiment, split), _reading(options), ids)
+    reading = ReadingOptions(**{one.name: options[one.name] for one in fields(ReadingOptions)})
+    found = read_file(path, images_of(experiment, split), reading, ids)
     if found.doubt is not None:
         experiment.warn(found.doubt)
     return found
@@ -173,10 +170,8 @@ def check(experiment: Experiment, options: Namespace) -> int:
     listed, header = experiment.run.proposals / "faults.csv", ("image_id", "fault", "row", "x1", "y1", "x2", "y2")
     write_text(listed, csv_text([header, *((*place, *box) for *place, box in faults)]))
     for image_id, fault, row, box in faults[:_PRINTED]:
-        say(
-            console,
-            f"  {fault}: {image_id}" + (f", proposal {row}: {', '.join(f'{one:g}' for one in box)}" if box else ""),
-        )
+        where = f", proposal {row}: {', '.join(f'{one:g}' for one in box)}" if box else ""
+        say(console, f"  {fault}: {image_id}{where}")
     if len(faults) > _PRINTED:
         say(console, f"  ... all of them: {listed}")
     if options.fix:

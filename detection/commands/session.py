@@ -2,7 +2,6 @@
 
 import dataclasses
 import os
-import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
-from detection.command_line import Main, add_function_options, exit_status, options_of, say
+from detection.command_line import Main, add_function_options, command, options_of, say
 from detection.config import Settings, build_parser, parse, preset_overrides, resolved
 from detection.data import Problems
 from detection.pipeline.experiment import Experiment
@@ -82,11 +81,7 @@ def experiment_command(
             finally:
                 report_problems(experiment)
 
-    def main(arguments: list[str] | None = None) -> int:
-        """Run the command line; returns the exit status."""
-        return exit_status(lambda: run(sys.argv[1:] if arguments is None else arguments))
-
-    return main
+    return command(run)
 
 
 def run_command(

@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
-from rich.table import Table
 
 from detection.classification.classify import ViewResult, evaluate_view, train_classifier
 from detection.classification.settings import ClassifierSettings
 from detection.classification.views import VIEW_SIZE, VIEWS, ViewSource
+from detection.command_line import text_table
 from detection.commands.session import experiment_command
 from detection.data import IMAGE_EXTENSIONS
 from detection.data.formats.image_folders import (
@@ -144,20 +144,15 @@ def source_of(experiment: Experiment, features: FeatureSettings) -> ViewSource:
 
 def print_results(rows: list[Row], console: Console) -> None:
     """A table, a row a view and size."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("view", "short side", "accuracy", "mAP", "interval", "against the first"):
-        table.add_column(name)
+    shown = []
     for one, bounds, gain in rows:
         mean, bound, change = one.evaluation.mean_ap, bounds and bounds.mean_ap, gain and gain.mean_ap
-        table.add_row(
-            one.view,
-            " ".join(map(str, one.sizes)),
-            f"{one.accuracy:.3f}",
-            "-" if mean is None else f"{mean:.3f}",
-            f"{bound.low:.3f} to {bound.high:.3f}" if bound else "-",
-            f"{change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f})" if change else "-",
-        )
-    console.print(table)
+        figures = f"{one.accuracy:.3f}", "-" if mean is None else f"{mean:.3f}"
+        interval = f"{bound.low:.3f} to {bound.high:.3f}" if bound else "-"
+        against = f"{change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f})" if change else "-"
+        shown.append((one.view, " ".join(map(str, one.sizes)), *figures, interval, against))
+    header = ("view", "short side", "accuracy", "mAP", "interval", "against the first")
+    console.print(text_table("Views of the test images", header, shown))
 
 
 def as_json(one: ViewResult, bounds: Intervals | None, gain: Difference | None) -> dict[str, Any]:

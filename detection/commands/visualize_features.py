@@ -19,7 +19,7 @@ from urllib.parse import quote
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
 
-from detection.commands.session import experiment_command
+from detection.commands.session import experiment_command, images_of
 from detection.data import image_size, read_image, write_image
 from detection.detector import Detector
 from detection.engines import limit_threads
@@ -154,17 +154,14 @@ def draw_images(experiment: Experiment, options: Namespace, out: Path) -> None:
 def rank_filters(experiment: Experiment, options: Namespace, out: Path) -> None:
     """Rank the images of a split for every filter; all goes to OUT/filters-strideN. Prints the page's file."""
     view, source = filter_view(experiment, options), experiment.source
-    images = {"train": experiment.train_images, "test": experiment.test_images, "all": experiment.images}[options.split]
+    images = images_of(experiment, options.split)
     by_id = {one.image_id: one for one in images}
     folder = out / f"filters-stride{experiment.settings.features.stages[view.stage]}"
     groups = rank_images(source, images, experiment.classes, view, options.top, experiment.work)
     pictures = write_small_images(groups, by_id, folder / _PICTURES, experiment.work)
     channels = view.channels or range(source.extractor().backbone.channels[view.stage])
-    rows = {
-        name: {channel: groups[name].of(channel) for channel in channels}
-        for name in (ALL, *experiment.classes)
-        if name in groups
-    }
+    names = [name for name in (ALL, *experiment.classes) if name in groups]
+    rows = {name: {channel: groups[name].of(channel) for channel in channels} for name in names}
     write_sheets(rows[ALL], pictures, folder)
     photos = {one: (f"{_PICTURES}/{quote(path.name)}", by_id[one].size) for one, path in pictures.items()}
     write_text(folder / _PAGE, _page(experiment, view, len(images), photos, rows))
@@ -208,9 +205,8 @@ def explain(experiment: Experiment, options: Namespace, out: Path) -> None:
     _require("class", name is None or name in classes, f"one of {', '.join(classes)}", repr(name))
     image, detector = find_image(experiment, options.images[0]), Detector.load(experiment.run.detector)
     if detector.extractor.settings != experiment.settings.features:
-        raise ValueError(
-            f"{experiment.run.detector}: expected a detector of the features in force; run tools/train_svm.py"
-        )
+        needed = "a detector of the features in force; run tools/train_svm.py"
+        raise ValueError(f"{experiment.run.detector}: expected {needed}")
     rgb = read_image(image.path, image.size)
     if image.image_id in experiment.source.image_keys:
         proposals = experiment.source.proposals(image)
@@ -239,12 +235,10 @@ def write_samples(experiment: Experiment, options: Namespace, out: Path) -> None
         experiment.warn(f"{missing} samples are of photos that the training set has not; they are left out")
     for name in names:
         positives, negatives = ranked_samples(known, name)
-        parts = [
-            draw_samples(
-                chosen, images, options.count, f"{name}: {len(chosen)} {kind}, the hardest first, with their margins"
-            )
-            for kind, chosen in (("positives that support its SVM", positives), ("hard negatives", negatives))
-        ]
+        parts = []
+        for kind, chosen in (("positives that support its SVM", positives), ("hard negatives", negatives)):
+            title = f"{name}: {len(chosen)} {kind}, the hardest first, with their margins"
+            parts.append(draw_samples(chosen, images, options.count, title))
         path = out / "samples" / f"{file_stem(name)}.png"
         write_image(path, stacked(parts, 12))
         print(path)

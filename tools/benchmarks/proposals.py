@@ -103,12 +103,8 @@ def agreement_rows(methods: Mapping[str, Method], photos: Sequence[Photo]) -> li
     for photo in photos:
         for name, method in methods.items():
             overlaps = iou(photo.boxes, method(photo.rgb)[:AGREEMENT_LIMIT])
-            row = {
-                "photo": photo.name,
-                "matlab_proposals": len(photo.boxes),
-                "method": name,
-                "proposals": overlaps.shape[1],
-            }
+            row = {"photo": photo.name, "matlab_proposals": len(photo.boxes), "method": name}
+            row["proposals"] = overlaps.shape[1]
             rows.append(row | {f"found_{one:g}": float((overlaps.max(axis=1) >= one).mean()) for one in AGREEMENT_IOUS})
     return rows
 

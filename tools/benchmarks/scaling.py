@@ -76,20 +76,13 @@ def benchmark(
     detector, path = detector_of(run), sample_paths()[0]
     size = image_size(path)
     with tempfile.TemporaryDirectory(prefix="benchmark-scaling-") as folder, limit_threads(1):
-
-        def of_proposals(count: int) -> Mapping[str, Callable]:
-            return stage_methods(detector, path, random_boxes(count, size))
-
-        def of_side(side: int) -> Mapping[str, Callable]:
-            return stage_methods(detector, resized(path, side, Path(folder)))
-
-        def of_classes(count: int) -> Mapping[str, Callable]:
-            return stage_methods(random_detector(detector.extractor, count), path, random_boxes(PROPOSALS, size))
-
-        for title, sizes, methods_of, stages, power in (
-            ("proposals", proposals, of_proposals, ("pooling", "fc layers", *AFTER_POOLING), 1),
-            ("longer side in px (exponents: against its square)", sides, of_side, BEFORE_POOLING, 2),
-            ("classes", classes, of_classes, AFTER_POOLING, 1),
-        ):
+        boxes, px = random_boxes(PROPOSALS, size), "longer side in px (exponents: against its square)"
+        methods: dict[str, MethodsOf] = {
+            "proposals": lambda count: stage_methods(detector, path, random_boxes(count, size)),
+            px: lambda side: stage_methods(detector, resized(path, side, Path(folder))),
+            "classes": lambda count: stage_methods(random_detector(detector.extractor, count), path, boxes),
+        }
+        stages = (("pooling", "fc layers", *AFTER_POOLING), BEFORE_POOLING, AFTER_POOLING)
+        for title, sizes, own, power in zip(methods, (proposals, sides, classes), stages, (1, 2, 1), strict=True):
             if sizes:
-                yield f"CPU seconds against {title}", growth_rows(sizes, methods_of, stages, repeats, power)
+                yield f"CPU seconds against {title}", growth_rows(sizes, methods[title], own, repeats, power)
