@@ -127,14 +127,12 @@ def _truth(annotations: Sequence[AnnotatedImage], class_count: int, difficult: D
 
 
 def _results(pairs: Sequence[tuple[int, Detections]]) -> list[dict[str, Any]]:
-    results = []
+    keys, results = ("image_id", "category_id", "bbox", "score"), []
     for position, found in pairs:
         boxes = found.boxes.astype(np.float64)
         boxes[:, 2:] -= boxes[:, :2]
-        rows = zip(found.labels.tolist(), boxes.tolist(), found.scores.tolist(), strict=True)
-        results += [
-            {"image_id": position, "category_id": label + 1, "bbox": box, "score": score} for label, box, score in rows
-        ]
+        rows = zip((found.labels + 1).tolist(), boxes.tolist(), found.scores.tolist(), strict=True)
+        results += [dict(zip(keys, (position, *row), strict=True)) for row in rows]
     return results
 
 
@@ -155,9 +153,5 @@ def _matches(run: Any, label: int, image_count: int) -> CocoMatches:
         np.concatenate([nothing, *(one[name] for one in entries)], axis=1)[:, order] > 0
         for name in ("dtMatches", "dtIgnore")
     )
-    return CocoMatches(
-        images=np.concatenate([none, *images])[order],
-        found=matched & ~ignored,
-        ignored=ignored,
-        objects=np.concatenate([none, *objects]),
-    )
+    images, objects = np.concatenate([none, *images])[order], np.concatenate([none, *objects])
+    return CocoMatches(images, matched & ~ignored, ignored, objects)

@@ -19,7 +19,7 @@ from detection.evaluation.errors import (
 )
 from detection.evaluation.matching import DUPLICATE
 from detection.evaluation.misses import ASPECTS, CAUSES, SIZES, Cause, MissCause, MissedObject, MissTable, bin_places
-from detection.evaluation.results import Evaluation, mean
+from detection.evaluation.results import ClassEvaluation, Evaluation, mean
 from detection.evaluation.settings import DiagnosisSettings
 from detection.geometry import area
 from detection.types import AnnotatedImage
@@ -68,7 +68,7 @@ class Diagnosis:
         return [one for one in self.missed if one.label == label]
 
     def causes_of(self, label: int) -> dict[Cause, int] | None:
-        """How many misses of one class have each cause; None where proposals were not looked at."""
+        """`causes` of one class."""
         return None if self.causes is None else _count_causes(self.missed_of(label))
 
     def to_json(self) -> dict[str, Any]:
@@ -117,13 +117,13 @@ def diagnose(
     if tuple(one.image_id for one in annotations) != evaluation.image_ids:
         raise ValueError("diagnosis: expected the images of the evaluation, got others")
     errors = class_errors(evaluation, annotations, settings)
-    of_classes = [_objects(evaluation, annotations, label) for label in range(len(errors))]
+    of_classes = [_objects(one, annotations) for one in evaluation.per_class]
     missed = [
         _missed_object(evaluation, annotations, errors[label], label, place, objects, causes)
         for label, objects in enumerate(of_classes)
         for place in np.flatnonzero(objects.missed)
     ]
-    tables = [_miss_table(names, of_classes, kind) for kind, names in _BINS.items()]
+    by_size, by_aspect, by_truncation = (_miss_table(names, of_classes, kind) for kind, names in _BINS.items())
     with_objects, ranked = [one for one in errors if one.repaired is not None], [one for one in errors if one.top]
     repaired = {kind: mean(one.repaired[kind] for one in with_objects) for kind in ERROR_TYPES}
     voc10 = mean(one.ap10 for one in evaluation.per_class)
@@ -137,9 +137,9 @@ def diagnose(
         repaired=repaired if with_objects else None,
         localisation_removed=mean(one.localisation_removed for one in with_objects),
         missed=tuple(missed),
-        by_size=tables[0],
-        by_aspect=tables[1],
-        by_truncation=tables[2] if all(one.truncated is not None for one in annotations) else None,
+        by_size=by_size,
+        by_aspect=by_aspect,
+        by_truncation=by_truncation if all(one.truncated is not None for one in annotations) else None,
         causes=None if causes is None else _count_causes(missed),
     )
 
@@ -147,9 +147,9 @@ def diagnose(
 def missed_rows(evaluation: Evaluation, annotations: Sequence[AnnotatedImage]) -> dict[str, list[int]]:
     """Image id -> rows of its missed objects, of images that have some: those not found among the top-ranked."""
     rows: dict[str, list[int]] = {}
-    for label in range(len(evaluation.per_class)):
-        objects = evaluation.per_class[label].found
-        for place in np.flatnonzero(_is_missed(evaluation, label)):
+    for one in evaluation.per_class:
+        objects = one.found
+        for place in np.flatnonzero(_is_missed(one)):
             image_id = annotations[objects.images[place]].image_id
             rows.setdefault(image_id, []).append(int(objects.rows[place]))
     return {image_id: sorted(found) for image_id, found in rows.items()}
@@ -160,16 +160,12 @@ def score_cuts(evaluation: Evaluation) -> np.ndarray:
 
     Top-ranked are as many as there are objects that count, ignored detections not counted.
     """
-    cuts = [
-        float(one.scores[one.objects - 1]) if 0 < one.objects <= len(one.scores) else -np.inf
-        for one in evaluation.per_class
-    ]
-    return np.array(cuts, dtype=np.float64)
+    ranked = ((one.objects, one.scores) for one in evaluation.per_class)
+    return np.array([scores[count - 1] if 0 < count <= len(scores) else -np.inf for count, scores in ranked], float)
 
 
-def _is_missed(evaluation: Evaluation, label: int) -> np.ndarray:
+def _is_missed(one: ClassEvaluation) -> np.ndarray:
     """(G,) bool, of the `ClassObjects` of a class."""
-    one = evaluation.per_class[label]
     counted = np.flatnonzero(one.matches.counts)[: one.objects]
     last = counted[-1] if len(counted) else -1
     return one.found.counts & ((one.found.found < 0) | (one.found.found > last))
@@ -185,14 +181,14 @@ class _Objects(NamedTuple):
     truncation: np.ndarray
 
 
-def _objects(evaluation: Evaluation, annotations: Sequence[AnnotatedImage], label: int) -> _Objects:
-    found = evaluation.per_class[label].found
+def _objects(one: ClassEvaluation, annotations: Sequence[AnnotatedImage]) -> _Objects:
+    found = one.found
     places = np.flatnonzero(found.counts)
     boxes = found.boxes[places].astype(np.float64)
     pairs = [(annotations[found.images[place]].truncated, found.rows[place]) for place in places]
     truncated = [marks is not None and bool(marks[row]) for marks, row in pairs]
     aspects = (boxes[:, 2] - boxes[:, 0]) / (boxes[:, 3] - boxes[:, 1])
-    missed = _is_missed(evaluation, label)[places]
+    missed = _is_missed(one)[places]
     return _Objects(places, missed, bin_places(area(boxes)), bin_places(aspects), np.array(truncated, np.int64))
 
 
@@ -219,49 +215,29 @@ def _missed_object(
         int(getattr(one.found, name)[position]) for name in ("images", "rows", "found", "nearest")
     )
     truth = annotations[image]
-    return MissedObject(
-        image=image,
-        image_id=truth.image_id,
-        row=row,
-        label=label,
-        box=tuple(truth.boxes[row].tolist()),
-        size=SIZES[objects.size[place]],
-        aspect=ASPECTS[objects.aspect[place]],
-        truncated=None if truth.truncated is None else bool(truth.truncated[row]),
-        found_score=float(one.matches.scores[rank]) if rank >= 0 else None,
-        best=_case(evaluation, annotations, errors, label, nearest) if nearest >= 0 else None,
-        cause=_cause(causes, truth.image_id, row),
-    )
-
-
-def _cause(causes: Mapping[tuple[str, int], MissCause] | None, image_id: str, row: int) -> MissCause | None:
-    if causes is None:
-        return None
-    if (image_id, row) not in causes:
-        raise ValueError(f"diagnosis: expected the cause of missed object {row} of image {image_id!r}, got none")
-    return causes[image_id, row]
+    if causes is not None and (truth.image_id, row) not in causes:
+        raise ValueError(f"diagnosis: expected the cause of missed object {row} of image {truth.image_id!r}, got none")
+    size, aspect = SIZES[objects.size[place]], ASPECTS[objects.aspect[place]]
+    truncated = None if truth.truncated is None else bool(truth.truncated[row])
+    found_score = float(one.matches.scores[rank]) if rank >= 0 else None
+    best = _case(evaluation, annotations, errors, label, nearest) if nearest >= 0 else None
+    cause = None if causes is None else causes[truth.image_id, row]
+    box = tuple(truth.boxes[row].tolist())
+    return MissedObject(image, truth.image_id, row, label, box, size, aspect, truncated, found_score, best, cause)
 
 
 def _case(
     evaluation: Evaluation, annotations: Sequence[AnnotatedImage], errors: ClassErrors, label: int, rank: int
 ) -> DetectionCase:
     matches = evaluation.per_class[label].matches
-    truth, row = annotations[matches.images[rank]], int(errors.nearest[rank])
-    nearest = None
+    image, row, nearest = int(matches.images[rank]), int(errors.nearest[rank]), None
+    truth = annotations[image]
     if row >= 0:
-        box = tuple(truth.boxes[row].tolist())
-        nearest = NearestObject(row, int(truth.labels[row]), box, float(errors.overlaps[rank]))
-    return DetectionCase(
-        image=int(matches.images[rank]),
-        image_id=truth.image_id,
-        label=label,
-        rank=rank,
-        score=float(matches.scores[rank]),
-        box=tuple(matches.boxes[rank].tolist()),
-        kind=KINDS[errors.kinds[rank]],
-        duplicate=bool(matches.outcomes[rank] == DUPLICATE),
-        nearest=nearest,
-    )
+        own = tuple(truth.boxes[row].tolist())
+        nearest = NearestObject(row, int(truth.labels[row]), own, float(errors.overlaps[rank]))
+    score, box, kind = float(matches.scores[rank]), tuple(matches.boxes[rank].tolist()), KINDS[errors.kinds[rank]]
+    duplicate = bool(matches.outcomes[rank] == DUPLICATE)
+    return DetectionCase(image, truth.image_id, label, rank, score, box, kind, duplicate, nearest)
 
 
 def _count_causes(missed: Sequence[MissedObject]) -> dict[Cause, int]:

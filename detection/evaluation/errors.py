@@ -183,17 +183,9 @@ def _class_errors(one: ClassEvaluation, kinds, nearest, overlaps, average: Avera
         repaired = {kind: average(*precision_recall(hits[kept], one.objects)) for kind, kept in keeping.items()}
         removed = repaired["localisation"]
         repaired["localisation"] = _well_located(one, kinds, nearest, average)
-    return ClassErrors(
-        name=one.name,
-        kinds=kinds,
-        nearest=nearest,
-        overlaps=overlaps,
-        top=top,
-        cut=float(one.scores[top - 1]) if top else None,
-        shares={kind: int(counts[KINDS.index(kind)]) / max(top, 1) for kind in COUNTED_KINDS},
-        repaired=repaired,
-        localisation_removed=removed,
-    )
+    cut = float(one.scores[top - 1]) if top else None
+    shares = dict(zip(COUNTED_KINDS, (counts[: len(COUNTED_KINDS)] / max(top, 1)).tolist(), strict=True))
+    return ClassErrors(one.name, kinds, nearest, overlaps, top, cut, shares, repaired, removed)
 
 
 def _well_located(one: ClassEvaluation, kinds: np.ndarray, nearest: np.ndarray, average: Average) -> float:

@@ -52,16 +52,10 @@ def evaluate(
     coco = coco_figures(pairs, annotations, len(classes), difficult, chosen) if chosen.thresholds else None
     coco_aps = coco.per_class if coco else [None] * len(classes)
     marked = np.concatenate([np.zeros(0, np.int64), *(one.labels[one.difficult] for one in annotations)])
-    per_class = tuple(
-        _class_evaluation(*of_class, chosen)
-        for of_class in zip(
-            classes,
-            match(pairs, annotations, len(classes), settings),
-            np.bincount(marked, minlength=len(classes)).tolist(),
-            coco_aps,
-            strict=True,
-        )
-    )
+    difficult_counts = np.bincount(marked, minlength=len(classes)).tolist()
+    matched = match(pairs, annotations, len(classes), settings)
+    of_classes = zip(classes, matched, difficult_counts, coco_aps, strict=True)
+    per_class = tuple(_class_evaluation(*one, chosen) for one in of_classes)
     warnings = cautions(records, annotations, per_class, chosen)
     filled = sum(len(one.labels) > 0 for _, one in pairs)
     return Evaluation(settings, per_class, tuple(positions), len(annotations) - filled, warnings, coco)

@@ -131,14 +131,9 @@ def _explain_miss(truth, row, proposals, scored, found, cuts, max_per_class, set
         best = int(overlaps.argmax())
         near = settings.is_match(overlaps).any()
         cause = "no proposal" if not near else "moved away" if usable.any() else "scored low"
-    return MissCause(
-        cause=cause,
-        proposal=tuple(proposals.boxes[best].tolist()),
-        overlap=float(overlaps[best]),
-        box=tuple(boxes[best].tolist()),
-        box_overlap=float(box_overlaps[best]),
-        score=float(scores[best]) if np.isfinite(scores[best]) else None,
-    )
+    proposal, box = (tuple(one[best].tolist()) for one in (proposals.boxes, boxes))
+    score = float(scores[best]) if np.isfinite(scores[best]) else None
+    return MissCause(cause, proposal, float(overlaps[best]), box, float(box_overlaps[best]), score)
 
 
 def _candidates(truth: AnnotatedImage, row: int, boxes: np.ndarray, enough: np.ndarray, settings) -> np.ndarray:

@@ -10,7 +10,7 @@ from detection.evaluation.coco_figures import CocoFigures
 from detection.evaluation.diagnosis import Diagnosis
 from detection.evaluation.errors import COUNTED_KINDS
 from detection.evaluation.intervals import Difference, Interval, Intervals
-from detection.evaluation.misses import CAUSES, MissTable
+from detection.evaluation.misses import CAUSES
 from detection.evaluation.results import ClassEvaluation, Evaluation
 from detection.evaluation.settings import IntervalSettings
 
@@ -68,10 +68,8 @@ def coco_line(figures: CocoFigures) -> str:
     ap = {"AP": "ap", "AP50": "ap50", "AP75": "ap75", "small": "ap_small", "medium": "ap_medium", "large": "ap_large"}
     recall = {"AR at 1": "recall_1", "10": "recall_10", "100": "recall_100"}
     recall |= {"small": "recall_small", "medium": "recall_medium", "large": "recall_large"}
-    return "\n".join(
-        ", ".join(f"{name} {fraction(getattr(figures, field))}" for name, field in names.items())
-        for names in (ap, recall)
-    )
+    lines = ([f"{name} {fraction(getattr(figures, field))}" for name, field in row.items()] for row in (ap, recall))
+    return "\n".join(map(", ".join, lines))
 
 
 def comparison_table(first: Evaluation, second: Evaluation, change: Difference | None) -> Group:
@@ -115,34 +113,30 @@ def diagnosis_table(diagnosis: Diagnosis) -> Group:
 
 def _shares(diagnosis: Diagnosis) -> Table:
     rows = []
+    objects = [one.objects for one in diagnosis.evaluation.per_class]
     for label, one in enumerate(diagnosis.per_class):
         shares = [f"{100 * one.shares[kind]:.0f}" if one.top else "-" for kind in COUNTED_KINDS]
-        objects = diagnosis.evaluation.per_class[label].objects
-        rows.append([one.name, *shares, str(len(diagnosis.missed_of(label))), str(objects)])
-    objects = sum(one.objects for one in diagnosis.evaluation.per_class)
+        rows.append([one.name, *shares, str(len(diagnosis.missed_of(label))), str(objects[label])])
     shares = [f"{100 * diagnosis.shares[kind]:.0f}" for kind in COUNTED_KINDS]
-    rows.append(["mean, sum", *shares, str(len(diagnosis.missed)), str(objects)])
+    rows.append(["mean, sum", *shares, str(len(diagnosis.missed)), str(sum(objects))])
     return plain_table(("class", *COUNTED_KINDS, "missed", "objects"), rows)
 
 
 def _misses(diagnosis: Diagnosis) -> list[Table | Text]:
     tables = {"size": diagnosis.by_size, "width / height": diagnosis.by_aspect, "truncation": diagnosis.by_truncation}
-    bins = {name: _bins(one) for name, one in tables.items() if one is not None}
-    # One bin alone is compared with nothing.
-    lines: list[Table | Text] = [
-        Text(f"Missed by {name}: {', '.join(found)}") for name, found in bins.items() if len(found) > 1
-    ]
+    lines: list[Table | Text] = []
+    for name, one in tables.items():
+        bins = [f"{bin} {one.missed[bin]} of {count}" for bin, count in one.objects.items() if count] if one else []
+        # One bin alone is compared with nothing.
+        if len(bins) > 1:
+            lines.append(Text(f"Missed by {name}: {', '.join(bins)}"))
     if diagnosis.causes is None or not diagnosis.missed:
         return lines
-    shares = {cause: f"{100 * diagnosis.causes[cause] / len(diagnosis.missed):.0f}" for cause in CAUSES}
-    rows = [(cause, str(diagnosis.causes[cause]), shares[cause], _REMEDIES[cause]) for cause in CAUSES]
+    counts = [(cause, diagnosis.causes[cause]) for cause in CAUSES]
+    rows = [(cause, str(n), f"{100 * n / len(diagnosis.missed):.0f}", _REMEDIES[cause]) for cause, n in counts]
     table = plain_table(("cause of misses", "objects", "%", ""), rows, last_bold=False)
     table.columns[-1].justify, table.columns[-1].no_wrap = "left", False
     return [*lines, Text(), table]
-
-
-def _bins(one: MissTable) -> list[str]:
-    return [f"{name} {one.missed[name]} of {count}" for name, count in one.objects.items() if count]
 
 
 def fraction(value: float | None) -> str:

@@ -1,19 +1,17 @@
 """The page of all filters of one map: for each the photos that excite it most (paper, figure 2)."""
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
 from detection.inspection.filters import ALL
 from detection.inspection.responses import RankedPhoto
+from detection.report.page import asset, render
 
 GENERATOR = "sppnet filter page"
+_PACKAGE = "detection.inspection"
 
 
 def filter_page(
@@ -40,27 +38,15 @@ def filter_page(
             for group, filters in groups.items()
         },
     }
-    script = _asset("filters.js")
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("detection.inspection"), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    page = environment.get_template("filters.html").render(
-        title=title,
-        subtitle=subtitle,
-        generator=GENERATOR,
-        groups=[group for group in groups if group != ALL],
-        count=len(groups.get(ALL, {})),
-        fields=fields,
-        style=Markup(_asset("style.css", "detection.report") + _asset("filters.css")),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    context = {
+        "title": title,
+        "subtitle": subtitle,
+        "generator": GENERATOR,
+        "groups": [group for group in groups if group != ALL],
+        "count": len(groups.get(ALL, {})),
+        "fields": fields,
         # Not to be ended by a name with "</script>" in it.
-        data=Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")),
-    )
-    # Lone surrogates, as a damaged file name gives them, are no text.
-    return page.encode("utf-8", "replace").decode()
-
-
-def _asset(name: str, package: str = "detection.inspection") -> str:
-    return (files(package) / "templates" / name).read_text(encoding="utf-8")
+        "data": Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")),
+    }
+    style = asset("detection.report", "style.css") + asset(_PACKAGE, "filters.css")
+    return render(_PACKAGE, "filters.html", style, asset(_PACKAGE, "filters.js"), context)

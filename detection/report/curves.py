@@ -1,6 +1,7 @@
 """The curves of a report: precision against recall, scores, and how far scores can be trusted."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from detection.learning import reliability
 from detection.report.figures import class_id
 from detection.report.plots import Plot, stairs, ticks
 from detection.report.records import ReportRun, ReportSettings
-from detection.report.tables import Column, Table
+from detection.report.tables import Column, Table, plain_columns
 from detection.visualization import Axis, Line
 
 _TENTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -62,7 +63,7 @@ def precision_recall(run: ReportRun, other: ReportRun | None, most: int) -> list
 
 def curve_table(run: ReportRun) -> Table:
     """The points of every class's curve, for a file."""
-    columns = (Column("class"), Column("score", "number"), Column("precision", "share"), Column("recall", "share"))
+    columns = (Column("class"), Column("score", "number"), *plain_columns("share", "precision", "recall"))
     rows = [
         (one.name, float(score), float(precision), float(recall))
         for one in run.evaluation.per_class
@@ -93,23 +94,16 @@ def score_table(run: ReportRun, settings: ReportSettings) -> Table | None:
     edges = np.linspace(*((low, high) if low < high else (low - 0.5, high + 0.5)), settings.bins + 1)
     inside = np.clip(scores, edges[0], edges[-1])
     found, false = (np.histogram(inside[which], edges)[0].tolist() for which in (right, ~right))
-    columns = (
-        Column("score from", "number"),
-        Column("to", "number"),
-        Column("found an object", "integer"),
-        Column("false", "integer"),
-        Column("share right", "share"),
-    )
-    shares = [
-        good / (good + bad) if good + bad >= settings.least_in_bin else None
-        for good, bad in zip(found, false, strict=True)
-    ]
+    columns = [*plain_columns("number", "score from", "to"), *plain_columns("integer", "found an object", "false")]
+    columns += plain_columns("share", "share right")
+    pairs = zip(found, false, strict=True)
+    shares = [good / (good + bad) if good + bad >= settings.least_in_bin else None for good, bad in pairs]
     caption = (
         "Detections of all classes by score; the first interval holds those below it too. The share of "
         f"right ones is given from {settings.least_in_bin} detections on."
     )
     rows = tuple(zip(edges.tolist()[:-1], edges.tolist()[1:], found, false, shares, strict=True))
-    return Table("scores", caption, columns, rows)
+    return Table("scores", caption, tuple(columns), rows)
 
 
 def score_plots(table: Table) -> list[Plot]:
@@ -145,25 +139,18 @@ def reliability_table(run: ReportRun, bins: int) -> Table | None:
     if not len(values):
         return None
     measured = reliability(values, right, bins)
-    edges = np.linspace(0, 1, bins + 1).tolist()
+    found = zip(measured.counts, measured.predicted, measured.observed, strict=True)
     rows = [
         (low, high, int(count), *((float(mean), float(share)) if count else (None, None)))
-        for low, high, count, mean, share in zip(
-            edges[:-1], edges[1:], measured.counts, measured.predicted, measured.observed, strict=True
-        )
+        for (low, high), (count, mean, share) in zip(pairwise(np.linspace(0, 1, bins + 1).tolist()), found, strict=True)
     ]
-    columns = (
-        Column("probability from", "share"),
-        Column("to", "share"),
-        Column("detections", "integer"),
-        Column("mean probability", "share"),
-        Column("share right", "share"),
-    )
+    columns = [*plain_columns("share", "probability from", "to"), Column("detections", "integer")]
+    columns += plain_columns("share", "mean probability", "share right")
     caption = (
         "Whether the detector's probabilities mean what they say: detections of all classes by probability. Expected "
         f"calibration error (mean distance between the last two columns, by detections): {measured.error:.4f}."
     )
-    return Table("reliability", caption, columns, tuple(rows))
+    return Table("reliability", caption, tuple(columns), tuple(rows))
 
 
 def reliability_plot(table: Table, least: int) -> Plot:

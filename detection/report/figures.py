@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from detection.evaluation import CAUSES, ERROR_TYPES, ClassEvaluation, Interval, MissTable
+from detection.evaluation import CAUSES, ERROR_TYPES, ClassEvaluation, Interval
 from detection.evaluation.errors import COUNTED_KINDS
 from detection.report.records import Comparison, ReportRun
-from detection.report.tables import Column, Table
+from detection.report.tables import Column, Kind, Table, plain_columns
 
 # What the names of the diagnosis mean, in the words of the page.
 KIND_HINTS = {
@@ -22,17 +22,8 @@ CAUSE_HINTS = {
     "scored low": "a proposal does, but its score is below the top-ranked: work on features or training",
     "suppressed": "a proposal does and scores enough, but a higher-scoring box was kept instead: work on NMS",
 }
-_BIN_NAMES = {
-    "XS": "extra small",
-    "S": "small",
-    "M": "medium",
-    "L": "large",
-    "XL": "extra large",
-    "XT": "extra tall",
-    "T": "tall",
-    "W": "wide",
-    "XW": "extra wide",
-}
+_SIZE_NAMES = {"XS": "extra small", "S": "small", "M": "medium", "L": "large", "XL": "extra large"}
+_BIN_NAMES = {**_SIZE_NAMES, "XT": "extra tall", "T": "tall", "W": "wide", "XW": "extra wide"}
 
 
 def class_id(label: int) -> str:
@@ -84,10 +75,8 @@ def comparison_table(run: ReportRun, comparison: Comparison) -> Table:
     other, change = comparison.other, comparison.difference
     columns = [Column("class"), Column(f"AP, {run.name}", "share", bar=True)]
     columns += [Column(f"AP, {other.name}", "share", bar=True), Column("difference", "signed", "second minus first")]
-    rows = [
-        [one.name, one.ap, two.ap]
-        for one, two in zip(run.evaluation.per_class, other.evaluation.per_class, strict=True)
-    ]
+    pairs = zip(run.evaluation.per_class, other.evaluation.per_class, strict=True)
+    rows = [[one.name, one.ap, two.ap] for one, two in pairs]
     rows.append(["mean", run.evaluation.mean_ap, other.evaluation.mean_ap])
     for row in rows:
         row.append(None if row[1] is None or row[2] is None else row[2] - row[1])
@@ -144,26 +133,20 @@ def class_kind_table(run: ReportRun) -> Table:
 def miss_table(run: ReportRun) -> Table:
     """A row a bin of size, aspect and truncation: objects, and the share missed."""
     diagnosis = run.diagnosis
-    columns = (
-        Column("by"),
-        Column("bin"),
-        Column("objects", "integer"),
-        Column("missed", "integer"),
-        Column("share missed", "percent", bar=True),
-    )
+    columns = [*plain_columns("text", "by", "bin"), *plain_columns("integer", "objects", "missed")]
+    columns.append(Column("share missed", "percent", bar=True))
     tables = {"size": diagnosis.by_size, "aspect": diagnosis.by_aspect, "truncation": diagnosis.by_truncation}
-    rows = [row for by, table in tables.items() if table for row in _bins(by, table)]
+    rows = [
+        (by, _BIN_NAMES.get(name, name), count, table.missed[name], table.missed[name] / count if count else None)
+        for by, table in tables.items()
+        if table
+        for name, count in table.objects.items()
+    ]
     caption = (
         "Objects that no top-ranked detection found, by size and aspect among those of their class (a tenth, "
         "a fifth, two fifths, a fifth and a tenth of them) and by truncation."
     )
-    return Table("misses", caption, columns, tuple(rows))
-
-
-def _bins(by: str, table: MissTable) -> Iterator[tuple[Any, ...]]:
-    for name, objects in table.objects.items():
-        missed = table.missed[name]
-        yield by, _BIN_NAMES.get(name, name), objects, missed, missed / objects if objects else None
+    return Table("misses", caption, tuple(columns), tuple(rows))
 
 
 def cause_table(run: ReportRun) -> Table | None:
@@ -173,13 +156,9 @@ def cause_table(run: ReportRun) -> Table | None:
         return None
     total = sum(causes.values())
     rows = tuple((one, causes[one], causes[one] / total if total else None, CAUSE_HINTS[one]) for one in CAUSES)
-    columns = (
-        Column("cause"),
-        Column("missed objects", "integer"),
-        Column("share", "percent", bar=True),
-        Column("meaning", "words"),
-    )
-    return Table("causes", "Why objects were missed: proposals, box regression, scores or suppression.", columns, rows)
+    columns = Column("cause"), Column("missed objects", "integer"), Column("share", "percent", bar=True)
+    caption = "Why objects were missed: proposals, box regression, scores or suppression."
+    return Table("causes", caption, (*columns, Column("meaning", "words")), rows)
 
 
 def stage_table(run: ReportRun) -> Table:
@@ -193,16 +172,11 @@ def stage_table(run: ReportRun) -> Table:
         Column("peak memory, MiB", "integer", "of the process and its workers"),
         Column("finished"),
     )
-    rows = [
-        (
-            name,
-            float(facts["seconds"]),
-            facts["seconds"] / total if total else None,
-            facts.get("peak_memory_mib"),
-            str(facts.get("finished", ""))[:16].replace("T", " "),
-        )
-        for name, facts in stages.items()
-    ]
+    rows = []
+    for name, facts in stages.items():
+        seconds, finished = facts["seconds"], str(facts.get("finished", ""))[:16].replace("T", " ")
+        share = seconds / total if total else None
+        rows.append((name, float(seconds), share, facts.get("peak_memory_mib"), finished))
     rows.append(("all", float(total), None, None, ""))
     caption = "Wall time of each stage. Proposals and maps that were there before are not made again, and take no time."
     return Table("times", caption, columns, tuple(rows), foot=1)
@@ -215,12 +189,13 @@ def mining_table(run: ReportRun) -> Table | None:
     header, *lines = run.mining
     columns, values = [], []
     for title, texts in zip(header, zip(*lines, strict=True), strict=True):
+        kind: Kind = "number"
         try:
-            numbers = [_number(text) for text in texts]
+            texts = [_number(text) for text in texts]
         except ValueError:
-            numbers = None
-        columns.append(Column(title.replace("_", " "), "text" if numbers is None else "number"))
-        values.append(texts if numbers is None else numbers)
+            kind = "text"
+        columns.append(Column(title.replace("_", " "), kind))
+        values.append(texts)
     caption = "How each SVM was trained: negatives added and evicted in every pass over the images, and convergence."
     return Table("mining", caption, tuple(columns), tuple(zip(*values, strict=True)), sortable=True)
 
@@ -244,14 +219,14 @@ def settings_table(run: ReportRun, other: ReportRun | None = None) -> Table:
     """All settings; of two runs those that differ come first."""
     first = {key: _plain(value) for key, value in flat(run.settings)}
     if other is None:
-        columns = (Column("setting"), Column("value"))
+        columns = tuple(plain_columns("text", "setting", "value"))
         return Table("settings", "Every setting that decides the result.", columns, tuple(first.items()))
     second = {key: _plain(value) for key, value in flat(other.settings)}
     rows = [(key, first.get(key, ""), second.get(key, "")) for key in dict.fromkeys([*first, *second])]
     rows = [(key, one, two, "differs" if one != two else "") for key, one, two in rows]
     rows.sort(key=lambda row: row[3] == "")
-    columns = (Column("setting"), Column(run.name), Column(other.name), Column("same?"))
-    return Table("settings", "Every setting of both runs, those that differ first.", columns, tuple(rows))
+    columns = plain_columns("text", "setting", run.name, other.name, "same?")
+    return Table("settings", "Every setting of both runs, those that differ first.", tuple(columns), tuple(rows))
 
 
 def _plain(value: Any) -> str:
@@ -260,9 +235,8 @@ def _plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_plain(one)}" for key, one in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(
-            f"({_plain(one)})" if isinstance(one, (Mapping, list, tuple)) else _plain(one) for one in value
-        )
+        nested = [isinstance(one, (Mapping, list, tuple)) for one in value]
+        return ", ".join(f"({_plain(one)})" if deep else _plain(one) for one, deep in zip(value, nested, strict=True))
     return str(value)
 
 

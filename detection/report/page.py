@@ -119,35 +119,38 @@ def page(
     return _render({**context, **_galleries(run, shown)})
 
 
-@lru_cache(maxsize=1)
-def _template() -> jinja2.Template:
+def asset(package: str, name: str) -> str:
+    """The text of a file among a package's templates."""
+    return (files(package) / "templates" / name).read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=2)
+def _template(package: str, name: str) -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("detection.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html")
+        loader=jinja2.PackageLoader(package), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template(name)
+
+
+def render(package: str, name: str, style: str, script: str, context: Mapping[str, Any]) -> str:
+    """An HTML template of a package as a page that needs no other file. context: values by name in the template."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    inline = {"style": Markup(style), "script": Markup(script), "script_hash": digest}
+    # Lone surrogates, as a damaged file name gives them, are no text.
+    return _template(package, name).render({**context, **inline}).encode("utf-8", "replace").decode()
 
 
 def _render(context: Mapping[str, Any]) -> str:
-    # Lone surrogates, as a damaged file name gives them, are no text.
-    return _template().render(context).encode("utf-8", "replace").decode()
+    style, script = (asset("detection.report", name) for name in ("style.css", "script.js"))
+    return render("detection.report", "report.html", style, script, context)
 
 
 def _context(run: ReportRun, comparison: Comparison | None, content: Content, files_words: str) -> dict[str, Any]:
-    style, script = (
-        (files("detection.report") / "templates" / name).read_text(encoding="utf-8")
-        for name in ("style.css", "script.js")
-    )
     return {
         "title": f"Detection report: {run.name}" + (f" and {comparison.other.name}" if comparison else ""),
         "subtitle": _subtitle(run),
         "generator": GENERATOR,
-        "style": Markup(style),
-        "script": Markup(script),
-        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "sections": [(id, name) for id, name in _SECTIONS.items() if id != "comparison" or comparison],
         "frame": plots.FRAME,
         "cards": _cards(run, comparison),
@@ -225,9 +228,8 @@ def _score_words(run: ReportRun) -> str:
 def _galleries(run: ReportRun, shown: Sequence[Picture]) -> dict[str, Any]:
     galleries = []
     for label in sorted({one.pick.label for one in shown}):
-        groups = {
-            group: [one for one in shown if (one.pick.label, one.pick.group) == (label, group)] for group in GROUPS
-        }
+        own = [one for one in shown if one.pick.label == label]
+        groups = {_GROUP_NAMES[group]: [one for one in own if one.pick.group == group] for group in GROUPS}
         one = run.evaluation.per_class[label]
         ap = "no object" if one.ap is None else f"AP {one.ap:.3f}, {one.objects} objects"
         galleries.append(
@@ -236,7 +238,7 @@ def _galleries(run: ReportRun, shown: Sequence[Picture]) -> dict[str, Any]:
                 "name": one.name,
                 "colour": "#{:02x}{:02x}{:02x}".format(*class_colour(label)),
                 "said": f"{ap}, {len(run.diagnosis.missed_of(label))} missed",
-                "groups": [(_GROUP_NAMES[group], ones) for group, ones in groups.items() if ones],
+                "groups": [(name, ones) for name, ones in groups.items() if ones],
             }
         )
     absent = len(run.classes) - len(galleries)

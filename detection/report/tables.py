@@ -44,6 +44,11 @@ class Column:
         return self.kind not in ("text", "words")
 
 
+def plain_columns(kind: Kind, *titles: str) -> list[Column]:
+    """Columns of one kind that need no hint."""
+    return [Column(title, kind) for title in titles]
+
+
 def _pair(value: float | tuple[float, float], form: str) -> str:
     return " to ".join(format(one, form) for one in value) if isinstance(value, tuple) else format(value, form)
 
@@ -107,10 +112,8 @@ class Table:
     def csv(self) -> str:
         """The table as CSV with every digit; an interval is two columns, None is empty."""
         wide = [any(isinstance(row[i], tuple) for row in self.rows) for i in range(len(self.columns))]
-        titles = [(f"{one.title}, low", f"{one.title}, high") for one in self.columns]
-        header = [
-            titles if pair else column.title for column, titles, pair in zip(self.columns, titles, wide, strict=True)
-        ]
+        titles = [one.title for one in self.columns]
+        header = [(f"{one}, low", f"{one}, high") if pair else one for one, pair in zip(titles, wide, strict=True)]
         lines = []
         for row in (header, *self.rows):
             cells = [(value or (None, None)) if pair else (value,) for value, pair in zip(row, wide, strict=True)]

@@ -60,7 +60,9 @@ def line_chart(
     chart = _Chart(ImageDraw.Draw(canvas), height, width, x, y)
     chart.frame(title)
     for index, line in enumerate(lines):
-        chart.line(line, index)
+        points = zip(line.x, line.y, strict=True)
+        inside = [chart.point(*one) for one in points if x.low <= one[0] <= x.high and y.low <= one[1] <= y.high]
+        chart.stroke(inside, index)
     if legend is not None:
         chart.legend([line.name for line in lines], legend)
     return np.asarray(canvas.reduce(_OVERSAMPLING))
@@ -99,18 +101,9 @@ class _Chart:
         self.text((middle, self.bottom + 2.4 * self.text_size), self.x.title, "mt")
         self.text((gap, self.top - gap), self.y.title, "lb")
 
-    def line(self, line: Line, index: int) -> None:
-        points = [
-            self.point(x, y)
-            for x, y in zip(line.x, line.y, strict=True)
-            if self.x.low <= x <= self.x.high and self.y.low <= y <= self.y.high
-        ]
-        self.stroke(points, index)
-
     def stroke(self, points: Sequence[tuple[float, float]], index: int) -> None:
         dashes = [dash * self.thickness for dash in _DASHES[index % len(_DASHES)]]
-        pieces = _dashed(points, dashes) if dashes else [points]
-        for piece in pieces:
+        for piece in _dashed(points, dashes) if dashes else [points]:
             if len(piece) > 1:
                 self.draw.line(list(piece), fill=class_colour(index), width=self.thickness, joint="curve")
 
@@ -135,10 +128,9 @@ def _dashed(points: Sequence[tuple[float, float]], dashes: Sequence[int]) -> lis
             done += left
             share = done / length
             at = (start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1]))
-            if place % 2 == 0:
-                pieces[-1].append(at)
-            else:
-                pieces.append([at])
+            if place % 2:
+                pieces.append([])
+            pieces[-1].append(at)
             place, left = place + 1, float(dashes[(place + 1) % len(dashes)])
         left -= length - done
         if place % 2 == 0:

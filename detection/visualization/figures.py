@@ -29,7 +29,7 @@ def stacked(pictures: Sequence[np.ndarray], gap: int, background: Colour = WHITE
     if not pictures:
         raise ValueError("figure: expected at least one picture, got none")
     height = sum(len(one) for one in pictures) + gap * (len(pictures) - 1)
-    canvas, top = _plain(height, max(one.shape[1] for one in pictures), background), 0
+    canvas, top = np.full((height, max(one.shape[1] for one in pictures), 3), background, np.uint8), 0
     for one in pictures:
         canvas[top : top + len(one), : one.shape[1]] = one
         top += len(one) + gap
@@ -53,7 +53,8 @@ def contact_sheet(
         raise ValueError(f"contact_sheet: expected images and columns >= 1, got {len(images)} and {columns}")
     height, width = cell_size or (max(one.shape[0] for one in images), max(one.shape[1] for one in images))
     columns = min(columns, len(images))
-    sheet = _plain(-(-len(images) // columns) * (height + gap) + gap, columns * (width + gap) + gap, background)
+    rows = -(-len(images) // columns)
+    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), background, np.uint8)
     for i, image in enumerate(images):
         small = Image.fromarray(image)
         small.thumbnail((width, height), Image.Resampling.LANCZOS, reducing_gap=None)
@@ -61,10 +62,6 @@ def contact_sheet(
         left = gap + i % columns * (width + gap) + (width - small.width) // 2
         sheet[top : top + small.height, left : left + small.width] = small
     return sheet
-
-
-def _plain(height: int, width: int, colour: Colour) -> np.ndarray:
-    return np.full((height, width, 3), colour, np.uint8)
 
 
 def captioned(picture: np.ndarray, lines: Sequence[str], text: int) -> np.ndarray:

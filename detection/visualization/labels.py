@@ -1,6 +1,7 @@
 """Text on a picture: fonts, what fits, and where it goes."""
 
 from functools import lru_cache
+from itertools import chain
 
 from PIL import ImageFont
 
@@ -55,19 +56,13 @@ def fit(text: str, size: int, min_size: int, image_size: tuple[int, int]) -> tup
 
     The text is set smaller, down to `min_size`, and then shortened.
     """
-    for candidate in range(size, min_size - 1, -1):
-        if _fits(text, candidate, image_size):
-            return text, candidate
-    for length in range(len(text) - 1, 0, -1):
-        short = text[:length].rstrip() + _ELLIPSIS
-        if _fits(short, min_size, image_size):
-            return short, min_size
+    smaller = ((text, candidate) for candidate in range(size, min_size - 1, -1))
+    shorter = ((text[:length].rstrip() + _ELLIPSIS, min_size) for length in range(len(text) - 1, 0, -1))
+    for one in chain(smaller, shorter):
+        height, width = label_size(*one)
+        if height <= image_size[0] and width <= image_size[1]:
+            return one
     return None
-
-
-def _fits(text: str, size: int, image_size: tuple[int, int]) -> bool:
-    height, width = label_size(text, size)
-    return height <= image_size[0] and width <= image_size[1]
 
 
 def place(box: Rectangle, label: tuple[int, int], image_size: tuple[int, int], taken: list[Rectangle]) -> Rectangle:
