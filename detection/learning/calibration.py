@@ -64,7 +64,7 @@ def fit_calibration(scores: np.ndarray, labels: np.ndarray, right: np.ndarray, n
         mine = labels == label
         if min(right[mine].sum(), (~right[mine]).sum()) >= LEAST_EXAMPLES:
             slopes[label], intercepts[label] = _fit_sigmoid(scores[mine].astype(np.float64), right[mine])
-            # A slope that falls says that the margin tells nothing: no probability is better than a wrong one.
+            # With a slope that falls the margin means nothing: no probability is better than a wrong one.
             trained[label] = slopes[label] > 0
     return Calibration(slopes, intercepts, trained)
 

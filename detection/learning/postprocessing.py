@@ -11,7 +11,7 @@ from detection.geometry.nms import falling_order, suppress_sorted
 from detection.learning.ranges import check_ranges
 from detection.types import Detections, RegionScores
 
-# NMS first looks at this many boxes a detection asked for, and while too few survive at so many times as many.
+# NMS first takes this many boxes for each detection asked for, and while too few survive so many times as many.
 _BOXES_PER_DETECTION, _GROWTH = 4, 2
 
 # (proposals (N,), labels (N,)) int64 -> boxes (N, 4) float32 of these pairs.
@@ -51,7 +51,7 @@ def postprocess(
     """Clip to the image, drop empty boxes, suppress per class, keep the best, join all classes.
 
     size: (height, width) of the image in px. refine: gives the boxes in place of the record's; asked only for pairs of
-    proposal and class that are good enough to be looked at, so that regression need not be computed for the others; the
+    proposal and class whose scores are good enough, so that regression need not be computed for the others; the
     result is that of all boxes refined. Scores that are not finite (untrained classes) are dropped.
     Equal scores keep the order of proposals within a class and of classes between them.
     """
@@ -80,8 +80,8 @@ def _survivors(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(proposals (K,), labels (K,), clipped boxes (K, 4)) that are kept, class by class, best first.
 
-    NMS is greedy, so its result on the best boxes begins its result on all: all classes look at their best ones, then
-    those that still lack detections at more.
+    NMS is greedy, so its result on the best boxes begins its result on all: of all classes the best ones are taken,
+    then more of the classes that still lack detections.
     """
     ranked, counts = _ranked(region_scores.scores, settings)
     boxes_of = refine or (lambda proposals, labels: region_scores.boxes[proposals, labels])

@@ -8,6 +8,7 @@ _HOLDS = {
     ">= 0": lambda value: value >= 0,
     ">= 1": lambda value: value >= 1,
     "0 .. 1": lambda value: 0 <= value <= 1,
+    "0 .. 1 or null": lambda value: 0 <= value <= 1,
     "> 0 and <= 1": lambda value: 0 < value <= 1,
     "> 0 and < 1": lambda value: 0 < value < 1,
     ">= 0 and < 1": lambda value: 0 <= value < 1,

@@ -148,16 +148,16 @@ def train_regressors(
     """
     settings = settings or RegressionSettings()
     reservoirs = [Reservoir(settings.max_examples, [settings.seed, label]) for label in range(num_classes)]
-    sample, layer, length = NormSample(settings.norm), "", 0
+    sample, regions = NormSample(settings.norm), None
     for done, regions in enumerate(checked(stream(), num_classes, "train_regressors"), start=1):
-        layer, length = regions.objects.layer, regions.objects.values.shape[1]
         sample.add(regions)
         _collect(regions, reservoirs, settings)
         if on_progress:
             on_progress("box regression", done)
-    if not layer:
+    if regions is None:
         raise ValueError("train_regressors: expected at least one image, got none")
-    weights, biases = np.zeros((num_classes, 4, length), np.float32), np.zeros((num_classes, 4), np.float32)
+    weights = np.zeros((num_classes, 4, regions.objects.values.shape[1]), np.float32)
+    biases = np.zeros((num_classes, 4), np.float32)
     trained, scale = np.array([one.seen >= settings.min_examples for one in reservoirs], bool), sample.scale()
 
     def fit(label: int) -> None:
@@ -165,7 +165,7 @@ def train_regressors(
         weights[label], biases[label] = fit_offsets(one.rows, one.targets, scale, settings)
 
     deque((map if executor is None else executor.map)(fit, np.flatnonzero(trained).tolist()), maxlen=0)
-    return BoxRegressors(weights, biases, trained, layer)
+    return BoxRegressors(weights, biases, trained, regions.objects.layer)
 
 
 class Reservoir:
@@ -217,7 +217,7 @@ def _collect(regions: TrainingRegions, reservoirs: list[Reservoir], settings: Re
 def example_rows(
     boxes: np.ndarray, objects: np.ndarray, difficult: np.ndarray, settings: RegressionSettings
 ) -> np.ndarray:
-    """Rows, rising, of the proposals (R, 4) that are examples, beside objects (G, 4) and their flags (G,) bool."""
+    """Rows, rising, of the proposals (R, 4) that are examples; objects: (G, 4), difficult: (G,) bool."""
     best, overlap = best_objects(boxes, objects)
     wanted = overlap >= settings.min_iou if settings.comparison == ">=" else overlap > settings.min_iou
     if not settings.use_difficult and len(objects):

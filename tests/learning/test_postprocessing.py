@@ -99,35 +99,35 @@ def test_settings_out_of_range(change):
         PostprocessSettings(**change)
 
 
-def test_the_fate_of_each_proposal_by_hand():
+def test_the_outcome_of_each_proposal_by_hand():
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 10], [130, 0, 140, 10], [50, 50, 60, 60]], np.float32)
     scores = np.array([[2], [1], [3], [9], [-4]], np.float32)
     record = RegionScores("img", boxes[:, None], scores)
     strict = PostprocessSettings(max_per_class=1, min_score=-2)
-    fates = [nms_outcome(record, SIZE, row, 0, strict) for row in range(5)]
-    assert [one.outcome for one in fates] == ["over max_per_class", "suppressed", "kept", "dropped", "dropped"]
-    assert fates[1] == NMSOutcome("suppressed", None, 0, 0.9)
-    assert fates[2] == NMSOutcome("kept", 1)
-    assert fates[0].rank == 2
+    outcomes = [nms_outcome(record, SIZE, row, 0, strict) for row in range(5)]
+    assert [one.outcome for one in outcomes] == ["over max_per_class", "suppressed", "kept", "dropped", "dropped"]
+    assert outcomes[1] == NMSOutcome("suppressed", None, 0, 0.9)
+    assert outcomes[2] == NMSOutcome("kept", 1)
+    assert outcomes[0].rank == 2
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 40), st.integers(0, 99), st.integers(1, 5))
-def test_fates_agree_with_the_detections(proposals, seed, most):
+def test_outcomes_agree_with_the_detections(proposals, seed, most):
     record = make_scores(proposals, 2, seed, spread=60)
     chosen = PostprocessSettings(max_per_class=most, min_score=-3.0)
     found = postprocess(record, SIZE, chosen)
     for label in (0, 1):
-        fates = [nms_outcome(record, SIZE, row, label, chosen) for row in range(proposals)]
-        kept = sorted((fate.rank, row) for row, fate in enumerate(fates) if fate.outcome == "kept")
+        outcomes = [nms_outcome(record, SIZE, row, label, chosen) for row in range(proposals)]
+        kept = sorted((one.rank, row) for row, one in enumerate(outcomes) if one.outcome == "kept")
         mine = found.labels == label
         assert [rank for rank, _ in kept] == list(range(1, mine.sum() + 1))
         assert [float(record.scores[row, label]) for _, row in kept] == found.scores[mine].tolist()
-        for row, fate in enumerate(fates):
-            if fate.outcome == "suppressed":
-                assert fate.overlap > chosen.nms_iou - 1e-6
-                assert fates[fate.by].outcome in ("kept", "over max_per_class")
-                assert record.scores[fate.by, label] >= record.scores[row, label]
+        for row, one in enumerate(outcomes):
+            if one.outcome == "suppressed":
+                assert one.overlap > chosen.nms_iou - 1e-6
+                assert outcomes[one.by].outcome in ("kept", "over max_per_class")
+                assert record.scores[one.by, label] >= record.scores[row, label]
 
 
 def test_suppressed_proposals_are_those_that_postprocess_drops():

@@ -75,12 +75,8 @@ def process_group(device: str) -> Iterator[Group]:
     dist.init_process_group(backend, store=named, rank=rank, world_size=size, timeout=_PATIENCE)
     try:
         yield Group(rank, size, device)
-        _end_together(store, rank, size)
+        # Wait for all: a process that still reads what the last operation sent dies of a closed line.
+        store.set(f"through/{rank}", "yes")
+        store.wait([f"through/{other}" for other in range(size)], _PATIENCE)
     finally:
         dist.destroy_process_group()
-
-
-def _end_together(store: dist.Store, rank: int, size: int) -> None:
-    """Wait until all processes are through: one that still reads what the last operation sent dies of a closed line."""
-    store.set(f"through/{rank}", "yes")
-    store.wait([f"through/{other}" for other in range(size)], _PATIENCE)

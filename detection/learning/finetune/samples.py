@@ -10,7 +10,7 @@ from detection.learning.finetune.settings import FinetuneSettings
 
 # Kinds of proposal that are no class.
 BACKGROUND, LEFT_OUT = -1, -2
-# Numbers that tell the seeds of several generators apart; a round has _ROUNDS + its number.
+# Numbers that keep the seeds of several generators apart; a round has _ROUNDS + its number.
 _SPLIT, _HELD_OUT, _ROUNDS = 0, 1, 2
 _BYTES_OF_A_VALUE = 2
 
@@ -86,8 +86,7 @@ class Sampler:
         num_scales: int,
         settings: FinetuneSettings,
     ) -> None:
-        self._settings, self._scales = settings, num_scales
-        self._classes = num_classes
+        self._settings, self._scales, self._classes = settings, num_scales, num_classes
         chosen = [(position, images[position].kinds) for position in positions.tolist()]
         self._foreground = _index(chosen, lambda kinds: kinds >= 0)
         self._background = _index(chosen, lambda kinds: kinds == BACKGROUND)
@@ -101,17 +100,15 @@ class Sampler:
 
     def round(self, number: int, batches: int) -> Draw:
         """Proposals of `batches` batches for training, gone through `round_passes` times."""
-        generator = np.random.default_rng([self._settings.seed, _ROUNDS + number])
         settings = self._settings
-        return self._draw(generator, batches, settings.round_passes, settings.flips, settings.random_scale)
+        return self._draw(_ROUNDS + number, batches, settings.round_passes, settings.flips, settings.random_scale)
 
     def held_out(self) -> Draw:
         """Proposals to measure on: neither mirrored nor of random scale."""
-        generator = np.random.default_rng([self._settings.seed, _HELD_OUT])
-        return self._draw(generator, self._settings.snapshot_batches, 1, False, False)
+        return self._draw(_HELD_OUT, self._settings.snapshot_batches, 1, False, False)
 
-    def _draw(self, generator, batches: int, passes: int, flips: bool, random_scale: bool) -> Draw:
-        settings = self._settings
+    def _draw(self, purpose: int, batches: int, passes: int, flips: bool, random_scale: bool) -> Draw:
+        settings, generator = self._settings, np.random.default_rng([self._settings.seed, purpose])
         near, far = batches * settings.foregrounds, batches * (settings.batch_size - settings.foregrounds)
         tables = ((self._foreground, near), (self._background, far))
         images, rows, kinds = np.concatenate([table[_take(generator, len(table), count)] for table, count in tables]).T
@@ -129,8 +126,11 @@ class Sampler:
 
 def _index(images, wanted) -> np.ndarray:
     """(N, 3) int64: image, row and kind of every proposal that is `wanted`."""
-    rows = [(position, np.flatnonzero(wanted(kinds)), kinds) for position, kinds in images]
-    parts = [np.stack([np.full(len(some), position), some, kinds[some]], axis=1) for position, some, kinds in rows]
+    parts = [
+        np.stack([np.full(len(rows), position), rows, kinds[rows]], axis=1)
+        for position, kinds in images
+        for rows in [np.flatnonzero(wanted(kinds))]
+    ]
     return np.concatenate([np.zeros((0, 3), np.int64), *parts])
 
 
@@ -143,7 +143,7 @@ def _take(generator: np.random.Generator, available: int, wanted: int) -> np.nda
 def batches_of_a_round(length: int, settings: FinetuneSettings) -> int:
     """Batches whose proposals, vectors of `length` values, a round holds in the memory there is.
 
-    Raises ValueError where not even one batch fits beside the held-out proposals.
+    Raises ValueError where not even one batch fits with the held-out proposals.
     """
     held = settings.snapshot_batches if settings.held_out > 0 else 0
     batch = settings.batch_size * length * _BYTES_OF_A_VALUE

@@ -1,6 +1,8 @@
 """What decides the fine-tuned fully connected layers."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
 from detection.learning.ranges import check_ranges
@@ -139,8 +141,5 @@ class FinetuneSettings:
 
     def learning_rate(self, iteration: int) -> float:
         """The learning rate of a batch, counted from 0."""
-        for rate, count in zip(self.learning_rates, self.iterations, strict=True):
-            if iteration < count:
-                return rate
-            iteration -= count
-        return self.learning_rates[-1]
+        step = bisect_right(list(accumulate(self.iterations[:-1])), iteration)
+        return self.learning_rates[step]

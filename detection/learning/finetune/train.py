@@ -109,9 +109,8 @@ class _Training:
         trained, self.held = split_images(len(task.images), settings)
         self.sampler = Sampler(task.images, trained, task.num_classes, task.num_scales, settings)
         self.batches = batches_of_a_round(task.length, settings)
-        self.held_draw = None
-        if len(self.held):
-            self.held_draw = Sampler(task.images, self.held, task.num_classes, task.num_scales, settings).held_out()
+        held = Sampler(task.images, self.held, task.num_classes, task.num_scales, settings) if len(self.held) else None
+        self.held_draw = held.held_out() if held else None
         self.generator = torch.Generator(group.device)
         self.path = task.folder / CHECKPOINT_FILE
         self.best, self.best_iteration, self.best_measure = {}, 0, float("inf")
@@ -136,9 +135,8 @@ class _Training:
             on_step(done, total)
         if self.log:
             self.log.close()
-        layers = Scaling(self.shift, self.factor).folded(self.best)
         measure = None if self.held_draw is None else self.best_measure
-        return FinetunedHead(layers, self.best_iteration, measure, self.held)
+        return FinetunedHead(self.scaling.folded(self.best), self.best_iteration, measure, self.held)
 
     def _start(self, checkpoint: Checkpoint | None) -> None:
         task, settings = self.task, self.settings
@@ -157,7 +155,7 @@ class _Training:
             else:
                 # Other processes than before: dropout goes on with other masks.
                 self.generator.manual_seed(_seed(settings.seed, self.group.rank, checkpoint.iteration))
-        self.shift, self.factor = scaling.shift, scaling.factor
+        self.scaling = scaling
         self.network = TrainedHead(layers, scaling, settings.dropout).to(self.group.device)
         self.optimiser = optimiser_of(self.network, settings)
         for name, value in self.network.named_parameters():
@@ -178,8 +176,7 @@ class _Training:
         self.group.sum(sums_on_device := sums.to(self.group.device))
         mean, square = (sums_on_device.cpu() / len(self.draw.targets)).numpy()
         deviation = np.sqrt(np.maximum(square - mean**2, 0))
-        floor = self.settings.deviation_floor * deviation.mean()
-        deviation += floor
+        deviation += self.settings.deviation_floor * deviation.mean()
         return Scaling(mean, np.where(deviation > 0, 1 / np.where(deviation > 0, deviation, 1), 1.0))
 
     def _enter_round(self, number: int) -> None:
@@ -275,8 +272,8 @@ class _Training:
                 iteration=self.iteration,
                 weights=self.network.arrays(),
                 velocities=moved,
-                shift=self.shift,
-                factor=self.factor,
+                shift=self.scaling.shift,
+                factor=self.scaling.factor,
                 generators={str(rank): state.numpy() for rank, state in enumerate(states)},
                 best=self.best,
                 best_iteration=self.best_iteration,

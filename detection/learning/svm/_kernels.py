@@ -1,8 +1,8 @@
 """Compiled kernels of learning: products of float32 rows and dual coordinate descent.
 
 Only sums of products may be reassociated (for SIMD). No loop is peeled for alignment and no thread is
-started, so a result depends on its operands alone, never on where they lie, on how many rows or classes
-there are besides, or on the number of threads.
+started, so a result depends on its operands alone: not on where they lie, on other rows or classes, or on the
+number of threads.
 """
 
 import numpy as np

@@ -152,7 +152,3 @@ class ClassCache:
         self.places, self.alphas, self.boxes = self.places[wanted], self.alphas[wanted], self.boxes[wanted]
         self.keys = self.keys[wanted[self.positives :]]
         return dropped
-
-    def proposals_of(self, position: int) -> np.ndarray:
-        """Proposals of the image at `position` that are kept already."""
-        return self.keys[self.keys[:, 0] == position, 1]

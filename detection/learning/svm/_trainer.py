@@ -1,6 +1,6 @@
 """The state of one mining: samples, weights and log of all SVMs that are trained in one go over the images."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
@@ -43,6 +43,9 @@ class Trainer:
     ) -> None:
         self.num_classes, self.settings, self.executor = num_classes, settings, executor
         self.checkpoint, self.folds = checkpoint, folds or {}
+        # Other processes would be sent the vectors.
+        self.spread = executor.map if isinstance(executor, ThreadPoolExecutor) else map
+        self.shared = executor is None or isinstance(executor, ThreadPoolExecutor)
         self.caches = [ClassCache(task) for task in tasks]
         self.store = RowStore(settings.memory_mib * MIB, checkpoint.rows_file if checkpoint else None)
         self.entries: list[MiningEntry] = []
@@ -57,34 +60,32 @@ class Trainer:
 
     def run(self, stream: Stream, first_pass: Stream, on_progress: OnProgress | None) -> None:
         """Go through all passes, from where it stands."""
-        report = on_progress or (lambda phase, done: None)
+        self.on_progress = on_progress
 
         def images(source: Stream) -> Iterable[TrainingRegions]:
             found = source() if self.last_image is None else source(self.last_image)
             return checked(found, self.num_classes, "train_svms", (self.layer, self.length) if self.layer else None)
 
         if not self.number:
-            self._collect_positives(images(first_pass), lambda done: report("positives", done))
+            self._collect_positives(images(first_pass))
         added, last = 1, self.settings.passes or _MAX_PASSES
         while added and self.number <= last:
-            phase = f"mining pass {self.number}"
-            added = self._mine(images(stream), lambda done, phase=phase: report(phase, done))
+            added = self._mine(images(stream))
 
-    def _collect_positives(self, images: Iterable[TrainingRegions], report: Callable[[int], None]) -> None:
+    def _collect_positives(self, images: Iterable[TrainingRegions]) -> None:
         """The first pass: positives and the features' norm; `images`: those not done yet."""
         for regions in images:
             if not self.layer:
                 self.layer, self.length = regions.objects.layer, regions.objects.values.shape[1]
                 self.store.open(self.length)
+                self.weights = padded(np.zeros((len(self.caches), self.length), np.float32))
+                self.biases = np.zeros(len(self.caches), np.float32)
             self.sample.add(regions)
             self._add_positives(regions)
             self.image_ids.append(regions.image_id)
             self._image_done(regions)
-            report(self.done)
         if not self.done:
             raise ValueError("train_svms: expected at least one image, got none")
-        self.weights = padded(np.zeros((len(self.caches), self.length), np.float32))
-        self.biases = np.zeros(len(self.caches), np.float32)
         self._begin_pass()
 
     def _add_positives(self, regions: TrainingRegions) -> None:
@@ -109,14 +110,13 @@ class Trainer:
                 self.store.use(places)
                 cache.append_positives(places, boxes[rows], self.done)
 
-    def _mine(self, images: Iterable[TrainingRegions], report: Callable[[int], None]) -> int:
+    def _mine(self, images: Iterable[TrainingRegions]) -> int:
         """One pass for negatives; `images`: those not done yet in it. Returns how many negatives it added."""
         for regions in images:
             self._mine_image(regions)
             due = [one for one in self.caches if one.added and (not one.trained or self._is_due(one))]
             self._train(due, 1, on_the_way=True)
             self._image_done(regions)
-            report(self.done)
         if self.done != len(self.image_ids):
             raise ValueError(
                 f"train_svms: expected the same {len(self.image_ids)} images in every pass, got {self.done}"
@@ -143,6 +143,8 @@ class Trainer:
         # Every image would be a tenth of the time; a pass ends with one in any case.
         if self.done % _COMMIT_AFTER == 0:
             self._commit()
+        if self.on_progress:
+            self.on_progress(f"mining pass {self.number}" if self.number else "positives", self.done)
 
     def _is_used(self, cache: ClassCache, regions: TrainingRegions) -> bool:
         return cache.task.fold is None or cache.task.fold != self.folds[regions.image_id]
@@ -171,16 +173,14 @@ class Trainer:
         proposals, objects, count = regions.proposals, regions.objects, len(self.caches)
         overlaps = max_overlaps(proposals.boxes, objects.boxes, regions.labels, self.num_classes)
         negatives = negatives_of(overlaps, self.settings.negative_iou)
-        # Other processes would be sent the vectors.
-        spread = self.executor.map if self._has_threads else map
-        scores = block_products(proposals.values, self.weights, spread=spread)[:, :count] + self.biases
+        scores = block_products(proposals.values, self.weights, spread=self.spread)[:, :count] + self.biases
         wanted = negatives[:, [one.task.label for one in self.caches]]
         for index, cache in enumerate(self.caches):
             if not cache.positives or not self._is_used(cache, regions):
                 wanted[:, index] = False
             elif cache.trained:
                 wanted[:, index] &= scores[:, index] > self.settings.hard_threshold
-                wanted[cache.proposals_of(self.done), index] = False
+                wanted[cache.keys[cache.keys[:, 0] == self.done, 1], index] = False
         return scores, wanted
 
     def _new(self, wanted: np.ndarray) -> np.ndarray:
@@ -227,10 +227,6 @@ class Trainer:
 
     # Training.
 
-    @property
-    def _has_threads(self) -> bool:
-        return isinstance(self.executor, ThreadPoolExecutor)
-
     def _train(self, due: Sequence[ClassCache], ahead: int, on_the_way: bool = False) -> None:
         """Train the SVMs that are `due` on their caches and drop their easy negatives; `ahead`: images being done.
 
@@ -250,11 +246,11 @@ class Trainer:
         weights s times larger and an objective s^2 times larger: no row is copied, and the scale is folded
         into the weights by itself.
         """
-        settings, scale, shared = self.settings, self.sample.scale(), self.executor is None or self._has_threads
+        settings, scale = self.settings, self.sample.scale()
         return {
-            "values": self.store.values if shared else self.store.values[cache.places],
+            "values": self.store.values if self.shared else self.store.values[cache.places],
             "labels": np.where(np.arange(len(cache.places)) < cache.positives, 1, -1),
-            "rows": cache.places if shared else None,
+            "rows": cache.places if self.shared else None,
             "C": cache.task.C * scale**2,
             "bias_multiplier": settings.bias_multiplier / scale,
             "positive_weight": cache.task.positive_weight,
@@ -300,10 +296,9 @@ class Trainer:
 
     def _samples(self, index: int) -> TrainingSamples:
         cache = self.caches[index]
-        margins = np.empty(len(cache.places), np.float32)
-        for start in range(0, len(margins), _SCORED_ROWS):
-            rows = self.store.values[cache.places[start : start + _SCORED_ROWS]]
-            margins[start : start + len(rows)] = block_products(rows, self.weights)[:, index] + self.biases[index]
+        parts = np.split(cache.places, range(_SCORED_ROWS, len(cache.places), _SCORED_ROWS))
+        scores = [block_products(self.store.values[part], self.weights)[:, index] for part in parts]
+        margins = np.concatenate(scores) + self.biases[index]
         ids = tuple(self.image_ids[place] for place in [*cache.origins, *cache.keys[:, 0]])
         return TrainingSamples(cache.task.label, cache.positives, ids, cache.boxes, margins, cache.alphas)
 
@@ -331,9 +326,7 @@ class Trainer:
         """(arrays, facts) for `MiningCheckpoint.write`: all but the rows, which have a file of their own."""
         arrays = {f"{i}.{name}": getattr(one, name) for i, one in enumerate(self.caches) for name in one.ARRAYS}
         arrays |= {f"norms.{position}": norms for position, norms in self.sample.norms.items()}
-        arrays["checks"] = self.store.used_checks()
-        if self.number:
-            arrays |= {"weights": self.weights, "biases": self.biases}
+        arrays |= {"checks": self.store.used_checks(), "weights": self.weights, "biases": self.biases}
         facts = {name: getattr(self, name) for name in _FACTS}
         facts |= {"peak_rows": self.store.peak_rows, "seen": self.sample.seen}
         facts["caches"] = [{name: getattr(one, name) for name in one.FACTS} for one in self.caches]
@@ -351,7 +344,7 @@ class Trainer:
         self.sample.seen = facts["seen"]
         positions = sorted(int(name.removeprefix("norms.")) for name in arrays if name.startswith("norms."))
         self.sample.norms = {position: arrays[f"norms.{position}"] for position in positions}
-        self.weights, self.biases = arrays.get("weights"), arrays.get("biases")
+        self.weights, self.biases = arrays["weights"], arrays["biases"]
         for index, (cache, numbers) in enumerate(zip(self.caches, facts["caches"], strict=True)):
             for name in cache.ARRAYS:
                 setattr(cache, name, arrays[f"{index}.{name}"])

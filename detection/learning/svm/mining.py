@@ -1,6 +1,7 @@
 """Training the SVMs of all classes with hard negatives, image by image (rcnn_train.m)."""
 
 from concurrent.futures import Executor
+from functools import partial
 
 from detection.learning.svm._rows import Task
 from detection.learning.svm._trainer import Trainer
@@ -31,7 +32,7 @@ def train_svms(
     the hard threshold. All classes are scored in one go. Held in memory: the positives, the kept negatives (once for
     all classes), one image; the first two within ``settings.memory_mib``. Where the negatives do not fit, all classes
     are trained and what does not hold up any of them is dropped; of an image whose hard negatives still do not fit, the
-    easier ones are left out, which the log tells. A class without a positive or without any negative stays untrained.
+    easier ones are left out, which the log counts. A class without a positive or without any negative stays untrained.
 
     executor: where classes that are due at the same image are trained at a time; threads share the rows, anything else
     gets copies; the result is the same. checkpoint: folder where the state is kept after every few images. Where it
@@ -43,10 +44,7 @@ def train_svms(
     """
     settings = settings or SVMSettings()
     tasks = [Task(label, settings.C, settings.positive_weight) for label in range(num_classes)]
-
-    def new() -> Trainer:
-        return Trainer(num_classes, tasks, settings, executor, checkpoint)
-
+    new = partial(Trainer, num_classes, tasks, settings, executor, checkpoint)
     trainer = new()
     if not trainer.restore():
         trainer = new()

@@ -94,8 +94,7 @@ def norm_sample_images(count: int, settings: NormSettings) -> np.ndarray:
 
 def norm_sample_proposals(position: int, count: int, settings: NormSettings) -> np.ndarray:
     """Rows, rising, of the proposals that `NormSample` uses of the image at `position`, which has `count` of them."""
-    chosen = np.random.default_rng([settings.seed, position]).permutation(count)
-    return np.sort(chosen[: settings.windows])
+    return np.sort(np.random.default_rng([settings.seed, position]).permutation(count)[: settings.windows])
 
 
 class NormSample:

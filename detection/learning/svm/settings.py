@@ -118,9 +118,8 @@ class SVMSettings:
         positive = ("C", "positive_weight", "tolerance", "mining_tolerance", "max_iter", "memory_mib")
         others = ("bias_multiplier", "retrain_after", "retrain_growth", "seed", "passes", "jittered_positives")
         shares = ("negative_iou", "jitter_iou")
-        check_ranges("svm.", vars(self), {"> 0": positive, ">= 0": others, "> 0 and <= 1": shares})
-        if self.negative_overlap is not None and not 0 <= self.negative_overlap <= 1:
-            raise ValueError(f"svm.negative_overlap: expected 0 .. 1 or null, got {self.negative_overlap}")
+        ranges = {"> 0": positive, ">= 0": others, "> 0 and <= 1": shares, "0 .. 1 or null": ("negative_overlap",)}
+        check_ranges("svm.", vars(self), ranges)
         if self.evict_threshold > self.hard_threshold:
             raise ValueError(
                 f"svm.evict_threshold: expected at most hard_threshold {self.hard_threshold}, "

@@ -2,18 +2,15 @@ import os
 import signal
 import subprocess
 import sys
-import types
 from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from finetune_problem import CLASSES, LENGTH, SETTINGS, make_task
 
 from detection.learning import FinetuneSettings
-from detection.learning.finetune.files import COLUMNS, TrainingLog, read_log
-from detection.learning.finetune.network import Scaling, TrainedHead, initial_layers
+from detection.learning.finetune.files import read_log
 from detection.learning.finetune.train import CHECKPOINT_FILE, finetune
 
 HERE, ROOT = Path(__file__).resolve().parent, Path(__file__).resolve().parents[3]
@@ -168,71 +165,6 @@ def plain(tmp_path_factory):
 def test_every_number_reaches_the_result(task, plain, key, value):
     changed = finetune(task, replace(SETTINGS, **{key: value}))
     assert (content(changed), changed.measure) != (content(plain), plain.measure)
-
-
-def test_given_layers_take_the_place_of_gaussian_ones():
-    rng = np.random.default_rng(0)
-    given = {"fc6.weight": rng.normal(size=(12, 5)).astype(np.float32), "fc7.bias": np.ones(10, np.float32)}
-    plain, layers = (initial_layers(LENGTH, CLASSES, SETTINGS, one, start=4) for one in (None, given))
-    assert (layers["fc6.weight"][:, 4:9] == given["fc6.weight"]).all()
-    assert (layers["fc6.weight"][:, :4] == plain["fc6.weight"][:, :4]).all()
-    assert (layers["fc7.bias"] == 1).all()
-    with pytest.raises(ValueError, match=r"fc7.bias: expected shape \(10,\), got \(9,\)"):
-        initial_layers(LENGTH, CLASSES, SETTINGS, {"fc7.bias": np.ones(9, np.float32)})
-
-
-def test_folding_keeps_the_function():
-    rng = np.random.default_rng(0)
-    layers = initial_layers(LENGTH, CLASSES, SETTINGS)
-    scaling = Scaling(rng.normal(size=LENGTH), rng.uniform(0.5, 2, LENGTH))
-    identity = Scaling(np.zeros(LENGTH), np.ones(LENGTH))
-    values = torch.from_numpy(rng.normal(size=(7, LENGTH)).astype(np.float32))
-    plain = TrainedHead(layers, identity, 0.0)(values)
-    unfolded = scaling.unfolded(layers)
-    assert torch.allclose(TrainedHead(unfolded, scaling, 0.0)(values), plain, atol=1e-5)
-    assert torch.allclose(TrainedHead(scaling.folded(unfolded), identity, 0.0)(values), plain, atol=1e-5)
-
-
-def test_dropout_keeps_the_mean():
-    network = TrainedHead(initial_layers(LENGTH, CLASSES, SETTINGS), Scaling(np.zeros(LENGTH), np.ones(LENGTH)), 0.5)
-    values = network._drop(torch.ones(100, 100), torch.Generator().manual_seed(0))
-    assert set(values.unique().tolist()) == {0.0, 2.0}
-    assert abs(float(values.mean()) - 1) < 0.05
-
-
-def test_log_drops_what_will_be_made_again(tmp_path):
-    log = TrainingLog(tmp_path, 0)
-    for iteration in (2, 4, 6):
-        log.add({"iteration": iteration, "loss": 0.5})
-    log.close()
-    with (tmp_path / "log.csv").open("a") as file:
-        file.write("8,0.1")
-    TrainingLog(tmp_path, 4).close()
-    assert [row["iteration"] for row in read_log(tmp_path / "log.csv")] == ["2", "4"]
-    assert (tmp_path / "log.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
-    (tmp_path / "log.csv").write_text("something else\n")
-    assert read_log(tmp_path / "log.csv") == []
-
-
-def test_tensorboard_gets_the_same_figures(tmp_path, monkeypatch):
-    written, closed = [], []
-
-    class SummaryWriter:
-        def __init__(self, folder, purge_step):
-            written.append((folder, purge_step))
-
-        def add_scalar(self, name, value, step):
-            written.append((name, value, step))
-
-        def close(self):
-            closed.append(True)
-
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=SummaryWriter))
-    log = TrainingLog(tmp_path, 4)
-    log.add({"iteration": 6, "loss": 0.5, "learning_rate": 0.01})
-    log.close()
-    assert written == [(str(tmp_path / "tensorboard"), 5), ("learning_rate", 0.01, 6), ("loss", 0.5, 6)]
-    assert closed == [True]
 
 
 def first_batch_loss(task, **changes):

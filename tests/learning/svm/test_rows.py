@@ -95,5 +95,3 @@ def test_a_class_keeps_what_is_wanted():
     assert cache.keep(np.array([True, True, True, False, True])).tolist() == [7]
     assert (cache.negatives, cache.places.tolist(), cache.keys.tolist()) == (2, [4, 5, 6, 8], [[0, 1], [3, 1]])
     assert (cache.positives, cache.origins.tolist(), cache.boxes[2:, 0].tolist()) == (2, [7, 7], [0, 8])
-    assert cache.proposals_of(0).tolist() == [1]
-    assert cache.proposals_of(1).tolist() == []
