@@ -20,7 +20,7 @@ from detection.features.resize import network_input, normalise
 from detection.features.settings import FeatureSettings
 from detection.geometry import resize_scale
 from detection.pooling.cells import Places, cells_of, distinct_rows, scales_of
-from detection.pooling.spp import empty_vectors, pool_into, pooled_length
+from detection.pooling.spp import pool_into, pooled_length
 from detection.types import FeaturePyramid, MapFunction, RegionFeatures
 
 # Bits of a float16: all but the sign; infinity, above which lie only what are no numbers.
@@ -177,7 +177,7 @@ class FeatureExtractor:
         boxes = np.asarray(boxes)
         places = self._places(pyramid, boxes, scales)
         count, row_of = distinct_rows(places, len(boxes)) if distinct else (len(boxes), np.arange(len(boxes)))
-        values = empty_vectors(count, self.length("pool5")) if out is None else out[:count]
+        values = np.empty((count, self.length("pool5")), np.float32) if out is None else out[:count]
         parts = []
         for (regions, stages), maps in zip(places, pyramid.maps, strict=True):
             rows, first = np.unique(row_of[regions], return_index=True)

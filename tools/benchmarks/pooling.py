@@ -21,7 +21,7 @@ from detection.data import image_size
 from detection.geometry import project_to_cells, resize_scale
 from detection.pooling import spatial_pyramid_pool
 from detection.pooling._kernels import unique_cells
-from detection.pooling.spp import empty_vectors, pool_into, pooled_length
+from detection.pooling.spp import pool_into, pooled_length
 from detection.proposals import ProposalSettings, selective_search
 from detection.proposals.foreign import match_proposals, read_proposals
 
@@ -54,7 +54,7 @@ def own_methods(feature_map: np.ndarray, cells: np.ndarray, levels: tuple[int, .
     """The pooling of this package, and what the machine takes to write and to copy its vectors."""
     length = pooled_length(len(feature_map), levels)
     rows = np.arange(len(cells))
-    out, unaligned = empty_vectors(len(cells), length), np.empty((len(cells), length), np.float32)
+    out, unaligned = (np.empty((len(cells), length), np.float32) for _ in range(2))
 
     def pooled(proposals: np.ndarray, to: np.ndarray) -> np.ndarray:
         pool_into(feature_map, proposals, levels, rows[: len(proposals)], to, 0)
