@@ -1,13 +1,12 @@
 """Image -> maps -> vectors of regions, as one object that holds the networks."""
 
-from __future__ import annotations
-
 import logging
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from detection.features.resize import network_input, normalise
 from detection.features.settings import FeatureSettings
 from detection.geometry import resize_scale
 from detection.pooling.cells import Places, cells_of, distinct_rows, scales_of
-from detection.pooling.spp import empty_vectors, pool_into, pooled_length
+from detection.pooling.spp import pool_into, pooled_length
 from detection.types import FeaturePyramid, MapFunction, RegionFeatures
 
 # Bits of a float16: all but the sign; infinity, above which lie only what are no numbers.
@@ -53,7 +52,7 @@ class FeatureExtractor:
         self.backbone, self.pooled_head = backbone.to(device), None if head is None else head.to(device)
 
     @classmethod
-    def from_settings(cls, settings: FeatureSettings, device: str = "cpu") -> FeatureExtractor:
+    def from_settings(cls, settings: FeatureSettings, device: str = "cpu") -> Self:
         """Build with the weights the settings name; what this raises see ``networks.load_weights``.
 
         The head "finetuned" is a run's own: ``with_head_file`` adds it to an extractor of pool5.
@@ -74,15 +73,13 @@ class FeatureExtractor:
             make_head = partial(Head.from_file, settings, path=settings.head)
         return cls(settings, backbone, make_head(pooled_length=_pooled_length(backbone, settings)), device)
 
-    def with_head_file(self, settings: FeatureSettings, path: Path | str) -> FeatureExtractor:
+    def with_head_file(self, settings: FeatureSettings, path: Path | str) -> Self:
         """The same backbone with fc6 and fc7 of a file (see ``Head.from_file``), under `settings`."""
         head = Head.from_file(settings, _pooled_length(self.backbone, settings), path)
         return FeatureExtractor(settings, self.backbone, head, self.device)
 
     @classmethod
-    def from_state(
-        cls, settings: FeatureSettings, state: Mapping[str, np.ndarray], device: str = "cpu"
-    ) -> FeatureExtractor:
+    def from_state(cls, settings: FeatureSettings, state: Mapping[str, np.ndarray], device: str = "cpu") -> Self:
         """Build from what `state` gave, without any weights from elsewhere.
 
         Where the settings' engine cannot compute, "torch" does: then maps differ by rounding, and a warning is logged.
@@ -177,7 +174,7 @@ class FeatureExtractor:
         boxes = np.asarray(boxes)
         places = self._places(pyramid, boxes, scales)
         count, row_of = distinct_rows(places, len(boxes)) if distinct else (len(boxes), np.arange(len(boxes)))
-        values = empty_vectors(count, self.length("pool5")) if out is None else out[:count]
+        values = np.empty((count, self.length("pool5")), np.float32) if out is None else out[:count]
         parts = []
         for (regions, stages), maps in zip(places, pyramid.maps, strict=True):
             rows, first = np.unique(row_of[regions], return_index=True)

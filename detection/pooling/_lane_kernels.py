@@ -9,7 +9,6 @@ from numba.extending import intrinsic, models, register_model
 
 # A line of the cache, 64 bytes on nearly all processors.
 LANES = 16
-_LINE = 4 * LANES
 
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
@@ -72,31 +71,6 @@ def store(_, memory, index, vector):
         return context.get_dummy_value()
 
     return types.void(_MEMORY, types.intp, _vector), generate
-
-
-@intrinsic
-def stream(_, memory, index, vector):
-    """As `store`, past the caches; the place has to begin a line."""
-
-    def generate(context, builder, signature, arguments):
-        memory, index, vector = arguments
-        store = builder.store(vector, _at(builder, memory, index, _VECTOR))
-        store.align = _LINE
-        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_INT, 1)]))
-        return context.get_dummy_value()
-
-    return types.void(_MEMORY, types.intp, _vector), generate
-
-
-@intrinsic
-def finish_streams(_):
-    """Other threads see what was streamed before when they see what is written after."""
-
-    def generate(context, builder, signature, arguments):
-        builder.fence("seq_cst")
-        return context.get_dummy_value()
-
-    return types.void(), generate
 
 
 @intrinsic

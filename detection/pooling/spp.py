@@ -15,12 +15,9 @@ import numpy as np
 
 from detection.pooling._kernels import pool_regions, unique_cells, widen
 from detection.pooling._lane_kernels import LANES
-from detection.pooling.recycling import empty_values
 
 # Cells are packed into 16 bits each to find equal regions.
 _MAX_SIDE = 2**15
-# An output that fills a processor's caches is better written past them; a smaller one is read from there afterwards.
-_PAST_CACHES_BYTES = 16 * 2**20
 
 
 def pooled_length(channels: int, levels: tuple[int, ...]) -> int:
@@ -36,7 +33,7 @@ def pool_array(feature_map: np.ndarray, cells: np.ndarray, levels: tuple[int, ..
             f"spatial_pyramid_pool: expected a (C, h, w) float32 map, got {feature_map.dtype} {feature_map.shape}"
         )
     cells = np.asarray(cells)
-    out = empty_vectors(len(cells), pooled_length(len(feature_map), levels))
+    out = np.empty((len(cells), pooled_length(len(feature_map), levels)), np.float32)
     pool_into(feature_map, cells, levels, np.arange(len(cells)), out, 0)
     return out
 
@@ -87,9 +84,8 @@ def pool_into(
     """`pool_array` of a float16 or float32 array into out[rows, start : start + C * bins].
 
     rows: (R,) int, the row of `out` of each region. Regions on the same cells are computed once; to have their vectors
-    once too, pool those that `unique_cells` names. out: contiguous float32; fastest from `empty_vectors`, with C,
-    `start` and the length of a row multiples of 16. Raises ValueError for cells outside the map and rows or columns
-    outside `out`.
+    once too, pool those that `unique_cells` names. out: contiguous float32. Raises ValueError for cells outside the map
+    and rows or columns outside `out`.
     """
     channels, height, width = feature_map.shape
     check_levels(levels)
@@ -116,22 +112,7 @@ def pool_into(
         np.array(parents, dtype=np.int64),
         out,
         start,
-        _in_lines(out, start, channels) and out.nbytes >= _PAST_CACHES_BYTES,
     )
-
-
-def empty_vectors(count: int, length: int) -> np.ndarray:
-    """(count, length) float32, not initialised, that begins with a line of the cache: `pool_into` is faster there.
-
-    Large ones lie in memory that earlier ones had, see ``features.recycling``.
-    """
-    values = empty_values(count * length + LANES)
-    skipped = -(values.ctypes.data // 4) % LANES
-    return values[skipped : skipped + count * length].reshape(count, length)
-
-
-def _in_lines(out: np.ndarray, start: int, channels: int) -> bool:
-    return out.ctypes.data % (4 * LANES) == 0 and not any(one % LANES for one in (out.shape[1], start, channels))
 
 
 def _check_output(out: np.ndarray, rows: np.ndarray, count: int, start: int, length: int) -> None:
@@ -158,7 +139,7 @@ def _pool_few_channels(
     channels = len(values)
     padded = np.zeros((LANES, *values.shape[1:]), np.float32)
     padded[:channels] = values
-    vectors = empty_vectors(len(cells), pooled_length(LANES, levels))
+    vectors = np.empty((len(cells), pooled_length(LANES, levels)), np.float32)
     pool_into(padded, cells, levels, np.arange(len(cells)), vectors, 0)
     at = 0
     for n in levels:

@@ -11,7 +11,6 @@ from torch import nn
 from detection.pooling.spp import (
     check_cells,
     check_levels,
-    empty_vectors,
     parents_of,
     pool_into,
     pooled_length,
@@ -41,7 +40,7 @@ def pool_tensor(feature_map: torch.Tensor, cells: Any, levels: tuple[int, ...]) 
         return feature_map.new_zeros((0, pooled_length(feature_map.shape[0], levels)))
     learning = torch.is_grad_enabled() and feature_map.requires_grad
     if feature_map.device.type == "cpu" and feature_map.dtype in _COMPILED and not learning:
-        vectors = empty_vectors(len(cells), pooled_length(feature_map.shape[0], levels))
+        vectors = np.empty((len(cells), pooled_length(feature_map.shape[0], levels)), np.float32)
         pool_into(feature_map.detach().numpy(), cells, levels, np.arange(len(cells)), vectors, 0)
         return torch.from_numpy(vectors).to(feature_map.dtype)
     unique, inverse = np.unique(cells, axis=0, return_inverse=True)
