@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -96,7 +96,7 @@ def read_for_checking(
     checked.faults += [_fault(one) for one in problems]
     for labels in chain.from_iterable(checked.labels.values()):
         checked.faults += _object_faults(labels)
-    checked.faults += _turned(checked) + _slips(checked, classes) + _lacking(checked) + _orphans(checked)
+    checked.faults += [*_turned(checked), *_slips(checked, classes), *_lacking(checked), *_orphans(checked)]
     for split, images in checked.splits.items():
         checked.splits[split] = [replace(one, objects=_each_once(one.objects)) for one in images]
     return checked
@@ -120,9 +120,8 @@ def _fault(problem: Problem) -> Fault:
     return Fault(severity, problem.kind, problem.file, problem.line, problem.message, problem.action)
 
 
-def _object_faults(labels: ImageLabels) -> list[Fault]:
+def _object_faults(labels: ImageLabels) -> Iterator[Fault]:
     """Boxes that come twice, and those that 16 bits cannot hold."""
-    faults = []
     seen: dict[tuple[float, ...], LabelledObject] = {}
     for item in labels.objects:
         first = seen.setdefault(item.box, item)
@@ -131,12 +130,11 @@ def _object_faults(labels: ImageLabels) -> list[Fault]:
             same = first.name == item.name
             kind = "object given twice" if same else "one box of two classes"
             severity: Severity = "error" if same else "warning"
-            faults.append(Fault(severity, kind, str(labels.path), item.line, message, "left out" if same else ""))
+            yield Fault(severity, kind, str(labels.path), item.line, message, "left out" if same else "")
         if min(item.box) < -labels.rounding or max(item.box) > _LARGEST_UINT16:
             message = f"object {item.index} ({item.name}): {item.box}: expected 0 to {_LARGEST_UINT16}"
-            kind = "box out of uint16 range"
-            faults.append(Fault("error", kind, str(labels.path), item.line, message, "repaired or left out"))
-    return faults
+            remedy = "repaired or left out"
+            yield Fault("error", "box out of uint16 range", str(labels.path), item.line, message, remedy)
 
 
 def _each_once(objects: Iterable[LabelledObject]) -> tuple[LabelledObject, ...]:
@@ -144,30 +142,27 @@ def _each_once(objects: Iterable[LabelledObject]) -> tuple[LabelledObject, ...]:
     return tuple(item for item in objects if seen.setdefault((item.box, item.name), item) is item)
 
 
-def _turned(checked: CheckedSet) -> list[Fault]:
+def _turned(checked: CheckedSet) -> Iterator[Fault]:
     """Photos with an EXIF rotation: which frame their boxes are in differs from program to program."""
-    faults = []
     images = {one.path: one for images in checked.splits.values() for one in images}
     for image in images.values():
         upright, stored = image_sizes(image.path)
         if upright != stored:
             frame = "upright" if image.size == upright else "as stored"
             message = f"EXIF says to turn it; its boxes are read in the frame of the image {frame}, {image.size}"
-            faults.append(Fault("warning", "rotated image", str(image.path), 0, message))
-    return faults
+            yield Fault("warning", "rotated image", str(image.path), 0, message)
 
 
-def _slips(checked: CheckedSet, classes: Sequence[str] | None) -> list[Fault]:
+def _slips(checked: CheckedSet, classes: Sequence[str] | None) -> Iterator[Fault]:
     """Names that look like slips of others: the same but for case and signs, or near and rare."""
     if classes is not None:
-        return []  # a name that is not in the list is a fault of its own, with its nearest
+        return  # a name that is not in the list is a fault of its own, with its nearest
     counts: Counter[str] = Counter()
     first: dict[str, tuple[str, int]] = {}
     for labels in chain.from_iterable(checked.labels.values()):
         for item in labels.objects:
             counts[item.name] += 1
             first.setdefault(item.name, (str(labels.path), item.line))
-    faults = []
     for name, count in counts.items():
         commoner = [one for one in counts if (counts[one], one) > (count, name)]
         same = [one for one in commoner if _plain(one) == _plain(name)]
@@ -176,15 +171,14 @@ def _slips(checked: CheckedSet, classes: Sequence[str] | None) -> list[Fault]:
             message = (
                 f"{name!r} ({count} objects) looks like {other!r} ({counts[other]}); class_map: {{{name}: {other}}}"
             )
-            faults.append(Fault("error", "misspelt class", *first[name], message))
-    return faults
+            yield Fault("error", "misspelt class", *first[name], message)
 
 
 def _plain(name: str) -> str:
     return re.sub(r"[^\w]|_", "", name).casefold()
 
 
-def _lacking(checked: CheckedSet) -> list[Fault]:
+def _lacking(checked: CheckedSet) -> Iterator[Fault]:
     """Classes that are declared and have no object, and those that are measured and not trained."""
     counts = {
         split: Counter(item.name for image in images for item in image.objects)
@@ -192,20 +186,19 @@ def _lacking(checked: CheckedSet) -> list[Fault]:
     }
     total = sum(counts.values(), Counter())
     path = str(checked.found.path)
-    faults = [
-        Fault("warning", "class without objects", path, 0, repr(name)) for name in checked.classes if not total[name]
-    ]
+    for name in checked.classes:
+        if not total[name]:
+            yield Fault("warning", "class without objects", path, 0, repr(name))
     trained = [one for one in counts if one.lower().startswith("train") or one == "all"]
     known = sum((counts[one] for one in trained), Counter())
     for name in sorted(total if trained else ()):
         if not known[name]:
             where = " and ".join(one for one in counts if counts[one][name])
             message = f"{name!r}: no object in {' and '.join(trained)}, {total[name]} in {where}"
-            faults.append(Fault("error", "class without training objects", path, 0, message))
-    return faults
+            yield Fault("error", "class without training objects", path, 0, message)
 
 
-def _orphans(checked: CheckedSet) -> list[Fault]:
+def _orphans(checked: CheckedSet) -> Iterator[Fault]:
     """Label files without an image, and images in no split."""
     found = checked.found
     root = found.path if found.path.is_dir() else found.path.parent
@@ -215,18 +208,13 @@ def _orphans(checked: CheckedSet) -> list[Fault]:
     stems |= {Path(one.file).stem for one in checked.faults if one.kind == "missing image"}
     known = images | {Path(one.file).resolve() for one in checked.faults}
     known |= {one.path.resolve() for one in chain.from_iterable(checked.labels.values())}
-    faults = []
     for path in sorted({path for one in roots for path in one.rglob("*") if path.is_file()}):
         if path.name.startswith(".") or path.resolve() in known:
             continue
         if is_image_name(path):
-            kind, message = "image in no split", "no list or label file names it"
+            yield Fault("warning", "image in no split", str(path), 0, "no list or label file names it", "left out")
         elif found.label_extension == path.suffix and _is_label(path) and path.stem not in stems:
-            kind, message = "labels without an image", "no image has its name"
-        else:
-            continue
-        faults.append(Fault("warning", kind, str(path), 0, message, "left out"))
-    return faults
+            yield Fault("warning", "labels without an image", str(path), 0, "no image has its name", "left out")
 
 
 def _listed(checked: CheckedSet) -> set[Path]:
@@ -239,9 +227,8 @@ def _listed(checked: CheckedSet) -> set[Path]:
 
 def _is_label(path: Path) -> bool:
     """Not a list of images or names, which are text files too."""
-    return path.suffix == ".xml" or (
-        path.stem not in (*SPLIT_FOLDERS, "classes", "README") and path.parent.name != "Main"
-    )
+    is_list = path.stem in (*SPLIT_FOLDERS, "classes", "README") or path.parent.name == "Main"
+    return path.suffix == ".xml" or not is_list
 
 
 def duplicate_faults(checked: CheckedSet, contents: Mapping[Path, str]) -> list[Fault]:
@@ -260,10 +247,8 @@ def duplicate_faults(checked: CheckedSet, contents: Mapping[Path, str]) -> list[
         last_split, last = group[-1]
         for split, image in group[:-1]:
             if split != last_split:
-                message = f"{split} has the picture of {last.path} in {last_split}"
-                faults.append(
-                    Fault("error", "image in two splits", str(image.path), 0, message, f"left out of {split}")
-                )
+                message, remedy = f"{split} has the picture of {last.path} in {last_split}", f"left out of {split}"
+                faults.append(Fault("error", "image in two splits", str(image.path), 0, message, remedy))
             else:
                 message = f"the picture of {last.path}, both in {split}"
                 faults.append(Fault("warning", "image given twice", str(image.path), 0, message))

@@ -220,7 +220,7 @@ def open_source(source: DatasetSource, problems: Problems) -> list[LabelReader]:
 
 def _check_devkit(source: ResolvedSource, base: Path) -> None:
     """Raise ValueError where a year folder is named, has not the split's list, and is no set in another format."""
-    folder = VocFolder(base if source.year else year_folder(base) or base, "") if base.is_dir() else VocFolder(base, "")
+    folder = VocFolder(base if source.year else year_folder(base) or base, "")
     wanted = folder.split_path(source.split)
     if wanted.is_file() or (source.format == "auto" and base.exists() and set(possible_formats(base)) - {"voc"}):
         return

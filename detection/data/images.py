@@ -53,7 +53,11 @@ def read_image(source: ImageSource, size: tuple[int, int] | None = None) -> np.n
     image that has `size` in neither orientation; ValueError or TypeError for an object that is no image.
     """
     if isinstance(source, np.ndarray):
-        return _check_size(_check_array(source), size)
+        array = _check_array(source)
+        if size is not None and array.shape[:2] != tuple(size):
+            message = f"expected (height, width) = {tuple(size)}, got {array.shape[:2]}"
+            raise DataError("wrong image size", "image in memory", message)
+        return array
     if isinstance(source, Image.Image):
         with _refused_as_data_error("image in memory"):
             return _decode(source, size, "image in memory")
@@ -153,9 +157,8 @@ def _decode(image: Image.Image, size: tuple[int, int] | None, name: str) -> np.n
     stored = (image.height, image.width)
     upright = stored[::-1] if orientation in _SIDES_SWAPPED else stored
     if size is not None and tuple(size) not in (upright, stored):
-        raise DataError(
-            "wrong image size", name, f"expected (height, width) = {tuple(size)}, got {stored}, upright {upright}"
-        )
+        message = f"expected (height, width) = {tuple(size)}, got {stored}, upright {upright}"
+        raise DataError("wrong image size", name, message)
     image.load()
     if orientation in _UPRIGHT and (size is None or tuple(size) == upright):
         image = image.transpose(_UPRIGHT[orientation])
@@ -180,8 +183,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         image = Image.fromarray(values.astype(np.uint8))
     if image.mode in _MODES_WITH_ALPHA or "transparency" in image.info:
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     if image.mode == "F":
         raise ValueError("expected integer pixels, got floating-point ones of unknown range")
     return image.convert("RGB")
@@ -193,11 +195,3 @@ def _check_array(array: np.ndarray) -> np.ndarray:
             f"image array: expected (H, W, 3) uint8 RGB with H, W > 0, got {array.dtype} of shape {array.shape}"
         )
     return np.ascontiguousarray(array)
-
-
-def _check_size(array: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
-    if size is not None and array.shape[:2] != tuple(size):
-        raise DataError(
-            "wrong image size", "image in memory", f"expected (height, width) = {tuple(size)}, got {array.shape[:2]}"
-        )
-    return array

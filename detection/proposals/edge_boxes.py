@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from detection.geometry import clip
 from detection.proposals.selective_search import check_image, to_image_frame, to_working_size
 from detection.proposals.settings import ProposalSettings
 from detection.storage import file_fingerprint
@@ -60,17 +61,11 @@ def edge_boxes(rgb: np.ndarray, settings: ProposalSettings) -> np.ndarray:
     resized = to_working_size(rgb, settings)
     edges = detector.detectEdges(resized.astype(np.float32) / np.float32(VALUE_RANGE))
     orientations = detector.computeOrientation(edges)
-    boxes = boxes_of_edges(detector.edgesNms(edges, orientations), orientations, settings.max_windows or MAX_BOXES)
-    height, width = resized.shape[:2]
-    boxes = np.minimum(np.maximum(boxes, 0), [width, height, width, height])
-    boxes = boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
-    return to_image_frame(boxes, (height, width), rgb.shape[:2], settings)
-
-
-def boxes_of_edges(edges: np.ndarray, orientations: np.ndarray, max_boxes: int) -> np.ndarray:
-    """Boxes of thinned edges (H, W) float32 in 0..1 and their orientations in radians: (R, 4) half-open, best first."""
-    maker = cv2.ximgproc.createEdgeBoxes(alpha=ALPHA, beta=BETA, maxBoxes=max_boxes)
-    found, scores = maker.getBoundingBoxes(edges, orientations)
+    maker = cv2.ximgproc.createEdgeBoxes(alpha=ALPHA, beta=BETA, maxBoxes=settings.max_windows or MAX_BOXES)
+    found, scores = maker.getBoundingBoxes(detector.edgesNms(edges, orientations), orientations)
     boxes = np.asarray(found, dtype=np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
-    return boxes[np.argsort(-np.asarray(scores, dtype=np.float64).ravel(), kind="stable")]
+    boxes = boxes[np.argsort(-np.asarray(scores, dtype=np.float64).ravel(), kind="stable")]
+    boxes = clip(boxes, resized.shape[:2])
+    boxes = boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
+    return to_image_frame(boxes, resized.shape[:2], rgb.shape[:2], settings)

@@ -26,8 +26,7 @@ def check_image(rgb: np.ndarray, image_id: str = "") -> np.ndarray:
     if not isinstance(rgb, np.ndarray) or rgb.dtype != np.uint8:
         got = getattr(rgb, "dtype", type(rgb).__name__)
         raise ValueError(f"image{what}: expected a uint8 array (height, width, 3) in RGB, got {got}")
-    grey = rgb.ndim == 2 or (rgb.ndim == 3 and rgb.shape[2] == 1)
-    if grey:
+    if rgb.ndim == 2 or (rgb.ndim == 3 and rgb.shape[2] == 1):
         rgb = np.repeat(rgb.reshape(*rgb.shape[:2], 1), 3, axis=2)
     if rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
         raise ValueError(f"image{what}: expected shape (height, width, 3), both sides > 0, got {rgb.shape}")

@@ -115,10 +115,9 @@ class ProposalSettings:
             _refuse("sigma", "a finite number of px >= 0", self.sigma)
         if self.max_overlap is not None and not 0 < self.max_overlap <= 1:
             _refuse("max_overlap", "an IoU above 0 and up to 1, or None", self.max_overlap)
-        for key, least in (("min_size", 1), ("max_windows", 1), ("resize_width", 1), ("max_pixels", 1)):
-            value = getattr(self, key)
-            if value is not None and value < least:
-                _refuse(key, f"a number >= {least} or None", value)
+        for key in ("min_size", "max_windows", "resize_width", "max_pixels"):
+            if getattr(self, key) is not None and getattr(self, key) < 1:
+                _refuse(key, "a number >= 1 or None", getattr(self, key))
         for key in ("min_side", "seed"):
             if getattr(self, key) < 0:
                 _refuse(key, "a number >= 0", getattr(self, key))

@@ -25,6 +25,7 @@ ROUNDING = 0.02
 # Images that are looked for in each folder where they may lie.
 _PROBED = 50
 _ANNOTATION_FOLDERS = ("annotations", "labels")
+_HEAD = re.compile(rb'[\xef\xbb\xbf\s]*\{.*"(images|annotations|categories)"\s*:\s*\[', re.DOTALL)
 # The names of files and folders: instances_train2017.json, train2017, train/_annotations.coco.json.
 _FILE_NAME = re.compile(r"(?:instances_)?(?P<split>[A-Za-z]+)(?:19|20)\d\d|instances_(?P<other>\w+)")
 
@@ -44,9 +45,7 @@ def _is_coco(path: Path) -> bool:
             head = file.read(2**16)
     except OSError:
         return False
-    return bool(re.match(rb"[\xef\xbb\xbf\s]*\{", head)) and bool(
-        re.search(rb'"(images|annotations|categories)"\s*:\s*\[', head)
-    )
+    return _HEAD.match(head) is not None
 
 
 def coco_files(folder: Path) -> list[Path]:

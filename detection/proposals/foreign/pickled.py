@@ -106,12 +106,11 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         makers = _Makers()
-        if module in ("builtins", "__builtin__") and name in _CONTAINERS:
-            return _CONTAINERS[name]
-        if module == "collections" and name == "OrderedDict":
+        builtin_names = {**_CONTAINERS, "bytes": makers.content, "bytearray": makers.content}
+        if module in ("builtins", "__builtin__") and name in builtin_names:
+            return builtin_names[name]
+        if (module, name) == ("collections", "OrderedDict"):
             return dict
-        if module in ("builtins", "__builtin__") and name in ("bytes", "bytearray"):
-            return makers.content
         if (module, name) == ("_codecs", "encode"):
             return makers.encoded
         numpy_names = {
