@@ -48,11 +48,8 @@ def add_options(parser: ArgumentParser) -> None:
     add("--json", type=str | None, default=None, help="File to write the figures to, besides the run's own.")
     add("--classes", type=str | None, default=None, help="Class names, one a line, by the numbers in the detections.")
     add("--compare", type=str | None, default=None, help="Another detector's results, or run: is it any better?")
-    add(
-        "--diagnose",
-        action="store_true",
-        help="Show where the detector fails: kinds of errors, missed objects; in a run, why they were missed.",
-    )
+    words = "Show where the detector fails: kinds of errors, missed objects; in a run, why they were missed."
+    add("--diagnose", action="store_true", help=words)
 
 
 @dataclass(frozen=True)

@@ -108,27 +108,25 @@ def _print_disk(experiment: Experiment) -> None:
 
 
 def _export(experiment: Experiment, layer: str, of: str, boxes_file: str | None) -> None:
-    """Write the vectors asked for; maps that are absent are made."""
+    """Write the vectors asked for; maps that are absent are made.
+
+    Raises ValueError for boxes of an image that the data set has not.
+    """
     images, boxes, name = experiment.images, None, "proposals"
     experiment.source.extractor().length(layer)  # an error now, not after an hour
     if boxes_file is not None:
-        boxes, name = _user_boxes(experiment, boxes_file), Path(boxes_file).stem
+        boxes, name = read_boxes(boxes_file), Path(boxes_file).stem
         images = [one for one in images if one.image_id in boxes]
+        unknown = list(boxes.keys() - {one.image_id for one in images})
+        if unknown:
+            got = f"{len(unknown)} others: {', '.join(sorted(unknown)[:_NAMED])}"
+            expected = f"ids of the data set's {len(experiment.images)} images"
+            raise ValueError(f"{boxes_file}: expected {expected}, got {got}")
     elif of == "objects":
         boxes, name = {one.image_id: one.boxes for one in images}, of
     folder = experiment.run.regions / layer / name
     facts = export_regions(experiment.source, images, boxes, layer, folder, experiment.work)
     print(f"{folder}: {facts['images']} images, {facts['regions']} vectors")
-
-
-def _user_boxes(experiment: Experiment, path: str) -> dict[str, np.ndarray]:
-    """The boxes of a file. Raises ValueError for an image that the data set has not."""
-    boxes, known = read_boxes(path), {one.image_id for one in experiment.images}
-    unknown = [image_id for image_id in boxes if image_id not in known]
-    if unknown:
-        got = f"{len(unknown)} others: {', '.join(unknown[:_NAMED])}"
-        raise ValueError(f"{path}: expected ids of the data set's {len(known)} images, got {got}")
-    return boxes
 
 
 main = run_command(__doc__, extract_features, {"--dry-run": FLAG})

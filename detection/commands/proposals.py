@@ -242,16 +242,12 @@ def _proposals_of(
     if run.path.resolve() == experiment.run.path.resolve():
         return run_proposals(experiment.run, experiment.proposal_settings, images)
     if run.record_file.is_file():
-        return run_proposals(run, proposal_settings_in_force(_settings_of(run), run), images)
+        kept = (run.read()["settings"] or {}).get("proposals")
+        if kept is None or set(kept) - {one.name for one in fields(ProposalSettings)}:
+            raise ValueError(f"{run.record_file}: expected the settings of proposals, got {kept!r}")
+        return run_proposals(run, proposal_settings_in_force(ProposalSettings(**kept), run), images)
     found = _read(experiment, options, options.split, path)
     return found.boxes, found.missing
-
-
-def _settings_of(run: RunFolder) -> ProposalSettings:
-    kept = (run.read()["settings"] or {}).get("proposals")
-    if kept is None or set(kept) - {one.name for one in fields(ProposalSettings)}:
-        raise ValueError(f"{run.record_file}: expected the settings of proposals, got {kept!r}")
-    return ProposalSettings(**kept)
 
 
 main = subcommands(

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -78,10 +77,11 @@ def report_table(sets: Mapping[str, ProposalQuality]) -> Table:
 def write_report(folder: Path, sets: Mapping[str, ProposalQuality]) -> list[Path]:
     """Write figures.csv, recall_by_iou.csv, recall_by_count.csv and recall.png; returns their paths."""
     curves = [[iou, *(one.iou_curve[i] for one in sets.values())] for i, iou in enumerate(CURVE_IOUS)]
+    columns = {f"{name}: {key}": values for name, one in sets.items() for key, values in _by_count(one).items()}
     texts = {
         "figures.csv": csv_text([["figure", *sets], *_rows(sets)]),
         "recall_by_iou.csv": csv_text([["iou", *sets], *curves]),
-        "recall_by_count.csv": csv_text(_by_count(sets)),
+        "recall_by_count.csv": csv_text([["proposals", *columns], *zip(CURVE_COUNTS, *columns.values(), strict=True)]),
     }
     for name, text in texts.items():
         write_text(folder / name, text)
@@ -89,18 +89,11 @@ def write_report(folder: Path, sets: Mapping[str, ProposalQuality]) -> list[Path
     return [folder / name for name in (*texts, "recall.png")]
 
 
-def _by_count(sets: Mapping[str, ProposalQuality]) -> list[list[Any]]:
-    """Header and rows of every set's recall, average recall and MABO by the first so many proposals."""
-    measures = [*(f"recall at {iou:g}" for iou in _SHOWN_IOUS), "average recall", "MABO"]
-    rows: list[list[Any]] = [["proposals", *(f"{name}: {measure}" for name in sets for measure in measures)]]
-    for place, count in enumerate(CURVE_COUNTS):
-        row: list[float] = [count]
-        for one in sets.values():
-            covered = one.by_count[place]
-            row += [covered.recall[IOU_THRESHOLDS.index(iou)] for iou in _SHOWN_IOUS]
-            row += [covered.average_recall, one.mabo_by_count[place]]
-        rows.append(row)
-    return rows
+def _by_count(one: ProposalQuality) -> dict[str, list[float]]:
+    """Name of a measure -> its value for the first so many proposals, for each of CURVE_COUNTS."""
+    places = {f"recall at {iou:g}": IOU_THRESHOLDS.index(iou) for iou in _SHOWN_IOUS}
+    curves = {name: [covered.recall[place] for covered in one.by_count] for name, place in places.items()}
+    return curves | {"average recall": [covered.average_recall for covered in one.by_count], "MABO": one.mabo_by_count}
 
 
 def recall_picture(sets: Mapping[str, ProposalQuality]) -> np.ndarray:
@@ -109,16 +102,11 @@ def recall_picture(sets: Mapping[str, ProposalQuality]) -> np.ndarray:
     overlap = Axis("IoU at least", 0.5, 1, (0.5, 0.6, 0.7, 0.8, 0.9, 1))
     count = Axis("first proposals of an image", CURVE_COUNTS[0], CURVE_COUNTS[-1], _COUNT_TICKS, True)
     charts = [line_chart("All proposals", overlap, share, [Line(n, CURVE_IOUS, s.iou_curve) for n, s in sets.items()])]
-    for iou in _SHOWN_IOUS:
-        place = IOU_THRESHOLDS.index(iou)
-        charts.append(_count_chart(f"IoU at least {iou:g}", count, share, sets, lambda one, i=place: one.recall[i]))
-    charts.append(_count_chart("Average recall, IoU 0.5 to 0.95", count, share, sets, lambda one: one.average_recall))
+    titles = {f"recall at {iou:g}": f"IoU at least {iou:g}" for iou in _SHOWN_IOUS}
+    for measure, title in (titles | {"average recall": "Average recall, IoU 0.5 to 0.95"}).items():
+        lines = [Line(name, *_until_all(one, _by_count(one)[measure])) for name, one in sets.items()]
+        charts.append(line_chart(title, count, share, lines, legend=0.45))
     return np.vstack([np.hstack(charts[:2]), np.hstack(charts[2:])])
-
-
-def _count_chart(title, x, y, sets, figure) -> np.ndarray:
-    lines = [Line(name, *_until_all(one, [figure(covered) for covered in one.by_count])) for name, one in sets.items()]
-    return line_chart(title, x, y, lines, legend=0.45)
 
 
 def _until_all(one: ProposalQuality, values: Sequence[float]) -> tuple[list[float], list[float]]:

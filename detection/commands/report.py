@@ -29,16 +29,13 @@ def report(experiment: Experiment, compare: str | None = None, out: str | None =
     if compare is None:
         path = report_page(experiment, target)
     else:
-        path = compare_runs(experiment, _second_run(compare, experiment), target)
+        if RunFolder(compare).read()["settings"] is None:
+            raise ValueError(f"--compare {compare}: expected the folder of a run, found no settings in it")
+        # Under the settings that the second run keeps.
+        settings = read_settings(f"--run={compare}", f"--device={experiment.work.device}", "--workers=1")
+        second = open_experiment(settings, experiment.work.console, experiment.work.executor)
+        path = compare_runs(experiment, second, target)
     print(f"page: {path}\ntables and curves: {path.with_suffix('')}")
-
-
-def _second_run(folder: str, first: Experiment) -> Experiment:
-    """The run to compare with, under the settings it keeps. Raises ValueError where there is none."""
-    if RunFolder(folder).read()["settings"] is None:
-        raise ValueError(f"--compare {folder}: expected the folder of a run, found no settings in it")
-    settings = read_settings(f"--run={folder}", f"--device={first.work.device}", "--workers=1")
-    return open_experiment(settings, first.work.console, first.work.executor)
 
 
 main = run_command(__doc__, report)

@@ -33,12 +33,7 @@ from detection.classification.views import VIEW_SIZE, VIEWS, ViewSource
 from detection.command_line import text_table
 from detection.commands.session import experiment_command
 from detection.data import IMAGE_EXTENSIONS
-from detection.data.formats.image_folders import (
-    MAP_EXTENSIONS,
-    image_folder_classes,
-    labelled_images,
-    read_image_folder,
-)
+from detection.data.formats import image_folders
 from detection.evaluation import difference, intervals
 from detection.evaluation.intervals import Difference, Intervals
 from detection.features import FeatureSettings
@@ -129,10 +124,10 @@ def data_of(experiment: Experiment, options: Namespace) -> Data:
     given = options.folder if options.maps is None else options.maps
     if given is None:
         parts = experiment.train_images, experiment.test_images
-        return experiment.classes, *(labelled_images(one, len(experiment.classes)) for one in parts)
-    root, extensions = Path(given), IMAGE_EXTENSIONS if options.maps is None else MAP_EXTENSIONS
-    classes = image_folder_classes(root / "train")
-    return classes, *(read_image_folder(root / part, classes, extensions) for part in ("train", "test"))
+        return experiment.classes, *(image_folders.labelled_images(one, len(experiment.classes)) for one in parts)
+    root, extensions = Path(given), IMAGE_EXTENSIONS if options.maps is None else image_folders.MAP_EXTENSIONS
+    classes = image_folders.image_folder_classes(root / "train")
+    return classes, *(image_folders.read_image_folder(root / part, classes, extensions) for part in ("train", "test"))
 
 
 def source_of(experiment: Experiment, features: FeatureSettings) -> ViewSource:

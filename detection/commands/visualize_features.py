@@ -12,6 +12,7 @@ Proposals, maps and the detector of the run are used; maps that are absent are m
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -27,7 +28,6 @@ from detection.inspection.explanation import draw_explanation, explanation_json,
 from detection.inspection.filters import ALL, FilterView, draw_filters, rank_images, write_sheets, write_small_images
 from detection.inspection.filters_page import filter_page
 from detection.inspection.pyramids import draw_pyramids
-from detection.inspection.responses import RankedPhoto
 from detection.inspection.samples import draw_samples, ranked_samples, read_samples
 from detection.inspection.windows import explain_window
 from detection.pipeline.experiment import Experiment
@@ -168,13 +168,8 @@ def rank_filters(experiment: Experiment, options: Namespace, out: Path) -> None:
     print(folder / _PAGE)
 
 
-def _page(
-    experiment: Experiment,
-    view: FilterView,
-    count: int,
-    photos: dict[str, tuple[str, tuple[int, int]]],
-    rows: dict[str, dict[int, list[RankedPhoto]]],
-) -> str:
+def _page(experiment: Experiment, view: FilterView, count: int, photos: Mapping, rows: Mapping) -> str:
+    """The page of `filter_page`, which tells what photos and rows are."""
     settings, backbone = experiment.settings.features, experiment.source.extractor().backbone
     fields = ["The solid rectangle is what the response can see (its receptive field), cut off at the border."]
     if len(view.fields) > 1:
@@ -182,13 +177,9 @@ def _page(
     height, width = view.fields[0].size
     seen = f"{height:g} x {width:g} px of the resized image" if np.isfinite(height) else "the whole image"
     sides = ", ".join(str(settings.short_sides[scale]) for scale in view.scales)
-    return filter_page(
-        f"Filters of {settings.backbone}, stride {settings.stages[view.stage]}",
-        f"{backbone.channels[view.stage]} filters, {count} photos at short sides of {sides} px; a cell sees {seen}",
-        photos,
-        rows,
-        fields,
-    )
+    title = f"Filters of {settings.backbone}, stride {settings.stages[view.stage]}"
+    facts = f"{backbone.channels[view.stage]} filters, {count} photos at short sides of {sides} px; a cell sees {seen}"
+    return filter_page(title, facts, photos, rows, fields)
 
 
 def explain(experiment: Experiment, options: Namespace, out: Path) -> None:
@@ -208,12 +199,10 @@ def explain(experiment: Experiment, options: Namespace, out: Path) -> None:
         needed = "a detector of the features in force; run tools/train_svm.py"
         raise ValueError(f"{experiment.run.detector}: expected {needed}")
     rgb = read_image(image.path, image.size)
-    if image.image_id in experiment.source.image_keys:
-        proposals = experiment.source.proposals(image)
-    else:
-        proposals = propose(image.image_id, rgb, detector.proposal_settings)
+    is_known = image.image_id in experiment.source.image_keys
+    own = experiment.source.proposals(image) if is_known else propose(image.image_id, rgb, detector.proposal_settings)
     label = None if name is None else detector.classes.index(name)
-    explanation = explain_window(detector, image, proposals, _pyramid(experiment, image, rgb), box, label)
+    explanation = explain_window(detector, image, own, _pyramid(experiment, image, rgb), box, label)
     corners = "-".join(f"{one:g}" for one in box.tolist())
     path = out / "windows" / f"{_stem(image)}-{corners}-{file_stem(detector.classes[explanation.label])}.png"
     write_image(path, draw_explanation(rgb, explanation, options.channels))

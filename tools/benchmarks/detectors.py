@@ -45,9 +45,9 @@ def evaluation_of(experiment: Experiment, detector: Detector, label: str, limit:
 
 def detector_of(run: str | None) -> Detector:
     """The detector of a finished run; None: the default network with five random classes."""
-    if run is not None:
-        return Detector.load(Path(run) / "detector")
-    return random_detector(FeatureExtractor.from_settings(FeatureSettings()), 5)
+    if run is None:
+        return random_detector(FeatureExtractor.from_settings(FeatureSettings()), 5)
+    return Detector.load(Path(run) / "detector")
 
 
 def random_detector(extractor: FeatureExtractor, classes: int) -> Detector:
