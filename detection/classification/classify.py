@@ -125,18 +125,15 @@ def _train_svms(source, images, num_classes: int, settings: ClassifierSettings, 
         known = presence[:, label] != 0
         signs = presence[known, label].astype(np.int64)
         if (signs > 0).any() and (signs < 0).any():
-            weights[label], biases[label] = fit_linear_svm(
-                vectors[known], signs, C=settings.svm_c, positive_weight=1.0, seed=settings.seed
-            )
+            fitted = fit_linear_svm(vectors[known], signs, C=settings.svm_c, positive_weight=1.0, seed=settings.seed)
+            weights[label], biases[label] = fitted
     return _svm_classifier({"weights": weights, "biases": biases})
 
 
 def _train_softmax(source, images, num_classes: int, settings, work: Work, log: Path | None) -> Classifier:
     # (N, 1 or 2, D) at each size: as they are and mirrored.
-    known = {
-        size: np.stack(view_vectors(source, images, settings.view, size, settings.flips, work))
-        for size in settings.sizes
-    }
+    vectors_at = partial(view_vectors, source, images, settings.view, flips=settings.flips, work=work)
+    known = {size: np.stack(vectors_at(size)) for size in settings.sizes}
     scaling = scaling_of(np.concatenate([one.reshape(-1, one.shape[-1]) for one in known.values()]), settings)
     frozen = source.extractor(settings.sizes[0]).backbone
     backbone = frozen if settings.frozen else trainable(frozen, source.device)

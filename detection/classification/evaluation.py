@@ -9,8 +9,6 @@ from detection.evaluation.evaluate import evaluate
 from detection.evaluation.results import Evaluation
 from detection.types import AnnotatedImage, ClassificationImage, Detections
 
-_SIZE = (1, 1)
-
 
 def evaluate_classification(
     scores: np.ndarray, images: Sequence[ClassificationImage], classes: Sequence[str], metric: str = "voc07"
@@ -24,21 +22,13 @@ def evaluate_classification(
     scores = np.asarray(scores, np.float32)
     if scores.shape != (len(images), len(classes)):
         raise ValueError(f"classification: expected scores {(len(images), len(classes))}, got {scores.shape}")
-    truth = [_as_objects(image) for image in images]
-    found = [_as_detections(image, row) for image, row in zip(images, scores, strict=True)]
+    whole, truth, found = np.tile(np.array([0, 0, 1, 1], np.float32), (len(classes), 1)), [], []
+    for image, row in zip(images, scores, strict=True):
+        labels, ranked = np.flatnonzero(image.presence >= 0), np.argsort(-row, kind="stable")
+        path, difficult = Path(image.path), image.presence[labels] == 0
+        truth.append(AnnotatedImage(image.image_id, path, (1, 1), whole[: len(labels)], labels, difficult))
+        found.append(Detections(image.image_id, whole, row[ranked], ranked))
     return evaluate(found, truth, classes, metric=metric)
-
-
-def _as_objects(image: ClassificationImage) -> AnnotatedImage:
-    labels = np.flatnonzero(image.presence >= 0)
-    boxes = np.tile(np.array([0, 0, 1, 1], np.float32), (len(labels), 1))
-    return AnnotatedImage(image.image_id, Path(image.path), _SIZE, boxes, labels, image.presence[labels] == 0)
-
-
-def _as_detections(image: ClassificationImage, scores: np.ndarray) -> Detections:
-    labels = np.argsort(-scores, kind="stable")
-    boxes = np.tile(np.array([0, 0, 1, 1], np.float32), (len(labels), 1))
-    return Detections(image.image_id, boxes, scores[labels], labels)
 
 
 def accuracy(scores: np.ndarray, images: Sequence[ClassificationImage]) -> float:

@@ -80,9 +80,8 @@ def intervals(evaluation: Evaluation, settings: IntervalSettings) -> Intervals |
     """
     if not settings.resamples:
         return None
-    samples = _samples([evaluation], settings)[0]
     values = [one.ap for one in evaluation.per_class]
-    return Intervals(settings, *_bounds(evaluation.mean_ap, values, samples, settings))
+    return Intervals(settings, *_bounds(evaluation.mean_ap, values, *_samples([evaluation], settings), settings))
 
 
 def difference(first: Evaluation, second: Evaluation, settings: IntervalSettings) -> Difference | None:

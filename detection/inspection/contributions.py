@@ -109,14 +109,13 @@ def region_contributions(
         channels, *map_size = np.shape(maps)
         (cells,) = cells_of(boxes, scale, stride, offset, pyramid.size, tuple(map_size), settings)
         stop = start + pooled_length(channels, levels)
-        values, slopes = (_by_channel(one[start:stop], channels, levels) for one in (vector, gradient))
+        ends = np.cumsum([channels * n * n for n in levels])[:-1]
+        # As pooled, (C * bins,) level by level -> (C, bins).
+        values, slopes = (
+            np.concatenate([part.reshape(channels, -1) for part in np.split(one[start:stop], ends)], axis=1)
+            for one in (vector, gradient)
+        )
         added, winners = values.astype(np.float64) * slopes, winning_cells(maps, cells, levels)
         stages.append(StageContributions(stride, offset, cells, tuple(map_size), values, added, winners))
         start = stop
     return RegionContributions(index, scale, area(boxes)[0] * pyramid.scales**2, tuple(stages))
-
-
-def _by_channel(vector: np.ndarray, channels: int, levels: Sequence[int]) -> np.ndarray:
-    """(C * bins,) level by level, as pooled -> (C, bins)."""
-    ends = np.cumsum([channels * n * n for n in levels])[:-1]
-    return np.concatenate([part.reshape(channels, -1) for part in np.split(vector, ends)], axis=1)

@@ -87,16 +87,15 @@ def _numbers(values: np.ndarray) -> str:
 
 def explanation_json(explanation: WindowExplanation, count: int) -> dict[str, Any]:
     """The explanation as plain data. count: of the channels that add most."""
-    classes, pooled, nearest = explanation.classes, explanation.pooled, explanation.nearest
+    classes, pooled, nearest, nms = explanation.classes, explanation.pooled, explanation.nearest, explanation.nms
+    scores = [float(score) if np.isfinite(score) else None for score in explanation.scores]
+    rival = None if explanation.rival is None else explanation.rival.tolist()
     return {
         "image_id": explanation.image.image_id,
         "box": explanation.box.tolist(),
         "is_window": explanation.is_proposal,
         "class": classes[explanation.label],
-        "scores": {
-            name: float(score) if np.isfinite(score) else None
-            for name, score in zip(classes, explanation.scores, strict=True)
-        },
+        "scores": dict(zip(classes, scores, strict=True)),
         "constant": explanation.constant,
         "scale": pooled.scale,
         "areas": pooled.areas.tolist(),
@@ -108,22 +107,15 @@ def explanation_json(explanation: WindowExplanation, count: int) -> dict[str, An
         "refined": explanation.refined.tolist(),
         "nearest_object": None if nearest < 0 else explanation.image.boxes[nearest].tolist(),
         "overlap": explanation.overlap,
-        "nms": {
-            "outcome": explanation.nms.outcome,
-            "rank": explanation.nms.rank,
-            "by": None if explanation.rival is None else explanation.rival.tolist(),
-            "overlap": explanation.nms.overlap,
-        },
+        "nms": {"outcome": nms.outcome, "rank": nms.rank, "by": rival, "overlap": nms.overlap},
     }
 
 
 def _filter_json(stage: StageContributions, channel: int, scale: float) -> dict[str, Any]:
     cells = stage.winners[channel]
     columns = (stage.values[channel], stage.contributions[channel], cells, stage.centres(cells, scale))
-    bins = [
-        dict(zip(("value", "adds", "cell", "centre"), one, strict=True))
-        for one in zip(*(column.tolist() for column in columns), strict=True)
-    ]
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    bins = [dict(zip(("value", "adds", "cell", "centre"), row, strict=True)) for row in rows]
     return {"stride": stage.stride, "filter": channel, "adds": float(stage.channels()[channel]), "bins": bins}
 
 
@@ -171,7 +163,10 @@ def _saliency_panel(
 ) -> np.ndarray:
     """What the cells add, of all channels or, with bins and their winners, of one."""
     scale = explanation.pooled.scale
-    saliency = sum(_saliency(crop, one, channel, scale) for one in ([stage] if stage else explanation.pooled.stages))
+    saliency, size = 0.0, crop.rgb.shape[:2]
+    for one in [stage] if stage else explanation.pooled.stages:
+        offset = one.offset - scale * crop.origin[::-1]
+        saliency = saliency + upsample(one.saliency(channel), size, scale / crop.factor, one.stride, offset)
     limit = float(np.abs(saliency).max())
     drawn = overlay_heat(crop.rgb, saliency, limit)
     if stage is not None:
@@ -180,12 +175,6 @@ def _saliency_panel(
     if stage is not None:
         drawn = _with_winners(drawn, crop, stage, channel, scale)
     return captioned(beside([drawn, heat_scale(drawn.shape[0], -limit, limit, TEXT)], TEXT // 2), [title], TEXT)
-
-
-def _saliency(crop: Crop, stage: StageContributions, channel: int | None, scale: float) -> np.ndarray:
-    """What a stage's cells add, (H, W) in px of the crop."""
-    offset = stage.offset - scale * crop.origin[::-1]
-    return upsample(stage.saliency(channel), crop.rgb.shape[:2], scale / crop.factor, stage.stride, offset)
 
 
 def _with_bins(drawn: np.ndarray, crop: Crop, stage: StageContributions, scale: float, level: int) -> np.ndarray:

@@ -79,10 +79,7 @@ def _filter_row(rgb: np.ndarray, pyramid: FeaturePyramid, view: FilterView, chan
     shown, factor = shrink(rgb, _SHOWN_SIDE)
     colours = [class_colour(5 if number == 0 else number) for number in range(len(best))]
     boxes = receptive_boxes(best, view.fields, pyramid.scales, pyramid.size) * np.float32(factor)
-    texts = [[f"{value:.2f}" for value in best["value"]], *[[""] * len(best)] * (len(boxes) - 1)]
-    styles = ["solid", *["dashed"] * (len(boxes) - 1)]
-    for field in reversed(range(len(boxes))):
-        shown = draw_boxes(shown, boxes[field], texts[field], colours, styles[field], DrawingSettings(0.006))
+    shown = _draw_fields(shown, boxes, best["value"], colours, DrawingSettings(0.006))
     low, high = float(values.min()), float(values.max())
     stride, offset, resized = int(pyramid.strides[view.stage]), pyramid.offsets[view.stage], pyramid.scales[scale]
     # In the frame of the picture as shown: so many resized px to each of its px.
@@ -94,6 +91,13 @@ def _filter_row(rgb: np.ndarray, pyramid: FeaturePyramid, view: FilterView, chan
     height, width = values.shape
     title = f"filter {channel}, stride {stride}, image at {resized:.3g} of its size: {height} x {width} cells"
     return captioned(beside([row, heat_scale(len(shown), low, high, TEXT)], TEXT // 2), [title], TEXT)
+
+
+def _draw_fields(rgb: np.ndarray, boxes: np.ndarray, values, colours, settings: DrawingSettings) -> np.ndarray:
+    """Boxes (F, N, 4) of N responses by each field on a picture: the first field's solid, with the values."""
+    rest = (len(boxes) - 1) * len(values)
+    texts, styles = [*(f"{one:.2f}" for one in values), *[""] * rest], ["solid"] * len(values) + ["dashed"] * rest
+    return draw_boxes(rgb, boxes.reshape(-1, 4), texts, [*colours] * len(boxes), styles, settings)
 
 
 def rank_images(
@@ -156,8 +160,7 @@ def _sheet_row(ranked: Sequence[RankedPhoto], pictures: Mapping[str, Path]) -> n
     cells = []
     for photo in ranked:
         small, _ = shrink(read_image(pictures[photo.image_id]), _CELL_SIDE)
-        boxes = photo.boxes * np.array([*small.shape[1::-1]] * 2, np.float32)
-        texts, styles = [f"{photo.value:.2f}"] + [""] * (len(boxes) - 1), ["solid"] + ["dashed"] * (len(boxes) - 1)
-        cells.append(draw_boxes(small, boxes, texts, [GREEN] * len(boxes), styles, DrawingSettings(0.012, 0.09)))
+        boxes = photo.boxes[:, None] * np.array([*small.shape[1::-1]] * 2, np.float32)
+        cells.append(_draw_fields(small, boxes, [photo.value], [GREEN], DrawingSettings(0.012, 0.09)))
     sheet = contact_sheet(cells, len(cells), (_CELL_SIDE, _CELL_SIDE), _SHEET_GAP)
     return sheet[_SHEET_GAP:-_SHEET_GAP, _SHEET_GAP:-_SHEET_GAP]

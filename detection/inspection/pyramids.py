@@ -39,23 +39,20 @@ def _row(
     height, width = size
     shown = (round(width * _IMAGE_SHARE), round(height * _IMAGE_SHARE))
     image = np.asarray(Image.fromarray(rgb).resize(shown, Image.Resampling.LANCZOS))
+    # Lines where the finest bins begin and end inside the map, whose own border gets none.
+    edges = _CELL * bins_of((0, 0, *values.shape[::-1]), [max(levels)])
+    edges[edges == 0] = -1
     parts = [
         (image, f"image, {height} x {width} px"),
-        (_with_bins(values, limits, max(levels)), f"map, {len(values)} x {len(values.T)}"),
+        (draw_rectangles(_heat(values, limits, _CELL), edges, _LINE), f"map, {len(values)} x {len(values.T)}"),
     ]
     for n in levels:
         pooled = pool_map(values[None], (n,)).reshape(n, n)
-        parts.append((_enlarged(heat_colours(pooled, *limits), _LEVEL_SIDE // n), f"{n} x {n}"))
+        parts.append((_heat(pooled, limits, _LEVEL_SIDE // n), f"{n} x {n}"))
     parts.append((heat_scale(_LEVEL_SIDE, *limits, TEXT), ""))
     return beside([captioned(picture, [words], TEXT) for picture, words in parts], _GAP)
 
 
-def _enlarged(colours: np.ndarray, side: int) -> np.ndarray:
-    return colours.repeat(side, axis=0).repeat(side, axis=1)
-
-
-def _with_bins(values: np.ndarray, limits: tuple[float, float], n: int) -> np.ndarray:
-    """A map (h, w) as a picture, with lines where the bins of level n begin and end inside it."""
-    edges = _CELL * bins_of((0, 0, *values.shape[::-1]), [n])
-    # The map's own border gets no line.
-    return draw_rectangles(_enlarged(heat_colours(values, *limits), _CELL), np.where(edges == 0, -1, edges), _LINE)
+def _heat(values: np.ndarray, limits: tuple[float, float], side: int) -> np.ndarray:
+    """A map (h, w) as a picture, `side` px a cell."""
+    return heat_colours(values, *limits).repeat(side, axis=0).repeat(side, axis=1)

@@ -72,7 +72,9 @@ def explain_window(
     label = int(own.argmax()) if label is None else label
     if not np.isfinite(own[label]):
         raise ValueError(f"class {detector.classes[label]}: expected one that was trained, got an untrained one")
-    gradient = _gradient(detector, vector, label)
+    gradient = detector.svms.weights[label].astype(np.float64)
+    if layer != "pool5":
+        gradient = extractor.pooled_head.gradient(vector, layer, gradient)
     pooled = region_contributions(pyramid, box, vector, gradient, extractor.settings)
     constant = float(own[label]) - sum(float(stage.contributions.sum()) for stage in pooled.stages)
     overlaps = iou(box, image.boxes)[0] if len(image.boxes) else np.zeros(0)
@@ -90,14 +92,6 @@ def _checked(box: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if not (inside and box[2] > box[0] and box[3] > box[1]):
         raise ValueError(f"window: expected x1 < x2 and y1 < y2 inside (height, width) = {size}, got {box.tolist()}")
     return box
-
-
-def _gradient(detector: Detector, vector: np.ndarray, label: int) -> np.ndarray:
-    """(D,) float64: what a unit of each pooled value adds to the score."""
-    weights = detector.svms.weights[label].astype(np.float64)
-    if detector.svms.layer == "pool5":
-        return weights
-    return detector.extractor.pooled_head.gradient(vector, detector.svms.layer, weights)
 
 
 def _outcome(

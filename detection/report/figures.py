@@ -242,8 +242,7 @@ def _plain(value: Any) -> str:
 
 def version_table(run: ReportRun) -> Table | None:
     """Packages and their versions; None where none are known."""
-    columns = (Column("package"), Column("version"))
-    rows = tuple(run.versions.items())
+    columns, rows = tuple(plain_columns("text", "package", "version")), tuple(run.versions.items())
     return Table("versions", "What it was computed with.", columns, rows) if rows else None
 
 

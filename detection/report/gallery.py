@@ -123,22 +123,17 @@ def _miss_text(miss: MissedObject, limit: str) -> str:
 def _misses(diagnosis: Diagnosis, label: int, count: int) -> list[MissedObject]:
     """The largest missed objects of a class, the causes in turn."""
     queues: dict[str, list[MissedObject]] = {}
-    for one in sorted(diagnosis.missed_of(label), key=lambda one: -_area(one.box)):
+    missed = diagnosis.missed_of(label)
+    for one in sorted(missed, key=lambda one: -(one.box[2] - one.box[0]) * (one.box[3] - one.box[1])):
         queues.setdefault(one.cause.cause if one.cause else "", []).append(one)
     turns = [(place, order, one) for order, queue in enumerate(queues.values()) for place, one in enumerate(queue)]
     return [one for _, _, one in sorted(turns, key=lambda turn: turn[:2])[:count]]
 
 
-def _area(box: Box) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
-
-
 def _found_alone(finder: ReportRun, misser: ReportRun, label: int, group: Group) -> Iterator[Pick]:
     """The objects of a class that one run found and the other missed, by descending score."""
     found = finder.evaluation.per_class[label].found
-    ranks = {
-        (image, row): rank for image, row, rank in zip(found.images, found.rows, found.found.tolist(), strict=True)
-    }
+    ranks = dict(zip(zip(found.images, found.rows, strict=True), found.found.tolist(), strict=True))
     missed, wanted = ({(one.image, one.row) for one in run.diagnosis.missed_of(label)} for run in (finder, misser))
     for rank in sorted(ranks[place] for place in wanted - missed):
         yield _case_pick(finder.diagnosis.case(label, rank), group, finder.classes)

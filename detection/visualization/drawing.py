@@ -150,6 +150,5 @@ def _write(rgb: np.ndarray, labels: Sequence[tuple[str, int, Rectangle, Colour]]
     draw = ImageDraw.Draw(image)
     for text, size, (x1, y1, x2, y2), colour in reversed(labels):
         draw.rectangle((x1, y1, x2 - 1, y2 - 1), fill=colour)
-        font = load_font(size, text.isascii())
-        draw.text((x1 + padding(size), y1 + padding(size)), text, font=font, fill=text_colour(colour))
+        draw.text((x1 + padding(size), y1 + padding(size)), text, text_colour(colour), load_font(size, text.isascii()))
     return np.array(image)
