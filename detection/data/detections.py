@@ -169,9 +169,8 @@ def write_comp4(folder: Path | str, split: str, detections: Sequence[Detections]
                 f"got {one.labels.min()} to {one.labels.max()}"
             )
         boxes = one.boxes.astype(np.float64) + TO_INCLUSIVE
-        for label, score, (x1, y1, x2, y2) in zip(
-            one.labels.tolist(), one.scores.tolist(), boxes.tolist(), strict=True
-        ):
+        rows = zip(one.labels.tolist(), one.scores.tolist(), boxes.tolist(), strict=True)
+        for label, score, (x1, y1, x2, y2) in rows:
             lines[label].append(f"{one.image_id} {score} {x1} {y1} {x2} {y2}\n")
     for name, rows in zip(classes, lines, strict=True):
         write_text(comp4_path(folder, split, name), "".join(rows))

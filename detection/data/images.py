@@ -145,9 +145,8 @@ def _refused_as_data_error(name: str) -> Iterator[None]:
 @contextmanager
 def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
     if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(
-            f"image: expected a path, a PIL image or a (H, W, 3) uint8 RGB array, got {type(path).__name__}"
-        )
+        got = type(path).__name__
+        raise TypeError(f"image: expected a path, a PIL image or a (H, W, 3) uint8 RGB array, got {got}")
     with _refused_as_data_error(str(path)), Image.open(path) as image:
         yield image
 
@@ -191,7 +190,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _check_array(array: np.ndarray) -> np.ndarray:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
-        raise ValueError(
-            f"image array: expected (H, W, 3) uint8 RGB with H, W > 0, got {array.dtype} of shape {array.shape}"
-        )
+        got = f"{array.dtype} of shape {array.shape}"
+        raise ValueError(f"image array: expected (H, W, 3) uint8 RGB with H, W > 0, got {got}")
     return np.ascontiguousarray(array)

@@ -41,9 +41,8 @@ class ResultFiles:
 
     def of_split(self, split: str | None) -> dict[str, Path]:
         """Class -> file of the devkit's results for a split; of whatever split they are where none is of that one."""
-        named = {
-            rest.removeprefix(f"{split}_"): path for rest, path in self.files.items() if rest.startswith(f"{split}_")
-        }
+        prefix = f"{split}_"
+        named = {rest.removeprefix(prefix): path for rest, path in self.files.items() if rest.startswith(prefix)}
         return named or {rest.split("_", 1)[-1]: path for rest, path in self.files.items()}
 
 
@@ -133,9 +132,8 @@ def _with_area(rows: _Rows, problems: Problems) -> np.ndarray:
     for low, high in ((0, 2), (1, 3)):
         empty = (rows.boxes[:, low] <= rows.boxes[:, high]) & (boxes[:, low] == boxes[:, high])
         for row in np.flatnonzero(empty):
-            problems.repair(
-                "detection without area, a false positive", rows.where(int(row)), f"{rows.boxes[row].tolist()}"
-            )
+            kind = "detection without area, a false positive"
+            problems.repair(kind, rows.where(int(row)), f"{rows.boxes[row].tolist()}")
         boxes[empty, high] = np.nextafter(boxes[empty, low], np.float32(np.inf))
     return boxes
 

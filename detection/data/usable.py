@@ -68,10 +68,8 @@ def _frame(
     labels: ImageLabels, upright: tuple[int, int], stored: tuple[int, int], problems: Problems
 ) -> tuple[int, int]:
     """The size of the frame that boxes are in: the file's if the image has it in one of its orientations."""
-    if labels.size is None or labels.size == upright:
-        return upright
-    if labels.size == stored:
-        return stored
+    if labels.size in (None, upright, stored):
+        return labels.size or upright
     message = f"the file has (height, width) = {labels.size}, the image {upright}, which is used"
     problems.repair("image size that is not the image's", labels.path, message)
     return upright

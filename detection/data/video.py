@@ -69,9 +69,8 @@ def write_video(path: str | os.PathLike, frames: Iterable[np.ndarray], rate: flo
                     if not writer.isOpened():
                         raise ValueError(f"{path}: expected an extension that cv2 can write, such as .mp4 or .avi")
                 if frame.shape != shape or frame.dtype != np.uint8:
-                    raise ValueError(
-                        f"{path}: frame {count}: expected uint8 of shape {shape}, got {frame.dtype} {frame.shape}"
-                    )
+                    got = f"{frame.dtype} {frame.shape}"
+                    raise ValueError(f"{path}: frame {count}: expected uint8 of shape {shape}, got {got}")
                 writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
                 count += 1
         finally:

@@ -30,9 +30,8 @@ def write_dataset(
     known = set(classes)
     for image in chain.from_iterable(splits.values()):
         if unknown := {item.name for item in image.objects} - known:
-            raise ValueError(
-                f"image {image.image_id!r}: expected classes of the list, got {', '.join(sorted(unknown))}"
-            )
+            names = ", ".join(sorted(unknown))
+            raise ValueError(f"image {image.image_id!r}: expected classes of the list, got {names}")
     with _new_folder(out) as folder:
         new = NewSet(folder, out.name, splits, tuple(classes), link)
         write(new)

@@ -154,9 +154,8 @@ def write_coco(
     rows = {"images": [], "annotations": [], "categories": []}
     for place, image in enumerate(images, start=1):
         height, width = image.size
-        rows["images"].append(
-            {"id": place, "file_name": image_file_name(image), "width": width, "height": height, "license": 1}
-        )
+        row = {"id": place, "file_name": image_file_name(image), "width": width, "height": height, "license": 1}
+        rows["images"].append(row)
         for item in image.objects:
             rows["annotations"].append(_annotation(item, len(rows["annotations"]) + 1, place, number[item.name], lost))
     rows["categories"] = [{"id": number[one], "name": one, "supercategory": ""} for one in classes]

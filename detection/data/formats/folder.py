@@ -81,10 +81,9 @@ def mirrored(name: Path, others: Sequence[str]) -> list[Path]:
     """
     parts = name.parts
     places = [place for place, part in enumerate(parts[:-1]) if part in IMAGE_FOLDERS]
-    found = [Path(*parts[:place], other, *parts[place + 1 :]) for other in others for place in reversed(places)]
-    return (
-        found if places else [one for other in others for one in (Path(other, name), name.parent / other / name.name)]
-    )
+    if places:
+        return [Path(*parts[:place], other, *parts[place + 1 :]) for other in others for place in reversed(places)]
+    return [one for other in others for one in (Path(other, name), name.parent / other / name.name)]
 
 
 def _looks_like(path: Path) -> bool:

@@ -68,9 +68,7 @@ class VocFolder:
         """The annotation file of an id, whether or not it exists."""
         base = self.path / "Annotations" / image_id
         path = base.with_name(base.name + ".xml")
-        if is_image_name(base) and not is_file(path):
-            return base.with_suffix(".xml")
-        return path
+        return base.with_suffix(".xml") if is_image_name(base) and not is_file(path) else path
 
 
 class VocReader(LabelReader):

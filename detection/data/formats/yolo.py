@@ -187,10 +187,9 @@ def _span(names: Mapping[int, str]) -> str:
 
 def _without_root(line: str, root: Path) -> str:
     """A line of a list relative to the set: ``./images/a.jpg``, or an absolute path inside the set."""
-    absolute = f"{root.absolute().as_posix()}/"
     while line.startswith("./"):
         line = line[2:]
-    return line.removeprefix(absolute)
+    return line.removeprefix(f"{root.absolute().as_posix()}/")
 
 
 def yolo_line(number: int, box: Sequence[float], size: tuple[int, int]) -> str:

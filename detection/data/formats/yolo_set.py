@@ -72,7 +72,8 @@ class YoloSet:
                 continue
             place = place if place.is_absolute() else self.root / place
             if is_below(place, self.root) and os.path.exists(place):
-                return _image_folder(place)
+                # Some name the folder that holds the folder of images.
+                return next((place / one for one in IMAGE_FOLDERS if (place / one).is_dir()), place)
         raise ValueError(
             f"{self.file}: {key}: expected a folder or list of images inside {self.root}, got {shortened(value)!r}"
             + (f" with path {shortened(str(base))!r}" if base is not None else "")
@@ -90,11 +91,6 @@ def _readings(value: str, base: Any) -> list[str]:
         value = value.partition("/")[2]
         found.append(value)
     return [PurePosixPath(one).as_posix() if one not in ("", ".") else "images" for one in found]
-
-
-def _image_folder(place: Path) -> Path:
-    """``split/images`` for a folder ``split`` that has one: some write the split's folder itself."""
-    return next((place / name for name in IMAGE_FOLDERS if (place / name).is_dir()), place)
 
 
 def find_yaml(folder: Path) -> Path | None:
