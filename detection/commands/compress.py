@@ -55,15 +55,12 @@ def _write_head(path: Path | str, state: Mapping[str, np.ndarray], layers: Seque
 
 def compression_table(layers: Sequence[CompressedLayer]) -> str:
     """What was done, one line a layer and one for both, which a proposal goes through in turn."""
-    lines = [
-        f"{'layer':<6}{'shape':>14}{'rank':>7}{'energy kept':>13}{'weights':>13}{'now':>13}{'MFLOP a proposal':>17}"
-    ]
+    names = f"{'layer':<6}{'shape':>14}{'rank':>7}{'energy kept':>13}"
+    lines = [f"{names}{'weights':>13}{'now':>13}{'MFLOP a proposal':>17}"]
     for one in layers:
         rank = "-" if one.rank is None else str(one.rank)
-        lines.append(
-            f"{one.name:<6}{f'{one.outputs} x {one.inputs}':>14}{rank:>7}{one.energy:>13.4f}"
-            + _cost(one.weights_before, one.weights_after)
-        )
+        cells = f"{one.name:<6}{f'{one.outputs} x {one.inputs}':>14}{rank:>7}{one.energy:>13.4f}"
+        lines.append(cells + _cost(one.weights_before, one.weights_after))
     before, after = (sum(getattr(one, f"weights_{when}") for one in layers) for when in ("before", "after"))
     lines.append(f"{'both':<40}" + _cost(before, after))
     return "\n".join([*lines, f"{before / after:.1f} times fewer multiplications a proposal"])

@@ -17,8 +17,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
+from inspect import signature
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jsonargparse import ArgumentParser
@@ -217,8 +217,9 @@ def _pixel_key(image: ImageObjects) -> str:
     return fingerprint(read_image(image.path, image.size))
 
 
-def _command(function: Callable[..., object], own: Mapping[str, Mapping[str, Any]] | None = None) -> command_line.Main:
+def _command(function: Callable[..., object]) -> command_line.Main:
     prog = f"dataset.py {function.__name__}"
+    own = {"--link": FLAG} if "link" in signature(function).parameters else None
 
     def run(arguments: list[str]) -> object:
         parser = ArgumentParser(prog=prog, description=__doc__, formatter_class=command_line.HelpFormatter)
@@ -236,13 +237,5 @@ def _command(function: Callable[..., object], own: Mapping[str, Mapping[str, Any
     return command_line.command(run)
 
 
-main = command_line.subcommands(
-    __doc__,
-    {
-        "check": _command(OpenSet.check),
-        "stats": _command(OpenSet.stats),
-        "convert": _command(OpenSet.convert, {"--link": FLAG}),
-        "split": _command(OpenSet.split, {"--link": FLAG}),
-        "show": _command(OpenSet.show),
-    },
-)
+_FUNCTIONS = (OpenSet.check, OpenSet.stats, OpenSet.convert, OpenSet.split, OpenSet.show)
+main = command_line.subcommands(__doc__, {one.__name__: _command(one) for one in _FUNCTIONS})

@@ -23,19 +23,12 @@ from detection.commands.session import run_command
 from detection.detector import Detector
 from detection.engines import single_threaded_pool
 from detection.parallel import ordered_map
-from detection.pipeline.experiment import Experiment
 from detection.pipeline.stages.detections import detect
 from detection.pipeline.stages.drawings import DRAWN_MIN_SCORE, draw
 from detection.pipeline.work import Work, default_workers, map_images
 from detection.storage import file_stem, write_text
 from detection.types import Detections
 from detection.visualization import draw_detections, enlarge
-
-
-def detect_split(experiment: Experiment) -> None:
-    """Detect in the test split and draw some of it."""
-    detect(experiment)
-    draw(experiment)
 
 
 def detect_paths(
@@ -161,7 +154,7 @@ def _run(arguments: list[str]) -> int:
     if any(one.split("=")[0] == "--model" for one in arguments):
         own = {"paths": {"type": str, "nargs": "+"}, "--strict": FLAG}
         return function_command(__doc__, detect_paths, own)(arguments)
-    return run_command(__doc__, detect_split)(arguments)
+    return run_command(__doc__, lambda experiment: (detect(experiment), draw(experiment)))(arguments)
 
 
 main = command(_run)

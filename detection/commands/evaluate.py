@@ -21,7 +21,7 @@ from rich.console import Console
 from detection import evaluation
 from detection.command_line import HelpFormatter, command, say
 from detection.commands.session import experiment_command
-from detection.data import Dataset, Problems, read_class_names, read_dataset
+from detection.data import Problems, read_class_names, read_dataset
 from detection.data.formats.finding import find_set
 from detection.data.results import find_results, read_results
 from detection.evaluation import Evaluation, EvaluationSettings
@@ -104,19 +104,16 @@ def read_truth(
         return Truth(dataset.images, given, *_by_place(given), split or dataset.split, dataset.source_ids, from_user)
     named = find_results(detections, split).classes(split or dataset.split) or ()
     classes = (*dataset.classes, *(name for name in named if name not in dataset.classes))
-    return Truth(dataset.images, classes, *_numbers(dataset), split or dataset.split, dataset.source_ids)
+    known, numbers = dataset.category_names, (None, None)
+    if known is not None:
+        coco, yolo = _by_place(dataset.classes)
+        numbers = (known, yolo) if dataset.format == "coco" else (coco, known)
+    return Truth(dataset.images, classes, *numbers, split or dataset.split, dataset.source_ids)
 
 
 def _by_place(classes: Sequence[str]) -> tuple[dict[int, str], dict[int, str]]:
     """Numbers of COCO results, from 1, and of YOLO's, from 0."""
     return dict(enumerate(classes, start=1)), dict(enumerate(classes))
-
-
-def _numbers(dataset: Dataset) -> tuple[Mapping[int, str] | None, Mapping[int, str] | None]:
-    if dataset.category_names is None:
-        return None, None
-    coco, yolo = _by_place(dataset.classes)
-    return (dataset.category_names, yolo) if dataset.format == "coco" else (coco, dataset.category_names)
 
 
 def evaluate_files(path: Path | str, truth: Truth, settings: EvaluationSettings, problems: Problems) -> Evaluation:
@@ -183,21 +180,6 @@ def _truth(experiment: Experiment, options: Namespace) -> Truth:
     return read_truth(root, options.split, detections, options.classes, experiment.work.problems, classes)
 
 
-def evaluate_alone(options: Namespace) -> None:
-    """Evaluate files, without a run. Raises ValueError for one half of what that needs."""
-    given = [name for name in ("--detections", "--annotations") if options[name[2:]] is not None]
-    if len(given) == 1:
-        raise ValueError(f"{given[0]}: expected --detections and --annotations, or one of them and --run, got it alone")
-    problems, console = Problems(options.strict), Console()
-    options.evaluation = _evaluation_settings(options, options.evaluation)
-    try:
-        truth = read_truth(options.annotations, options.split, options.detections, options.classes, problems)
-        evaluate_results(Subject(truth, options, options, problems, console), options.detections)
-    finally:
-        if problems:
-            say(console, *problems.summary())
-
-
 def evaluate_results(subject: Subject, detections: str) -> None:
     """Evaluate the results at a path against the subject's annotations, print, and write what is asked for."""
     files = find_results(detections, subject.truth.split)
@@ -235,7 +217,7 @@ def _compare(subject: Subject, first: Evaluation, path: str) -> dict[str, Any]:
     return content | ({} if change is None else {"difference": change.to_json(first.classes)})
 
 
-def _run(arguments: list[str]) -> object:
+def _run(arguments: list[str]) -> int:
     names = {one.split("=")[0] for one in arguments}
     if not {"--detections", "--annotations"} & names or {"--run", "--config"} & names:
         return experiment_command(__doc__, evaluate_run, add_options)(arguments)
@@ -245,7 +227,19 @@ def _run(arguments: list[str]) -> object:
     parser.add_class_arguments(evaluation.IntervalSettings, "intervals")
     parser.add_class_arguments(evaluation.DiagnosisSettings, "diagnosis")
     parser.add_argument("--strict", action="store_true", help="Stop at the first fault in the files.")
-    return evaluate_alone(parser.instantiate(parser.parse_args(arguments)))
+    options = parser.instantiate(parser.parse_args(arguments))
+    given = [name for name in ("--detections", "--annotations") if options[name[2:]] is not None]
+    if len(given) == 1:
+        raise ValueError(f"{given[0]}: expected --detections and --annotations, or one of them and --run, got it alone")
+    problems, console = Problems(options.strict), Console()
+    options.evaluation = _evaluation_settings(options, options.evaluation)
+    try:
+        truth = read_truth(options.annotations, options.split, options.detections, options.classes, problems)
+        evaluate_results(Subject(truth, options, options, problems, console), options.detections)
+        return 0
+    finally:
+        if problems:
+            say(console, *problems.summary())
 
 
 main = command(_run)

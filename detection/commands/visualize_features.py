@@ -220,8 +220,9 @@ def write_samples(experiment: Experiment, options: Namespace, out: Path) -> None
     samples = [one for one in read_samples(experiment.run.detector / SAMPLES) if one.name in names]
     known = [one for one in samples if one.image_id in images]
     if len(known) < len(samples):
-        missing = len(samples) - len(known)
-        experiment.warn(f"{missing} samples are of photos that the training set has not; they are left out")
+        experiment.warn(
+            f"{len(samples) - len(known)} samples are of photos that the training set has not; they are left out"
+        )
     for name in names:
         positives, negatives = ranked_samples(known, name)
         parts = []

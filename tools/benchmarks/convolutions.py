@@ -19,9 +19,6 @@ from detection.features.resize import padded_size
 
 # Stages of each backbone; others are asked for as NAME:STRIDE,STRIDE.
 STAGES = {"efficientnet_lite0": (16, 32), "resnet18": (16, 32), "resnet50": (16, 32)}
-ONE_STAGE = (16,)
-# Width over height of the images.
-ASPECT = 4 / 3
 PEER = "eager PyTorch, NCHW"
 
 
@@ -75,8 +72,8 @@ def benchmark(
     with limit_threads(threads), torch.inference_mode():
         for one in backbones:
             name, _, strides = one.partition(":")
-            stages = tuple(map(int, strides.split(","))) if strides else STAGES.get(name, ONE_STAGE)
-            sizes = [padded_size((side, round(side * ASPECT)), max(stages)) for side in sorted(short_sides)]
+            stages = tuple(map(int, strides.split(","))) if strides else STAGES.get(name, (16,))
+            sizes = [padded_size((side, round(side * 4 / 3)), max(stages)) for side in sorted(short_sides)]
             images = [torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)) for size in sizes]
             rows += rows_of(name, images, stages, engines, repeats)
             sides = ", ".join(map(str, short_sides))

@@ -76,11 +76,9 @@ def benchmark(
         options: Further options of tools/run_pipeline.py, for both.
         repeats: Turns of each version, a row each.
     """
-    checkouts = {NOW: ROOT}
-    if before is not None:
-        if not (Path(before) / "detection" / "config.py").is_file():
-            raise ValueError(f"--before {before}: expected a checkout of this package, found no detection/config.py")
-        checkouts = {BEFORE: Path(before).resolve(), NOW: ROOT}
+    if before is not None and not (Path(before) / "detection" / "config.py").is_file():
+        raise ValueError(f"--before {before}: expected a checkout of this package, found no detection/config.py")
+    checkouts = {NOW: ROOT} if before is None else {BEFORE: Path(before).resolve(), NOW: ROOT}
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="benchmark-dataset-") as name:
         folder = Path(name)

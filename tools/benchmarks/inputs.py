@@ -65,8 +65,7 @@ def photo_with_proposals(matlab: str | None) -> Photo:
         return matlab_photos(matlab)[0]
     path = sample_paths()[0]
     rgb = read_image(path)
-    boxes = selective_search(rgb, ProposalSettings(min_side=0, max_windows=None))
-    return Photo(path.name, rgb, boxes)
+    return Photo(path.name, rgb, selective_search(rgb, ProposalSettings(min_side=0, max_windows=None)))
 
 
 def random_boxes(count: int, size: tuple[int, int]) -> np.ndarray:
