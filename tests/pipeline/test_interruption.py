@@ -119,6 +119,6 @@ def test_ctrl_c(shape_options, tmp_path):
         wait_for(process, "proposals and maps: 1/13")
         os.killpg(process.pid, signal.SIGINT)
         output, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, output + errors
     assert errors == "interrupted: the same command goes on from here\n"
     assert "Traceback" not in output

@@ -282,21 +282,3 @@ def test_writers_refuse(tmp_path):
     with pytest.raises(ValueError, match=r"expected a file named \.mat \.pkl"):
         format_of("proposals.txt")
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("WindowFile", "ProposalFile"),
-        ("WindowFormat", "ProposalFormat"),
-        ("match_windows", "match_proposals"),
-        ("mend_windows", "repair_proposals"),
-        ("read_windows", "read_proposals"),
-        ("write_windows", "write_proposals"),
-    ],
-)
-def test_names_of_the_last_version_warn(old, new):
-    from detection.proposals import foreign
-
-    with pytest.warns(DeprecationWarning, match=f"{old} is called {new} now"):
-        assert getattr(foreign, old) is getattr(foreign, new)
