@@ -85,11 +85,11 @@ class Detector:
         except DataError as error:
             return error
 
-    def detect_proposals(self, proposals: Proposals, pyramid: FeaturePyramid, spread: MapFunction = map) -> Detections:
+    def detect_proposals(self, proposals: Proposals, pyramid: FeaturePyramid, mapper: MapFunction = map) -> Detections:
         """The same from an image's proposals and maps; equal to `detect` bit for bit."""
-        pool5, scores = self._scored(proposals, pyramid, spread)  # proposals, maps -> vectors -> scores
+        pool5, scores = self._scored(proposals, pyramid, mapper)  # proposals, maps -> vectors -> scores
         # vectors -> better boxes
-        refine = self.regressors and partial(self.regressors.boxes, pool5, spread=spread)
+        refine = self.regressors and partial(self.regressors.boxes, pool5, mapper=mapper)
         return postprocess(scores, pyramid.size, self.postprocess_settings, refine)  # scores, boxes -> detections
 
     def score_proposals(self, proposals: Proposals, pyramid: FeaturePyramid) -> RegionScores:
@@ -98,12 +98,12 @@ class Detector:
         return scores if self.regressors is None else self.regressors.refine(scores, pool5)
 
     def _scored(
-        self, proposals: Proposals, pyramid: FeaturePyramid, spread: MapFunction = map
+        self, proposals: Proposals, pyramid: FeaturePyramid, mapper: MapFunction = map
     ) -> tuple[RegionFeatures, RegionScores]:
         """The vectors that regression reads, and every class's score for every proposal with the proposal's own box."""
-        pool5 = self.extractor.pool(pyramid, proposals.boxes, distinct=True, spread=spread)  # -> distinct vectors
+        pool5 = self.extractor.pool(pyramid, proposals.boxes, distinct=True, mapper=mapper)  # -> distinct vectors
         features = pool5 if self.svms.layer == "pool5" else self.extractor.head(pool5)  # vectors -> fc6 or fc7
-        scores = self.svms.region_scores(features, spread)  # vectors -> scores
+        scores = self.svms.region_scores(features, mapper)  # vectors -> scores
         if self.regressors is not None and self.postprocess_settings.nms_before_regression:
             scores = suppressed(scores, pyramid.size, self.postprocess_settings)  # scores -> those of few proposals
         return pool5, scores

@@ -1,4 +1,4 @@
-"""How many threads one process computes with, and threads that compute alone, for work that goes side by side."""
+"""How many threads one process computes with, and threads that compute alone, for work in parallel."""
 
 import os
 import threading
@@ -36,7 +36,7 @@ def limit_threads(threads: int) -> Iterator[None]:
 def single_threaded_pool(count: int) -> ThreadPoolExecutor:
     """`count` threads, in each of which torch computes with that thread alone: bits as under ``limit_threads(1)``.
 
-    Work of several images or scales goes side by side in them; what it calls must release the interpreter lock, as
+    Work of several images or scales goes in parallel in them; what it calls must release the interpreter lock, as
     torch and our kernels do. Raises ValueError for fewer than 1.
     """
     _check(count)

@@ -116,11 +116,11 @@ class FeatureExtractor:
         """(S,) float64 resized px per image px for an image of `size` (height, width)."""
         return image_scales(size, self.settings)
 
-    def pyramid(self, image_id: str, rgb: np.ndarray, spread: MapFunction | None = None) -> FeaturePyramid:
+    def pyramid(self, image_id: str, rgb: np.ndarray, mapper: MapFunction | None = None) -> FeaturePyramid:
         """The maps of an image: (H, W, 3) uint8 RGB -> S x T maps (C, h, w) float16.
 
         Rounded to float16 here already, so that maps from the cache are equal. Every scale is a batch of its
-        own: what runs beside it cannot change its last bits. The scales are spread, largest first; None: over
+        own: what runs beside it cannot change its last bits. The scales go through it, largest first; None: over
         ``parallel_executor()`` on a CPU.
         """
         rgb = np.asarray(rgb)
@@ -128,11 +128,11 @@ class FeatureExtractor:
             raise ValueError(f"image {image_id!r}: expected (H, W, 3) uint8 RGB, got {rgb.dtype} of shape {rgb.shape}")
         size = (int(rgb.shape[0]), int(rgb.shape[1]))
         scales = self.scales(size)
-        if spread is None:
-            spread = parallel_executor().map if torch.device(self.device).type == "cpu" else map
+        if mapper is None:
+            mapper = parallel_executor().map if torch.device(self.device).type == "cpu" else map
         normalised = normalise(rgb, self.backbone.mean, self.backbone.std)
         order = np.argsort(-scales, kind="stable")
-        found = dict(zip(order, spread(partial(self._maps, image_id, normalised), scales[order].tolist()), strict=True))
+        found = dict(zip(order, mapper(partial(self._maps, image_id, normalised), scales[order].tolist()), strict=True))
         return FeaturePyramid(
             image_id=image_id,
             size=size,
@@ -159,7 +159,7 @@ class FeatureExtractor:
         out: np.ndarray | None = None,
         scales: np.ndarray | None = None,
         distinct: bool = False,
-        spread: MapFunction = map,
+        mapper: MapFunction = map,
     ) -> RegionFeatures:
         """Pooled vectors of regions: boxes (R, 4) float32, image frame -> values (R, D) float32, layer "pool5".
 
@@ -167,7 +167,7 @@ class FeatureExtractor:
         ``detection.pooling.spp``. out: (>= R, D) float32 array to write to, to be spared fresh memory; the
         values are then a view of it. scales: (R,) int, the scale of each region where it is not -1. distinct: regions
         on the same scale and the same cells of every stage share one row of `values`, which has U rows then, in the
-        order of the first region of each; the result's `rows` says which. The maps are spread. Raises ValueError where
+        order of the first region of each; the result's `rows` says which. The maps go through it. Raises ValueError where
         the pyramid is not of this backbone.
         """
         self._check(pyramid)
@@ -188,7 +188,7 @@ class FeatureExtractor:
             pool_into(one, cells, self.settings.levels, rows, values, start)
 
         # Those with the most values first, so that no thread is left with them at the end.
-        deque(spread(pool_part, sorted(parts, key=lambda part: -len(part[0]) * len(part[2]))), maxlen=0)
+        deque(mapper(pool_part, sorted(parts, key=lambda part: -len(part[0]) * len(part[2]))), maxlen=0)
         self._finish(values)
         return RegionFeatures(pyramid.image_id, boxes, values, "pool5", row_of if distinct else None)
 

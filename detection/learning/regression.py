@@ -89,7 +89,7 @@ class BoxRegressors(PerClass):
         object.__setattr__(self, "_padded", padded(self.weights.reshape(self.biases.size, self.weights.shape[2])))
 
     def offsets(
-        self, regions: RegionFeatures, wanted: np.ndarray | None = None, spread: MapFunction = map
+        self, regions: RegionFeatures, wanted: np.ndarray | None = None, mapper: MapFunction = map
     ) -> np.ndarray:
         """Offsets (U, L, 4) float32 of the different vectors: proposal i's are in row ``regions.rows[i]``.
 
@@ -97,17 +97,17 @@ class BoxRegressors(PerClass):
         another layer or length.
         """
         check_regions(regions, self.layer, self.weights.shape[2], "box regressors")
-        flat = block_products(regions.values, self._padded, wanted, spread)
+        flat = block_products(regions.values, self._padded, wanted, mapper)
         return flat.reshape(len(flat), *self.biases.shape) + self.biases
 
     def boxes(
-        self, regions: RegionFeatures, proposals: np.ndarray, labels: np.ndarray, spread: MapFunction = map
+        self, regions: RegionFeatures, proposals: np.ndarray, labels: np.ndarray, mapper: MapFunction = map
     ) -> np.ndarray:
         """Refined boxes (N, 4) float32 of pairs: proposal proposals[i] (N,) for class labels[i] (N,); see `refine`."""
         rows = proposals if regions.rows is None else regions.rows[proposals]
         wanted = np.zeros((len(regions.values), len(self.weights)), bool)
         wanted[rows, labels] = self.trained[labels]
-        offsets = np.clip(self.offsets(regions, wanted, spread)[rows, labels], -_MAX_OFFSET, _MAX_OFFSET)
+        offsets = np.clip(self.offsets(regions, wanted, mapper)[rows, labels], -_MAX_OFFSET, _MAX_OFFSET)
         boxes, trained = regions.boxes[proposals], self.trained[labels]
         boxes[trained] = decode_offsets(boxes[trained], offsets[trained])
         return boxes

@@ -36,10 +36,10 @@ MANY = "all in, photos in parallel (detect_many)"
 SIDE_SETS = ((688,), (480,))
 
 
-def convolve(network: torch.nn.Module, images: Sequence[torch.Tensor], spread: MapFunction = map) -> None:
+def convolve(network: torch.nn.Module, images: Sequence[torch.Tensor], mapper: MapFunction = map) -> None:
     """The convolutions of an image, and nothing else."""
     # Each thread has to be told that no gradient is wanted.
-    list(spread(torch.inference_mode()(network), images))
+    list(mapper(torch.inference_mode()(network), images))
 
 
 def content(photos: Sequence[Detections]) -> list[tuple[bytes, bytes, bytes]]:

@@ -44,7 +44,7 @@ class Trainer:
         self.num_classes, self.settings, self.executor = num_classes, settings, executor
         self.checkpoint, self.folds = checkpoint, folds or {}
         # Other processes would be sent the vectors.
-        self.spread = executor.map if isinstance(executor, ThreadPoolExecutor) else map
+        self.mapper = executor.map if isinstance(executor, ThreadPoolExecutor) else map
         self.shared = executor is None or isinstance(executor, ThreadPoolExecutor)
         self.caches = [ClassCache(task) for task in tasks]
         self.store = RowStore(settings.memory_mib * MIB, checkpoint.rows_file if checkpoint else None)
@@ -173,7 +173,7 @@ class Trainer:
         proposals, objects, count = regions.proposals, regions.objects, len(self.caches)
         overlaps = max_overlaps(proposals.boxes, objects.boxes, regions.labels, self.num_classes)
         negatives = negatives_of(overlaps, self.settings.negative_iou)
-        scores = block_products(proposals.values, self.weights, spread=self.spread)[:, :count] + self.biases
+        scores = block_products(proposals.values, self.weights, mapper=self.mapper)[:, :count] + self.biases
         wanted = negatives[:, [one.task.label for one in self.caches]]
         for index, cache in enumerate(self.caches):
             if not cache.positives or not self._is_used(cache, regions):

@@ -14,7 +14,7 @@ _PART_ROWS = 120
 
 
 def block_products(
-    values: np.ndarray, weights: np.ndarray, wanted: np.ndarray | None = None, spread: MapFunction = map
+    values: np.ndarray, weights: np.ndarray, wanted: np.ndarray | None = None, mapper: MapFunction = map
 ) -> np.ndarray:
     """(R, D) float32 times (C, D) float32 -> (R, C) float32, C a multiple of `_kernels.CLASS_BLOCK`.
 
@@ -31,7 +31,7 @@ def block_products(
         part = slice(start, start + _PART_ROWS)
         _kernels.products(values[part], weights, wanted[part], out[part])
 
-    deque(spread(multiply, range(0, len(values), _PART_ROWS)), maxlen=0)
+    deque(mapper(multiply, range(0, len(values), _PART_ROWS)), maxlen=0)
     return out
 
 
@@ -72,19 +72,19 @@ class LinearSVMs(PerClass):
         check_array(self.trained, "bool", (len(self.weights),), "SVM trained", "(none)")
         object.__setattr__(self, "_padded", padded(self.weights))
 
-    def score(self, regions: RegionFeatures, spread: MapFunction = map) -> np.ndarray:
+    def score(self, regions: RegionFeatures, mapper: MapFunction = map) -> np.ndarray:
         """Margins (R, L) float32; -inf for a class that was not trained, which `postprocess` drops.
 
         Raises ValueError if the features' layer or length is not the one trained on. A proposal's score for a class is
-        the same, bit for bit, whatever other proposals and classes are scored with it, and whatever `spread` is.
+        the same, bit for bit, whatever other proposals and classes are scored with it, and whatever `mapper` is.
         """
         check_regions(regions, self.layer, self.weights.shape[1], "SVMs")
-        scores = block_products(regions.values, self._padded, spread=spread)[:, : len(self.weights)] + self.biases
+        scores = block_products(regions.values, self._padded, mapper=mapper)[:, : len(self.weights)] + self.biases
         scores[:, ~self.trained] = -np.inf
         return scores if regions.rows is None else scores[regions.rows]
 
-    def region_scores(self, regions: RegionFeatures, spread: MapFunction = map) -> RegionScores:
+    def region_scores(self, regions: RegionFeatures, mapper: MapFunction = map) -> RegionScores:
         """`score` as a record; every class has the proposal's own box, in shared read-only memory."""
-        scores = self.score(regions, spread)
+        scores = self.score(regions, mapper)
         boxes = np.broadcast_to(regions.boxes[:, None, :], (*scores.shape, 4))
         return RegionScores(image_id=regions.image_id, boxes=boxes, scores=scores)
