@@ -167,8 +167,8 @@ class FeatureExtractor:
         ``detection.pooling.spp``. out: (>= R, D) float32 array to write to, to be spared fresh memory; the
         values are then a view of it. scales: (R,) int, the scale of each region where it is not -1. distinct: regions
         on the same scale and the same cells of every stage share one row of `values`, which has U rows then, in the
-        order of the first region of each; the result's `rows` says which. The maps go through it. Raises ValueError where
-        the pyramid is not of this backbone.
+        order of the first region of each; the result's `rows` says which. mapper: maps over scales and stages. Raises
+        ValueError where the pyramid is not of this backbone.
         """
         self._check(pyramid)
         boxes = np.asarray(boxes)
