@@ -1,9 +1,8 @@
 """Stages: proposals (``RUN/proposals``) and maps (``RUN/features/KEY``) of every image, from one decoding of it."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from detection.data import read_image
 from detection.pipeline.experiment import Experiment
@@ -36,10 +35,10 @@ class PartFacts:
     share: float
 
 
-def _make(item: tuple[AnnotatedImage, ImageSource], lacking: Mapping[str, Collection[str]]) -> _Made:
-    (image, source), made, started = item, _Made(), time.perf_counter()
+def _make(item: tuple[AnnotatedImage, ImageSource, tuple[str, ...]]) -> _Made:
+    (image, source, parts), made, started = item, _Made(), time.perf_counter()
     rgb = read_image(image.path, image.size)
-    for part in (part for part in PARTS if image.image_id in lacking.get(part, ())):
+    for part in parts:
         if part == "proposals":
             found = source.make_proposals(image, rgb)
             made.proposals, made.resized = len(found.boxes), found.source != source.proposal_settings.source
@@ -64,9 +63,14 @@ def prepare_images(
         lacking["proposals"] = {one.image_id for one in images} - set(counts)
     if "features" in parts:
         lacking["features"] = {one.image_id for one in missing_maps(source, images)}
-    todo = [(one, source.of(one)) for one in images if any(one.image_id in ids for ids in lacking.values())]
+    # Each image with what it lacks alone: what goes to another process does not grow with the data set.
+    todo = [
+        (one, source.of(one), needs)
+        for one in images
+        if (needs := tuple(part for part, ids in lacking.items() if one.image_id in ids))
+    ]
     title = " and ".join(PARTS[part] for part, ids in lacking.items() if ids)
-    made = [one for _, one in map_images(partial(_make, lacking=lacking), todo, work, title)]
+    made = [one for _, one in map_images(_make, todo, work, title)]
     total = sum(sum(one.seconds.values()) for one in made)
     facts = {}
     for part, ids in lacking.items():

@@ -97,6 +97,17 @@ def test_what_is_sent_with_an_image_does_not_grow_with_the_data_set(run, open_ru
     assert len(pickle.dumps(source.of(image))) < len(pickle.dumps(source))
 
 
+def test_a_task_knows_one_image_alone(tmp_path, open_run, monkeypatch):
+    experiment, sent = open_run(tmp_path / "run"), []
+    monkeypatch.setattr(images, "map_images", lambda task, items, *_: sent.extend((task, one) for one in items) or ())
+    prepare_images(experiment.source, experiment.images, experiment.work)
+    assert len(sent) == 13
+    for task, item in sent:
+        others = {one.image_id for one in experiment.images} - {item[0].image_id}
+        assert not [one for one in others if f"{one}.jpg".encode() in pickle.dumps((task, item))]
+        assert len(pickle.dumps((task, item))) < 3000
+
+
 def test_no_image_is_decoded_searched_or_convolved_twice(tmp_path, open_run, monkeypatch):
     """A whole run, from the photos to their evaluation; drawings and the report look at some photos again."""
     counts = {name: Counter() for name in ("decoded", "searched", "convolved")}
