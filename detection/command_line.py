@@ -2,12 +2,14 @@
 
 import argparse
 import inspect
+import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import docstring_parser
-from jsonargparse import ArgumentParser, DefaultHelpFormatter
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -18,6 +20,40 @@ Main = Callable[[list[str] | None], int]
 
 class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Help that leaves the lines of a description as they are."""
+
+
+class Parser(ArgumentParser):
+    """Takes lists as ``a,b,c`` too: jsonargparse alone wants ``[a, b, c]``, and shells read brackets as patterns."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **{"formatter_class": HelpFormatter, **named})
+
+    def parse_args(self, args: Sequence[str] | None = None, *more: Any, **named: Any) -> Namespace:
+        """As ``ArgumentParser.parse_args``."""
+        words = list(sys.argv[1:] if args is None else args)
+        for place, word in enumerate(words):
+            name, is_joined, value = word.partition("=")
+            item = _list_item(getattr(self._option_string_actions.get(name), "_typehint", None))
+            if item is not None and is_joined:
+                words[place] = f"{name}={_bracketed(value, item)}"
+            elif item is not None and place + 1 < len(words):
+                words[place + 1] = _bracketed(words[place + 1], item)
+        return super().parse_args(words, *more, **named)
+
+
+def _list_item(hint: Any) -> type | None:
+    """The type of the items of a list or tuple, optional or not; None of anything else, and of lists of records."""
+    found = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    lists = [one for one in found if get_origin(one) in (list, tuple)]
+    return next((one for one in get_args(lists[0])[:1] if one in (str, int, float)), None) if lists else None
+
+
+def _bracketed(value: str, item: type) -> str:
+    """``a,b,c`` as a list in YAML; what is one already, or null, as it is."""
+    if value[:1] == "[" or value == "null" or value.startswith("--"):
+        return value
+    words = [one.strip() for one in value.split(",")] if value.strip() else []
+    return f"[{', '.join(json.dumps(one, ensure_ascii=False) if item is str else one for one in words)}]"
 
 
 # An option without a value, in `add_function_options`.
@@ -64,7 +100,7 @@ def function_command(
     """The command line of a function, whose parameters are its options. own: see `add_function_options`."""
 
     def run(arguments: list[str]) -> object:
-        parser = ArgumentParser(description=description, formatter_class=HelpFormatter)
+        parser = Parser(description=description)
         parser.add_argument("--config", action="config", help="YAML file of options.")
         add_function_options(parser, function, own, given=0)
         return function(**options_of(function, parser.instantiate(parser.parse_args(arguments)), given=0))
@@ -75,13 +111,15 @@ def function_command(
 def subcommands(description: str | None, mains: Mapping[str, Main]) -> Main:
     """The command line of several commands: the first argument says which one has the others.
 
-    ``--help`` alone is that of the first command; the exit status is 2 where the first argument is none of them.
+    ``--help`` alone prints `description`, which tells them; the exit status is 2 where the first argument is none of
+    them.
     """
 
     def run(arguments: list[str]) -> int:
         name, *rest = arguments or [""]
         if name in ("-h", "--help"):
-            name, rest = next(iter(mains)), [name]
+            print(description)
+            return 0
         if name not in mains:
             raise ValueError(f"expected one of {', '.join(mains)}, got {name!r}\n\n{description}")
         return mains[name](rest)

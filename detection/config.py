@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
-from detection.command_line import HelpFormatter
+from detection.command_line import Parser
 from detection.pipeline.settings import StageSettings
 from detection.report.figures import flat
 from detection.storage.run import RunFolder
@@ -65,9 +65,7 @@ class SettingsError(ValueError):
 
 def build_parser(description: str = "", add_options: Callable[[ArgumentParser], None] | None = None) -> ArgumentParser:
     """A parser of ``--config`` and every key of `Settings` in dotted form, and a command's own options."""
-    parser = ArgumentParser(
-        description=description, exit_on_error=False, allow_abbrev=False, formatter_class=HelpFormatter
-    )
+    parser = Parser(description=description, exit_on_error=False, allow_abbrev=False)
     parser.add_argument(
         "--config",
         action="config",

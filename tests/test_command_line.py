@@ -1,9 +1,10 @@
 import io
 
 import pytest
+from jsonargparse import ArgumentError
 from rich.console import Console
 
-from detection.command_line import exit_status, function_command, say, subcommands, text_table
+from detection.command_line import Parser, exit_status, function_command, say, subcommands, text_table
 from detection.data import DataError
 
 
@@ -58,12 +59,56 @@ def test_a_function_as_a_command(capsys):
     assert end.value.code == 2
 
 
+class TestLists:
+    """Lists on a command line."""
+
+    @pytest.mark.parametrize(
+        ("words", "names", "sizes"),
+        [
+            (["--names", "train,valid,test", "--sizes", "480"], ("train", "valid", "test"), [480]),
+            (["--names=NO, 007,1:30", "--sizes=480,600"], ("NO", "007", "1:30"), [480, 600]),
+            (["--names", "[a, b]", "--sizes", "[1, 2]"], ("a", "b"), [1, 2]),
+            (["--names=", "--sizes=null"], (), None),
+            (["--sizes=[]"], (), []),
+        ],
+    )
+    def test_of_words_and_numbers(self, words, names, sizes):
+        parser = Parser(exit_on_error=False)
+        parser.add_argument("--names", type=tuple[str, ...], default=())
+        parser.add_argument("--sizes", type=list[int] | None, default=None)
+        found = parser.parse_args(words)
+        assert (found.names, found.sizes) == (names, sizes)
+
+    def test_of_records_stay_as_they_are(self):
+        parser = Parser(exit_on_error=False)
+        parser.add_argument("--pairs", type=list[dict[str, int]])
+        parser.add_argument("--name", type=str)
+        found = parser.parse_args(["--pairs", "[{a: 1}, {b: 2}]", "--name", "x,y"])
+        assert (found.pairs, found.name) == ([{"a": 1}, {"b": 2}], "x,y")
+
+    def test_a_wrong_item_is_named(self):
+        parser = Parser(exit_on_error=False)
+        parser.add_argument("--sizes", type=tuple[int, ...])
+        with pytest.raises(ArgumentError, match="wide"):
+            parser.parse_args(["--sizes", "3,wide"])
+
+    def test_an_option_without_its_value_is_told(self):
+        parser = Parser(exit_on_error=False)
+        parser.add_argument("--sizes", type=tuple[int, ...])
+        parser.add_argument("--other")
+        for words in (["--sizes"], ["--sizes", "--other", "x"]):
+            with pytest.raises(ArgumentError, match="expected"):
+                parser.parse_args(words)
+
+
 def test_subcommands(capsys):
     calls = []
     mains = {name: lambda arguments, name=name: calls.append((name, arguments)) or 3 for name in ("one", "two")}
     main = subcommands("What they do.", mains)
     assert main(["two", "-x", "y"]) == 3
-    assert main(["--help"]) == 3
+    assert main(["one", "--help"]) == 3
+    assert main(["--help"]) == 0
+    assert capsys.readouterr().out == "What they do.\n"
     assert calls == [("two", ["-x", "y"]), ("one", ["--help"])]
     for wrong in ([], ["three"]):
         assert main(wrong) == 2

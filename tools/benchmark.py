@@ -3,7 +3,7 @@
 usage: python tools/benchmark.py COMMAND [options]
 
 COMMANDS
-all         every command that can run on the given data, each in a process of its own
+all          every command that can run on the given data, each in a process of its own
 
 COMMAND --help lists a command's options. Results of all commands: benchmark.json and benchmark.md in the folder --out.
 `make bench` runs it in an environment of its own, with opencv-contrib-python in place of opencv-python. A peer that is
@@ -32,7 +32,7 @@ COMMANDS = {
     "startup": "from a fresh process to the first detection: compiling included, and with what it left on disk",
     "svm": "linear SVMs against scikit-learn's LinearSVC: time, objective, memory",
 }
-USAGE = (__doc__ or "").replace("COMMANDS\n", "".join(f"{name:<12}{text}\n" for name, text in COMMANDS.items()))
+USAGE = (__doc__ or "").replace("COMMANDS\n", "".join(f"{name:<13}{text}\n" for name, text in COMMANDS.items()))
 
 
 def _benchmark(command: str) -> Callable[..., harness.Tables]:

@@ -21,7 +21,6 @@ from inspect import signature
 from pathlib import Path
 
 import numpy as np
-from jsonargparse import ArgumentParser
 
 from detection import command_line
 from detection.command_line import FLAG, say
@@ -222,7 +221,7 @@ def _command(function: Callable[..., object]) -> command_line.Main:
     own = {"--link": FLAG} if "link" in signature(function).parameters else None
 
     def run(arguments: list[str]) -> object:
-        parser = ArgumentParser(prog=prog, description=__doc__, formatter_class=command_line.HelpFormatter)
+        parser = command_line.Parser(prog=prog, description=__doc__)
         parser.add_class_arguments(SetOptions, as_positional=True)
         command_line.add_function_options(parser, function, own)
         words = "Processes over images; 0: one a processor, at most 4."

@@ -19,7 +19,7 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
 from detection import evaluation
-from detection.command_line import HelpFormatter, command, say
+from detection.command_line import Parser, command, say
 from detection.commands.session import experiment_command
 from detection.data import Problems, read_class_names, read_dataset
 from detection.data.formats.finding import find_set
@@ -221,7 +221,7 @@ def _run(arguments: list[str]) -> int:
     names = {one.split("=")[0] for one in arguments}
     if not {"--detections", "--annotations"} & names or {"--run", "--config"} & names:
         return experiment_command(__doc__, evaluate_run, add_options)(arguments)
-    parser = ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+    parser = Parser(description=__doc__)
     add_options(parser)
     parser.add_class_arguments(EvaluationSettings, "evaluation")
     parser.add_class_arguments(evaluation.IntervalSettings, "intervals")

@@ -11,8 +11,8 @@ from detection.pipeline.experiment import Experiment
 
 def tune(
     experiment: Experiment,
-    C: list[float] = [0.001, 0.003, 0.01, 0.03],  # noqa: B006 (not changed)
-    positive_weight: list[float] = [1.0, 2.0, 4.0],  # noqa: B006
+    C: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03),
+    positive_weight: tuple[float, ...] = (1.0, 2.0, 4.0),
     folds: int = 3,
     folds_seed: int = 0,
 ) -> None:

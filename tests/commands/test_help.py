@@ -4,13 +4,16 @@ import re
 
 import pytest
 
+from detection.commands import COMMANDS
 from detection.config import build_parser
 
-TOOLS = (
-    "calibrate", "compress", "demo", "detect", "download_voc", "evaluate", "extract_features", "features", "finetune",
-    "proposals", "report", "run_pipeline", "train_bbox", "train_classifier", "train_svm", "tune",
-    "visualize_features",
-)  # fmt: skip
+# Commands of commands, each with a page of its own.
+OF_SEVERAL = {
+    "dataset": ("check", "stats", "convert", "split", "show"),
+    "proposals": ("generate", "import", "export", "check", "report"),
+    "features": ("info", "verify", "prune"),
+}
+TOOLS = tuple(sorted({module for module, _ in COMMANDS.values()} - set(OF_SEVERAL)))
 OWN = {
     "calibrate": ("--folds", "--bins", "--min_margin"),
     "report": ("--compare", "--out"),
@@ -37,7 +40,7 @@ OWN = {
     "compress": ("--model", "--head", "--out", "--fc6_rank", "--fc7_rank", "--energy"),
 }
 # They take none of a run's settings.
-ALONE = ("download_voc", "compress")
+ALONE = ("combine", "download_voc", "compress")
 
 
 def explained(text):
@@ -66,12 +69,16 @@ def test_help(load_tool, capsys, name):
     assert load_tool(name).__doc__.splitlines()[0] in text
 
 
-@pytest.mark.parametrize(("name", "command"), [("proposals", "generate"), ("features", "verify")])
-def test_help_of_a_command(load_tool, capsys, name, command):
-    with pytest.raises(SystemExit) as end:
-        load_tool(name).main([command, "--help"])
-    assert end.value.code == 0
-    assert "--config" in capsys.readouterr().out
+@pytest.mark.parametrize("name", OF_SEVERAL)
+def test_help_of_commands(load_tool, capsys, name):
+    assert load_tool(name).main(["--help"]) == 0
+    told = capsys.readouterr().out
+    for command in OF_SEVERAL[name]:
+        assert re.search(rf"^{command} {{2,}}\w", told, re.MULTILINE), command
+        with pytest.raises(SystemExit) as end:
+            load_tool(name).main([command, "--help"])
+        assert end.value.code == 0
+        assert {"--config", "--format"} & set(explained(capsys.readouterr().out))
 
 
 def test_help_of_detection_with_a_model(load_tool, capsys):

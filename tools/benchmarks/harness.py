@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError
 
+from detection.command_line import Parser
 from detection.storage import read_json, write_json, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -182,7 +183,7 @@ def run(benchmark: Callable[..., Tables], command: str, arguments: Sequence[str]
     # Threads of BLAS are set when it is loaded: the environment has to say it, as in `make bench`.
     if os.environ.get(_THREADS) != "1":
         print(f"warning: expected {_THREADS}=1 in the environment, the figures are of several threads", file=sys.stderr)
-    parser = ArgumentParser(prog=f"benchmark.py {command}", exit_on_error=False)
+    parser = Parser(prog=f"benchmark.py {command}", exit_on_error=False)
     parser.add_function_arguments(benchmark)
     parser.add_argument("--out", default="runs/benchmark", help="Folder of benchmark.json and benchmark.md.")
     text, tables = "", {}
