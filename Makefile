@@ -7,35 +7,53 @@ BIN := .venv/bin
 # One thread a process for BLAS and OpenMP: the work is spread over processes.
 export OMP_NUM_THREADS ?= 1
 
+# PyTorch without CUDA is a twentieth of the size. On Linux its wheels lie on an index of their own, which is asked where
+# there is no NVIDIA driver. TORCH_INDEX=URL names another, TORCH_INDEX= the plain package index.
+ifeq ($(shell uname -s),Linux)
+ifeq ($(shell command -v nvidia-smi 2>/dev/null),)
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+endif
+endif
+
 .PHONY: demo test lint bench clean
 .DEFAULT_GOAL := demo
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --upgrade pip
+	@if [ -z "$(TORCH_INDEX)" ]; then :; \
+	elif $(BIN)/python -c 'from urllib.request import urlopen; urlopen("$(TORCH_INDEX)/torch/", timeout=5)' 2>/dev/null; then \
+		$(BIN)/python -m pip install --index-url "$(TORCH_INDEX)" "torch>=2.6" "torchvision>=0.21"; \
+	else \
+		echo "$(TORCH_INDEX) cannot be reached: PyTorch comes from the plain package index, some 5 GB with CUDA"; \
+	fi
+	$(BIN)/python -m pip install --editable .
+	touch $@
+
+.venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --editable ".[dev]"
 	touch $@
 
 demo: .venv/installed
 	$(BIN)/python tools/demo.py
 
-test: .venv/installed
+test: .venv/installed-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m pytest
 
-lint: .venv/installed
+lint: .venv/installed-dev
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
-# An environment of its own: opencv-contrib-python in place of opencv-python, since they overwrite each other.
+# An environment of its own: the contributed modules of OpenCV in place of the plain ones, since they overwrite each other.
 NEEDS_BUT_OPENCV := 'import tomllib; print("\n".join(one for one in \
 	tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"] if not one.startswith("opencv")))'
 .venv-bench/installed: pyproject.toml
 	$(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --upgrade pip
 	.venv-bench/bin/python -c $(NEEDS_BUT_OPENCV) > .venv-bench/needs.txt
-	.venv-bench/bin/python -m pip install -r .venv-bench/needs.txt "opencv-contrib-python>=4.9"
+	.venv-bench/bin/python -m pip install -r .venv-bench/needs.txt "opencv-contrib-python-headless>=4.9"
 	.venv-bench/bin/python -m pip install --no-deps --editable .
 	touch $@
 

@@ -6,8 +6,8 @@ COMMANDS
 all          every command that can run on the given data, each in a process of its own
 
 COMMAND --help lists a command's options. Results of all commands: benchmark.json and benchmark.md in the folder --out.
-`make bench` runs it in an environment of its own, with opencv-contrib-python in place of opencv-python. A peer that is
-not installed is left out and named.
+`make bench` runs it in an environment of its own, with opencv-contrib-python-headless in place of
+opencv-python-headless. A peer that is not installed is left out and named.
 """
 
 import importlib

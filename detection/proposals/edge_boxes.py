@@ -41,8 +41,8 @@ def _edge_detector(path: str, _content: str) -> Any:
     if not hasattr(cv2, "ximgproc") or not hasattr(cv2.ximgproc, "createStructuredEdgeDetection"):
         raise ValueError(
             "proposals.method edge_boxes: expected OpenCV with its contributed modules, got one without cv2.ximgproc; "
-            "in an environment of its own, install opencv-contrib-python instead of opencv-python (not beside it: "
-            "they overwrite each other)"
+            "in an environment of its own, install opencv-contrib-python-headless instead of opencv-python-headless "
+            "(not beside it: they overwrite each other)"
         )
     try:
         return cv2.ximgproc.createStructuredEdgeDetection(path)

@@ -49,9 +49,9 @@ class ProposalSettings:
 
     Args:
         method: What makes the proposals: selective_search (the method of R-CNN and SPP-net), edge_boxes (ECCV 2014;
-            needs opencv-contrib-python and edge_boxes_model), or imported (those that tools/proposals.py import has put
-            into the run, as they are). The keys from preset to seed are of selective search, min_side, max_overlap,
-            max_windows, resize_width and max_pixels also of edge_boxes.
+            needs opencv-contrib-python-headless and edge_boxes_model), or imported (those that tools/proposals.py
+            import has put into the run, as they are). The keys from preset to seed are of selective search, min_side,
+            max_overlap, max_windows, resize_width and max_pixels also of edge_boxes.
         preset: Set of runs (colour spaces x k x similarity sets), IJCV 2013 table 5: single 1 run, fast 8 runs
             (R-CNN and SPP-net), quality 80 runs; texture: 12 runs inferred for the proposal files of Fast R-CNN's demo;
             diverse: 18 runs of which near duplicates go, for the largest recall with 2000 proposals. The next three

@@ -11,7 +11,9 @@ from detection.storage.atomic import read_yaml, write_text, write_yaml
 
 FORMAT_VERSION = 1
 # The packages whose version can change a figure.
-_PACKAGES = ("sppnet", "numpy", "numba", "opencv-python", "Pillow", "scikit-learn", "torch", "torchvision", "timm")
+_PACKAGES = (
+    "sppnet", "numpy", "numba", "opencv-python-headless", "Pillow", "scikit-learn", "torch", "torchvision", "timm",
+)  # fmt: skip
 
 
 def _versions() -> dict[str, str]:

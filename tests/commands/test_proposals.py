@@ -264,7 +264,7 @@ def test_edge_boxes_says_what_it_lacks(tmp_path):
         propose("a", blobs(0), chosen)
     (tmp_path / "model.yml.gz").write_bytes(b"x")
     if not hasattr(cv2, "ximgproc"):
-        with pytest.raises(ValueError, match="opencv-contrib-python instead of opencv-python"):
+        with pytest.raises(ValueError, match="opencv-contrib-python-headless instead of opencv-python-headless"):
             propose("a", blobs(0), chosen)
 
 

@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FORMAT_VERSION = 3
 # Packages whose versions a figure may depend on; those that are not installed are left out.
 _PACKAGES = (
-    "numpy", "numba", "torch", "torchvision", "timm", "opencv-python", "opencv-contrib-python", "scikit-learn",
-    "openvino",
+    "numpy", "numba", "torch", "torchvision", "timm", "opencv-python-headless",
+    "opencv-contrib-python-headless", "scikit-learn", "openvino",
 )  # fmt: skip
 _THREADS = "OMP_NUM_THREADS"
 
