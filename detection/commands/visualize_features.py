@@ -20,7 +20,7 @@ from urllib.parse import quote
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
 
-from detection.commands.session import experiment_command, images_of
+from detection.commands.session import experiment_command, images_of, looks_only
 from detection.data import image_size, read_image, write_image
 from detection.detector import Detector
 from detection.engines import limit_threads
@@ -234,4 +234,4 @@ def write_samples(experiment: Experiment, options: Namespace, out: Path) -> None
         print(path)
 
 
-main = experiment_command(__doc__, body, add_options)
+main = experiment_command(__doc__, body, add_options, looks_only)
