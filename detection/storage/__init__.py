@@ -4,6 +4,8 @@ from detection.storage.arrays import read_arrays, read_metadata, write_arrays
 from detection.storage.atomic import atomic_path, csv_text, read_json, read_yaml, write_json, write_text, write_yaml
 from detection.storage.fingerprint import file_fingerprint, fingerprint
 from detection.storage.names import file_stem
+from detection.storage.notices import notice, notice_damaged
+from detection.storage.sealed import read_sealed_json, read_sealed_yaml, write_sealed_json, write_sealed_yaml
 
 __all__ = [
     "atomic_path",
@@ -11,12 +13,18 @@ __all__ = [
     "file_fingerprint",
     "file_stem",
     "fingerprint",
+    "notice",
+    "notice_damaged",
     "read_arrays",
     "read_json",
     "read_metadata",
+    "read_sealed_json",
+    "read_sealed_yaml",
     "read_yaml",
     "write_arrays",
     "write_json",
+    "write_sealed_json",
+    "write_sealed_yaml",
     "write_text",
     "write_yaml",
 ]

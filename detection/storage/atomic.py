@@ -103,9 +103,9 @@ def read_json(path: Path | str) -> Any:
         raise ValueError(f"{path}: expected JSON, got {error}") from error
 
 
-def write_yaml(path: Path | str, value: Any) -> None:
-    """Write YAML in the order of the mapping's keys, atomically."""
-    write_text(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+def write_yaml(path: Path | str, value: Any, durable: bool = False) -> None:
+    """Write YAML in the order of the mapping's keys, atomically. durable: see `atomic_path`."""
+    write_text(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True), durable)
 
 
 def read_yaml(path: Path | str) -> Any:

@@ -179,9 +179,13 @@ class TestSignsOfLife:
 
     @pytest.mark.parametrize("how", ["removed", "written over"])
     def test_who_lost_it_stops(self, tmp_path, how):
-        with pytest.raises(LockedError, match=r"\.lock: removed or taken over"), folder_lock(tmp_path):
-            (tmp_path / ".lock").unlink() if how == "removed" else (tmp_path / ".lock").write_text("{}")
-            time.sleep(20)
+        def lose():
+            with folder_lock(tmp_path):
+                (tmp_path / ".lock").unlink() if how == "removed" else (tmp_path / ".lock").write_text("{}")
+                time.sleep(20)
+
+        with pytest.raises(LockedError, match=r"\.lock: removed or taken over"):
+            lose()
         assert (tmp_path / ".lock").exists() == (how != "removed")
 
 
