@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from detection.storage.atomic import read_yaml, write_text, write_yaml
+from detection.storage.atomic import write_text, write_yaml
+from detection.storage.bounded import read_yaml
 
 FORMAT_VERSION = 1
 # The packages whose version can change a figure.
