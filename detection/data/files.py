@@ -9,7 +9,7 @@ from detection.data.problems import DataError
 from detection.storage.bounded import TooLargeError, read_limited
 from detection.storage.bounded import decode_text as decode_text  # for the readers of labels
 
-# Above any real label file (some 100,000 objects); larger files are refused unread.
+# Above any real label file; larger files are refused unread.
 MAX_LABEL_BYTES = 2**25
 # What Linux takes; longer names are damage.
 _LONGEST_PATH = 4096
