@@ -9,13 +9,31 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import docstring_parser
-from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+import yaml
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, get_loader, set_loader
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from detection.storage.bounded import YAML_ERRORS, check_yaml
+
 # Takes arguments, None for those of the process, and returns the exit status.
 Main = Callable[[list[str] | None], int]
+
+
+_load_yaml = get_loader("yaml")
+
+
+def _load(text: str) -> Any:
+    """A value, or a file of settings, as jsonargparse reads them, under the limits of `read_yaml`."""
+    try:
+        check_yaml(text)
+        return _load_yaml(text)
+    except YAML_ERRORS as error:
+        raise yaml.YAMLError(str(error) or type(error).__name__) from error
+
+
+set_loader("yaml", _load, exceptions=(yaml.YAMLError,))
 
 
 class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):

@@ -160,7 +160,7 @@ def _labelled(
 ) -> Iterator[ImageObjects]:
     source = resolved(source)
     for reader in open_source(source, problems):
-        for image in labelled_images(reader, problems, classes, source.class_map, need_images):
+        for image in labelled_images(reader, problems, classes, source.class_map, need_images, source.max_pixels):
             yield replace(image, image_id=source_image_id(source, image.image_id)) if source.name else image
 
 

@@ -6,14 +6,15 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from detection.data.images import IMAGE_EXTENSIONS
 from detection.data.problems import DataError
+from detection.storage.bounded import TooLargeError, read_limited
+from detection.storage.bounded import decode_text as decode_text  # for the readers of labels
 
-# Above any real label file (some 100,000 objects); larger files are refused unread.
+# Above any real label file; larger files are refused unread.
 MAX_LABEL_BYTES = 2**25
 # What Linux takes; longer names are damage.
 _LONGEST_PATH = 4096
 # Names of a folder's content in a message.
 _LISTED = 10
-_BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
 def stays_inside(name: str) -> bool:
@@ -62,25 +63,15 @@ def without_extension(name: str) -> str:
     return name[: -len(Path(name).suffix)] if is_image_name(name) else name
 
 
-def decode_text(content: bytes, path: Path | str) -> str:
-    """UTF-8, or UTF-16 by its byte order mark. Raises ValueError naming the file."""
-    try:
-        return content.decode(_BYTE_ORDER_MARKS.get(content[:2], "utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected UTF-8 text, got {error}") from error
-
-
 def read_small(path: Path, limit: int, what: str) -> bytes:
     """The bytes of a file of at most `limit`. what: its kind, as in "annotation". Raises DataError."""
     try:
-        if path.stat().st_size > limit:
-            raise DataError(f"{what} too large", path, f"expected at most {limit} bytes")
-        return path.read_bytes()
+        return read_limited(path, limit)
+    except TooLargeError as error:
+        raise DataError(f"{what} too large", path, f"expected at most {limit} bytes") from error
     except FileNotFoundError as error:
         raise DataError(f"missing {what}", path, "no such file") from error
     except (OSError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"unreadable {what}", path, str(error)) from error
 
 

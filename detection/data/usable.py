@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detection.data.images import image_sizes
+from detection.data.images import MAX_PIXELS, image_sizes
 from detection.data.labels import ImageLabels, ImageObjects, LabelledObject, LabelReader
 from detection.data.problems import DataError, Problems
 from detection.geometry import clip
@@ -23,18 +23,20 @@ def labelled_images(
     classes: Collection[str] | None,
     class_map: Mapping[str, str | None],
     need_images: bool = True,
+    max_pixels: int = MAX_PIXELS,
 ) -> Iterator[ImageObjects]:
     """The usable images of a split in order, each file once, with their usable objects under the run's class names.
 
     need_images: False takes the size from the labels where an image is not there, if they tell.
-    classes: the names that are known; None: all. Faults are counted in `problems`.
+    classes: the names that are known; None: all. max_pixels: larger images are left out.
+    Faults are counted in `problems`.
     """
     naming = _Naming(classes, class_map)
     paths: dict[Path, str] = {}
     polygons = 0
     for image_id in reader.image_ids(problems):
         try:
-            image = _load_image(reader, image_id, naming, problems, need_images)
+            image = _load_image(reader, image_id, naming, problems, need_images, max_pixels)
         except DataError as error:
             problems.skip_error(error)
             continue
@@ -49,7 +51,7 @@ def labelled_images(
 
 
 def _load_image(
-    reader: LabelReader, image_id: str, naming: _Naming, problems: Problems, need_images: bool
+    reader: LabelReader, image_id: str, naming: _Naming, problems: Problems, need_images: bool, max_pixels: int
 ) -> ImageObjects:
     path = reader.image_path(image_id)
     if path is None:
@@ -58,7 +60,7 @@ def _load_image(
             usable = tuple(_usable_objects(found, found.size, naming, problems))
             return ImageObjects(image_id, reader.image_folder / image_id, found.size, usable, found.path)
         raise DataError("missing image", reader.image_folder / image_id, "no file of that name")
-    upright, stored = image_sizes(path)
+    upright, stored = image_sizes(path, max_pixels)
     labels = reader.labels(image_id, upright, problems)
     size = _frame(labels, upright, stored, problems)
     return ImageObjects(image_id, path, size, tuple(_usable_objects(labels, size, naming, problems)), labels.path)

@@ -19,8 +19,6 @@ import yaml
 from detection.storage.processes import machine, process_started
 
 _TEMPORARY, _DAY = ".tmp-", 86400
-# libyaml, where PyYAML was built with it: some ten times faster.
-_SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @contextmanager
@@ -95,25 +93,9 @@ def write_json(path: Path | str, value: Any) -> None:
     write_text(path, json.dumps(value, allow_nan=False, ensure_ascii=False, indent=1) + "\n")
 
 
-def read_json(path: Path | str) -> Any:
-    """Read a JSON file. Raises ValueError naming the file where it is not JSON."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected JSON, got {error}") from error
-
-
 def write_yaml(path: Path | str, value: Any, durable: bool = False) -> None:
     """Write YAML in the order of the mapping's keys, atomically. durable: see `atomic_path`."""
     write_text(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True), durable)
-
-
-def read_yaml(path: Path | str) -> Any:
-    """Read a YAML file without running anything in it. Raises ValueError naming the file."""
-    try:
-        return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected YAML, got {error}") from error
 
 
 def csv_text(rows: Iterable[Sequence[Any]]) -> str:

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from detection.storage.atomic import read_yaml, remove_leftovers, write_text, write_yaml
+from detection.storage.atomic import remove_leftovers, write_text, write_yaml
+from detection.storage.bounded import read_yaml
 from detection.storage.lock import brief_lock, folder_lock
 
 FORMAT_VERSION = 1

@@ -102,7 +102,7 @@ def noise_jpeg():
     return buffer.getvalue()
 
 
-def test_files_that_cannot_be_used_are_data_errors(tmp_path, monkeypatch):
+def test_files_that_cannot_be_used_are_data_errors(tmp_path):
     (tmp_path / "half.jpg").write_bytes(noise_jpeg()[: len(noise_jpeg()) // 2])
     (tmp_path / "text.jpg").write_text("no image")
     (tmp_path / "empty.jpg").write_bytes(b"")
@@ -117,11 +117,33 @@ def test_files_that_cannot_be_used_are_data_errors(tmp_path, monkeypatch):
         assert caught.value.kind == kind
         assert name in caught.value.file
     assert image_size(tmp_path / "half.jpg") == (60, 80)
-    (tmp_path / "whole.jpg").write_bytes(noise_jpeg())
+
+
+@pytest.mark.filterwarnings("error")
+def test_pixels_up_to_the_limit(tmp_path, monkeypatch):
+    """Pillow's own limit warns of no image, and stands as it was afterwards."""
+    path = tmp_path / "whole.jpg"
+    path.write_bytes(noise_jpeg())
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60 * 80 // 3)
+    for read in (read_image, image_sizes):
+        with pytest.raises(DataError) as caught:
+            read(path, max_pixels=60 * 80 - 1)
+        assert (caught.value.kind, caught.value.file) == ("image too large", str(path))
+        assert "80 x 60 are 4,800 pixels, expected at most 4,799; max_pixels" in caught.value.message
+        read(path, max_pixels=60 * 80)
+        read(path)
+        read(path, max_pixels=None)
+    assert read_image(path, (60, 80), max_pixels=1).shape == (60, 80, 3)
+    assert Image.MAX_IMAGE_PIXELS == 60 * 80 // 3
+
+
+def test_an_image_of_a_few_bytes_is_refused_before_it_is_decoded(tmp_path):
+    path = tmp_path / "bomb.png"
+    Image.new("1", (20_000, 10_000)).save(path)
+    assert path.stat().st_size < 50_000
     for read in (read_image, image_size):
-        with pytest.raises(DataError, match="DecompressionBomb"):
-            read(tmp_path / "whole.jpg")
+        with pytest.raises(DataError, match=r"bomb\.png: image too large: 20000 x 10000 are 200,000,000 pixels"):
+            read(path)
 
 
 @given(st.integers(0, len(noise_jpeg()) - 1), st.integers(0, 255), st.integers(1, len(noise_jpeg())))

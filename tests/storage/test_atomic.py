@@ -129,7 +129,7 @@ def test_broken_or_active_yaml_names_the_file(tmp_path, content):
 
 def test_yaml_of_bytes_that_are_no_text(tmp_path):
     (tmp_path / "broken.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match=r"broken\.yaml: expected YAML, got"):
+    with pytest.raises(ValueError, match=r"broken\.yaml: expected UTF-8 text, got"):
         read_yaml(tmp_path / "broken.yaml")
 
 

@@ -17,7 +17,7 @@ _OWN_KEYS = frozenset(["id", "image_id", "category_id", "bbox", "area", "segment
 # Shared by the many annotations that say no more.
 _MASK: dict[str, Any] = {"segmentation": True}
 _NONE: dict[str, Any] = {}
-# Below this every number is finite in float32: no need to convert it.
+# Of a mask, px^2; more is damage.
 _LARGEST = 1e30
 
 
@@ -168,7 +168,7 @@ def _corners(box: Any) -> Box | None:
     except OverflowError:
         return None
     corners = (x, y, x + width, y + height)
-    return corners if max(map(abs, corners)) < _LARGEST or fits_float32(corners) else None
+    return corners if fits_float32(corners) else None
 
 
 def _key(value: Any) -> Any:

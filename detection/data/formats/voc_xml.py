@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
@@ -25,6 +26,9 @@ from detection.data.labels import (
 )
 from detection.data.problems import DataError, Problems
 
+# Some 50,000 objects of ten elements each; they take a few seconds and 200 MB.
+MAX_ELEMENTS = 500_000
+MAX_DEPTH = 32
 _COORDINATES = ("xmin", "ymin", "xmax", "ymax")
 _TAG = re.compile(r"[A-Za-z_][\w.-]*")
 # Elements of an object that are written from the record itself.
@@ -89,19 +93,36 @@ class _Element(ElementTree.Element):
 
 
 def _tree(content: bytes, first_line: int) -> _Element:
-    """The root of an XML text that begins below first_line lines. A document type declaration raises DataError."""
+    """The root of an XML text that begins below first_line lines.
+
+    Raises DataError for a document type declaration, and beyond MAX_ELEMENTS and MAX_DEPTH.
+    """
     builder, parser = ElementTree.TreeBuilder(element_factory=_Element), expat.ParserCreate()
+    count = depth = 0
 
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        builder.start(tag, attributes).line = parser.CurrentLineNumber + first_line
-
-    def refuse(name: str, *_: object) -> None:
-        message = f"expected no document type declaration, got <!DOCTYPE {shortened(name)}>"
+    def refuse(message: str) -> NoReturn:
         raise DataError("malformed annotation", "", message, parser.CurrentLineNumber + first_line)
 
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal count, depth
+        count, depth = count + 1, depth + 1
+        if count > MAX_ELEMENTS:
+            refuse(f"expected at most {MAX_ELEMENTS:,} elements (an object has some ten), got more")
+        if depth > MAX_DEPTH:
+            refuse(f"expected elements at most {MAX_DEPTH} deep, got deeper ones")
+        builder.start(tag, attributes).line = parser.CurrentLineNumber + first_line
+
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(tag)
+
+    def refuse_doctype(name: str, *_: object) -> None:
+        refuse(f"expected no document type declaration, got <!DOCTYPE {shortened(name)}>")
+
     parser.buffer_text = True
-    parser.StartElementHandler, parser.EndElementHandler = start, builder.end
-    parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = builder.data, refuse
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = builder.data, refuse_doctype
     parser.Parse(content, True)
     return builder.close()
 
@@ -152,7 +173,7 @@ def _read_box(element: _Element, what: str, path: Path, problems: Problems) -> B
     found = element.find("bndbox")
     if found is None:
         raise DataError("object without a box", path, what, element.line)
-    texts = [element.findtext(f"bndbox/{side}") for side in _COORDINATES]
+    texts = [found.findtext(side) for side in _COORDINATES]
     try:
         corners = [float(text) for text in texts]
     except (TypeError, ValueError):

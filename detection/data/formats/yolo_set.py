@@ -6,17 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
 from detection.data.files import MAX_LABEL_BYTES, decode_text, is_below, is_file, read_small, stays_inside
 from detection.data.formats.folder import IMAGE_FOLDERS, split_folders
 from detection.data.labels import MAX_NAME, clean_name, shortened
+from detection.storage import read_yaml
 
 SPLIT_KEYS = ("train", "val", "test")
 # Where class names lie in place of a data.yaml: LabelImg, darknet and CVAT.
 NAME_FILES = ("classes.txt", "labels/classes.txt", "obj.names")
-# YAML is read slowly, and this holds some 50,000 names.
-_MAX_YAML_BYTES = 2**20
 
 
 class YoloSet:
@@ -115,22 +112,9 @@ def _names_file(folder: Path) -> Path:
     return found
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases, which make bombs and are of no use here."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.YAMLError("expected no aliases")
-        return super().compose_node(parent, index)
-
-
 def read_yaml_mapping(path: Path) -> dict[str, Any]:
     """A YAML file's mapping, read without running anything in it. Raises ValueError naming the file."""
-    text = decode_text(read_small(path, _MAX_YAML_BYTES, "YAML file"), path)
-    try:
-        content = yaml.load(text, Loader=_PlainLoader)
-    except (yaml.YAMLError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: expected YAML, got {shortened(' '.join(str(error).split()))}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected YAML with names:, got {type(content).__name__}")
     return content
