@@ -136,3 +136,15 @@ def test_strings_are_taken_as_paths(tmp_path):
     write_json(str(tmp_path / "a.json"), [1])
     assert json.loads((tmp_path / "a.json").read_text()) == [1]
     assert read_json(str(tmp_path / "a.json")) == [1]
+
+
+def test_who_reads_the_old_file_reads_it_to_its_end(tmp_path):
+    """The new content is another file in its place, not written into the old one."""
+    target = tmp_path / "result.txt"
+    target.write_text("old content")
+    with target.open() as reader:
+        assert reader.read(3) == "old"
+        write_text(target, "new")
+        assert reader.read() == " content"
+    assert target.read_text() == "new"
+    assert names(tmp_path) == ["result.txt"]

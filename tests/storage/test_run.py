@@ -74,3 +74,11 @@ def test_record_is_plain_yaml(tmp_path):
     run = RunFolder(tmp_path)
     run.write_settings({"b": [1, 2], "a": None})
     assert list(yaml.safe_load(run.record_file.read_text())["settings"]) == ["b", "a"]
+
+
+def test_what_differs_from_a_preset_goes_when_nothing_does(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_settings({"svm": {"C": 1}}, {"svm.C": 1})
+    assert run.read()["differs_from_preset"] == {"svm.C": 1}
+    run.write_settings({"svm": {"C": 0.001}})
+    assert "differs_from_preset" not in run.read()
