@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from detection.storage.atomic import read_json, read_yaml, write_json, write_yaml
+from detection.storage.atomic import write_json, write_yaml
+from detection.storage.bounded import read_json, read_yaml
 from detection.storage.fingerprint import fingerprint
 from detection.storage.notices import notice_older
 

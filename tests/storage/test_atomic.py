@@ -180,3 +180,15 @@ def test_a_durable_file_reaches_the_disk_before_it_takes_its_place(tmp_path, mon
     monkeypatch.undo()
     write_text(tmp_path / "a.txt", "b", durable=True)
     assert (tmp_path / "a.txt").read_text() == "b"
+
+
+def test_who_reads_the_old_file_reads_it_to_its_end(tmp_path):
+    """The new content is another file in its place, not written into the old one."""
+    target = tmp_path / "result.txt"
+    target.write_text("old content")
+    with target.open() as reader:
+        assert reader.read(3) == "old"
+        write_text(target, "new")
+        assert reader.read() == " content"
+    assert target.read_text() == "new"
+    assert names(tmp_path) == ["result.txt"]

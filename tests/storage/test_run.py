@@ -102,3 +102,11 @@ def test_changes_of_the_record_by_many_at_once_are_all_kept(tmp_path):
         list(pool.map(lambda number: run.record_stage(f"s{number}", str(number), 0.0, {}), range(24)))
     assert {name: one["key"] for name, one in run.read()["stages"].items()} == {f"s{n}": str(n) for n in range(24)}
     assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]
+
+
+def test_what_differs_from_a_preset_goes_when_nothing_does(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_settings({"svm": {"C": 1}}, {"svm.C": 1})
+    assert run.read()["differs_from_preset"] == {"svm.C": 1}
+    run.write_settings({"svm": {"C": 0.001}})
+    assert "differs_from_preset" not in run.read()
