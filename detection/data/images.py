@@ -17,8 +17,12 @@ from detection.storage import atomic_path
 
 ImageSource = str | os.PathLike | Image.Image | np.ndarray
 
-# In the order in which they are looked for; upper and mixed case too.
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+# Kinds of photos that Pillow does not read, or, as of raw ones, no more of than a small preview.
+_UNREAD_EXTENSIONS = tuple(".heic .heif .hif .jxl .dng .nef .nrw .cr2 .cr3 .crw .arw .orf .rw2 .raf .pef .srw".split())
+# What is taken for a photo, in the order in which it is looked for; upper and mixed case too. Those that cannot be read
+# are photos as well: they are left out as unreadable, by name, and not passed over.
+_READ_EXTENSIONS = ".jpg .jpeg .png .bmp .webp .jpe .jfif .tif .tiff .gif .avif .mpo .apng .ppm .pgm .pbm .pnm .jp2 .j2k"
+IMAGE_EXTENSIONS = (*f"{_READ_EXTENSIONS} .j2c .jpx .jpf .dib .tga .pcx .sgi .qoi".split(), *_UNREAD_EXTENSIONS)
 
 # All that Pillow's readers raise on files which are damaged or not images. The bomb is Pillow's own limit.
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -147,6 +151,9 @@ def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
     if not isinstance(path, (str, os.PathLike)):
         got = type(path).__name__
         raise TypeError(f"image: expected a path, a PIL image or a (H, W, 3) uint8 RGB array, got {got}")
+    if (kind := Path(path).suffix.lower()) in _UNREAD_EXTENSIONS and os.path.exists(path):
+        message = f"expected a picture that Pillow reads, got a {kind} photo: convert it to JPEG or PNG"
+        raise DataError("unreadable image", path, message)
     with _refused_as_data_error(str(path)), Image.open(path) as image:
         yield image
 
