@@ -18,11 +18,12 @@ from detection.storage import atomic_path
 ImageSource = str | os.PathLike | Image.Image | np.ndarray
 
 # Kinds of photos that Pillow does not read, or, as of raw ones, no more of than a small preview.
-_UNREAD_EXTENSIONS = tuple(".heic .heif .hif .jxl .dng .nef .nrw .cr2 .cr3 .crw .arw .orf .rw2 .raf .pef .srw".split())
-# What is taken for a photo, in the order in which it is looked for; upper and mixed case too. Those that cannot be read
-# are photos as well: they are left out as unreadable, by name, and not passed over.
-_READ_EXTENSIONS = ".jpg .jpeg .png .bmp .webp .jpe .jfif .tif .tiff .gif .avif .mpo .apng .ppm .pgm .pbm .pnm .jp2 .j2k"
-IMAGE_EXTENSIONS = (*f"{_READ_EXTENSIONS} .j2c .jpx .jpf .dib .tga .pcx .sgi .qoi".split(), *_UNREAD_EXTENSIONS)
+_UNREAD = ".heic .heif .hif .jxl .dng .nef .nrw .cr2 .cr3 .crw .arw .orf .rw2 .raf .pef .srw"
+_UNREAD_EXTENSIONS = tuple(_UNREAD.split())
+# What is taken for a photo, in the order in which it is looked for; upper and mixed case too. Those that cannot be
+# read are photos as well: they are left out as unreadable, by name, and not passed over.
+_READ = ".jpg .jpeg .png .bmp .webp .jpe .jfif .tif .tiff .gif .avif .mpo .apng .ppm .pgm .pbm .pnm .jp2 .j2k .j2c .jpx"
+IMAGE_EXTENSIONS = (*_READ.split(), ".jpf", ".dib", ".tga", ".pcx", ".sgi", ".qoi", *_UNREAD_EXTENSIONS)
 
 # All that Pillow's readers raise on files which are damaged or not images. The bomb is Pillow's own limit.
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)

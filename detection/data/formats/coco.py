@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from detection.data.files import ImageFinder, content, is_below, shown_names
+from detection.data.files import ImageFinder, content, shown_names
 from detection.data.formats.coco_file import read_content
 from detection.data.formats.folder import image_ids_of
 from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet, image_file_name, simple_extras
@@ -73,7 +73,7 @@ class CocoReader(LabelReader):
     def _find_images(self, root: Path) -> Path:
         """The folder near the file that has most of some images; the file's own where none has any."""
         own, split = self.path.parent, file_split(self.path)
-        parents = [own, own.parent] if own != root and is_below(own, root) else [own]
+        parents = [own, own.parent] if own != root and own.is_relative_to(root) else [own]
         parts = ["", "images", "JPEGImages", split, f"images/{split}", f"{split}/images", "data"]
         if match := re.search(r"(\w+?(?:19|20)\d\d)$", self.path.stem):
             parts += [match[1].removeprefix("instances_"), f"images/{match[1].removeprefix('instances_')}"]

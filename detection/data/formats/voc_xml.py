@@ -47,6 +47,15 @@ def read_annotation(path: Path, problems: Problems) -> ImageLabels:
     )
 
 
+def photo_name(path: Path) -> str | None:
+    """The name of the photo that an annotation file says it is of, without folders; None where it says none."""
+    try:
+        name = _parse(path).findtext("filename") or ""
+    except DataError:  # told where the file is read
+        return None
+    return name.strip().replace("\\", "/").rpartition("/")[2] or None
+
+
 def annotation_xml(
     filename: str,
     size: tuple[int, int],
