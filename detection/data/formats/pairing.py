@@ -24,9 +24,12 @@ class Pairs:
     unsure: dict[str, str] = field(default_factory=dict)
 
 
+_WITHIN = 3
+
+
 @dataclass(frozen=True)
 class _Claim:
-    """An image that may have a label file. rank: how well they suit; its last two places choose within a folder."""
+    """An image that may have a label file. rank: how well they suit; its last _WITHIN places choose within a folder."""
 
     image: str
     label: str
@@ -45,9 +48,9 @@ def pair_labels(
     options = _options([PurePosixPath(one) for one in images], labels, near)
     claims: dict[str, list[_Claim]] = defaultdict(list)
     for image, found in options.items():
-        for label, rank in found:
+        for label, rank, whole in found:
             # An image with less to choose from goes first: x.jpg.xml is x.jpg.jpg's where x.jpg has an x.xml.
-            claims[label].append(_Claim(image, label, (*rank, -len(found), -_extension_place(image))))
+            claims[label].append(_Claim(image, label, (*rank, -len(found), whole, -_extension_place(image))))
     for label, found in claims.items():
         if len(found) > 1 and (name := photo_name(label)):
             claims[label] = [_Claim(one.image, label, (_is_named(one.image, name), *one.rank)) for one in found]
@@ -59,7 +62,7 @@ def pair_labels(
 
 
 def _options(images: Sequence[PurePosixPath], labels: Iterable[str], near: Nearness) -> dict[str, list]:
-    """Image -> (label file, rank) of those of its name that suit."""
+    """Image -> (label file, rank, 0 where it has the name without extension else -1) of those that suit."""
     by_name: dict[str, list[PurePosixPath]] = defaultdict(list)
     for label in map(PurePosixPath, labels):
         by_name[label.stem.casefold()].append(label)
@@ -71,7 +74,7 @@ def _options(images: Sequence[PurePosixPath], labels: Iterable[str], near: Nearn
             for label in by_name.get(name.casefold(), ()):
                 if (rank := near(folders, _folders(label))) is not None:
                     same = sum(map(str.__eq__, (*image.parent.parts, name), (*label.parent.parts, label.stem)))
-                    found.append((label.as_posix(), (*rank, same, -whole)))
+                    found.append((label.as_posix(), (*rank, same), -whole))
     return options
 
 
@@ -93,7 +96,7 @@ def _assign(claims: dict[str, list[_Claim]]) -> tuple[Pairs, dict[str, str]]:
     for claim in sorted((one for found in claims.values() for one in found), key=lambda one: one.rank, reverse=True):
         if claim.image in pairs.labels or claim.label in owners:
             continue
-        rivals = [one.image for one in claims[claim.label] if one.rank[:-2] == claim.rank[:-2]]
+        rivals = [one.image for one in claims[claim.label] if one.rank[:-_WITHIN] == claim.rank[:-_WITHIN]]
         rivals = [one for one in rivals if one not in pairs.labels and _other_folder(one, claim.image)]
         if rivals:
             for image in (claim.image, *rivals):
@@ -112,7 +115,7 @@ def _other_folder(one: str, other: str) -> bool:
 def _explain(pairs: Pairs, options: dict[str, list], owners: dict[str, str]) -> None:
     """Tell pictures of a photo from photos without labels: they lie beside it, or in a folder of nothing else."""
     lost = {
-        image: next((owners[label] for label, _ in found if owners.get(label)), "")
+        image: next((owners[label] for label, *_ in found if owners.get(label)), "")
         for image, found in options.items()
         if image not in pairs.labels
     }
