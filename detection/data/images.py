@@ -18,8 +18,13 @@ from detection.storage import atomic_path
 
 ImageSource = str | os.PathLike | Image.Image | np.ndarray
 
-# In the order in which they are looked for; upper and mixed case too.
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+# Kinds of photos that Pillow does not read, or, as of raw ones, no more of than a small preview.
+_UNREAD = ".heic .heif .hif .jxl .dng .nef .nrw .cr2 .cr3 .crw .arw .orf .rw2 .raf .pef .srw"
+_UNREAD_EXTENSIONS = tuple(_UNREAD.split())
+# What is taken for a photo, in the order in which it is looked for; upper and mixed case too. Those that cannot be
+# read are photos as well: they are left out as unreadable, by name, and not passed over.
+_READ = ".jpg .jpeg .png .bmp .webp .jpe .jfif .tif .tiff .gif .avif .mpo .apng .ppm .pgm .pbm .pnm .jp2 .j2k .j2c .jpx"
+IMAGE_EXTENSIONS = (*_READ.split(), ".jpf", ".dib", ".tga", ".pcx", ".sgi", ".qoi", *_UNREAD_EXTENSIONS)
 
 # Above any camera but the largest of phones, which join or guess pixels (108 and 200 million). Reading takes 10 bytes a
 # pixel, some 1 GB at this size; detection twice as much. A file of a few hundred KB may claim any number.
@@ -158,6 +163,9 @@ def _opened(path: str | os.PathLike, max_pixels: int | None) -> Iterator[Image.I
     if not isinstance(path, (str, os.PathLike)):
         got = type(path).__name__
         raise TypeError(f"image: expected a path, a PIL image or a (H, W, 3) uint8 RGB array, got {got}")
+    if (kind := Path(path).suffix.lower()) in _UNREAD_EXTENSIONS and os.path.exists(path):
+        message = f"expected a picture that Pillow reads, got a {kind} photo: convert it to JPEG or PNG"
+        raise DataError("unreadable image", path, message)
     with _refused_as_data_error(str(path)), _open(path) as image:
         if max_pixels is not None and image.width * image.height > max_pixels:
             raise DataError(

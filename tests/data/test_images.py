@@ -203,3 +203,41 @@ def test_written_images_come_back(tmp_path):
     with pytest.raises(ValueError, match=r"expected \(H, W, 3\) uint8"):
         write_image(tmp_path / "sub" / "b.png", gradient().astype(float))
     assert sorted(path.name for path in (tmp_path / "sub").iterdir()) == ["a.jpg", "a.png"]
+
+
+# How a photo of each kind is written for a test.
+READ = {
+    "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".JPG", ".Jfif"),
+    "png": (".png", ".apng", ".PNG"),
+    "bmp": (".bmp", ".dib"),
+    "tiff": (".tif", ".tiff", ".TIF"),
+    "gif": (".gif",),
+    "ppm": (".ppm", ".pnm", ".pgm", ".pbm"),
+    "webp": (".webp",),
+    "jpeg2000": (".jp2", ".j2k", ".j2c", ".jpx", ".jpf"),
+    "tga": (".tga",),
+    "pcx": (".pcx",),
+    "sgi": (".sgi",),
+}
+
+
+@pytest.mark.parametrize(("format", "extension"), [(one, end) for one, ends in READ.items() for end in ends])
+def test_what_pillow_reads_is_a_photo(tmp_path, format, extension):
+    path = tmp_path / f"x{extension}"
+    Image.new("RGB", (24, 16), (200, 100, 50)).save(path, format=format)
+    assert list_images([tmp_path]) == [path]
+    assert image_size(path) == (16, 24)
+    assert np.abs(read_image(path).astype(int) - (200, 100, 50)).max() < 8
+
+
+@pytest.mark.parametrize("extension", [".heic", ".HEIF", ".nef", ".CR2", ".dng"])
+def test_photos_that_cannot_be_read_are_named(tmp_path, extension):
+    """A raw photo is a TIFF file to Pillow, with a small preview as its first picture."""
+    path = tmp_path / f"x{extension}"
+    Image.fromarray(gradient()).save(path, format="tiff")
+    assert list_images([tmp_path]) == [path]
+    for read in (read_image, image_sizes):
+        with pytest.raises(DataError, match=f"unreadable image: .*{extension.lower()} photo: convert it to JPEG"):
+            read(path)
+        with pytest.raises(DataError, match="missing image"):
+            read(tmp_path / f"absent{extension}")
