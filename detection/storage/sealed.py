@@ -57,7 +57,7 @@ def _checked(path: Path | str, read: Callable[[Path | str], Any], remedy: str) -
         found = f"none ({error})"
     if found != content[_NAME]:
         raise ValueError(
-            f"{path}: damaged, or changed by hand: expected content of fingerprint {content[_NAME]}, got {found}; where "
-            f"you changed it on purpose, delete its line {_NAME!r}, else {remedy}"
+            f"{path}: damaged, or changed by hand: expected content of fingerprint {content[_NAME]}, got {found}; "
+            f"where you changed it on purpose, delete its line {_NAME!r}, else {remedy}"
         )
     return rest

@@ -183,7 +183,7 @@ def _has_names(path: Path) -> bool:
     """Whether a YAML file has a line of names, be the rest as it may: what is wrong is told when it is read."""
     try:
         return (
-            path.is_file() and _NAMES_LINE.search(decode_text(read_small(path, _MAX_YAML_BYTES, ""), path)) is not None
+            path.is_file() and _NAMES_LINE.search(decode_text(read_small(path, MAX_LABEL_BYTES, ""), path)) is not None
         )
     except ValueError:
         return path.stem == "data"
