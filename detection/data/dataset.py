@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detection.data.files import content
+from detection.data.files import MAX_LABEL_BYTES, content, decode_text, read_small
 from detection.data.formats.finding import find_set, open_split, possible_formats
 from detection.data.formats.voc import VOC_CLASSES, VocFolder, year_folder
 from detection.data.labels import ImageObjects, LabelReader, clean_name
@@ -87,7 +87,7 @@ def dataset_classes(settings: DatasetSettings, problems: Problems) -> tuple[str,
 
 def read_class_names(path: Path | str) -> tuple[str, ...]:
     """Class names from a text file, one a line, blank lines passed over. Raises ValueError for none or a repeat."""
-    lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+    lines = decode_text(read_small(Path(path), MAX_LABEL_BYTES, "class names"), path).split("\n")
     names = tuple(filter(None, map(clean_name, lines)))
     repeated = sorted({name for name in names if names.count(name) > 1})
     if not names or repeated:
