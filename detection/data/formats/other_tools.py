@@ -56,7 +56,7 @@ _OWN_KINDS = (
         "Datumaro's own json",
         ".json",
         (rb'"categories"\s*:\s*\{', rb'"items"\s*:\s*\['),
-        "with: datum convert -f coco (or voc, yolo) -- --save-media",
+        "with datum convert -f coco (or voc, yolo) -- --save-media",
     ),
     _OwnKind(
         "CreateML's json",
