@@ -55,9 +55,7 @@ def test_one_process_reads_all_files_and_goes_with_the_reader(tmp_path):
 
 
 def test_a_file_that_crashes_its_reader_is_named_and_the_next_is_read(tmp_path, reader):
-    with pytest.raises(
-        ValueError, match=r"a\.pkl: expected a pickle file .*reading it ended its process"
-    ):
+    with pytest.raises(ValueError, match=r"a\.pkl: expected a pickle file .*reading it ended its process"):
         reader.read("pickle", written(tmp_path, DEEP_KEY))
     assert reader.read("pickle", written(tmp_path, pickle.dumps([1]))) == [1]
 
