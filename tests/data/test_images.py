@@ -241,3 +241,9 @@ def test_photos_that_cannot_be_read_are_named(tmp_path, extension):
             read(path)
         with pytest.raises(DataError, match="missing image"):
             read(tmp_path / f"absent{extension}")
+
+
+def test_values_beyond_16_bits_are_white_and_negative_ones_black():
+    """The ends themselves, and one beyond each."""
+    values = np.array([[-1, 0, 0xFF, 0x100, 0xFFFF, 0x10000, 2**31 - 1]], np.int32)
+    assert read_image(Image.fromarray(values))[0, :, 0].tolist() == [0, 0, 0, 1, 255, 255, 255]

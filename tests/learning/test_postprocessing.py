@@ -140,3 +140,21 @@ def test_suppressed_proposals_are_those_that_postprocess_drops():
     assert sorted(found.scores.tolist()) == sorted(record.scores[finite].tolist())
     again = postprocess(kept, (100, 100), settings)
     assert again.boxes.tolist() == found.boxes.tolist()
+
+
+def test_a_score_at_the_least_counts_and_one_below_does_not():
+    below = np.nextafter(np.float32(-1), np.float32(-2))
+    boxes = np.float32([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]])[:, None]
+    record = RegionScores("img", boxes, np.array([[-0.5], [-1], [below]], np.float32))
+    assert postprocess(record, SIZE, PostprocessSettings(min_score=-1.0)).scores.tolist() == [-0.5, -1]
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_the_box_that_is_wanted_may_lie_anywhere_in_the_order(most):
+    """All boxes are one but for one, which is found wherever it lies: none is passed over between two looks."""
+    for place in range(60):
+        boxes = np.tile(np.float32([0, 0, 10, 10]), (60, 1))
+        boxes[place] = (50, 50, 60, 60)
+        record = RegionScores("img", boxes[:, None], np.arange(60, 0, -1, dtype=np.float32)[:, None])
+        found = postprocess(record, SIZE, PostprocessSettings(max_per_class=most))
+        assert found.scores.tolist() == [60, 60 - max(place, 1)][:most]

@@ -283,3 +283,12 @@ def test_needs_no_torch():
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("corner", range(4))
+def test_rows_that_differ_in_one_number_are_two(corner):
+    """Of 200 pairs some fall on one slot of the table, where the numbers themselves are compared."""
+    for other in range(1, 201):
+        cells = np.array([[3, 5, 900, 901], [3, 5, 900, 901], [3, 5, 900, 901]], np.int32)
+        cells[1, corner] += other
+        assert unique_cells(cells).tolist() == [0, 1, 0]

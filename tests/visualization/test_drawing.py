@@ -113,6 +113,10 @@ def test_min_score_and_classes():
     assert (result[60:] == rgb[60:]).all()
     assert tuple(result[49, 30]) == class_colour(1)
     assert np.array_equal(draw_detections(rgb, found, ["cat", "dog"], min_score=1), rgb)
+    # A score at the least is drawn.
+    at, above = np.float32(0.9), np.nextafter(np.float32(0.9), np.float32(1))
+    assert np.array_equal(draw_detections(rgb, found, ["cat", "dog"], min_score=float(at)), result)
+    assert np.array_equal(draw_detections(rgb, found, ["cat", "dog"], min_score=float(above)), rgb)
 
 
 def test_a_label_outside_the_class_list_is_refused():

@@ -73,6 +73,10 @@ def test_smaller_before_shorter_before_nothing():
     shorter = fit(text, 20, 10, (height, label_size(text, 10)[1] - 1))
     assert shorter[0].endswith("...")
     assert text.startswith(shorter[0][:-3])
+    least = label_size(text, 10)
+    # The least size itself, with just the room it takes.
+    assert fit(text, 20, 10, least) == (text, 10)
+    assert fit(text, 20, 10, (least[0] - 1, least[1])) is None
     assert fit(text, 20, 10, (3, 500)) is None
     assert fit(text, 20, 10, (50, 3)) is None
 
