@@ -147,7 +147,7 @@ def test_an_image_of_a_few_bytes_is_refused_before_it_is_decoded(tmp_path):
 
 
 @given(st.integers(0, len(noise_jpeg()) - 1), st.integers(0, 255), st.integers(1, len(noise_jpeg())))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_file_is_read_or_refused(tmp_path, place, value, length):
     content = bytearray(noise_jpeg())
     content[place] = value

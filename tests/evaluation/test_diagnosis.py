@@ -98,7 +98,7 @@ def test_coco_is_compared_with_voc10(three):
     assert found.mean_ap == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1))
 def test_missed_and_found_make_the_whole(random_case, seed):
     detections, annotations = random_case(seed)

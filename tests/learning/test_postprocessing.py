@@ -50,7 +50,7 @@ def test_by_hand():
     assert found.boxes.tolist() == [[0, 0, 10, 10], [0, 0, 5, 10], [50, 50, 60, 60], [50, 50, 60, 60]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(0, 3), st.sampled_from([0.0, 0.3, 0.7, 1.0]),
     st.integers(1, 6), st.sampled_from([None, -1.0, 2.0]),
@@ -111,7 +111,7 @@ def test_the_outcome_of_each_proposal_by_hand():
     assert outcomes[0].rank == 2
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 40), st.integers(0, 99), st.integers(1, 5))
 def test_outcomes_agree_with_the_detections(proposals, seed, most):
     record = make_scores(proposals, 2, seed, spread=60)

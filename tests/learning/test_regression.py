@@ -234,7 +234,7 @@ def test_what_refine_refuses():
         regressors.refine(scores, dataclasses.replace(regions, layer="fc7"))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 20), st.integers(0, 60), st.integers(0, 2**32 - 1))
 def test_a_reservoir_does_not_see_how_the_stream_is_cut(capacity, count, seed):
     rows = np.arange(count * 2, dtype=np.float32).reshape(-1, 2)

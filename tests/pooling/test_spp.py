@@ -51,7 +51,7 @@ def problems(draw):
     return feature_map, np.concatenate([cells, cells[:1]]), levels
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(problems())
 def test_equals_nested_loops(problem):
     feature_map, cells, levels = problem
@@ -61,7 +61,7 @@ def test_equals_nested_loops(problem):
     assert got.tobytes() == (expected + 0).tobytes()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(problems())
 def test_a_tensor_gives_the_same_bits(problem):
     import torch
@@ -218,7 +218,7 @@ def test_gradient_reaches_the_maximum():
     assert feature_map.grad.tolist() == [[[0, 1], [0, 0]]]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(problems())
 def test_whole_array_operations_give_the_same_bits(problem):
     import torch

@@ -47,7 +47,7 @@ def check(boxes, size, min_side):
     assert len(np.unique(boxes, axis=0)) == len(boxes)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.tuples(st.integers(1, 40), st.integers(1, 40)).flatmap(lambda s: arrays(np.uint8, (*s, 3))),
     st.sampled_from([0, 5, 20]),

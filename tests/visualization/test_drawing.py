@@ -196,7 +196,7 @@ def test_the_label_scales_with_the_image():
     assert 4 < heights[1] / heights[0] < 6
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(20, 60), st.integers(20, 100), st.lists(st.floats(0, 1), min_size=4, max_size=4))
 def test_a_label_that_fits_is_drawn_whole(height, width, parts):
     """Somewhere in the image lies the very block of pixels that the label is where there is ample room."""
