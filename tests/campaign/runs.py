@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.campaign.calls import Call, Done, Running, do
+from tests.campaign.calls import Call, do
 from tests.conftest import run_options, write_shapes
 
 FINETUNED = (
@@ -84,13 +84,24 @@ def difference(got: dict[str, bytes], expected: dict[str, bytes]) -> str:
     return ", ".join(words[:8])
 
 
-def finish(call: Call, folder: Path, result: Path, expected: dict[str, bytes]) -> tuple[str, Done]:
-    """(what is wrong, what came) when a command is run to its end: it has to end well, with these bits."""
-    done = do(call, folder)
+def changes_of(call: Call, folder: Path) -> list[str]:
+    """What a call does to files when it is not disturbed, a line each: event and path or paths."""
+    log = folder / "changes"
+    done = do(call, folder, log=log)
     if done.status != 0:
-        return f"expected exit status 0, got {done.status}: {done.errors[-1500:]}{done.out[-300:]}", done
-    other = difference(bits(result), expected)
-    return (f"other results than undisturbed: {other}" if other else ""), done
+        raise RuntimeError(f"{call}: undisturbed it ended with status {done.status}: {done.errors}{done.out[-2000:]}")
+    return log.read_text().splitlines()
 
 
-__all__ = ["FINETUNED", "Material", "Running", "bits", "copied", "difference", "finish", "make"]
+def stopped_at(call: Call, folder: Path, text: str, nth: int) -> Path:
+    """The run of a call that was killed behind its `nth` move to a path with `text` in it."""
+    folder.mkdir(parents=True)
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    places = [place for place, line in enumerate(changes_of(call, scratch), start=1)
+              if line.startswith("os.rename ") and text in line.rsplit(" ", 1)[-1]]  # fmt: skip
+    shutil.rmtree(scratch)
+    if len(places) < nth:
+        raise RuntimeError(f"{call}: expected {nth} moves to {text}, got {len(places)}")
+    do(call, folder, stop_at=places[nth - 1] + 1)
+    return folder / "run"
