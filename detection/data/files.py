@@ -110,7 +110,8 @@ class Tree:
         parts = PurePosixPath(name).parts
         parent = self.find(PurePosixPath(*parts[:-1])) if len(parts) > 1 else self.folder
         found = self.listing(parent).get(parts[-1].casefold(), ()) if parent is not None and parts else ()
-        return parent / found[0] if len(found) == 1 else None
+        chosen = parts[-1:] if parts and parts[-1] in found else found
+        return parent / chosen[0] if len(chosen) == 1 else None
 
     def listing(self, folder: Path) -> dict[str, list[str]]:
         """The names in a folder by what they are in small letters."""

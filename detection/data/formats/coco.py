@@ -147,10 +147,11 @@ class CocoReader(LabelReader):
         """
         for own in map(_last_part, (name, unquote(name), name.partition("?")[0], unquote(name.partition("?")[0]))):
             if is_image_name(own) and stays_inside(own):
-                if self._finder.find(own) is not None:
-                    return _Place(self._finder, own, True)
-                if len(found := self._by_name.get(own.casefold(), ())) == 1:
-                    return self._below(found[0], True)
+                found = self._by_name.get(own.casefold(), [])
+                beside = [one for one in found if (self._whole.folder / one).is_relative_to(self.path.parent)]
+                for names in (found, beside):
+                    if len(names) == 1:
+                        return self._below(names[0], True)
         return None
 
     @cached_property
