@@ -1,7 +1,7 @@
 """Names and text in files of data sets: which paths are followed, how a file is found, how text is decoded."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -172,14 +172,18 @@ def images_below(folder: Path) -> list[str]:
     return [name for name in files_below(folder) if is_image_name(name)]
 
 
-def files_below(folder: Path) -> list[str]:
+def files_below(folder: Path, followed: Collection[str] = ()) -> list[str]:
     """The files of a folder and its subfolders as posix paths relative to it, sorted.
 
-    Hidden files and folders are passed over, and so are links to folders, which may go round in a circle.
+    Hidden files and folders are passed over, and so are links to folders, which may go round in a circle, but for those
+    of a name in `followed`, in any case, that are in no such link.
     """
     found = []
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        inside = Path(parent).relative_to(folder)
-        found += [(inside / name).as_posix() for name in files if not name.startswith(".")]
+        below = Path(parent).relative_to(folder)
+        found += [(below / name).as_posix() for name in files if not name.startswith(".")]
+        for name in folders:
+            if name.lower() in followed and os.path.islink(Path(parent, name)):
+                found += [(below / name / one).as_posix() for one in files_below(Path(parent, name))]
     return sorted(found)

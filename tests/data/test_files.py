@@ -93,3 +93,11 @@ def test_hidden_files_and_folders_are_passed_over(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     assert images_below(tmp_path) == ["a.jpg", "sub/b.PNG"]
+
+
+def test_links_to_folders_are_followed_where_their_name_is_a_folders_of_a_set(tmp_path):
+    touch(tmp_path, "store/a.jpg", "set/b.jpg")
+    for name in ("Train", "backup"):
+        (tmp_path / "set" / name).symlink_to(tmp_path / "store")
+    (tmp_path / "store" / "train").symlink_to(tmp_path)
+    assert files_below(tmp_path / "set", ("train",)) == ["Train/a.jpg", "b.jpg"]

@@ -18,6 +18,8 @@ from detection.storage import write_text
 # Folders that hold images, in small letters, and those of annotations, the likeliest first.
 IMAGE_FOLDERS = ("images", "jpegimages", "imgs")
 _ANNOTATION_FOLDERS = ("annotations", "labels", "xmls", "xml", "annotation", "label")
+# Folders of a set that may be links.
+_FOLLOWED = (*SPLIT_NAMES, *IMAGE_FOLDERS, *_ANNOTATION_FOLDERS)
 
 
 def split_folders(root: Path) -> dict[str, Path]:
@@ -58,7 +60,7 @@ class FolderSet:
 
     @cached_property
     def _files(self) -> list[str]:
-        return files_below(self.root)
+        return files_below(self.root, _FOLLOWED)
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -135,7 +137,7 @@ def _looks_like(path: Path) -> bool:
     devkits = [one for pattern in ("*/ImageSets/Main", "*/*/ImageSets/Main") for one in path.glob(pattern)]
     if devkits or not path.is_dir():
         return False
-    files = files_below(path)
+    files = files_below(path, _FOLLOWED)
     xmls = [path / one for one in files if one.lower().endswith(".xml")]
     return any(own_kind(one) is None for one in xmls) and any(map(is_image_name, files))
 
