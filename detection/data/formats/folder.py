@@ -12,7 +12,7 @@ from detection.data.formats.pairing import Pairs, pair_labels
 from detection.data.formats.voc_xml import image_xml, photo_name, read_annotation
 from detection.data.labels import ImageLabels, LabelReader
 from detection.data.problems import DataError, Problems
-from detection.data.split_names import SPLIT_NAMES
+from detection.data.split_names import SPLIT_NAMES, is_split_name
 from detection.storage import write_text
 
 # Folders that hold images, in small letters, and those of annotations, the likeliest first.
@@ -28,7 +28,7 @@ def split_folders(root: Path) -> dict[str, Path]:
     below = sorted(one for one in root.iterdir() if one.is_dir())
     for parent in (root, *(one for one in below if one.name.lower() in IMAGE_FOLDERS)):
         for child in sorted(parent.iterdir()):
-            if child.name.lower() in SPLIT_NAMES and child.is_dir():
+            if is_split_name(child.name) and child.is_dir():
                 found.setdefault(child.name, child)
     return found
 

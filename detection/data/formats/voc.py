@@ -21,7 +21,7 @@ from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet
 from detection.data.formats.voc_xml import image_xml, photo_name, read_annotation
 from detection.data.labels import ImageLabels, LabelReader
 from detection.data.problems import Problems
-from detection.data.split_names import SPLIT_NAMES, TEST_SPLIT, TRAIN_SPLIT, parts_of_others, split_kind
+from detection.data.split_names import TEST_SPLIT, TRAIN_SPLIT, is_split_name, parts_of_others, split_kind
 from detection.storage import write_text
 
 # The 20 classes in the devkit's order (VOCcode/VOCinit.m).
@@ -202,7 +202,7 @@ def _lists_of_classes(folder: VocFolder) -> dict[str, str]:
         with folder.split_path(name).open("rb") as file:
             return _LABELLED_LINE.fullmatch(file.readline(_LONGEST_LINE).decode(errors="replace").strip()) is not None
 
-    return {one: end for one, end in ends.items() if end.lower() in SPLIT_NAMES or (end in names and has_labels(one))}
+    return {one: end for one, end in ends.items() if is_split_name(end) or (end in names and has_labels(one))}
 
 
 def _write(new: NewSet) -> None:

@@ -59,10 +59,10 @@ def test_an_id_of_two_classes_is_of_neither(tmp_path):
 
 
 def test_a_picture_of_two_ids_has_the_objects_of_both(tmp_path):
-    images = [(1, "a.jpg"), (7, "a.jpg"), (8, f"{tmp_path.as_posix()}/a.jpg"), (2, "b.jpg")]
-    objects, kinds = read(tmp_path, images, [(1, 0), (7, 1), (8, 0), (2, 0)])
-    assert objects == {"a": ["cat", "dog", "cat"], "b": ["cat"]}
-    assert kinds == ["image listed under two ids"] * 2
+    images = [(1, "a.jpg"), (7, "a.jpg"), (8, f"{tmp_path.as_posix()}/a.jpg"), (9, "./a.jpg"), (2, "b.jpg")]
+    objects, kinds = read(tmp_path, images, [(1, 0), (7, 1), (8, 0), (9, 1), (2, 0)])
+    assert objects == {"a": ["cat", "dog", "cat", "dog"], "b": ["cat"]}
+    assert kinds == ["image listed under two ids"] * 3
 
 
 @pytest.mark.parametrize("image", ["7", 7.0, 7])

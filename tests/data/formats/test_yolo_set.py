@@ -7,7 +7,7 @@ from PIL import Image
 
 from detection.data import Problems, read_dataset
 from detection.data.checking import read_for_checking, usual_splits
-from detection.data.formats.finding import find_set
+from detection.data.formats.finding import find_set, possible_formats
 from detection.data.formats.yolo_set import YoloSet, find_yaml
 
 LINE = "0 0.5 0.5 0.5 0.5\n"
@@ -167,9 +167,17 @@ def test_darknets_data_file(tmp_path):
     put(tmp_path / "obj.names", "cat\n\n dog \n")
     put(tmp_path / "obj.data", "classes=2\n  train = data/train.txt\nvalid=data/gone.txt\nnames\t=\tdata/obj.names\n")
     put(tmp_path / "train.txt", "data/obj/a.jpg\n")
+    assert possible_formats(tmp_path / "obj.data") == possible_formats(tmp_path) == ["yolo"]
     data = YoloSet(tmp_path)
     assert (data.names, list(data.splits)) == ({0: "cat", 1: "dog"}, ["train"])
     assert "valid: expected a folder or file inside" in data.faults[0].message
     put(tmp_path / "obj.data", "train = data/train.txt\nnames = data/absent.names\n")
     with pytest.raises(ValueError, match=r"obj\.data: .*names: expected a folder or file inside .*absent\.names"):
         YoloSet(tmp_path)
+
+
+def test_folders_of_splits_with_years(tmp_path):
+    labelled(tmp_path, "images/train2017/a.jpg", "images/val2017/b.jpg")
+    put(tmp_path / "classes.txt", "cat\n")
+    assert list(find_set(tmp_path).splits) == ["train2017", "val2017"]
+    assert (objects(tmp_path, "trainval"), objects(tmp_path, "test")) == ({"a": 1}, {"b": 1})
