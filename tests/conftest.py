@@ -24,7 +24,8 @@ from detection.pipeline.runner import run_all
 if TYPE_CHECKING:
     from detection.pipeline.experiment import Experiment
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+SHARED_DATA = SHARED / "data"
 
 # (class name, half-open box x1, y1, x2, y2) or the same with a difficult flag
 ObjectOf = tuple[str, Sequence[float]] | tuple[str, Sequence[float], bool]
@@ -43,6 +44,15 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs the real photos in {SHARED_DATA.parent.name}/{SHARED_DATA.name} beside the repository")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def shared_faults() -> Path:
+    """The folder of faulty data sets beside the repository, each with what is expected of it; skipped without it."""
+    folder = SHARED / "faults"
+    if not folder.is_dir():
+        pytest.skip(f"needs the samples in {SHARED.name}/{folder.name} beside the repository")
+    return folder
 
 
 @pytest.fixture

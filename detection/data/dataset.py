@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from detection.data.files import content
+from detection.data.files import MAX_LABEL_BYTES, content, decode_text, read_small
 from detection.data.formats.finding import find_set, open_split, possible_formats
 from detection.data.formats.voc import VOC_CLASSES, VocFolder, year_folder
-from detection.data.labels import ImageObjects, LabelReader, clean_name
+from detection.data.labels import ImageObjects, LabelReader, class_name
 from detection.data.problems import DataError, Problems
 from detection.data.settings import DatasetSettings, DatasetSource, ResolvedSource, resolved
 from detection.data.usable import labelled_images
@@ -87,8 +87,8 @@ def dataset_classes(settings: DatasetSettings, problems: Problems) -> tuple[str,
 
 def read_class_names(path: Path | str) -> tuple[str, ...]:
     """Class names from a text file, one a line, blank lines passed over. Raises ValueError for none or a repeat."""
-    lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
-    names = tuple(filter(None, map(clean_name, lines)))
+    lines = decode_text(read_small(Path(path), MAX_LABEL_BYTES, "class names"), path).split("\n")
+    names = tuple(class_name(one, path, line=number) for number, one in enumerate(lines, start=1) if one.strip())
     repeated = sorted({name for name in names if names.count(name) > 1})
     if not names or repeated:
         raise ValueError(f"{path}: expected class names, each once, got {repeated or 'none'}")

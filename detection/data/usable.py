@@ -91,7 +91,7 @@ def _usable_objects(
         if empty[row] or outside[row]:
             what = f"object {item.index} ({item.name}): half-open box {item.box}, image (height, width) = {size}"
             if empty[row]:
-                problems.skip("box wholly outside the image", labels.path, what, item.line)
+                problems.skip("box wholly outside the image", labels.path, what, item.line, objects=1)
                 continue
             problems.repair("box reaching outside the image", labels.path, what, item.line)
         yield LabelledObject(item.index, name, tuple(clipped[row]), item.difficult, item.line, item.extras, item.area)
@@ -109,7 +109,7 @@ class _Naming:
         name = self._map.get(item.name, item.name)
         if name is None or self._classes is None or name in self._classes:
             return name
-        problems.skip(f"unknown class {name!r}{self._hint(name)}", path, f"object {item.index}", item.line)
+        problems.skip(f"unknown class {name!r}{self._hint(name)}", path, f"object {item.index}", item.line, objects=1)
         return None
 
     def _hint(self, name: str) -> str:

@@ -65,6 +65,7 @@ class CocoReader(LabelReader):
         self.faults, self.classes, self.category_ids = found.faults, tuple(found.classes), tuple(found.classes.values())
         ids = image_ids_of(_distinct([one.name for one in found.images]))
         self._images = dict(zip(ids, found.images, strict=True))
+        self.stray_objects = found.stray_objects
         self.source_ids = {one: image.number for one, image in self._images.items()}
         self.image_folder = images or self._find_images(root)
         self._finder = ImageFinder(self.image_folder)
@@ -93,7 +94,7 @@ class CocoReader(LabelReader):
     def labels(self, image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
         """The annotations of an id."""
         image = self._images[image_id]
-        return ImageLabels(self.path, image.size, tuple(image.objects), ROUNDING)
+        return ImageLabels(self.path, image.size, tuple(image.objects), ROUNDING, image.found)
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -1,14 +1,15 @@
 """The content of a COCO json of boxes: images with their objects, classes, and what of it cannot be used."""
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from detection.data.files import stays_inside
 from detection.data.json_items import Item, read_items
-from detection.data.labels import Box, LabelledObject, checked_name, fits_float32, ordered_box, shortened
+from detection.data.labels import Box, LabelledObject, class_name, fits_float32, ordered_box, shortened
 from detection.data.problems import DataError, Problem, Problems
 
 _LISTS = ("images", "annotations", "categories")
@@ -23,24 +24,30 @@ _LARGEST = 1e30
 
 @dataclass(frozen=True)
 class CocoImage:
-    """An image of a file. number: its id, as text. size: (height, width), None where the file has none."""
+    """An image of a file. number: its id, as text. size: (height, width), None where the file has none.
+
+    found: annotations that name it, usable or not.
+    """
 
     name: str
     number: str
     size: tuple[int, int] | None
     objects: list[LabelledObject]
+    found: int = 0
 
 
 @dataclass(frozen=True)
 class CocoContent:
     """A file's content; what cannot be used is left out and told in `faults`.
 
-    classes: class name -> id, in the file's order. images: in the file's order, with their objects.
+    classes: class name -> id, in the file's order. images: in the file's order, with their objects. stray_objects:
+    annotations that name none of them.
     """
 
     classes: dict[str, Any]
     images: tuple[CocoImage, ...]
     faults: tuple[Problem, ...]
+    stray_objects: int = 0
 
 
 def read_content(path: Path) -> CocoContent:
@@ -69,14 +76,18 @@ class _Parser:
         self.known: set[str] = set()
         self.images: dict[Any, CocoImage] = {}
         self.annotations: list[tuple] = []
+        self.found: Counter[Any] = Counter()
 
     def content(self) -> CocoContent:
         parsers = {"images": self._image, "annotations": self._annotation, "categories": self._category}
         for item in read_items(self.path, _LISTS):
+            is_object = item.key == "annotations"
+            if is_object:
+                self.found[_key(item.value.get("image_id")) if isinstance(item.value, dict) else None] += 1
             try:
                 parsers[item.key](item)
             except DataError as error:
-                self.problems.skip_error(error)
+                self.problems.skip_error(error, objects=int(is_object))
         if not self.names or not self.images:
             missing = "categories" if not self.names else "images"
             reasons = "".join(f"; {line}" for line in self.problems.summary()[:1])
@@ -86,11 +97,12 @@ class _Parser:
             try:
                 self._assign(*self.annotations.pop())
             except DataError as error:
-                self.problems.skip_error(error)
+                self.problems.skip_error(error, objects=1)
         classes: dict[str, Any] = {}
         for number, name in self.names.items():
             classes.setdefault(name, number)
-        return CocoContent(classes, tuple(self.images.values()), self.problems.records)
+        images = tuple(replace(one, found=self.found.pop(number, 0)) for number, one in self.images.items())
+        return CocoContent(classes, images, self.problems.records, self.found.total())
 
     def _fields(self, item: Item) -> tuple[dict[str, Any], str]:
         what = f"{item.key.removesuffix('s') if item.key != 'categories' else 'category'} {item.index}"
@@ -108,9 +120,7 @@ class _Parser:
 
     def _category(self, item: Item) -> None:
         value, what = self._fields(item)
-        if not isinstance(value.get("name"), str):
-            raise self._error("object without a name", item, f"{what}: name: {value.get('name')!r:.80}")
-        name = checked_name(value["name"], what, self.path, item.line, self.problems)
+        name = class_name(value.get("name"), self.path, what, item.line, self.problems)
         if value["id"] in self.names:
             raise self._error("id given again", item, f"{what}: it is {self.names[value['id']]!r} already")
         if name in self.known:

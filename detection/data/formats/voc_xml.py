@@ -18,7 +18,7 @@ from detection.data.labels import (
     ImageLabels,
     ImageObjects,
     LabelledObject,
-    checked_name,
+    class_name,
     fits_float32,
     read_each,
     shortened,
@@ -42,9 +42,10 @@ def read_annotation(path: Path, problems: Problems) -> ImageLabels:
     if root.tag != "annotation":
         raise DataError("malformed annotation", path, f"expected the root <annotation>, got <{root.tag}>")
     elements = enumerate(root.findall("object"), start=1)
-    return ImageLabels(
-        path, _read_size(root), tuple(read_each(elements, lambda one: _read_object(*one, path, problems), problems))
-    )
+    objects = tuple(read_each(elements, lambda one: _read_object(*one, path, problems), problems))
+    # Wherever they stand and however they are spelt: what the line above passes over shows as a difference.
+    found = sum(max(1, len(one.findall("bndbox"))) for one in root.iter() if one.tag.lower() == "object")
+    return ImageLabels(path, _read_size(root), objects, found=found)
 
 
 def annotation_xml(
@@ -132,7 +133,7 @@ def _read_size(root: ElementTree.Element) -> tuple[int, int] | None:
 
 def _read_object(index: int, element: _Element, path: Path, problems: Problems) -> LabelledObject:
     raw_name, line = element.findtext("name") or "", element.line
-    name = checked_name(raw_name, f"object {index}", path, line, problems)
+    name = class_name(raw_name, path, f"object {index}", line, problems)
     what = f"object {index} ({name})"
     box = _read_box(element, what, path, problems)
     difficult = _read_difficult(element, what, path, problems)

@@ -128,10 +128,11 @@ class YoloReader(LabelReader):
             raise
         except ValueError as error:
             raise DataError("malformed label file", path, str(error).removeprefix(f"{path}: ")) from error
-        lines = ((number, line.split()) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
-        objects = read_each(lines, lambda one: self._object(*one, (height, width), path, problems), problems)
+        found = [(number, line.split()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+        objects = read_each(found, lambda one: self._object(*one, (height, width), path, problems), problems)
         # No size: the file gives none. Boxes are in the frame of the upright image.
-        return ImageLabels(path, None, tuple(objects), ROUNDING * max(height, width) if size else 0.0)
+        rounding = ROUNDING * max(height, width) if size else 0.0
+        return ImageLabels(path, None, tuple(objects), rounding, len(found))
 
     def _object(
         self, line: int, fields: list[str], size: tuple[int, int], path: Path, problems: Problems

@@ -10,7 +10,8 @@ import yaml
 
 from detection.data.files import MAX_LABEL_BYTES, decode_text, is_below, is_file, read_small, stays_inside
 from detection.data.formats.folder import IMAGE_FOLDERS, split_folders
-from detection.data.labels import MAX_NAME, clean_name, shortened
+from detection.data.labels import class_name, shortened
+from detection.storage.yaml_text import keep_text
 
 SPLIT_KEYS = ("train", "val", "test")
 # Where class names lie in place of a data.yaml: LabelImg, darknet and CVAT.
@@ -39,7 +40,7 @@ class YoloSet:
             self.splits = self._splits_of(content)
         else:
             lines = decode_text(read_small(self.file, MAX_LABEL_BYTES, "class names"), self.file).split("\n")
-            self.names = _class_names([name for name in map(clean_name, lines) if name], self.file)
+            self.names = _class_names(list(filter(str.strip, lines)), self.file)
             self.splits = {}
         if not self.splits:
             self.splits = {name: [folder] for name, folder in split_folders(self.root).items()}
@@ -125,10 +126,16 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 def read_yaml_mapping(path: Path) -> dict[str, Any]:
-    """A YAML file's mapping, read without running anything in it. Raises ValueError naming the file."""
+    """A YAML file's mapping, read without running anything in it; `names` are the text as written.
+
+    Raises ValueError naming the file.
+    """
     text = decode_text(read_small(path, _MAX_YAML_BYTES, "YAML file"), path)
+    loader = _PlainLoader(text)
     try:
-        content = yaml.load(text, Loader=_PlainLoader)
+        root = loader.get_single_node()
+        keep_text(root, "names")
+        content = None if root is None else loader.construct_document(root)
     except (yaml.YAMLError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: expected YAML, got {shortened(' '.join(str(error).split()))}") from error
     if not isinstance(content, dict):
@@ -141,10 +148,9 @@ def _class_names(value: Any, path: Path) -> dict[int, str]:
     pairs = enumerate(value) if isinstance(value, list) else value.items() if isinstance(value, dict) else ()
     names: dict[int, str] = {}
     for number, name in pairs:
-        text = clean_name(str(name)) if isinstance(name, (str, int, float)) else ""
-        if type(number) is not int or number < 0 or not text or len(text) > MAX_NAME:
+        if type(number) is not int or number < 0:
             raise ValueError(f"{path}: names: expected numbers from 0 and names, got {number!r}: {name!r:.80}")
-        names[number] = text
+        names[number] = class_name(name, path, f"names: {number}")
     repeated = [name for name, count in Counter(names.values()).items() if count > 1]
     if not names or repeated:
         raise ValueError(f"{path}: names: expected class names, each once, got {repeated or 'none'}")
