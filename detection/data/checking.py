@@ -12,10 +12,10 @@ from typing import Literal
 
 from detection.data.files import is_image_name
 from detection.data.formats import FoundSet
-from detection.data.formats.folder import SPLIT_FOLDERS
 from detection.data.images import image_sizes
 from detection.data.labels import ImageLabels, ImageObjects, LabelledObject, LabelReader
 from detection.data.problems import Problem, Problems, place
+from detection.data.split_names import SPLIT_NAMES
 from detection.data.usable import labelled_images
 
 Severity = Literal["error", "warning"]
@@ -27,13 +27,6 @@ _LARGEST_UINT16 = 65535
 # A name as near as this to another, and this much rarer, is taken for a slip of it.
 _NEAR = 0.8
 _RARE = 0.05
-# Lists of a devkit and splits of other sets that hold each image once.
-_USUAL_SPLITS = (
-    ("trainval", "test"),
-    ("train", "val", "test"),
-    ("train", "valid", "test"),
-    ("train", "validation", "test"),
-)
 
 
 @dataclass(frozen=True, order=True)
@@ -70,11 +63,8 @@ class CheckedSet:
 
 
 def usual_splits(found: FoundSet) -> list[str]:
-    """The splits that hold each image once: trainval and test, or train, val and test, or all there are."""
-    for names in _USUAL_SPLITS:
-        if names[0] in found.splits:
-            return [one for one in names if one in found.splits]
-    return list(found.splits) or ["all"]
+    """The splits that hold each image once: all there are, but for train and val beside trainval; else "all"."""
+    return found.own_splits or ["all"]
 
 
 def read_for_checking(
@@ -87,10 +77,7 @@ def read_for_checking(
     checked = CheckedSet(found)
     problems = Problems()
     for split in splits:
-        opener = found.splits.get(split) or found.whole
-        if opener is None:
-            raise ValueError(f"{found.path}: expected one of the splits {', '.join(found.splits)}, got {split!r}")
-        checked.readers[split] = reader = opener()
+        checked.readers[split] = reader = found.opener(split)()
         checked.labels[split] = seen = []
         checked.splits[split] = list(labelled_images(_recording(reader, seen), problems, classes, class_map))
     checked.faults += [_fault(one) for one in problems]
@@ -227,7 +214,7 @@ def _listed(checked: CheckedSet) -> set[Path]:
 
 def _is_label(path: Path) -> bool:
     """Not a list of images or names, which are text files too."""
-    is_list = path.stem in (*SPLIT_FOLDERS, "classes", "README") or path.parent.name == "Main"
+    is_list = path.stem in (*SPLIT_NAMES, "classes", "README") or path.parent.name == "Main"
     return path.suffix == ".xml" or not is_list
 
 

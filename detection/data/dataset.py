@@ -219,10 +219,10 @@ def open_source(source: DatasetSource, problems: Problems) -> list[LabelReader]:
 
 
 def _check_devkit(source: ResolvedSource, base: Path) -> None:
-    """Raise ValueError where a year folder is named, has not the split's list, and is no set in another format."""
+    """Raise ValueError where a year folder is named, has no lists of images, and is no set in another format."""
     folder = VocFolder(base if source.year else year_folder(base) or base, "")
     wanted = folder.split_path(source.split)
-    if wanted.is_file() or (source.format == "auto" and base.exists() and set(possible_formats(base)) - {"voc"}):
+    if folder.splits() or (source.format == "auto" and base.exists() and set(possible_formats(base)) - {"voc"}):
         return
     raise ValueError(f"{wanted}: expected the list of a split's images, found none. {_advice(source, folder)}")
 
@@ -231,8 +231,6 @@ def _advice(source: DatasetSource, folder: VocFolder) -> str:
     root = Path(source.root)
     if not root.is_dir():
         return f"The root {root} is no folder"
-    if wanted_lists := _splits(folder.path):
-        return f"{folder.path} has the splits: {', '.join(wanted_lists)}"
     if _splits(root):
         return f"{root} is a year folder itself: use root {root.resolve().parent} and year {root.resolve().name}"
     if years := [child.name for child in sorted(root.iterdir()) if _splits(child)]:

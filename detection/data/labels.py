@@ -104,6 +104,12 @@ class LabelReader:
         """
         raise NotImplementedError
 
+    def passed_over(self) -> Mapping[Path, str]:
+        """Files that a folder of the split holds, that look like photos or labels and are meant to be neither, as masks
+        and read-me files are; file -> why it is passed over.
+        """
+        return {}
+
 
 def read_each(items: Iterable[Item], read: Callable[[Item], LabelledObject], problems: Problems) -> Iterator:
     """What `read` makes of each object; those that raise DataError are left out and counted."""

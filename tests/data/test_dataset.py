@@ -194,7 +194,8 @@ def test_a_wrong_root_says_what_is_there(make_devkit, tmp_path):
     assert f"use root {root} and year VOC2007" in message(root / "VOC2007")
     assert f"Did you mean root {root}?" in message(root.parent)
     assert "has the years: VOC2007" in message(root, "trainval", "VOC2012")
-    assert "has the splits: trainval" in message(root, "val")
+    with pytest.raises(ValueError, match="expected the split 'val', got the splits: trainval"):
+        load_annotations([source(root, "val")], ("cat",), Problems())
     (tmp_path / "other" / "x").mkdir(parents=True)
     assert "holds: x" in message(tmp_path / "other")
     shutil.rmtree(root / "VOC2007" / "JPEGImages")

@@ -18,6 +18,7 @@ from detection.data.formats.folder import image_ids_of
 from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet, image_file_name, simple_extras
 from detection.data.labels import ImageLabels, ImageObjects, LabelledObject, LabelReader
 from detection.data.problems import Problems
+from detection.data.split_names import parts_of_others
 from detection.storage import write_text
 
 # COCO's own numbers have two decimals: x + width may be off by one of each.
@@ -125,7 +126,7 @@ def _open(path: Path, images: Path | None) -> FoundSet:
     if len(named) < len(files):
         named = {one.relative_to(root).with_suffix("").as_posix(): one for one in files}
     splits = {name: partial(CocoReader, file, root, images) for name, file in named.items()}
-    return FoundSet(path, splits, next(iter(splits.values())) if len(splits) == 1 else None)
+    return FoundSet(path, splits, parts=parts_of_others(splits))
 
 
 def _write(new: NewSet) -> None:

@@ -10,10 +10,9 @@ from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet
 from detection.data.formats.voc_xml import image_xml, read_annotation
 from detection.data.labels import ImageLabels, LabelReader
 from detection.data.problems import DataError, Problems
+from detection.data.split_names import SPLIT_NAMES
 from detection.storage import write_text
 
-# Subfolders that are splits, by the names tools give them.
-SPLIT_FOLDERS = ("train", "trainval", "val", "valid", "validation", "test")
 # Folders that hold images, and what may stand in their place for the annotations.
 IMAGE_FOLDERS = ("images", "Images", "JPEGImages", "imgs")
 _ANNOTATION_FOLDERS = ("Annotations", "annotations", "labels", "xml", "xmls")
@@ -24,7 +23,7 @@ def split_folders(root: Path) -> dict[str, Path]:
     found = {}
     for parent in (root, *(root / name for name in IMAGE_FOLDERS)):
         for child in sorted(parent.iterdir()) if parent.is_dir() else []:
-            if child.name.lower() in SPLIT_FOLDERS and child.is_dir():
+            if child.name.lower() in SPLIT_NAMES and child.is_dir():
                 found.setdefault(child.name, child)
     return found
 

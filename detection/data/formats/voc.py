@@ -13,6 +13,7 @@ from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet
 from detection.data.formats.voc_xml import image_xml, read_annotation
 from detection.data.labels import ImageLabels, LabelReader
 from detection.data.problems import Problems
+from detection.data.split_names import TRAIN_SPLIT, parts_of_others, splits_of_kind
 from detection.storage import write_text
 
 # The 20 classes in the devkit's order (VOCcode/VOCinit.m).
@@ -72,16 +73,16 @@ class VocFolder:
 
 
 class VocReader(LabelReader):
-    """A split of a year folder."""
+    """Some lists of a year folder, joined."""
 
-    def __init__(self, folder: VocFolder, split: str) -> None:
-        self.folder, self.split = folder, split
-        self.path, self.list_path = folder.path, folder.split_path(split)
+    def __init__(self, folder: VocFolder, *splits: str) -> None:
+        self.folder, self.splits = folder, splits
+        self.path, self.list_path = folder.path, folder.split_path(splits[0])
         self.image_folder = folder.path / "JPEGImages"
 
     def image_ids(self, problems: Problems) -> list[str]:
-        """The ids of the list in order, each once."""
-        return read_split_file(self.folder, self.split, problems)
+        """The ids of the lists in order, each once."""
+        return list(dict.fromkeys(one for name in self.splits for one in read_split_file(self.folder, name, problems)))
 
     def image_path(self, image_id: str) -> Path | None:
         """The image of an id, None where there is none."""
@@ -140,8 +141,13 @@ def _open(path: Path, _: Path | None) -> FoundSet:
     for name in ("Annotations", "JPEGImages"):
         if not (year / name).is_dir():
             raise ValueError(f"{year / name}: expected a folder, found none; {content(year)}")
-    splits = {name: partial(VocReader, folder, name) for name in folder.splits()}
-    return FoundSet(year, splits, label_extension=".xml", fixed_splits=True)
+    names = folder.splits()
+    splits = {name: partial(VocReader, folder, name) for name in names}
+    # The devkit's own lists of classes: cat_train.txt beside train.txt.
+    of_classes = {name for name in names for other in names if name.endswith(f"_{other}")}
+    whole = partial(VocReader, folder, *(name for name in names if name not in of_classes))
+    parts = of_classes | parts_of_others(names)
+    return FoundSet(year, splits, whole, ".xml", parts, fixed_splits=bool(splits_of_kind(names, TRAIN_SPLIT)))
 
 
 def _write(new: NewSet) -> None:

@@ -35,10 +35,11 @@ from detection.data.labels import (
     shortened,
 )
 from detection.data.problems import DataError, Problems
+from detection.data.split_names import split_kind
 from detection.storage import write_text
 
 # The keys of splits that go by another name elsewhere; "test" is its val where the set has no other.
-_KEYS = {"trainval": "train", "all": "train", "training": "train", "valid": "val", "validation": "val"}
+_KEYS = {"trainval": "train", "all": "train"}
 # Values of an object's properties that are no loss: what tools write where nobody has said anything.
 _SAY_NOTHING = ("0", "", "Unspecified")
 # Text files that are looked at.
@@ -226,7 +227,7 @@ def _open(path: Path, _: Path | None) -> FoundSet:
 
 def _write(new: NewSet) -> None:
     number = {one: place for place, one in enumerate(new.classes)}
-    keys = {split: _KEYS.get(split, split) for split in new.splits}
+    keys = {split: _KEYS.get(split, split_kind(split)) for split in new.splits}
     if "test" in keys and not {"val", "test"} & (set(keys.values()) - {"test"}):
         keys["test"] = "val"
     if len(set(keys.values())) < len(keys):

@@ -11,9 +11,9 @@ import yaml
 from detection.data.files import MAX_LABEL_BYTES, decode_text, is_below, is_file, read_small, stays_inside
 from detection.data.formats.folder import IMAGE_FOLDERS, split_folders
 from detection.data.labels import class_name, shortened
+from detection.data.split_names import SPLIT_NAMES, in_usual_order
 from detection.storage.yaml_text import keep_text
 
-SPLIT_KEYS = ("train", "val", "test")
 # Where class names lie in place of a data.yaml: LabelImg, darknet and CVAT.
 NAME_FILES = ("classes.txt", "labels/classes.txt", "obj.names")
 # YAML is read slowly, and this holds some 50,000 names.
@@ -49,8 +49,8 @@ class YoloSet:
         base = content.get("path")
         found: dict[str, list[Path]] = {}
         absent: list[ValueError] = []
-        for key in SPLIT_KEYS:
-            values = content.get(key)
+        for key in in_usual_order(key for key in content if isinstance(key, str) and key.lower() in SPLIT_NAMES):
+            values = content[key]
             values = values if isinstance(values, list) else [] if values in (None, "") else [values]
             try:
                 places = [self._inside(key, value, base) for value in values]
