@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -71,14 +72,27 @@ def write_image(path: str | os.PathLike, rgb: np.ndarray) -> None:
         Image.fromarray(_check_array(rgb)).save(temporary, quality=_JPEG_QUALITY)
 
 
-def image_sizes(path: str | os.PathLike) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(upright, stored) sizes (height, width) in px of an image file, from its header: pixels are not decoded.
+class ImageHeader(NamedTuple):
+    """What an image file says of itself: sizes (height, width) in px, and its EXIF orientation, 1 to 8."""
+
+    upright: tuple[int, int]
+    stored: tuple[int, int]
+    orientation: int
+
+
+def image_header(path: str | os.PathLike) -> ImageHeader:
+    """The header of an image file: pixels are not decoded.
 
     Raises DataError for a file that is missing or has no image's header.
     """
     with _opened(path) as image:
-        stored = (image.height, image.width)
-        return (stored[::-1] if _orientation(image) in _SIDES_SWAPPED else stored), stored
+        stored, orientation = (image.height, image.width), _orientation(image)
+    return ImageHeader(stored[::-1] if orientation in _SIDES_SWAPPED else stored, stored, orientation)
+
+
+def image_sizes(path: str | os.PathLike) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(upright, stored) sizes (height, width) in px of an image file. Raises as `image_header`."""
+    return image_header(path)[:2]
 
 
 def image_size(path: str | os.PathLike) -> tuple[int, int]:
@@ -93,8 +107,7 @@ def to_upright(
 
     Raises DataError as `image_sizes`.
     """
-    with _opened(path) as image:
-        orientation, stored = _orientation(image), (image.height, image.width)
+    _, stored, orientation = image_header(path)
     if orientation not in _SIDES_SWAPPED or tuple(size) != stored or stored == stored[::-1]:
         return box, tuple(size)
     (x1, y1, x2, y2), (height, width) = box, stored

@@ -77,6 +77,7 @@ class Problems:
         self.strict = strict
         self._records: dict[Problem, None] = {}
         self._notes: dict[str, None] = {}
+        self._objects = 0
 
     def note(self, text: str) -> None:
         """Something that a user should know and that is no fault, strict or not."""
@@ -107,7 +108,14 @@ class Problems:
     def _add(self, record: Problem) -> None:
         if self.strict:
             raise DataError(record.kind, record.file, record.message, record.line)
-        self._records[record] = None
+        if record not in self._records:
+            self._records[record] = None
+            self._objects += record.objects
+
+    @property
+    def objects(self) -> int:
+        """How many objects were left out."""
+        return self._objects
 
     @property
     def records(self) -> tuple[Problem, ...]:

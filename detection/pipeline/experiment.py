@@ -5,7 +5,15 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
 
-from detection.data import DatasetSource, classes_without_objects, dataset_classes, load_annotations
+from detection.data import (
+    DatasetSource,
+    Tally,
+    classes_without_objects,
+    dataset_classes,
+    load_annotations,
+    load_training,
+    shared_ids,
+)
 from detection.detector_files import read_description
 from detection.pipeline.imported_proposals import proposal_settings_in_force
 from detection.pipeline.keys import annotations_key, image_key
@@ -47,6 +55,7 @@ class Experiment:
         self.run, self.settings, self.work, self.limit, self.record = run, settings, work, limit, record
         self.preset_overrides = dict(preset_overrides or {})
         self._notes: set[str] = set()
+        self._tally = Tally()
         self._kept: dict[str, tuple[str, Any]] = {}
         # The stages that have gone over all images in this call: what is lost later is made where it is read.
         self.prepared: set[str] = set()
@@ -85,7 +94,7 @@ class Experiment:
     def train_images(self) -> list[AnnotatedImage]:
         """The training images; classes without an object among them are warned of."""
         classes = self.base_classes
-        images = self._load(self.settings.dataset.train_sources, classes)
+        images = self._load(load_training, self.settings.dataset.train_sources, classes)
         missing = classes_without_objects(images, classes)
         if missing:
             self.warn(f"no training object of {', '.join(missing)}: left untrained, AP 0 where the test set has it")
@@ -93,25 +102,22 @@ class Experiment:
 
     @cached_property
     def test_images(self) -> list[AnnotatedImage]:
-        """The test images; those that are in the training set too are warned of.
+        """The test images; those that are in the training set too are warned of, and what was read is printed.
 
         Raises ValueError where training and test set have one id for two different images: proposals and maps
         are kept by id.
         """
-        images = self._load(self.settings.dataset.test_sources, self.classes)
-        training = {one.image_id: one for one in self.train_images}
-        shared = [(one, training[one.image_id]) for one in images if one.image_id in training]
-        for one, other in shared:
-            if image_key(one) != image_key(other):
-                raise ValueError(f"image {one.image_id!r}: expected one file, got {other.path} and {one.path}")
+        training = self.train_images
+        images = self._load(load_annotations, self.settings.dataset.test_sources, self.classes)
+        shared = shared_ids(training, images)
         if shared:
-            some = ", ".join(one.image_id for one, _ in shared[:_NAMED])
-            self.warn(f"{len(shared)} test images are training images too: {some}")
+            self.warn(f"{len(shared)} test images are training images too: {', '.join(shared[:_NAMED])}")
+        self.say("\n".join(self._tally.lines()))
         return images
 
-    def _load(self, sources: Sequence[DatasetSource], classes: Sequence[str]) -> list[AnnotatedImage]:
+    def _load(self, load: Callable, sources: Sequence[DatasetSource], classes: Sequence[str]) -> list[AnnotatedImage]:
         """The images of splits; what was found about the sets is printed once."""
-        images = load_annotations(sources, classes, self.work.problems)[: self.limit]
+        images = load(sources, classes, self.work.problems, tally=self._tally)[: self.limit]
         for note in self.work.problems.notes:
             if note not in self._notes:
                 self._notes.add(note)

@@ -95,6 +95,7 @@ class CocoReader(LabelReader):
     def labels(self, image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
         """The annotations of an id."""
         image = self._images[image_id]
+        problems.extend(image.faults)
         return ImageLabels(self.path, image.size, tuple(image.objects), ROUNDING, image.found)
 
 

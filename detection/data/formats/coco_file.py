@@ -26,7 +26,7 @@ _LARGEST = 1e30
 class CocoImage:
     """An image of a file. number: its id, as text. size: (height, width), None where the file has none.
 
-    found: annotations that name it, usable or not.
+    found: annotations that name it, usable or not. faults: of those that are not.
     """
 
     name: str
@@ -34,11 +34,12 @@ class CocoImage:
     size: tuple[int, int] | None
     objects: list[LabelledObject]
     found: int = 0
+    faults: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
 class CocoContent:
-    """A file's content; what cannot be used is left out and told in `faults`.
+    """A file's content; what cannot be used is left out and told in `faults`, its own or those of its image.
 
     classes: class name -> id, in the file's order. images: in the file's order, with their objects. stray_objects:
     annotations that name none of them.
@@ -76,33 +77,45 @@ class _Parser:
         self.known: set[str] = set()
         self.images: dict[Any, CocoImage] = {}
         self.annotations: list[tuple] = []
+        # By the id of their image.
         self.found: Counter[Any] = Counter()
+        self.left_out: dict[Any, Problems] = {}
 
     def content(self) -> CocoContent:
         parsers = {"images": self._image, "annotations": self._annotation, "categories": self._category}
         for item in read_items(self.path, _LISTS):
-            is_object = item.key == "annotations"
-            if is_object:
-                self.found[_key(item.value.get("image_id")) if isinstance(item.value, dict) else None] += 1
             try:
                 parsers[item.key](item)
             except DataError as error:
-                self.problems.skip_error(error, objects=int(is_object))
+                if item.key == "annotations":
+                    self._leave_out(_image_key(item.value), error)
+                else:
+                    self.problems.skip_error(error)
         if not self.names or not self.images:
             missing = "categories" if not self.names else "images"
             reasons = "".join(f"; {line}" for line in self.problems.summary()[:1])
             raise DataError("malformed COCO json", self.path, f"expected {missing}, got none{reasons}")
         self.annotations.reverse()
         while self.annotations:
+            annotation = self.annotations.pop()
             try:
-                self._assign(*self.annotations.pop())
+                self._assign(*annotation)
             except DataError as error:
-                self.problems.skip_error(error, objects=1)
+                self._leave_out(annotation[0], error)
         classes: dict[str, Any] = {}
         for number, name in self.names.items():
             classes.setdefault(name, number)
-        images = tuple(replace(one, found=self.found.pop(number, 0)) for number, one in self.images.items())
+        images = tuple(self._counted(number, one) for number, one in self.images.items())
+        for others in self.left_out.values():
+            self.problems.extend(others)
         return CocoContent(classes, images, self.problems.records, self.found.total())
+
+    def _leave_out(self, image_id: Any, error: DataError) -> None:
+        self.left_out.setdefault(image_id, Problems()).skip_error(error, objects=1)
+
+    def _counted(self, image_id: Any, image: CocoImage) -> CocoImage:
+        faults = self.left_out.pop(image_id, Problems()).records
+        return replace(image, found=self.found.pop(image_id, 0), faults=faults)
 
     def _fields(self, item: Item) -> tuple[dict[str, Any], str]:
         what = f"{item.key.removesuffix('s') if item.key != 'categories' else 'category'} {item.index}"
@@ -145,6 +158,7 @@ class _Parser:
         self.images[value["id"]] = CocoImage(name, str(value["id"]), size, [])
 
     def _annotation(self, item: Item) -> None:
+        self.found[_image_key(item.value)] += 1
         value, what = self._fields(item)
         box, area = value.get("bbox"), value.get("area")
         if box is None:
@@ -154,7 +168,7 @@ class _Parser:
             raise self._error("box that is not four numbers", item, f"{what}: {box!r:.80}")
         difficult = any(value.get(flag) in (1, True) for flag in _FLAGS) or _marked(value)
         area = float(area) if type(area) in (int, float) and 0 <= area < _LARGEST else None
-        owners = (_key(value.get("image_id")), _key(value.get("category_id")))
+        owners = (_image_key(value), _key(value.get("category_id")))
         self.annotations.append((*owners, item.index, item.line, corners, difficult, area, _extras(value)))
 
     def _assign(self, image_id, category_id, index, line, corners, difficult, area, extras) -> None:
@@ -184,6 +198,11 @@ def _corners(box: Any) -> Box | None:
 def _key(value: Any) -> Any:
     """A number or text as it stands; anything else, which cannot be an id, as None."""
     return value if type(value) in (int, str) else None
+
+
+def _image_key(annotation: Any) -> Any:
+    """The id of an annotation's image, None where it names none."""
+    return _key(annotation.get("image_id")) if isinstance(annotation, dict) else None
 
 
 def _marked(value: Mapping[str, Any]) -> bool:

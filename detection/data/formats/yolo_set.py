@@ -131,8 +131,8 @@ def read_yaml_mapping(path: Path) -> dict[str, Any]:
     Raises ValueError naming the file.
     """
     text = decode_text(read_small(path, _MAX_YAML_BYTES, "YAML file"), path)
-    loader = _PlainLoader(text)
     try:
+        loader = _PlainLoader(text)
         root = loader.get_single_node()
         keep_text(root, "names")
         content = None if root is None else loader.construct_document(root)
