@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Literal
 
 from detection.data.census import NO_IMAGE, NO_SPLIT, UNREAD, Census, SetTally
+from detection.data.dataset import dataset_classes, load_annotations, load_training, shared_ids
+from detection.data.files import shown_names
 from detection.data.formats import FoundSet
 from detection.data.images import image_header
 from detection.data.labels import ImageLabels, ImageObjects, LabelledObject, LabelReader
 from detection.data.problems import Problem, Problems, place
+from detection.data.settings import DatasetSettings, DatasetSource
 from detection.data.usable import frame_is_a_guess, labelled_images
 
 Severity = Literal["error", "warning"]
@@ -46,14 +49,17 @@ class Fault:
 
 @dataclass
 class CheckedSet:
-    """A set as read. splits: name -> usable images, repaired. tally: what was read. dropped: objects given twice."""
+    """A set as read. splits: name -> usable images, repaired. tally: what was read.
+
+    dropped: picture -> objects of it that were given twice, and are in `splits` once.
+    """
 
     found: FoundSet
     tally: SetTally
     splits: dict[str, list[ImageObjects]] = field(default_factory=dict)
     readers: dict[str, LabelReader] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
-    dropped: int = 0
+    dropped: dict[Path, int] = field(default_factory=dict)
 
     @cached_property
     def census(self) -> Census:
@@ -101,9 +107,9 @@ def read_for_checking(
         checked.faults += _object_faults(labels)
     checked.faults += [*_turned(checked), *_slips(checked, classes), *_lacking(checked), *_unread(checked.census)]
     for split, images in checked.splits.items():
-        checked.splits[split] = [replace(one, objects=_each_once(one.objects)) for one in images]
-        checked.dropped += sum(len(one.objects) for one in images)
-        checked.dropped -= sum(len(one.objects) for one in checked.splits[split])
+        checked.splits[split] = once = [replace(one, objects=_each_once(one.objects)) for one in images]
+        pairs = zip(images, once, strict=True)
+        checked.dropped |= {one.path: len(one.objects) - len(other.objects) for one, other in pairs}
     return checked
 
 
@@ -222,6 +228,34 @@ def _unread(census: Census) -> Iterator[Fault]:
     for one in (census.pictures, census.objects):
         if one.missing:
             yield Fault("error", "sum that does not add up", str(census.path), 0, str(one))
+
+
+def training_faults(settings: DatasetSettings) -> tuple[list[str], list[Fault]]:
+    """What training does with a set, as lines of text, and why it refuses it, in its own words.
+
+    It reads what training reads, by the same functions. settings: as a run would have them.
+    """
+    problems, faults = Problems(), []
+    lines = []
+    try:
+        classes = dataset_classes(settings, problems)
+        images = [load_training(settings.train_sources, classes, problems)]
+        lines.append(
+            f"training would learn {len(classes)} classes from {len(images[0])} images: {_named(settings.train)}"
+        )
+        images.append(load_annotations(settings.test_sources, classes, problems))
+        lines.append(f"and be measured on {len(images[1])} images: {_named(settings.test)}")
+        shared = shared_ids(*images)
+        if shared:
+            message = f"{len(shared)} images: {shown_names(shared)}"
+            faults.append(Fault("warning", "test image that is trained on", settings.root, 0, message))
+    except ValueError as error:
+        faults.append(Fault("error", "training refuses the set", settings.root, 0, str(error)))
+    return [*(one for one in problems.notes if " format " not in one), *lines], faults
+
+
+def _named(sources: Sequence[DatasetSource]) -> str:
+    return " and ".join(one.split for one in sources)
 
 
 def duplicate_faults(checked: CheckedSet, contents: Mapping[Path, str]) -> list[Fault]:

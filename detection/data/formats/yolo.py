@@ -35,7 +35,7 @@ from detection.data.labels import (
     shortened,
 )
 from detection.data.problems import DataError, Problems
-from detection.data.split_names import split_kind
+from detection.data.split_names import SPLIT_NAMES, split_kind
 from detection.storage import write_text
 
 # The keys of splits that go by another name elsewhere; "test" is its val where the set has no other.
@@ -232,6 +232,9 @@ def _write(new: NewSet) -> None:
         keys["test"] = "val"
     if len(set(keys.values())) < len(keys):
         keys = {split: split for split in new.splits}
+    if len(keys) == 1 and not set(keys.values()) & set(SPLIT_NAMES):
+        keys = dict.fromkeys(keys, "train")
+    new.written_as |= keys
     for split, images in new.splits.items():
         place = new.folder / "images" / keys[split]
         place.mkdir(parents=True, exist_ok=True)
