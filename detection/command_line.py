@@ -9,10 +9,18 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import docstring_parser
-from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
+import yaml
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, get_loader, set_loader
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from detection.storage.yaml_text import quoted_mapping, quoted_mappings
+
+# The setting whose keys and values are text, whatever YAML would make of them: names of classes.
+_TEXT_SETTING = "class_map"
+_load_yaml = get_loader("yaml")
+set_loader("yaml", lambda text: _load_yaml(quoted_mappings(text, _TEXT_SETTING)), (yaml.YAMLError,))
 
 # Takes arguments, None for those of the process, and returns the exit status.
 Main = Callable[[list[str] | None], int]
@@ -23,7 +31,10 @@ class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(ArgumentParser):
-    """Takes lists as ``a,b,c`` too: jsonargparse alone wants ``[a, b, c]``, and shells read brackets as patterns."""
+    """Takes lists as ``a,b,c`` too: jsonargparse alone wants ``[a, b, c]``, and shells read brackets as patterns.
+
+    Keys and values of mappings are text as it is typed: ``{NO: Norway}`` is no ``{false: Norway}``.
+    """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **{"formatter_class": HelpFormatter, **named})
@@ -33,19 +44,25 @@ class Parser(ArgumentParser):
         words = list(sys.argv[1:] if args is None else args)
         for place, word in enumerate(words):
             name, is_joined, value = word.partition("=")
-            item = _list_item(getattr(self._option_string_actions.get(name), "_typehint", None))
-            if item is not None and is_joined:
-                words[place] = f"{name}={_bracketed(value, item)}"
-            elif item is not None and place + 1 < len(words):
-                words[place + 1] = _bracketed(words[place + 1], item)
+            as_yaml = _as_yaml(getattr(self._option_string_actions.get(name), "_typehint", None))
+            if as_yaml is not None and is_joined:
+                words[place] = f"{name}={as_yaml(value)}"
+            elif as_yaml is not None and place + 1 < len(words):
+                words[place + 1] = as_yaml(words[place + 1])
         return super().parse_args(words, *more, **named)
 
 
-def _list_item(hint: Any) -> type | None:
-    """The type of the items of a list or tuple, optional or not; None of anything else, and of lists of records."""
+def _as_yaml(hint: Any) -> Callable[[str], str] | None:
+    """What makes a typed value YAML: of lists and tuples, optional or not, and of mappings of text; None of all else.
+
+    Lists of records are all else.
+    """
     found = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if any(get_origin(one) is dict for one in found):
+        return quoted_mapping
     lists = [one for one in found if get_origin(one) in (list, tuple)]
-    return next((one for one in get_args(lists[0])[:1] if one in (str, int, float)), None) if lists else None
+    item = next((one for one in get_args(lists[0])[:1] if one in (str, int, float)), None) if lists else None
+    return None if item is None else lambda value: _bracketed(value, item)
 
 
 def _bracketed(value: str, item: type) -> str:

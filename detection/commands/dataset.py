@@ -35,6 +35,7 @@ from detection.data.formats import label_format
 from detection.data.formats.finding import find_set
 from detection.data.formats.voc import VOC_CLASSES
 from detection.data.labels import ImageObjects
+from detection.data.settings import clean_class_map
 from detection.data.split_names import TEST_SPLIT, TRAIN_SPLIT
 from detection.data.splitting import split_images
 from detection.data.writing import write_dataset
@@ -67,6 +68,9 @@ class SetOptions:
     classes: str | None = None
     class_map: dict[str, str | None] = field(default_factory=dict)
     images: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "class_map", clean_class_map(self.class_map, "class_map"))
 
 
 class OpenSet:
@@ -266,7 +270,8 @@ def _command(function: Callable[..., object]) -> command_line.Main:
         with worker_processes(workers) as executor:
             options = SetOptions(**{one.name: values[one.name] for one in fields(SetOptions)})
             opened = OpenSet(options, Work(workers, executor=executor))
-            return function(opened, **command_line.options_of(function, values))
+            status = function(opened, **command_line.options_of(function, values))
+            return status if opened.checked.census.adds_up else 1
 
     return command_line.command(run)
 

@@ -53,7 +53,9 @@ def write_dataset(
             names = ", ".join(sorted(unknown))
             raise ValueError(f"image {image.image_id!r}: expected classes of the list, got {names}")
     with _new_folder(out) as folder:
-        new = NewSet(folder, out.name, _with_own_ids(splits, problems or Problems()), tuple(classes), link)
+        new = NewSet(
+            folder, out.name, _with_own_ids(splits, Problems() if problems is None else problems), tuple(classes), link
+        )
         known.write(new)
         try:
             _check(new, format)
