@@ -4,17 +4,20 @@ import argparse
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import docstring_parser
 import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, get_loader, set_loader
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
+from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from detection.storage.names import printable
 from detection.storage.yaml_text import quoted_mapping, quoted_mappings
 
 # The setting whose keys and values are text, whatever YAML would make of them: names of classes.
@@ -150,7 +153,7 @@ def exit_status(body: Callable[[], object], refused: tuple[type[Exception], ...]
     2: settings or data that cannot be used, one of `refused`; the message is printed without a traceback.
     130: interrupted.
     """
-    console = Console(stderr=True)
+    console = terminal(stderr=True)
     try:
         status = body()
         return status if isinstance(status, int) else 0
@@ -162,9 +165,35 @@ def exit_status(body: Callable[[], object], refused: tuple[type[Exception], ...]
         return 2
 
 
-def say(console: Console, *lines: str) -> None:
-    """Print lines as they are: nothing in them is markup, and none is broken."""
-    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+def say(console: Console, *lines: object) -> None:
+    """Print lines as they are: nothing in them is markup, and none is broken; control characters are shown as codes."""
+    console.print(printable("\n".join(map(str, lines)), lines=True), highlight=False, markup=False, soft_wrap=True)
+
+
+def terminal(**options: Any) -> Console:
+    """A console that shows control characters of whatever it prints as codes. options: of ``rich.Console``."""
+    console = Console(**options)
+    console.push_render_hook(_Printable())
+    return console
+
+
+class _Printable(RenderHook):
+    """Goes over all that is printed: names of files and classes are in tables, lines and titles."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_PrintableText(one) for one in renderables]
+
+
+class _PrintableText:
+    def __init__(self, printed: ConsoleRenderable) -> None:
+        self._printed = printed
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for one in console.render(self._printed, options):
+            yield one if one.control else Segment(printable(one.text, lines=True), one.style)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(console, options, self._printed)
 
 
 def text_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

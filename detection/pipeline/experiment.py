@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
 
+from detection.command_line import say
 from detection.data import (
     DatasetSource,
     Tally,
@@ -21,7 +22,7 @@ from detection.pipeline.settings import StageSettings
 from detection.pipeline.source import ImageSource, shared_extractor
 from detection.pipeline.work import Work, peak_memory_mib
 from detection.proposals import ProposalSettings
-from detection.storage import fingerprint
+from detection.storage import fingerprint, printable
 from detection.storage.run import RunFolder
 from detection.types import AnnotatedImage
 
@@ -215,8 +216,10 @@ class Experiment:
 
     def say(self, text: str) -> None:
         """Print text as it is."""
-        self.work.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        say(self.work.console, text)
 
     def warn(self, text: str) -> None:
         """Print a warning."""
-        self.work.console.print(f"warning: {text}", style="yellow", highlight=False, markup=False)
+        self.work.console.print(
+            printable(f"warning: {text}", lines=True), style="yellow", highlight=False, markup=False
+        )

@@ -1,11 +1,9 @@
 """Files that are either whole or absent."""
 
-import csv
-import io
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,10 +71,3 @@ def read_yaml(path: Path | str) -> Any:
         return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: expected YAML, got {error}") from error
-
-
-def csv_text(rows: Iterable[Sequence[Any]]) -> str:
-    """CSV of rows, the header first; lines end in a line feed."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
