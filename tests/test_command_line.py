@@ -130,10 +130,10 @@ def test_texts_are_printed_as_they_are():
 
 def test_a_terminal_shows_control_characters_as_codes():
     console = terminal(file=io.StringIO(), width=60, force_terminal=False)
-    console.print(text_table("\x1b[2J", ("a\x9b",), [("b\x07",)]), "c\x1b")
+    console.print(text_table("\x1b[2J", ("a\x9b",), [("b\x01",)]), "c\x1b")
     say(console, "d\x1b[31m", "e\n\ud800")
     said = console.file.getvalue()
-    assert said.split() == [r"\x1b[2J", r"a\x9b", r"b\x07", r"c\x1b", r"d\x1b[31m", "e", r"\ud800"]
+    assert said.split() == [r"\x1b[2J", r"a\x9b", r"b\x01", r"c\x1b", r"d\x1b[31m", "e", r"\ud800"]
     coloured = terminal(file=io.StringIO(), force_terminal=True)
     coloured.print("a\x1b", style="yellow")
     assert coloured.file.getvalue() == "\x1b[33ma\\x1b\x1b[0m\n"
