@@ -17,16 +17,30 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from detection.storage.bounded import YAML_ERRORS, check_yaml
 from detection.storage.names import printable
 from detection.storage.yaml_text import quoted_mapping, quoted_mappings
 
 # The setting whose keys and values are text, whatever YAML would make of them: names of classes.
 _TEXT_SETTING = "class_map"
-_load_yaml = get_loader("yaml")
-set_loader("yaml", lambda text: _load_yaml(quoted_mappings(text, _TEXT_SETTING)), (yaml.YAMLError,))
 
 # Takes arguments, None for those of the process, and returns the exit status.
 Main = Callable[[list[str] | None], int]
+
+
+_load_yaml = get_loader("yaml")
+
+
+def _load(text: str) -> Any:
+    """A value, or a file of settings, as jsonargparse reads them, under the limits of `read_yaml`."""
+    try:
+        check_yaml(text)
+        return _load_yaml(quoted_mappings(text, _TEXT_SETTING))
+    except YAML_ERRORS as error:
+        raise yaml.YAMLError(str(error) or type(error).__name__) from error
+
+
+set_loader("yaml", _load, exceptions=(yaml.YAMLError,))
 
 
 class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):

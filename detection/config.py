@@ -20,6 +20,7 @@ from jsonargparse import ArgumentParser, Namespace
 from detection.command_line import Parser
 from detection.pipeline.settings import StageSettings
 from detection.report.figures import flat
+from detection.storage import read_yaml
 from detection.storage.run import RunFolder
 
 
@@ -149,7 +150,7 @@ def preset_overrides(settings: Settings) -> dict[str, Any]:
     """
     if settings.preset is None:
         return {}
-    published = [name for name, path in packaged_configs().items() if "preset" in yaml.safe_load(path.read_text())]
+    published = [name for name, path in packaged_configs().items() if "preset" in read_yaml(path)]
     if settings.preset not in published:
         raise SettingsError(f"preset: expected one of {', '.join(published)}, got {settings.preset!r}")
     own, others = (dict(flat(resolved(one))) for one in (settings, read_settings("--config", settings.preset)))

@@ -10,7 +10,15 @@ from typing import Any
 from detection.features import FeatureExtractor, FeatureSettings
 from detection.learning import BoxRegressors, Calibration, LinearSVMs, PostprocessSettings
 from detection.proposals import ProposalSettings
-from detection.storage import file_fingerprint, read_arrays, read_yaml, write_arrays, write_text, write_yaml
+from detection.storage import (
+    file_fingerprint,
+    read_arrays,
+    read_sealed_yaml,
+    write_arrays,
+    write_sealed_yaml,
+    write_text,
+)
+from detection.storage.atomic import sync, temporary_prefix
 
 FORMAT_VERSION = 1
 _DESCRIPTION = "detector.yaml"
@@ -21,8 +29,6 @@ _NETWORK = "network.safetensors"
 _CALIBRATION = "calibration.safetensors"
 _REQUIRED = {_CLASSES, _SVMS, _NETWORK}
 _KEYS = {"format_version", "proposals", "features", "postprocess", "notes", "files"}
-# Where a detector is written before its files are moved to their places.
-_STAGING = ".tmp-detector"
 _NEW = ".new-"
 
 
@@ -34,15 +40,24 @@ def write_detector(folder: Path | str, parts: Mapping[str, Any]) -> None:
     of the folder stay.
     """
     folder = Path(folder)
-    staging = folder / _STAGING
-    shutil.rmtree(staging, ignore_errors=True)
-    _write(staging, parts)
-    fingerprints = read_yaml(staging / _DESCRIPTION)["files"]
+    staging = folder / f"{temporary_prefix()}detector"
+    try:
+        _write(staging, parts)
+        _move(staging, folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _move(staging: Path, folder: Path) -> None:
+    """Let what `staging` holds, which the disk has, take the place of what the folder holds."""
+    fingerprints = read_description(staging)["files"]
     # New files lie beside the old ones under names of their own, which `_found` knows.
     for name, one in fingerprints.items():
         if not _has(folder / name, one):
             os.replace(staging / name, _beside(folder, name, one))
+    sync(folder)
     os.replace(staging / _DESCRIPTION, folder / _DESCRIPTION)
+    sync(folder)
     for name, one in fingerprints.items():
         if _beside(folder, name, one).is_file():
             os.replace(_beside(folder, name, one), folder / name)
@@ -50,16 +65,15 @@ def write_detector(folder: Path | str, parts: Mapping[str, Any]) -> None:
         (folder / name).unlink(missing_ok=True)
     for path in folder.glob(f"{_NEW}*"):
         path.unlink()
-    shutil.rmtree(staging)
 
 
 def _write(folder: Path, parts: Mapping[str, Any]) -> None:
-    write_text(folder / _CLASSES, "".join(f"{name}\n" for name in parts["classes"]))
-    write_arrays(folder / _NETWORK, parts["extractor"].state(), {"format_version": str(FORMAT_VERSION)})
+    write_text(folder / _CLASSES, "".join(f"{name}\n" for name in parts["classes"]), durable=True)
+    write_arrays(folder / _NETWORK, parts["extractor"].state(), {"format_version": str(FORMAT_VERSION)}, durable=True)
     for name, part in ((_SVMS, "svms"), (_REGRESSORS, "regressors"), (_CALIBRATION, "calibration")):
         if parts[part] is not None:
             arrays, metadata = parts[part].to_arrays()
-            write_arrays(folder / name, arrays, {"format_version": str(FORMAT_VERSION), **metadata})
+            write_arrays(folder / name, arrays, {"format_version": str(FORMAT_VERSION), **metadata}, durable=True)
     description = {
         "format_version": FORMAT_VERSION,
         "proposals": _plain(parts["proposal_settings"]),
@@ -68,7 +82,7 @@ def _write(folder: Path, parts: Mapping[str, Any]) -> None:
         "notes": parts["notes"],
         "files": {path.name: file_fingerprint(path) for path in sorted(folder.iterdir())},
     }
-    write_yaml(folder / _DESCRIPTION, description)
+    write_sealed_yaml(folder / _DESCRIPTION, description, durable=True)
 
 
 def read_detector(folder: Path | str, device: str = "cpu") -> dict[str, Any]:
@@ -84,7 +98,7 @@ def read_detector(folder: Path | str, device: str = "cpu") -> dict[str, Any]:
     settings = _from_plain(FeatureSettings, {"engine": "torch", **description["features"]})
     state, _ = read_arrays(paths[_NETWORK])
     return {
-        "classes": tuple(paths[_CLASSES].read_text(encoding="utf-8").splitlines()),
+        "classes": _class_names(paths[_CLASSES]),
         "proposal_settings": _from_plain(ProposalSettings, description["proposals"]),
         "extractor": FeatureExtractor.from_state(settings, state, device),
         "svms": LinearSVMs.from_arrays(*read_arrays(paths[_SVMS])),
@@ -103,7 +117,7 @@ def read_description(folder: Path | str) -> dict[str, Any]:
     path = Path(folder) / _DESCRIPTION
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no trained detector here; tools/train_svm.py makes one")
-    description = read_yaml(path)
+    description = read_sealed_yaml(path, _remedy(path))
     version = description.get("format_version") if isinstance(description, dict) else None
     if version != FORMAT_VERSION:
         raise ValueError(f"{path}: expected format_version {FORMAT_VERSION}, got {version!r}")
@@ -111,6 +125,15 @@ def read_description(folder: Path | str) -> dict[str, Any]:
     if missing:
         raise ValueError(f"{path}: expected the keys {', '.join(missing)}, found none")
     return description
+
+
+def read_classes(folder: Path | str) -> tuple[str, ...]:
+    """The class list of a saved detector alone. Raises as `read_detector`."""
+    return _class_names(_found(Path(folder), _CLASSES, read_description(folder)["files"][_CLASSES]))
+
+
+def _class_names(path: Path) -> tuple[str, ...]:
+    return tuple(path.read_text(encoding="utf-8").splitlines())
 
 
 def read_calibration(folder: Path | str) -> Calibration | None:
@@ -140,7 +163,13 @@ def _found(folder: Path, name: str, content: str) -> Path:
         if _has(path, content):
             return path
     found = file_fingerprint(folder / name) if (folder / name).is_file() else "no file"
-    raise ValueError(f"{folder / name}: expected fingerprint {content} as in {_DESCRIPTION}, got {found}")
+    raise ValueError(
+        f"{folder / name}: expected fingerprint {content} as in {_DESCRIPTION}, got {found}; {_remedy(folder)}"
+    )
+
+
+def _remedy(path: Path) -> str:
+    return f"copy the detector again, or delete {path} and train again"
 
 
 def _plain(settings: Any) -> dict[str, Any]:

@@ -246,3 +246,19 @@ def test_an_unknown_preset_is_refused(tmp_path):
     with pytest.raises(SettingsError, match="preset: expected one of voc2007_paper, voc2007_released, got 'r-cnn'"):
         config.preset_overrides(settings_of("--preset=r-cnn", f"--run={tmp_path / 'none'}"))
     assert config.preset_overrides(settings_of(f"--run={tmp_path / 'none'}", "--svm.C=0.5")) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: &a [x]\nrun: *a\n", r"the alias \*a; aliases are not read.* \(line 2\)"),
+        (f"run: {'[' * 40}{']' * 40}\n", "nesting deeper than 32"),
+        (f"seed: {'9' * 301}\n", "a number of 301 digits, at most 300 are read"),
+        ('seed: !!int ""\n', "parsing config"),
+    ],
+)
+def test_settings_that_would_hang_or_crash_a_reader(tmp_path, text, message):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=rf"bad\.yaml: .*{message}"):
+        read_settings(f"--config={path}")

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -264,12 +265,36 @@ class TestFolder:
         with pytest.raises(ValueError, match=message):
             Detector.load(tmp_path)
 
-    def test_what_a_killed_process_left_is_no_harm(self, detector, tmp_path):
-        (tmp_path / ".tmp-detector").mkdir()
-        (tmp_path / ".tmp-detector" / "svms.safetensors").write_bytes(b"half")
+    def test_what_was_cut_short_is_no_harm_and_cleared_away(self, detector, tmp_path, monkeypatch):
         detector.save(tmp_path)
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        monkeypatch.setattr("detection.detector_files.write_arrays", fail := Mock(side_effect=OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            dataclasses.replace(detector, classes=("a", "b")).save(tmp_path)
+        assert fail.called
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+    @pytest.mark.parametrize(("old", "new"), [("nms_iou: 0.3", "nms_iou: 0.4"), ("seed: 3", "seed: 8"), ("96", "98")])
+    def test_one_digit_of_the_description_is_found(self, detector, tmp_path, old, new):
+        detector.save(tmp_path)
+        path = tmp_path / "detector.yaml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        with pytest.raises(ValueError, match=r"detector\.yaml: damaged, or changed by hand.*delete its line 'finger"):
+            Detector.load(tmp_path)
+        # Changed on purpose, and said so.
+        path.write_text("\n".join(path.read_text().split("\n")[1:]))
         Detector.load(tmp_path)
-        assert not (tmp_path / ".tmp-detector").exists()
+
+    def test_a_description_that_is_cut_is_refused(self, detector, tmp_path):
+        detector.save(tmp_path)
+        path = tmp_path / "detector.yaml"
+        lines = path.read_text().splitlines(keepends=True)
+        for count in range(len(lines)):
+            path.write_text("".join(lines[:count]))
+            with pytest.raises(ValueError, match=r"detector\.yaml: (damaged|expected format_version 1)"):
+                Detector.load(tmp_path)
 
     def test_loading_needs_no_network_and_no_package_of_weights(self, finished, shapes, tmp_path):
         moved = shutil.copytree(finished / "detector", tmp_path / "moved")

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from detection import evaluation
 from detection.command_line import Parser, command, say, terminal
-from detection.commands.session import experiment_command
+from detection.commands.session import experiment_command, looks_only
 from detection.data import Problems, read_class_names, read_dataset
 from detection.data.formats.finding import find_set
 from detection.data.results import find_results, read_results
@@ -220,7 +220,7 @@ def _compare(subject: Subject, first: Evaluation, path: str) -> dict[str, Any]:
 def _run(arguments: list[str]) -> int:
     names = {one.split("=")[0] for one in arguments}
     if not {"--detections", "--annotations"} & names or {"--run", "--config"} & names:
-        return experiment_command(__doc__, evaluate_run, add_options)(arguments)
+        return experiment_command(__doc__, evaluate_run, add_options, looks_only)(arguments)
     parser = Parser(description=__doc__)
     add_options(parser)
     parser.add_class_arguments(EvaluationSettings, "evaluation")

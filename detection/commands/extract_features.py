@@ -142,4 +142,4 @@ def _export(experiment: Experiment, layer: str, of: str, boxes_file: str | None)
     print(f"{folder}: {facts['images']} images, {facts['regions']} vectors")
 
 
-main = run_command(__doc__, extract_features, {"--dry-run": FLAG})
+main = run_command(__doc__, extract_features, {"--dry-run": FLAG}, lambda options: not options.dry_run)

@@ -27,7 +27,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from detection.command_line import say, subcommands
 from detection.commands.proposals_report import quality_of, report_table, write_report
-from detection.commands.session import experiment_command, images_of
+from detection.commands.session import experiment_command, images_of, looks_only
 from detection.data import split_ids
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.imported_proposals import proposal_settings_in_force
@@ -255,8 +255,8 @@ main = subcommands(
     {
         "generate": experiment_command(__doc__, lambda experiment, _: PROPOSALS.make(experiment)),
         "import": experiment_command(__doc__, import_files, _add_import),
-        "export": experiment_command(__doc__, export, _add_export),
-        "check": experiment_command(__doc__, check, _add_check),
-        "report": experiment_command(__doc__, report, _add_report),
+        "export": experiment_command(__doc__, export, _add_export, looks_only),
+        "check": experiment_command(__doc__, check, _add_check, lambda options: options.fix),
+        "report": experiment_command(__doc__, report, _add_report, looks_only),
     },
 )

@@ -4,6 +4,8 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
@@ -69,12 +71,16 @@ def experiment_command(
     description: str | None,
     body: Callable[[Experiment, Namespace], object],
     add_options: Callable[[ArgumentParser], None] | None = None,
+    writes: Callable[[Namespace], bool] = lambda _: True,
 ) -> Main:
-    """The command line of a run's settings and own options, which does `body` and lists the faults."""
+    """The command line of a run's settings and own options, which does `body` and lists the faults.
+
+    writes: whether it changes, under these options, what the run holds; then it is the only such process in the run.
+    """
 
     def run(arguments: list[str]) -> object:
         settings, options = parse(build_parser(description or "", add_options), arguments)
-        with worker_processes(settings.workers or default_workers()) as executor:
+        with _held(RunFolder(settings.run), writes(options)), _workers(settings) as executor:
             experiment = open_experiment(settings, executor=executor)
             try:
                 return body(experiment, options)
@@ -84,15 +90,42 @@ def experiment_command(
     return command(run)
 
 
+def looks_only(_: Namespace) -> bool:
+    """`writes` of a command that needs no lock: what it writes are whole files that any process would write alike."""
+    return False
+
+
+def require_run(path: Path | str, option: str = "--run") -> None:
+    """Raise ValueError where a path that an option names is no run."""
+    if RunFolder(path).read()["settings"] is None:
+        raise ValueError(
+            f"{option} {path}: expected the folder of a run, found no settings in it; tools/run_pipeline.py makes one"
+        )
+
+
+def _workers(settings: Settings) -> AbstractContextManager[Executor | None]:
+    return worker_processes(settings.workers or default_workers())
+
+
+def _held(run: RunFolder, writes: bool) -> AbstractContextManager[None]:
+    """The run's lock for a process that writes. Of several under torchrun the first has it for all."""
+    is_first = os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
+    return run.written() if writes and is_first else nullcontext()
+
+
 def run_command(
-    description: str | None, function: Callable[..., object], own: Mapping[str, Mapping[str, Any]] | None = None
+    description: str | None,
+    function: Callable[..., object],
+    own: Mapping[str, Mapping[str, Any]] | None = None,
+    writes: Callable[[Namespace], bool] = lambda _: True,
 ) -> Main:
     """`experiment_command` of a function of an experiment, whose other parameters are the command's options.
 
-    own: see `add_function_options`.
+    own: see `add_function_options`. writes: see `experiment_command`.
     """
     return experiment_command(
         description,
         lambda experiment, options: function(experiment, **options_of(function, options)),
         lambda parser: add_function_options(parser, function, own),
+        writes,
     )

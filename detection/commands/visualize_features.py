@@ -21,7 +21,7 @@ import numpy as np
 from jsonargparse import ArgumentParser, Namespace
 
 from detection.command_line import say
-from detection.commands.session import experiment_command, images_of
+from detection.commands.session import experiment_command, images_of, looks_only
 from detection.data import image_size, read_image, write_image
 from detection.detector import Detector
 from detection.engines import limit_threads
@@ -235,4 +235,4 @@ def write_samples(experiment: Experiment, options: Namespace, out: Path) -> None
         say(experiment.work.console, path)
 
 
-main = experiment_command(__doc__, body, add_options)
+main = experiment_command(__doc__, body, add_options, looks_only)

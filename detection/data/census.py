@@ -24,6 +24,7 @@ _XML_OBJECT = re.compile(rb"<\s*object[\s/>]", re.IGNORECASE)
 NO_SPLIT = "image in no split"
 NO_IMAGE = "labels without an image"
 UNREAD = "labels that no image reads"
+_NO_PHOTO = "mask or preview"
 _OTHER_SPLIT = "in a split that was not asked for"
 
 
@@ -56,14 +57,14 @@ class Census:
     """What a set has on disk, and where it went.
 
     path: of the set. pictures, objects: their sums. files: picture or label file that is in no usable image -> why,
-    those that are told of one by one. passed_over: why a file is neither photo nor label -> the files.
+    those that are told of one by one. passed_over: why files are neither photo nor label -> what they are.
     """
 
     path: Path
     pictures: Sum
     objects: Sum
     files: Mapping[Path, str]
-    passed_over: Mapping[str, list[Path]]
+    passed_over: Mapping[str, list[str]]
 
     @property
     def adds_up(self) -> bool:
@@ -78,7 +79,7 @@ class Census:
             reasons.setdefault(reason, []).append(path.name)
         lines += [f"  {len(names)} {reason}: {shown_names(names)}" for reason, names in reasons.items()]
         for reason, files in self.passed_over.items():
-            lines.append(f"  passed over: {len(files)} {reason}: {shown_names(one.name for one in files)}")
+            lines.append(f"  passed over: {len(files)} {reason}: {shown_names(files)}")
         return lines
 
 
@@ -141,9 +142,12 @@ class SetTally:
         labels, others = self._unread_labels([path for path in disk if path not in pictures], passed)
         files = {Path(path): why for path, why in reasons.items() if why == NO_SPLIT}
         files |= {Path(path): why for path, (why, _) in labels.items()}
-        passed_over: dict[str, list[Path]] = {}
-        for path, why in sorted(others.items()):
-            passed_over.setdefault(why, []).append(Path(path))
+        passed_over: dict[str, list[str]] = {}
+        for path, why in reasons.items():
+            if why == _NO_PHOTO:
+                passed_over.setdefault(why, []).append(f"{os.path.basename(path)} ({passed[path]})")
+        for path, why in others.items():
+            passed_over.setdefault(why, []).append(os.path.basename(path))
         read = Sum("pictures", len(pictures), len(self.read & pictures), Counter(reasons.values()))
         return Census(
             self.found.path, read, self._object_sum(labels.values()), dict(sorted(files.items())), passed_over
@@ -176,17 +180,16 @@ class SetTally:
         reasons = {}
         for path in pictures:
             folder = os.path.dirname(path)
-            reasons[path] = (
-                self.left_out.get(path)
-                or passed.get(path)
-                or (
-                    _OTHER_SPLIT
-                    if path in others
-                    else NO_SPLIT
-                    if folder in homes
-                    else f"in {os.path.relpath(folder, self._root())}, of which no image is listed"
-                )
-            )
+            if path in self.left_out:
+                reasons[path] = self.left_out[path]
+            elif path in passed:
+                reasons[path] = _NO_PHOTO
+            elif path in others:
+                reasons[path] = _OTHER_SPLIT
+            elif folder in homes:
+                reasons[path] = NO_SPLIT
+            else:
+                reasons[path] = f"in {os.path.relpath(folder, self._root())}, of which no image is listed"
         return reasons
 
     def _root(self) -> str:

@@ -24,7 +24,16 @@ from detection.data.usable import frame_is_a_guess, labelled_images
 Severity = Literal["error", "warning"]
 
 # What the reader repairs without changing what is learned; all else that it repairs or leaves out does.
-_HARMLESS = frozenset(["blanks in a class name", "difficult neither 0 nor 1", "image id listed again"])
+_HARMLESS = frozenset(
+    [
+        "blanks in a class name",
+        "difficult neither 0 nor 1",
+        "image id listed again",
+        "further box in an object",
+        "image listed under two ids",
+        "image found by its last part",
+    ]
+)
 # The largest coordinate that programs which keep boxes in 16 bits can hold (R-CNN's family).
 _LARGEST_UINT16 = 65535
 # A name as near as this to another, and this much rarer, is taken for a slip of it.

@@ -209,8 +209,9 @@ def _labelled(
     source = resolved(source)
     found, readers = _open(source, problems)
     counted = None if tally is None else tally.of(found)
+    how = need_images, source.max_pixels, counted
     for reader in readers:
-        for image in labelled_images(reader, problems, classes, source.class_map, need_images, counted):
+        for image in labelled_images(reader, problems, classes, source.class_map, *how):
             yield replace(image, image_id=source_image_id(source, image.image_id)) if source.name else image
 
 

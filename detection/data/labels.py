@@ -16,6 +16,8 @@ MAX_NAME = 200
 _SHOWN = 80
 _BYTE_ORDER_MARK = "\ufeff"
 _NO_CHARACTERS = "\ufffe\uffff"
+# Below this every number is finite in float32: no need to convert it.
+_SURELY_FITS = 1e30
 
 Box = tuple[float, float, float, float]
 Item = TypeVar("Item")
@@ -133,6 +135,8 @@ def ordered_box(corners: Box, what: str, path: Path, line: int, problems: Proble
 
 def fits_float32(corners: Box) -> bool:
     """Whether all are finite in float32."""
+    if all(-_SURELY_FITS < one < _SURELY_FITS for one in corners):  # ten times faster
+        return True
     with np.errstate(over="ignore"):
         return bool(np.isfinite(np.array(corners, dtype=np.float64).astype(np.float32)).all())
 

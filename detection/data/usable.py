@@ -10,7 +10,7 @@ import numpy as np
 
 from detection.data.census import SetTally, count_objects
 from detection.data.files import is_image_name
-from detection.data.images import ImageHeader, image_header
+from detection.data.images import MAX_PIXELS, ImageHeader, image_header
 from detection.data.labels import ImageLabels, ImageObjects, LabelledObject, LabelReader
 from detection.data.problems import DataError, Problems
 from detection.geometry import clip
@@ -25,14 +25,17 @@ def labelled_images(
     classes: Collection[str] | None,
     class_map: Mapping[str, str | None],
     need_images: bool = True,
+    max_pixels: int = MAX_PIXELS,
     tally: SetTally | None = None,
 ) -> Iterator[ImageObjects]:
     """The usable images of a split in order, each file once, with their usable objects under the run's class names.
 
     need_images: False takes the size from the labels where an image is not there, if they tell.
-    classes: the names that are known; None: all. Faults are counted in `problems`; tally: counts images and objects.
+    classes: the names that are known; None: all. max_pixels: larger images are left out.
+    Faults are counted in `problems`; tally: counts images and objects.
     """
-    split = _Split(reader, _Naming(classes, class_map), Problems(problems.strict), need_images, tally)
+    naming, own = _Naming(classes, class_map), Problems(problems.strict)
+    split = _Split(reader, naming, own, need_images, max_pixels, tally)
     try:
         yield from split.images()
     finally:
@@ -47,10 +50,16 @@ class _Split:
     """The images of a split one after the other, and the account of them."""
 
     def __init__(
-        self, reader: LabelReader, naming: _Naming, problems: Problems, need_images: bool, tally: SetTally | None
+        self,
+        reader: LabelReader,
+        naming: _Naming,
+        problems: Problems,
+        need_images: bool,
+        max_pixels: int,
+        tally: SetTally | None,
     ) -> None:
         self.reader, self.naming, self.problems = reader, naming, problems
-        self.need_images, self.tally = need_images, tally
+        self.need_images, self.max_pixels, self.tally = need_images, max_pixels, tally
         self.polygons = self.turned = 0
 
     def images(self) -> Iterator[ImageObjects]:
@@ -96,7 +105,7 @@ class _Split:
             self.problems.extend(seen)
             usable = tuple(_usable_objects(found, found.size, self.naming, self.problems))
             return ImageObjects(image_id, reader.image_folder / image_id, found.size, usable, found.path), found
-        header = image_header(path)
+        header = image_header(path, self.max_pixels)
         labels = reader.labels(image_id, header.upright, self.problems)
         size = _frame(labels, header.upright, header.stored, self.problems)
         self.turned += bool(labels.objects) and frame_is_a_guess(header, labels.size)

@@ -12,7 +12,16 @@ import numpy as np
 from detection.features.resize import padded_size, resized_size
 from detection.features.settings import FeatureSettings
 from detection.geometry import resize_scale
-from detection.storage import file_stem, fingerprint, read_arrays, read_metadata, read_yaml, write_arrays, write_yaml
+from detection.storage import (
+    file_stem,
+    fingerprint,
+    notice_damaged,
+    read_arrays,
+    read_metadata,
+    read_yaml,
+    write_arrays,
+    write_yaml,
+)
 from detection.types import FeaturePyramid
 
 FORMAT_VERSION = "1"
@@ -59,12 +68,12 @@ class MapCache:
 
     def look_up(self, image_id: str, image_fingerprint: str) -> tuple[FeaturePyramid | None, str]:
         """(maps, "") or (None, why): "absent", "stale: ..." (made from another image) or "damaged: ..."."""
-        path = self.path(image_id)
-        if not path.is_file():
-            return None, "absent"
         try:
-            pyramid, metadata = _read_file(path)
-        except (ValueError, FileNotFoundError) as error:
+            pyramid, metadata = _read_file(self.path(image_id))
+        except FileNotFoundError:
+            return None, "absent"
+        except ValueError as error:
+            notice_damaged(error)
             return None, f"damaged: {error}"
         stale = self._stale(image_id, image_fingerprint, metadata)
         return (None, stale) if stale else (pyramid, "")
@@ -104,7 +113,6 @@ class MapCache:
             "image_fingerprint": image_fingerprint,
             "key": self.key,
             "size": json.dumps(list(pyramid.size)),
-            "crc32": str(_checksum(arrays)),
         }
         if self._about is not None and not (self.folder / _ABOUT).exists():
             write_yaml(self.folder / _ABOUT, self._about)
@@ -125,13 +133,14 @@ def _checksum(arrays: dict[str, np.ndarray]) -> int:
 def _read_file(path: Path) -> tuple[FeaturePyramid, dict[str, str]]:
     """Raises ValueError, naming the file, for anything but a whole file of this format."""
     arrays, metadata = read_arrays(path)
-    expected = {"format_version", "image_id", "image_fingerprint", "key", "size", "crc32"}
+    expected = {"format_version", "image_id", "image_fingerprint", "key", "size"}
     if metadata.get("format_version") != FORMAT_VERSION or not expected <= metadata.keys():
         raise ValueError(
             f"{path}: expected maps of format_version {FORMAT_VERSION}, got {metadata.get('format_version')}"
         )
-    if str(_checksum(arrays)) != metadata["crc32"]:
-        raise ValueError(f"{path}: expected checksum {metadata['crc32']}, got {_checksum(arrays)}")
+    # Files of before there was a fingerprint of all that is in one.
+    if (checksum := metadata.get("crc32")) is not None and str(_checksum(arrays)) != checksum:
+        raise ValueError(f"{path}: expected checksum {checksum}, got {_checksum(arrays)}")
     try:
         scales, strides = range(len(arrays["scales"])), range(len(arrays["strides"]))
         maps = tuple(tuple(arrays[_map_name(s, t)] for t in strides) for s in scales)

@@ -1,13 +1,17 @@
 """The run folder: where one experiment keeps its settings, its class list and what every stage made."""
 
+import copy
 import importlib.metadata
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from detection.storage.atomic import read_yaml, write_text, write_yaml
+from detection.storage.atomic import remove_leftovers, write_text, write_yaml
+from detection.storage.bounded import read_yaml
+from detection.storage.lock import brief_lock, folder_lock
 
 FORMAT_VERSION = 1
 # The packages whose version can change a figure.
@@ -46,6 +50,18 @@ class RunFolder:
         self.evaluation = self.path / "evaluation"
         self.drawings = self.path / "drawings"
 
+    @contextmanager
+    def written(self) -> Iterator[None]:
+        """Be the one process that writes in the run; what killed ones left half written is removed first.
+
+        Raises LockedError as `folder_lock`. Whoever only reads needs none: files are whole at any time.
+        """
+        with folder_lock(self.path):
+            own = (self.path, self.proposals, self.finetuned, self.mining, self.detector, self.detections)
+            for folder in (*own, self.detections / "parts", self.evaluation, self.drawings, *self.features.glob("*")):
+                remove_leftovers(folder)
+            yield
+
     def read(self) -> dict[str, Any]:
         """The content of ``run.yaml``; an empty record where there is none yet.
 
@@ -65,13 +81,11 @@ class RunFolder:
 
         preset_overrides: settings that are not those of the preset they name, kept as ``differs_from_preset``.
         """
-        record = self.read()
-        changed = {**record, "settings": dict(settings), "versions": _versions()}
-        changed.pop("differs_from_preset", None)
-        if preset_overrides:
-            changed["differs_from_preset"] = dict(preset_overrides)
-        if changed != record:
-            write_yaml(self.record_file, changed)
+        with self._changed() as record:
+            record |= {"settings": dict(settings), "versions": _versions()}
+            record.pop("differs_from_preset", None)
+            if preset_overrides:
+                record["differs_from_preset"] = dict(preset_overrides)
 
     def stage_key(self, stage: str) -> str | None:
         """The key of what `stage` last finished, or None."""
@@ -79,10 +93,19 @@ class RunFolder:
 
     def record_stage(self, stage: str, key: str, seconds: float, facts: Mapping[str, Any]) -> None:
         """Note that `stage` is done: its key, wall seconds and plain figures."""
-        record = self.read()
-        finished = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        record["stages"][stage] = {"key": key, "seconds": round(seconds, 1), "finished": finished, **facts}
-        write_yaml(self.record_file, record)
+        with self._changed() as record:
+            finished = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            record["stages"][stage] = {"key": key, "seconds": round(seconds, 1), "finished": finished, **facts}
+
+    @contextmanager
+    def _changed(self) -> Iterator[dict[str, Any]]:
+        """The record to be changed, which is written where it was: one process at a time, as all but writers may."""
+        with brief_lock(self.record_file.with_name(".run.yaml.lock")):
+            record = self.read()
+            before = copy.deepcopy(record)
+            yield record
+            if record != before:
+                write_yaml(self.record_file, record)
 
     def fixed_classes(self) -> tuple[str, ...] | None:
         """The run's class list in the order of its labels, or None before it is fixed."""

@@ -10,18 +10,6 @@ _TEXT, _NULL = "tag:yaml.org,2002:str", "tag:yaml.org,2002:null"
 _ERRORS = (yaml.YAMLError, ValueError, RecursionError)
 
 
-def keep_text(root: yaml.Node | None, key: str) -> None:
-    """Let plain values under `key` of a mapping's node be text, in a list or as a mapping's values.
-
-    root: what ``Loader.get_single_node`` gives, before anything is made of it. What is nested deeper stays as it is.
-    """
-    for name, value in root.value if isinstance(root, yaml.MappingNode) else ():
-        if getattr(name, "value", None) == key and isinstance(value, yaml.CollectionNode):
-            for one in value.value if isinstance(value, yaml.SequenceNode) else [item for _, item in value.value]:
-                if isinstance(one, yaml.ScalarNode):
-                    one.tag = _TEXT
-
-
 def quoted_mappings(text: str, key: str) -> str:
     """A YAML text in which keys and values of every mapping under `key` are quoted, but for null: any reader has text.
 

@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -156,6 +157,18 @@ def test_a_bad_image_is_left_out_and_listed(make_devkit, spoil, kind):
     assert [record.kind for record in problems] == [kind]
     with pytest.raises(DataError, match=kind):
         load(root, problems=Problems(strict=True))
+
+
+def test_an_image_with_more_pixels_than_the_setting_is_left_out(make_devkit):
+    root = make_devkit({"trainval": {"one": [CAT]}}, size=(90, 120))
+    settings = DatasetSettings(root=str(root), max_pixels=90 * 120)
+    assert len(load_annotations(settings.train_sources, ("cat",), Problems())) == 1
+    problems = Problems()
+    with pytest.raises(ValueError, match="usable"):
+        load_annotations(replace(settings, max_pixels=90 * 120 - 1).train_sources, ("cat",), problems)
+    assert [one.kind for one in problems] == ["image too large"]
+    with pytest.raises(ValueError, match=r"dataset.max_pixels: expected a number of at least 1, got 0"):
+        replace(settings, max_pixels=0)
 
 
 def test_no_usable_image_is_an_error(make_devkit):

@@ -153,7 +153,7 @@ def test_bad_coco_rows_are_named(tmp_path, change, match):
 )
 def test_files_that_are_no_coco_results(tmp_path, text, match):
     (tmp_path / "d.json").write_text(text)
-    with pytest.raises(ValueError, match=rf"d\.json: .*{match}"):
+    with pytest.raises(ValueError, match=rf"d\.json:.*{match}"):
         read_coco_results(tmp_path / "d.json")
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from detection.evaluation import ELEVEN_POINTS, Interval, IntervalSettings, difference, evaluate, intervals
 from detection.evaluation._kernels import weighted_ap
-from detection.evaluation.intervals import _curves, _draws
+from detection.evaluation.intervals import _curves, _draws, _interval
 from detection.types import AnnotatedImage, Detections
 
 A, B, FAR = [0, 0, 10, 10], [20, 0, 30, 10], [60, 60, 70, 70]
@@ -141,3 +141,10 @@ def test_only_the_same_can_be_compared(truth, found, other, message):
     one = evaluate([], [truth("a", [A])], ["cat"])
     with pytest.raises(ValueError, match=message):
         difference(one, other(truth, found), IntervalSettings(resamples=5))
+
+
+@pytest.mark.parametrize(("confidence", "low", "high"), [(0.9, 5, 95), (0.5, 25, 75)])
+def test_an_interval_leaves_out_as_much_on_either_side(confidence, low, high):
+    """Of the figures 0, 1 .. 100 what it holds is the middle."""
+    bound = _interval(50.0, np.arange(101.0), IntervalSettings(confidence=confidence))
+    assert (bound.value, bound.low, bound.high) == pytest.approx((50, low, high))

@@ -10,6 +10,7 @@ import pytest
 from detection import Detector
 from detection.data import DatasetSettings
 from detection.detector_files import read_description
+from detection.learning import Calibration
 from detection.pipeline.class_changes import add_class, drop_class, rename_class
 from detection.pipeline.runner import run_all
 from detection.pipeline.stages.detections import detect, read_detections
@@ -125,7 +126,7 @@ def test_a_detector_is_never_half_replaced(run, monkeypatch, moves):
     move, left = os.replace, [moves]
 
     def failing(source, target):
-        if str(target).startswith(str(run / "detector")) and ".tmp-detector" not in str(target):
+        if str(target).startswith(str(run / "detector")) and ".tmp-" not in str(target):
             left[0] -= 1
             if left[0] < 0:
                 raise KeyboardInterrupt
@@ -145,3 +146,12 @@ def test_a_detector_is_never_half_replaced(run, monkeypatch, moves):
     changed.save(run / "detector")
     assert Detector.load(run / "detector").classes == ("a", "b")
     assert not [path for path in (run / "detector").iterdir() if path.name.startswith(".")]
+
+
+def test_the_calibration_of_a_dropped_class_goes_with_it(run, open_run):
+    slopes, trained = np.array([-1.5, -2.5]), np.array([True, True])
+    calibration = Calibration(slopes, np.array([0.25, 0.5]), trained)
+    replace(Detector.load(run / "detector"), calibration=calibration).save(run / "detector")
+    drop_class(open_run(run), "box")
+    left = Detector.load(run / "detector").calibration
+    assert (left.slopes.tolist(), left.intercepts.tolist(), left.trained.tolist()) == ([-2.5], [0.5], [True])

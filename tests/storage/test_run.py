@@ -1,6 +1,10 @@
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import yaml
 
+from detection.storage.lock import LockedError
 from detection.storage.run import RunFolder
 
 
@@ -74,3 +78,35 @@ def test_record_is_plain_yaml(tmp_path):
     run = RunFolder(tmp_path)
     run.write_settings({"b": [1, 2], "a": None})
     assert list(yaml.safe_load(run.record_file.read_text())["settings"]) == ["b", "a"]
+
+
+def test_one_writer_at_a_time_who_clears_up_first(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    left = [folder / ".tmp-x" for folder in (run.path, run.finetuned, run.features / "key", run.detections / "parts")]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (1, 1))
+    with run.written():
+        assert not any(path.exists() for path in left)
+        with pytest.raises(LockedError, match=f"process {os.getpid()} on"), RunFolder(tmp_path / "run").written():
+            pass
+        assert run.read()["settings"] is None
+        run.write_settings({"a": 1})
+    assert not (run.path / ".lock").exists()
+
+
+def test_changes_of_the_record_by_many_at_once_are_all_kept(tmp_path):
+    run = RunFolder(tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: run.record_stage(f"s{number}", str(number), 0.0, {}), range(24)))
+    assert {name: one["key"] for name, one in run.read()["stages"].items()} == {f"s{n}": str(n) for n in range(24)}
+    assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]
+
+
+def test_what_differs_from_a_preset_goes_when_nothing_does(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_settings({"svm": {"C": 1}}, {"svm.C": 1})
+    assert run.read()["differs_from_preset"] == {"svm.C": 1}
+    run.write_settings({"svm": {"C": 0.001}})
+    assert "differs_from_preset" not in run.read()

@@ -21,7 +21,8 @@ def test_the_table_has_every_command():
 def test_a_tool_is_its_command(name, load_tool, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", [f"{name}.py", "--help"])
     printed = []
-    for run in (lambda: runpy.run_path(str(TOOLS / f"{name}.py"), run_name="__main__"), load_tool(name).main):
+    command = load_tool(name).main
+    for run in (lambda: runpy.run_path(str(TOOLS / f"{name}.py"), run_name="__main__"), lambda: sys.exit(command())):
         with pytest.raises(SystemExit) as end:
             run()
         assert end.value.code == 0

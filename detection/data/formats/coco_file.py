@@ -1,5 +1,6 @@
 """The content of a COCO json of boxes: images with their objects, classes, and what of it cannot be used."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,32 +8,36 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from detection.data.files import stays_inside
 from detection.data.json_items import Item, read_items
-from detection.data.labels import Box, LabelledObject, class_name, fits_float32, ordered_box, shortened
+from detection.data.labels import Box, LabelledObject, class_name, fits_float32, ordered_box
 from detection.data.problems import DataError, Problem, Problems
 
 _LISTS = ("images", "annotations", "categories")
 _FLAGS = ("iscrowd", "difficult", "ignore")
 _OWN_KEYS = frozenset(["id", "image_id", "category_id", "bbox", "area", "segmentation", *_FLAGS])
+# Where the name of an image stands, the usual place first.
+_NAME_KEYS = ("file_name", "coco_url", "flickr_url", "url")
+# A number as JSON has it; longer ones are no ids.
+_NUMBER = re.compile(r"-?[1-9]\d{0,17}|0")
 # Shared by the many annotations that say no more.
 _MASK: dict[str, Any] = {"segmentation": True}
 _NONE: dict[str, Any] = {}
-# Below this every number is finite in float32: no need to convert it.
+# Of a mask, px^2; more is damage.
 _LARGEST = 1e30
 
 
 @dataclass(frozen=True)
 class CocoImage:
-    """An image of a file. number: its id, as text. size: (height, width), None where the file has none.
-
-    found: annotations that name it, usable or not. faults: of those that are not.
+    """An image of a file. name: as the file has it, with slashes. number: its id, as text. size: (height, width), None
+    where the file has none. line: where it begins. found: annotations that name it, usable or not. faults: of those
+    that are not.
     """
 
     name: str
     number: str
     size: tuple[int, int] | None
     objects: list[LabelledObject]
+    line: int
     found: int = 0
     faults: tuple[Problem, ...] = ()
 
@@ -76,6 +81,8 @@ class _Parser:
         self.names: dict[Any, str] = {}
         self.known: set[str] = set()
         self.images: dict[Any, CocoImage] = {}
+        # Ids that two images or two classes have: what is said of them belongs to neither.
+        self.shared: dict[str, set] = {"images": set(), "categories": set()}
         self.annotations: list[tuple] = []
         # By the id of their image.
         self.found: Counter[Any] = Counter()
@@ -95,6 +102,10 @@ class _Parser:
             missing = "categories" if not self.names else "images"
             reasons = "".join(f"; {line}" for line in self.problems.summary()[:1])
             raise DataError("malformed COCO json", self.path, f"expected {missing}, got none{reasons}")
+        for number in self.shared["images"]:
+            image = self.images.pop(number)
+            message = f"image {image.name!r:.80}: another image has its id {image.number:.80}"
+            self.problems.skip("id given again", self.path, message, image.line)
         self.annotations.reverse()
         while self.annotations:
             annotation = self.annotations.pop()
@@ -122,7 +133,7 @@ class _Parser:
         if not isinstance(item.value, dict):
             raise self._error("malformed COCO json", item, f"{what}: expected an object, got {item.value!r:.80}")
         number = item.value.get("id")
-        if type(number) not in (int, str):
+        if _key(number) is None:
             if item.key != "annotations" or number is not None:
                 raise self._error("entry without an id", item, f"{what}: expected a number or text, got {number!r:.80}")
             return item.value, what
@@ -134,28 +145,35 @@ class _Parser:
     def _category(self, item: Item) -> None:
         value, what = self._fields(item)
         name = class_name(value.get("name"), self.path, what, item.line, self.problems)
-        if value["id"] in self.names:
-            raise self._error("id given again", item, f"{what}: it is {self.names[value['id']]!r} already")
+        number = _key(value["id"])
+        if self._is_again(number, name, self.names.get(number), item, what):
+            return
         if name in self.known:
             self.problems.repair("class listed again", self.path, f"{what}: {name!r}: taken as one class", item.line)
-        self.names[value["id"]] = name
+        self.names[number] = name
         self.known.add(name)
+
+    def _is_again(self, number: Any, name: str, first: str | None, item: Item, what: str) -> bool:
+        """Whether an entry says again what another has said. Raises DataError where it says something else."""
+        if first is not None and first != name:
+            self.shared[item.key].add(number)
+            raise self._error("id given again", item, f"{what}: {name!r:.80}: it is {first!r:.80} already")
+        return first is not None
 
     def _image(self, item: Item) -> None:
         value, what = self._fields(item)
-        name = value.get("file_name")
-        if not isinstance(name, str):
-            raise self._error("image without a file name", item, f"{what}: file_name: {name!r:.80}")
-        name = name.replace("\\", "/")
-        if not stays_inside(name):
-            message = f"{what}: expected a relative path without .., got {shortened(name)!r}"
-            raise self._error("image id that leaves the folder", item, message)
-        if value["id"] in self.images:
-            raise self._error("id given again", item, f"{what}: it is {self.images[value['id']].name!r} already")
+        # LVIS has addresses alone.
+        name = next((value[key] for key in _NAME_KEYS if isinstance(value.get(key), str)), None)
+        if name is None:
+            raise self._error("image without a file name", item, f"{what}: file_name: {value.get('file_name')!r:.80}")
+        name, number = name.replace("\\", "/"), _key(value["id"])
+        first = self.images.get(number)
+        if self._is_again(number, name, first and first.name, item, what):
+            return
         sides = [value.get(side) for side in ("height", "width")]
         usual = all(type(side) in (int, float) and 1 <= side < 2**31 for side in sides)
         size = (int(sides[0]), int(sides[1])) if usual else None
-        self.images[value["id"]] = CocoImage(name, str(value["id"]), size, [])
+        self.images[number] = CocoImage(name, str(value["id"]), size, [], item.line)
 
     def _annotation(self, item: Item) -> None:
         self.found[_image_key(item.value)] += 1
@@ -172,6 +190,10 @@ class _Parser:
         self.annotations.append((*owners, item.index, item.line, corners, difficult, area, _extras(value)))
 
     def _assign(self, image_id, category_id, index, line, corners, difficult, area, extras) -> None:
+        for key, number in (("images", image_id), ("categories", category_id)):
+            if number in self.shared[key]:
+                message = f"annotation {index}: id {number!r:.80} is that of several {key}"
+                raise DataError("annotation of an id given again", self.path, message, line)
         if image_id not in self.images:
             message = f"annotation {index}: image_id {image_id!r:.80}"
             raise DataError("annotation of no image", self.path, message, line)
@@ -192,12 +214,14 @@ def _corners(box: Any) -> Box | None:
     except OverflowError:
         return None
     corners = (x, y, x + width, y + height)
-    return corners if max(map(abs, corners)) < _LARGEST or fits_float32(corners) else None
+    return corners if fits_float32(corners) else None
 
 
 def _key(value: Any) -> Any:
-    """A number or text as it stands; anything else, which cannot be an id, as None."""
-    return value if type(value) in (int, str) else None
+    """An id: a number, also where it stands as text ("7") or as 7.0, or other text; None for anything else."""
+    if type(value) is str:
+        return int(value) if _NUMBER.fullmatch(value) else value
+    return int(value) if type(value) is int or (type(value) is float and value.is_integer()) else None
 
 
 def _image_key(annotation: Any) -> Any:

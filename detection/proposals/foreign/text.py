@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from detection.data.box_files import CSV_HEADER, read_csv, read_json
+from detection.data.box_files import CSV_HEADER, read_csv
+from detection.data.json_items import read_entries
 from detection.storage import atomic_path, write_text
 
 # Named lists of rows: image id -> rows of numbers; the fifth, where there is one, is a score.
@@ -29,13 +30,11 @@ def read_json_rows(path: Path | str) -> tuple[Rows, bool]:
     {image_id: [[x1, y1, x2, y2], ...]}, or [{"image_id": ..., "bbox": [...], "score": ...}, ...]. NaN is read, and
     reported later with the other faults. Raises ValueError naming the file and the place.
     """
-    content = read_json(path)
-    if isinstance(content, dict):
-        return content, False
-    if not isinstance(content, list):
-        raise ValueError(f"{path}: expected an object of lists or a list of objects, got {type(content).__name__}")
+    is_coco, entries = read_entries(Path(path), finite=False)
+    if not is_coco:
+        return {one.key: one.value for one in entries}, False
     rows: Rows = {}
-    for place, one in enumerate(content, start=1):
+    for _, place, _, one in entries:
         if not isinstance(one, dict) or "image_id" not in one or not isinstance(one.get(_COCO_BOX), list):
             raise ValueError(f"{path}: row {place}: expected an object with image_id and bbox, got {one!r:.80}")
         score = [one["score"]] if "score" in one else []

@@ -230,15 +230,15 @@ def test_pickled_arrays_in_npz_are_not_loaded(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "fault"),
     [
-        ("a.json", "{", "a.json: expected JSON"),
-        ("a.json", "3", "expected an object of lists or a list of objects, got int"),
+        ("a.json", "{", "a.json:1: malformed JSON"),
+        ("a.json", "3", "expected an object at the top level"),
         ("a.json", '{"x": [[1, 2, 3]]}', "image 'x': expected rows of four numbers"),
         ("a.json", '{"x": [[1, 2, 3, "4"]]}', "image 'x': expected rows of four numbers"),
         ("a.json", '{"x": [[1, 2, 3, 4], [1]]}', "image 'x': expected rows of four numbers"),
         ("a.json", '{"x": null}', "image 'x': expected rows of four numbers"),
         ("a.json", '{"x": [], "x": []}', "the key 'x' more than once"),
         ("a.json", '[{"image_id": 1}]', "row 1: expected an object with image_id and bbox"),
-        ("a.json", "[" * 100000, "a.json: expected JSON"),
+        ("a.json", "[" * 100000, "a.json:1: malformed JSON"),
         ("a.csv", "a,1,2,3,4\nb,1,2,x,4\n", "a.csv: line 2: expected image_id,x1,y1,x2,y2"),
         ("a.csv", "a,1,2,3\n", "a.csv: line 1: expected four numbers and perhaps a score, got 3"),
         ("a.csv", "a,1,2,3,4\nb,1,2,3,4,5\na,1,2,3,4,5\n", "image 'a': expected rows of four numbers"),
