@@ -143,10 +143,11 @@ class SetTally:
         files = {Path(path): why for path, why in reasons.items() if why == NO_SPLIT}
         files |= {Path(path): why for path, (why, _) in labels.items()}
         passed_over: dict[str, list[str]] = {}
-        for path, why in reasons.items():
-            if why == _NO_PHOTO:
-                passed_over.setdefault(why, []).append(f"{os.path.basename(path)} ({passed[path]})")
-        for path, why in others.items():
+        masks = sorted(path for path, why in reasons.items() if why == _NO_PHOTO)
+        if masks:  # one reason stands for all
+            key = f"{_NO_PHOTO} ({os.path.basename(masks[0])}: {passed[masks[0]]})"
+            passed_over[key] = list(map(os.path.basename, masks))
+        for path, why in sorted(others.items()):
             passed_over.setdefault(why, []).append(os.path.basename(path))
         read = Sum("pictures", len(pictures), len(self.read & pictures), Counter(reasons.values()))
         return Census(
