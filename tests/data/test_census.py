@@ -40,15 +40,10 @@ def left(one):
 def test_a_sound_set(devkit):
     census = tally_of(devkit, "trainval", "test").census()
     assert census.adds_up
-    assert (
-        census.lines()
-        == [
-            f"{devkit}: 24 pictures found = 24 read + 0 left out",
-            f"{devkit}: 44 objects found = 44 read + 0 left out",
-            "  passed over: 2 lists, names and read-me files: test.txt, trainval.txt",
-        ]
-        or census.passed_over == {}
-    )
+    assert census.lines() == [
+        f"{devkit}: 24 pictures found = 24 read + 0 left out",
+        f"{devkit}: 44 objects found = 44 read + 0 left out",
+    ]
     assert (census.pictures.found, census.pictures.read) == (24, 24)
 
 
@@ -102,12 +97,10 @@ def test_every_way_out_is_in_the_sum(devkit):
 
 
 def test_objects_that_the_user_leaves_out(devkit):
-    census = tally_of(devkit, "trainval", "test", class_map={"dog": None}, classes=["cow"]).census()
+    census = tally_of(devkit, "trainval", "test", class_map={"dog": None}, classes=["horse"]).census()
     assert census.adds_up
     assert (census.objects.found, census.objects.read) == (44, 0)
-    assert left(census.objects) == {"left out by class_map": 20, "unknown class 'cat', nearest known 'cow'": 24} or (
-        left(census.objects) == {"left out by class_map": 20, "unknown class 'cat'": 24}
-    )
+    assert left(census.objects) == {"left out by class_map": 20, "unknown class 'cat'": 24}
 
 
 def test_an_image_in_two_lists_counts_once(devkit):
@@ -139,7 +132,7 @@ def test_what_a_reader_loses_in_silence_is_told(devkit, monkeypatch):
 def write_coco(root, annotations, images=2):
     root.mkdir()
     for number in range(images):
-        Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(root / f"{number}.png")
+        Image.fromarray(np.full((40, 60, 3), number, np.uint8)).save(root / f"{number}.png")
     rows = [{"id": number, "file_name": f"{number}.png", "height": 40, "width": 60} for number in range(images)]
     content = {"images": rows, "annotations": annotations, "categories": [{"id": 1, "name": "cat"}]}
     (root / "set.json").write_text(json.dumps(content))
