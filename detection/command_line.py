@@ -4,18 +4,25 @@ import argparse
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import docstring_parser
 import yaml
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, get_loader, set_loader
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
+from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from detection.storage.bounded import YAML_ERRORS, check_yaml
+from detection.storage.names import printable
+from detection.storage.yaml_text import quoted_mapping, quoted_mappings
+
+# The setting whose keys and values are text, whatever YAML would make of them: names of classes.
+_TEXT_SETTING = "class_map"
 
 # Takes arguments, None for those of the process, and returns the exit status.
 Main = Callable[[list[str] | None], int]
@@ -28,7 +35,7 @@ def _load(text: str) -> Any:
     """A value, or a file of settings, as jsonargparse reads them, under the limits of `read_yaml`."""
     try:
         check_yaml(text)
-        return _load_yaml(text)
+        return _load_yaml(quoted_mappings(text, _TEXT_SETTING))
     except YAML_ERRORS as error:
         raise yaml.YAMLError(str(error) or type(error).__name__) from error
 
@@ -41,7 +48,10 @@ class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(ArgumentParser):
-    """Takes lists as ``a,b,c`` too: jsonargparse alone wants ``[a, b, c]``, and shells read brackets as patterns."""
+    """Takes lists as ``a,b,c`` too: jsonargparse alone wants ``[a, b, c]``, and shells read brackets as patterns.
+
+    Keys and values of mappings are text as it is typed: ``{NO: Norway}`` is no ``{false: Norway}``.
+    """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **{"formatter_class": HelpFormatter, **named})
@@ -51,19 +61,25 @@ class Parser(ArgumentParser):
         words = list(sys.argv[1:] if args is None else args)
         for place, word in enumerate(words):
             name, is_joined, value = word.partition("=")
-            item = _list_item(getattr(self._option_string_actions.get(name), "_typehint", None))
-            if item is not None and is_joined:
-                words[place] = f"{name}={_bracketed(value, item)}"
-            elif item is not None and place + 1 < len(words):
-                words[place + 1] = _bracketed(words[place + 1], item)
+            as_yaml = _as_yaml(getattr(self._option_string_actions.get(name), "_typehint", None))
+            if as_yaml is not None and is_joined:
+                words[place] = f"{name}={as_yaml(value)}"
+            elif as_yaml is not None and place + 1 < len(words):
+                words[place + 1] = as_yaml(words[place + 1])
         return super().parse_args(words, *more, **named)
 
 
-def _list_item(hint: Any) -> type | None:
-    """The type of the items of a list or tuple, optional or not; None of anything else, and of lists of records."""
+def _as_yaml(hint: Any) -> Callable[[str], str] | None:
+    """What makes a typed value YAML: of lists and tuples, optional or not, and of mappings of text; None of all else.
+
+    Lists of records are all else.
+    """
     found = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if any(get_origin(one) is dict for one in found):
+        return quoted_mapping
     lists = [one for one in found if get_origin(one) in (list, tuple)]
-    return next((one for one in get_args(lists[0])[:1] if one in (str, int, float)), None) if lists else None
+    item = next((one for one in get_args(lists[0])[:1] if one in (str, int, float)), None) if lists else None
+    return None if item is None else lambda value: _bracketed(value, item)
 
 
 def _bracketed(value: str, item: type) -> str:
@@ -151,7 +167,7 @@ def exit_status(body: Callable[[], object], refused: tuple[type[Exception], ...]
     2: settings or data that cannot be used, one of `refused`; the message is printed without a traceback.
     130: interrupted.
     """
-    console = Console(stderr=True)
+    console = terminal(stderr=True)
     try:
         status = body()
         return status if isinstance(status, int) else 0
@@ -163,9 +179,35 @@ def exit_status(body: Callable[[], object], refused: tuple[type[Exception], ...]
         return 2
 
 
-def say(console: Console, *lines: str) -> None:
-    """Print lines as they are: nothing in them is markup, and none is broken."""
-    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+def say(console: Console, *lines: object) -> None:
+    """Print lines as they are: nothing in them is markup, and none is broken; control characters are shown as codes."""
+    console.print(printable("\n".join(map(str, lines)), lines=True), highlight=False, markup=False, soft_wrap=True)
+
+
+def terminal(**options: Any) -> Console:
+    """A console that shows control characters of whatever it prints as codes. options: of ``rich.Console``."""
+    console = Console(**options)
+    console.push_render_hook(_Printable())
+    return console
+
+
+class _Printable(RenderHook):
+    """Goes over all that is printed: names of files and classes are in tables, lines and titles."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_PrintableText(one) for one in renderables]
+
+
+class _PrintableText:
+    def __init__(self, printed: ConsoleRenderable) -> None:
+        self._printed = printed
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for one in console.render(self._printed, options):
+            yield one if one.control else Segment(printable(one.text, lines=True), one.style)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(console, options, self._printed)
 
 
 def text_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

@@ -4,7 +4,7 @@ import pytest
 from jsonargparse import ArgumentError
 from rich.console import Console
 
-from detection.command_line import Parser, exit_status, function_command, say, subcommands, text_table
+from detection.command_line import Parser, exit_status, function_command, say, subcommands, terminal, text_table
 from detection.data import DataError
 
 
@@ -126,3 +126,14 @@ def test_texts_are_printed_as_they_are():
     assert [line.split() for line in console.file.getvalue().splitlines()] == [
         ["[bold]"], ["name", "[x]"], ["[red]", "1"], ["b", "1234"],
     ]  # fmt: skip
+
+
+def test_a_terminal_shows_control_characters_as_codes():
+    console = terminal(file=io.StringIO(), width=60, force_terminal=False)
+    console.print(text_table("\x1b[2J", ("a\x9b",), [("b\x01",)]), "c\x1b")
+    say(console, "d\x1b[31m", "e\n\ud800")
+    said = console.file.getvalue()
+    assert said.split() == [r"\x1b[2J", r"a\x9b", r"b\x01", r"c\x1b", r"d\x1b[31m", "e", r"\ud800"]
+    coloured = terminal(file=io.StringIO(), force_terminal=True)
+    coloured.print("a\x1b", style="yellow")
+    assert coloured.file.getvalue() == "\x1b[33ma\\x1b\x1b[0m\n"

@@ -26,7 +26,7 @@ from detection.parallel import ordered_map
 from detection.pipeline.stages.detections import detect
 from detection.pipeline.stages.drawings import DRAWN_MIN_SCORE, draw
 from detection.pipeline.work import Work, default_workers, map_images
-from detection.storage import file_stem, write_text
+from detection.storage import readable_stems, write_text
 from detection.types import Detections
 from detection.visualization import draw_detections, enlarge
 
@@ -103,8 +103,9 @@ def _targets(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
     Raises ValueError where a copy would take the place of a file that is read.
     """
     counts = Counter(path.stem for path in paths)
-    names = {path: file_stem(path.stem if counts[path.stem] == 1 else path.as_posix()) for path in paths}
-    targets = {path: out / f"{name}{'.mp4' if data.is_video(path) else '.jpg'}" for path, name in names.items()}
+    names = {path: path.stem if counts[path.stem] == 1 else path.as_posix() for path in paths}
+    stems = readable_stems(names.values())
+    targets = {path: out / f"{stems[name]}{'.mp4' if data.is_video(path) else '.jpg'}" for path, name in names.items()}
     sources = {path.resolve() for path in paths}
     taken = [str(target) for target in targets.values() if target.resolve() in sources]
     if taken:

@@ -19,7 +19,7 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
 from detection import evaluation
-from detection.command_line import Parser, command, say
+from detection.command_line import Parser, command, say, terminal
 from detection.commands.session import experiment_command, looks_only
 from detection.data import Problems, read_class_names, read_dataset
 from detection.data.formats.finding import find_set
@@ -231,7 +231,7 @@ def _run(arguments: list[str]) -> int:
     given = [name for name in ("--detections", "--annotations") if options[name[2:]] is not None]
     if len(given) == 1:
         raise ValueError(f"{given[0]}: expected --detections and --annotations, or one of them and --run, got it alone")
-    problems, console = Problems(options.strict), Console()
+    problems, console = Problems(options.strict), terminal()
     options.evaluation = _evaluation_settings(options, options.evaluation)
     try:
         truth = read_truth(options.annotations, options.split, options.detections, options.classes, problems)

@@ -11,7 +11,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
-from detection.command_line import Main, add_function_options, command, options_of, say
+from detection.command_line import Main, add_function_options, command, options_of, say, terminal
 from detection.config import Settings, build_parser, parse, preset_overrides, resolved
 from detection.data import Problems
 from detection.pipeline.experiment import Experiment
@@ -33,7 +33,7 @@ def open_experiment(settings: Settings, console: Console | None = None, executor
         device=settings.device,
         problems=Problems(settings.strict),
         # Of several processes under torchrun the first speaks.
-        console=console or Console(quiet=os.environ.get("RANK", "0") != "0"),
+        console=console or terminal(quiet=os.environ.get("RANK", "0") != "0"),
     )
     if settings.features.engine == "auto":
         settings = dataclasses.replace(settings, features=settings.features.for_device(settings.device))

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -85,16 +86,29 @@ def write_image(path: str | os.PathLike, rgb: np.ndarray) -> None:
         Image.fromarray(_check_array(rgb)).save(temporary, quality=_JPEG_QUALITY)
 
 
-def image_sizes(
-    path: str | os.PathLike, max_pixels: int | None = MAX_PIXELS
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(upright, stored) sizes (height, width) in px of an image file, from its header: pixels are not decoded.
+class ImageHeader(NamedTuple):
+    """What an image file says of itself: sizes (height, width) in px, and its EXIF orientation, 1 to 8."""
+
+    upright: tuple[int, int]
+    stored: tuple[int, int]
+    orientation: int
+
+
+def image_header(path: str | os.PathLike, max_pixels: int | None = MAX_PIXELS) -> ImageHeader:
+    """The header of an image file: pixels are not decoded.
 
     Raises DataError for a file that is missing, has no image's header, or more than `max_pixels`.
     """
     with _opened(path, max_pixels) as image:
-        stored = (image.height, image.width)
-        return (stored[::-1] if _orientation(image) in _SIDES_SWAPPED else stored), stored
+        stored, orientation = (image.height, image.width), _orientation(image)
+    return ImageHeader(stored[::-1] if orientation in _SIDES_SWAPPED else stored, stored, orientation)
+
+
+def image_sizes(
+    path: str | os.PathLike, max_pixels: int | None = MAX_PIXELS
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(upright, stored) sizes (height, width) in px of an image file. Raises as `image_header`."""
+    return image_header(path, max_pixels)[:2]
 
 
 def image_size(path: str | os.PathLike) -> tuple[int, int]:
@@ -109,8 +123,7 @@ def to_upright(
 
     Raises DataError as `image_sizes`.
     """
-    with _opened(path, None) as image:
-        orientation, stored = _orientation(image), (image.height, image.width)
+    _, stored, orientation = image_header(path, None)
     if orientation not in _SIDES_SWAPPED or tuple(size) != stored or stored == stored[::-1]:
         return box, tuple(size)
     (x1, y1, x2, y2), (height, width) = box, stored

@@ -4,8 +4,21 @@ from dataclasses import dataclass, field, fields
 
 from detection.data.formats import label_format
 from detection.data.images import MAX_PIXELS
+from detection.data.labels import class_name
 
 ClassMap = dict[str, str | None]
+
+
+def clean_class_map(class_map: ClassMap, where: str) -> ClassMap:
+    """A mapping of class names with names as they are known everywhere; see `labels.class_name`.
+
+    where: the setting, for a message. Raises DataError for a name that cannot be one, ValueError for one name twice.
+    """
+    names = {one: class_name(one, where) for one in class_map}
+    if len(set(names.values())) < len(names):
+        raise ValueError(f"{where}: expected each name once but for blanks, got {', '.join(map(repr, names))}")
+    values = {one: None if name is None else class_name(name, where) for one, name in class_map.items()}
+    return {names[one]: values[one] for one in class_map}
 
 
 def _check_format(name: str | None) -> None:
@@ -41,6 +54,7 @@ class DatasetSource:
 
     def __post_init__(self) -> None:
         _check_format(self.format)
+        object.__setattr__(self, "class_map", clean_class_map(self.class_map, "dataset source: class_map"))
         if not self.split.strip():
             raise ValueError(f"dataset source: split: expected a name, got {self.split!r}")
         for key in ("year", "name"):
@@ -106,6 +120,7 @@ class DatasetSettings:
 
     def __post_init__(self) -> None:
         _check_format(self.format)
+        object.__setattr__(self, "class_map", clean_class_map(self.class_map, "dataset.class_map"))
         if not self.train:
             raise ValueError("dataset.train: expected at least one split, got none")
         if not self.classes.strip():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from detection.data import DatasetSettings, load_annotations
+from detection.data.labels import class_name
 from detection.detector import Detector
 from detection.engines import limit_threads
 from detection.learning import Calibration, MiningCheckpoint
@@ -37,6 +38,7 @@ def add_class(experiment: Experiment, name: str, photos: DatasetSettings) -> Non
     in which no object of the class must be; its box regressor is trained on the new photos. Raises ValueError where
     the run has no detector or has the class, and where the photos have no object of it.
     """
+    name = class_name(name, "--add")
     detector = _detector_of(experiment)
     if name in detector.classes:
         raise ValueError(f"--add {name}: the detector has this class; --drop {name} first, or --rename")
@@ -99,8 +101,9 @@ def drop_class(experiment: Experiment, name: str) -> None:
 def rename_class(experiment: Experiment, old: str, new: str) -> None:
     """Give a class of the run's detector another name.
 
-    Raises ValueError where there is no such class or the name is taken.
+    Raises ValueError where there is no such class, the name is taken, or cannot be that of a class.
     """
+    new = class_name(new, "--rename")
     detector = _detector_of(experiment)
     _check_known(detector, old, "--rename")
     if new in detector.classes:

@@ -5,7 +5,16 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
 
-from detection.data import DatasetSource, classes_without_objects, dataset_classes, load_annotations
+from detection.command_line import say
+from detection.data import (
+    DatasetSource,
+    Tally,
+    classes_without_objects,
+    dataset_classes,
+    load_annotations,
+    load_training,
+    shared_ids,
+)
 from detection.detector_files import read_description
 from detection.pipeline.imported_proposals import proposal_settings_in_force
 from detection.pipeline.keys import annotations_key, image_key
@@ -13,7 +22,7 @@ from detection.pipeline.settings import StageSettings
 from detection.pipeline.source import ImageSource, shared_extractor
 from detection.pipeline.work import Work, peak_memory_mib
 from detection.proposals import ProposalSettings
-from detection.storage import fingerprint
+from detection.storage import fingerprint, printable
 from detection.storage.run import RunFolder
 from detection.types import AnnotatedImage
 
@@ -47,6 +56,7 @@ class Experiment:
         self.run, self.settings, self.work, self.limit, self.record = run, settings, work, limit, record
         self.preset_overrides = dict(preset_overrides or {})
         self._notes: set[str] = set()
+        self._tally = Tally()
         self._kept: dict[str, tuple[str, Any]] = {}
         # The stages that have gone over all images in this call: what is lost later is made where it is read.
         self.prepared: set[str] = set()
@@ -85,7 +95,7 @@ class Experiment:
     def train_images(self) -> list[AnnotatedImage]:
         """The training images; classes without an object among them are warned of."""
         classes = self.base_classes
-        images = self._load(self.settings.dataset.train_sources, classes)
+        images = self._load(load_training, self.settings.dataset.train_sources, classes)
         missing = classes_without_objects(images, classes)
         if missing:
             self.warn(f"no training object of {', '.join(missing)}: left untrained, AP 0 where the test set has it")
@@ -93,25 +103,22 @@ class Experiment:
 
     @cached_property
     def test_images(self) -> list[AnnotatedImage]:
-        """The test images; those that are in the training set too are warned of.
+        """The test images; those that are in the training set too are warned of, and what was read is printed.
 
         Raises ValueError where training and test set have one id for two different images: proposals and maps
         are kept by id.
         """
-        images = self._load(self.settings.dataset.test_sources, self.classes)
-        training = {one.image_id: one for one in self.train_images}
-        shared = [(one, training[one.image_id]) for one in images if one.image_id in training]
-        for one, other in shared:
-            if image_key(one) != image_key(other):
-                raise ValueError(f"image {one.image_id!r}: expected one file, got {other.path} and {one.path}")
+        training = self.train_images
+        images = self._load(load_annotations, self.settings.dataset.test_sources, self.classes)
+        shared = shared_ids(training, images)
         if shared:
-            some = ", ".join(one.image_id for one, _ in shared[:_NAMED])
-            self.warn(f"{len(shared)} test images are training images too: {some}")
+            self.warn(f"{len(shared)} test images are training images too: {', '.join(shared[:_NAMED])}")
+        self.say("\n".join(self._tally.lines()))
         return images
 
-    def _load(self, sources: Sequence[DatasetSource], classes: Sequence[str]) -> list[AnnotatedImage]:
+    def _load(self, load: Callable, sources: Sequence[DatasetSource], classes: Sequence[str]) -> list[AnnotatedImage]:
         """The images of splits; what was found about the sets is printed once."""
-        images = load_annotations(sources, classes, self.work.problems)[: self.limit]
+        images = load(sources, classes, self.work.problems, tally=self._tally)[: self.limit]
         for note in self.work.problems.notes:
             if note not in self._notes:
                 self._notes.add(note)
@@ -209,8 +216,10 @@ class Experiment:
 
     def say(self, text: str) -> None:
         """Print text as it is."""
-        self.work.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        say(self.work.console, text)
 
     def warn(self, text: str) -> None:
         """Print a warning."""
-        self.work.console.print(f"warning: {text}", style="yellow", highlight=False, markup=False)
+        self.work.console.print(
+            printable(f"warning: {text}", lines=True), style="yellow", highlight=False, markup=False
+        )

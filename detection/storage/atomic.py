@@ -1,7 +1,5 @@
 """Files that are either whole or absent."""
 
-import csv
-import io
 import json
 import os
 import platform
@@ -9,7 +7,7 @@ import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -96,10 +94,3 @@ def write_json(path: Path | str, value: Any) -> None:
 def write_yaml(path: Path | str, value: Any, durable: bool = False) -> None:
     """Write YAML in the order of the mapping's keys, atomically. durable: see `atomic_path`."""
     write_text(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True), durable)
-
-
-def csv_text(rows: Iterable[Sequence[Any]]) -> str:
-    """CSV of rows, the header first; lines end in a line feed."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()

@@ -92,6 +92,7 @@ class CocoReader(LabelReader):
         self.path = self.list_path = path
         found = read_content(path)
         self.classes, self.category_ids = tuple(found.classes), tuple(found.classes.values())
+        self.stray_objects = found.stray_objects
         self._problems = Problems()
         self._problems.extend(found.faults)
         self._whole = ImageFinder(root if images is None else images)
@@ -110,13 +111,19 @@ class CocoReader(LabelReader):
             if place is None:
                 message = f"id {image.number:.80}: expected an image in {self._whole.folder}, or the last part of just "
                 message += f"one's name, got {shortened(image.name)!r}"
-                self._problems.skip("image id that leaves the folder", self.path, message, image.line)
+                self._problems.skip("image id that leaves the folder", self.path, message, image.line, image.found)
+                self.stray_objects += image.found
                 continue
             if place.name in joined:
                 first = joined[place.name][1]
                 message = f"{place.name!r:.80}: {first.number:.80} and {image.number:.80}; the objects of both are its"
                 self._problems.repair("image listed under two ids", self.path, message, image.line)
-                image = replace(first, objects=[*first.objects, *image.objects])
+                image = replace(
+                    first,
+                    objects=[*first.objects, *image.objects],
+                    found=first.found + image.found,
+                    faults=(*first.faults, *image.faults),
+                )
             elif place.by_end:
                 by_end.append(f"{shortened(image.name)!r} as {place.name}")
             joined[place.name] = place, image
@@ -186,7 +193,8 @@ class CocoReader(LabelReader):
     def labels(self, image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
         """The annotations of an id."""
         _, image = self._images[self._names[image_id]]
-        return ImageLabels(self.path, image.size, tuple(image.objects), ROUNDING)
+        problems.extend(image.faults)
+        return ImageLabels(self.path, image.size, tuple(image.objects), ROUNDING, image.found)
 
 
 def _is_usual(name: str) -> bool:

@@ -1,14 +1,15 @@
 """The content of a COCO json of boxes: images with their objects, classes, and what of it cannot be used."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from detection.data.json_items import Item, read_items
-from detection.data.labels import Box, LabelledObject, checked_name, fits_float32, ordered_box
+from detection.data.labels import Box, LabelledObject, class_name, fits_float32, ordered_box
 from detection.data.problems import DataError, Problem, Problems
 
 _LISTS = ("images", "annotations", "categories")
@@ -28,7 +29,8 @@ _LARGEST = 1e30
 @dataclass(frozen=True)
 class CocoImage:
     """An image of a file. name: as the file has it, with slashes. number: its id, as text. size: (height, width), None
-    where the file has none. line: where it begins.
+    where the file has none. line: where it begins. found: annotations that name it, usable or not. faults: of those
+    that are not.
     """
 
     name: str
@@ -36,18 +38,22 @@ class CocoImage:
     size: tuple[int, int] | None
     objects: list[LabelledObject]
     line: int
+    found: int = 0
+    faults: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
 class CocoContent:
-    """A file's content; what cannot be used is left out and told in `faults`.
+    """A file's content; what cannot be used is left out and told in `faults`, its own or those of its image.
 
-    classes: class name -> id, in the file's order. images: in the file's order, with their objects.
+    classes: class name -> id, in the file's order. images: in the file's order, with their objects. stray_objects:
+    annotations that name none of them.
     """
 
     classes: dict[str, Any]
     images: tuple[CocoImage, ...]
     faults: tuple[Problem, ...]
+    stray_objects: int = 0
 
 
 def read_content(path: Path) -> CocoContent:
@@ -78,6 +84,9 @@ class _Parser:
         # Ids that two images or two classes have: what is said of them belongs to neither.
         self.shared: dict[str, set] = {"images": set(), "categories": set()}
         self.annotations: list[tuple] = []
+        # By the id of their image.
+        self.found: Counter[Any] = Counter()
+        self.left_out: dict[Any, Problems] = {}
 
     def content(self) -> CocoContent:
         parsers = {"images": self._image, "annotations": self._annotation, "categories": self._category}
@@ -85,7 +94,10 @@ class _Parser:
             try:
                 parsers[item.key](item)
             except DataError as error:
-                self.problems.skip_error(error)
+                if item.key == "annotations":
+                    self._leave_out(_image_key(item.value), error)
+                else:
+                    self.problems.skip_error(error)
         if not self.names or not self.images:
             missing = "categories" if not self.names else "images"
             reasons = "".join(f"; {line}" for line in self.problems.summary()[:1])
@@ -96,14 +108,25 @@ class _Parser:
             self.problems.skip("id given again", self.path, message, image.line)
         self.annotations.reverse()
         while self.annotations:
+            annotation = self.annotations.pop()
             try:
-                self._assign(*self.annotations.pop())
+                self._assign(*annotation)
             except DataError as error:
-                self.problems.skip_error(error)
+                self._leave_out(annotation[0], error)
         classes: dict[str, Any] = {}
         for number, name in self.names.items():
             classes.setdefault(name, number)
-        return CocoContent(classes, tuple(self.images.values()), self.problems.records)
+        images = tuple(self._counted(number, one) for number, one in self.images.items())
+        for others in self.left_out.values():
+            self.problems.extend(others)
+        return CocoContent(classes, images, self.problems.records, self.found.total())
+
+    def _leave_out(self, image_id: Any, error: DataError) -> None:
+        self.left_out.setdefault(image_id, Problems()).skip_error(error, objects=1)
+
+    def _counted(self, image_id: Any, image: CocoImage) -> CocoImage:
+        faults = self.left_out.pop(image_id, Problems()).records
+        return replace(image, found=self.found.pop(image_id, 0), faults=faults)
 
     def _fields(self, item: Item) -> tuple[dict[str, Any], str]:
         what = f"{item.key.removesuffix('s') if item.key != 'categories' else 'category'} {item.index}"
@@ -121,9 +144,7 @@ class _Parser:
 
     def _category(self, item: Item) -> None:
         value, what = self._fields(item)
-        if not isinstance(value.get("name"), str):
-            raise self._error("object without a name", item, f"{what}: name: {value.get('name')!r:.80}")
-        name = checked_name(value["name"], what, self.path, item.line, self.problems)
+        name = class_name(value.get("name"), self.path, what, item.line, self.problems)
         number = _key(value["id"])
         if self._is_again(number, name, self.names.get(number), item, what):
             return
@@ -155,6 +176,7 @@ class _Parser:
         self.images[number] = CocoImage(name, str(value["id"]), size, [], item.line)
 
     def _annotation(self, item: Item) -> None:
+        self.found[_image_key(item.value)] += 1
         value, what = self._fields(item)
         box, area = value.get("bbox"), value.get("area")
         if box is None:
@@ -164,7 +186,7 @@ class _Parser:
             raise self._error("box that is not four numbers", item, f"{what}: {box!r:.80}")
         difficult = any(value.get(flag) in (1, True) for flag in _FLAGS) or _marked(value)
         area = float(area) if type(area) in (int, float) and 0 <= area < _LARGEST else None
-        owners = (_key(value.get("image_id")), _key(value.get("category_id")))
+        owners = (_image_key(value), _key(value.get("category_id")))
         self.annotations.append((*owners, item.index, item.line, corners, difficult, area, _extras(value)))
 
     def _assign(self, image_id, category_id, index, line, corners, difficult, area, extras) -> None:
@@ -200,6 +222,11 @@ def _key(value: Any) -> Any:
     if type(value) is str:
         return int(value) if _NUMBER.fullmatch(value) else value
     return int(value) if type(value) is int or (type(value) is float and value.is_integer()) else None
+
+
+def _image_key(annotation: Any) -> Any:
+    """The id of an annotation's image, None where it names none."""
+    return _key(annotation.get("image_id")) if isinstance(annotation, dict) else None
 
 
 def _marked(value: Mapping[str, Any]) -> bool:

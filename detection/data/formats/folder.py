@@ -12,7 +12,7 @@ from detection.data.formats.pairing import Pairs, pair_labels
 from detection.data.formats.voc_xml import image_xml, photo_name, read_annotation
 from detection.data.labels import ImageLabels, LabelReader
 from detection.data.problems import DataError, Problems
-from detection.data.split_names import SPLIT_NAMES, is_split_name
+from detection.data.split_names import SPLIT_NAMES, is_split_name, split_kind
 from detection.storage import write_text
 
 # Folders that hold images, in small letters, and those of annotations, the likeliest first.
@@ -153,8 +153,11 @@ def _open(path: Path, _: Path | None) -> FoundSet:
 
 def _write(new: NewSet) -> None:
     for split, images in new.splits.items():
-        place = new.folder if split == "all" else new.folder / split
+        is_whole = len(new.splits) == 1 and split_kind(split) not in SPLIT_NAMES
+        place = new.folder if is_whole else new.folder / split
         place.mkdir(exist_ok=True)
+        if is_whole:
+            new.written_as[split] = "all"
         for image in images:
             path = new.put_image(image, place)
             # Of an id that ends as images do, the XML keeps that ending.

@@ -68,7 +68,8 @@ class NewSet:
 
     folder: where. name: what the folder will be called. splits: name -> images; an image may be in several. classes:
     names in the order of their numbers. link: let images be hard links to the originals where the disk can. lost: what
-    the format cannot hold -> how many, counted by the writer.
+    the format cannot hold -> how many, counted by the writer. written_as: split -> the name under which the set is read
+    again, where that is another. pictures: file that was written -> id of its image.
     """
 
     folder: Path
@@ -77,10 +78,13 @@ class NewSet:
     classes: tuple[str, ...]
     link: bool = False
     lost: Counter[str] = field(default_factory=Counter)
+    written_as: dict[str, str] = field(default_factory=dict)
+    pictures: dict[Path, str] = field(default_factory=dict)
 
     def put_image(self, image: ImageObjects, place: Path) -> Path:
         """Copy an image, or link it, to a place below the folder, unless another split has brought it; its path."""
         path = place / image_file_name(image)
+        self.pictures[path] = image.image_id
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             return path

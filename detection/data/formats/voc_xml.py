@@ -19,7 +19,7 @@ from detection.data.labels import (
     ImageLabels,
     ImageObjects,
     LabelledObject,
-    checked_name,
+    class_name,
     fits_float32,
     read_each,
     shortened,
@@ -50,11 +50,9 @@ def read_annotation(path: Path, problems: Problems) -> ImageLabels:
     if root.tag != "annotation":
         raise DataError("malformed annotation", path, f"expected the root <annotation>, got <{root.tag}>")
     boxes = [(*one, box) for one in enumerate(root.iter("object"), start=1) for box in _boxes_of(*one, path, problems)]
-    return ImageLabels(
-        path,
-        _read_size(root, path, problems),
-        tuple(read_each(boxes, lambda one: _read_object(*one, path, problems), problems)),
-    )
+    objects = tuple(read_each(boxes, lambda one: _read_object(*one, path, problems), problems))
+    found = sum(max(1, len(list(_own_boxes(one)))) for one in root.iter("object"))
+    return ImageLabels(path, _read_size(root, path, problems), objects, found=found)
 
 
 def _boxes_of(index: int, element: "_Element", path: Path, problems: Problems) -> list["_Element | None"]:
@@ -192,7 +190,7 @@ def _read_size(root: _Element, path: Path, problems: Problems) -> tuple[int, int
 
 def _read_object(index: int, element: _Element, box: _Element | None, path: Path, problems: Problems) -> LabelledObject:
     raw_name, line = element.findtext("name") or "", element.line
-    name = checked_name(raw_name, f"object {index}", path, line, problems)
+    name = class_name(raw_name, path, f"object {index}", line, problems)
     what = f"object {index} ({name})"
     if box is None:
         raise DataError("object without a box", path, what, line)

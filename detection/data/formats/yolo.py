@@ -44,7 +44,7 @@ from detection.data.labels import (
     shortened,
 )
 from detection.data.problems import DataError, Problems
-from detection.data.split_names import split_kind
+from detection.data.split_names import SPLIT_NAMES, split_kind
 from detection.storage import write_text
 
 # The keys of splits that go by another name elsewhere; "test" is its val where the set has no other.
@@ -163,10 +163,11 @@ class YoloReader(LabelReader):
             raise
         except ValueError as error:
             raise DataError("malformed label file", path, str(error).removeprefix(f"{path}: ")) from error
-        lines = ((number, line.split()) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
-        objects = read_each(lines, lambda one: self._object(*one, (height, width), path, problems), problems)
+        found = [(number, line.split()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+        objects = read_each(found, lambda one: self._object(*one, (height, width), path, problems), problems)
         # No size: the file gives none. Boxes are in the frame of the upright image.
-        return ImageLabels(path, None, tuple(objects), ROUNDING * max(height, width) if size else 0.0)
+        rounding = ROUNDING * max(height, width) if size else 0.0
+        return ImageLabels(path, None, tuple(objects), rounding, len(found))
 
     def _object(
         self, line: int, fields: list[str], size: tuple[int, int], path: Path, problems: Problems
@@ -260,6 +261,9 @@ def _write(new: NewSet) -> None:
         keys["test"] = "val"
     if len(set(keys.values())) < len(keys):
         keys = {split: split for split in new.splits}
+    if len(keys) == 1 and not set(keys.values()) & set(SPLIT_NAMES):
+        keys = dict.fromkeys(keys, "train")
+    new.written_as |= keys
     for split, images in new.splits.items():
         place = new.folder / "images" / keys[split]
         place.mkdir(parents=True, exist_ok=True)

@@ -18,11 +18,13 @@ from detection.data.files import (
 )
 from detection.data.formats.folder import IMAGE_FOLDERS, split_folders
 from detection.data.formats.pairing import Nearness
-from detection.data.labels import MAX_NAME, clean_name, shortened
+from detection.data.labels import class_name, shortened
 from detection.data.problems import DataError, Problem
 from detection.data.split_names import in_usual_order, is_split_name
 from detection.storage import read_yaml
 
+# A class's number.
+_NUMBER = re.compile(r"[0-9]{1,9}")
 # Where class names lie in place of a data.yaml: LabelImg, darknet and CVAT, makesense, Roboflow.
 NAME_FILES = ("classes.txt", "labels/classes.txt", "obj.names", "labels.txt", "names.txt", "train/_darknet.labels")
 # A line of darknet's obj.data, and of a YAML file that is meant to hold class names, whatever else is wrong with it.
@@ -56,7 +58,7 @@ class YoloSet:
             content = _read_data_file(self.file) if kind == ".data" else _lists_beside(self.root)
             names = self.file if kind != ".data" else self._inside("names", content.get("names"), None)
             lines = decode_text(read_small(names, MAX_LABEL_BYTES, "class names"), names).split("\n")
-            self.names = _class_names([name for name in map(clean_name, lines) if name], names)
+            self.names = _class_names(list(filter(str.strip, lines)), names)
         self.splits = self._splits_of(content)
         if not self.splits:
             self.splits = {name: [folder] for name, folder in split_folders(self.root).items()}
@@ -227,24 +229,28 @@ def _head(path: Path) -> str:
 
 
 def read_yaml_mapping(path: Path) -> dict[str, Any]:
-    """A YAML file's mapping, read without running anything in it. Raises ValueError naming the file."""
+    """A YAML file's mapping, read without running anything in it; its `names` are the text as written.
+
+    Raises ValueError naming the file.
+    """
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected YAML with names:, got {type(content).__name__}")
+    if "names" in content:
+        content["names"] = read_yaml(path, as_text=True)["names"]
     return content
 
 
 def _class_names(value: Any, path: Path) -> dict[int, str]:
-    """Number -> name of a list, or of a mapping from number to name. Raises ValueError."""
+    """Number -> name of a list, or of a mapping from number, as text, to name. Raises ValueError."""
     if not isinstance(value, (list, dict)):
         raise ValueError(f"{path}: names: expected a list of names, or number: name, got {shortened(str(value))!r}")
     pairs = enumerate(value) if isinstance(value, list) else value.items()
     names: dict[int, str] = {}
     for number, name in pairs:
-        text = clean_name(str(name)) if isinstance(name, (str, int, float)) else ""
-        if type(number) is not int or number < 0 or not text or len(text) > MAX_NAME:
-            raise ValueError(f"{path}: names: expected numbers from 0 and names, got {number!r}: {name!r:.80}")
-        names[number] = text
+        if not _NUMBER.fullmatch(str(number)):
+            raise ValueError(f"{path}: names: expected numbers from 0 and names, got {number!r:.80}: {name!r:.80}")
+        names[int(number)] = class_name(name, path, f"names: {number}")
     repeated = [name for name, count in Counter(names.values()).items() if count > 1]
     if not names or repeated:
         raise ValueError(f"{path}: names: expected class names, each once, got {repeated or 'none'}")
