@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy_names(
             "load_labelled",
             "read_class_names",
             "read_dataset",
+            "result_numbers",
             "split_ids",
         ),
         "detections": ("comp4_path", "read_coco_results", "read_comp4", "write_coco_results", "write_comp4"),
