@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from detection.storage import printable
 from detection.storage.bounded import YAML_ERRORS, check_yaml
 
 # Takes arguments, None for those of the process, and returns the exit status.
@@ -164,8 +165,8 @@ def exit_status(body: Callable[[], object], refused: tuple[type[Exception], ...]
 
 
 def say(console: Console, *lines: str) -> None:
-    """Print lines as they are: nothing in them is markup, and none is broken."""
-    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    """Print lines as they are: nothing in them is markup, none is broken; what no UTF-8 can hold is escaped."""
+    console.print(printable("\n".join(lines)), highlight=False, markup=False, soft_wrap=True)
 
 
 def text_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

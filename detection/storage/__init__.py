@@ -4,7 +4,7 @@ from detection.storage.arrays import read_arrays, read_metadata, write_arrays
 from detection.storage.atomic import atomic_path, csv_text, write_json, write_text, write_yaml
 from detection.storage.bounded import read_json, read_yaml
 from detection.storage.fingerprint import file_fingerprint, fingerprint
-from detection.storage.names import file_stem
+from detection.storage.names import file_stem, printable
 from detection.storage.notices import notice, notice_damaged
 from detection.storage.sealed import read_sealed_json, read_sealed_yaml, write_sealed_json, write_sealed_yaml
 
@@ -16,6 +16,7 @@ __all__ = [
     "fingerprint",
     "notice",
     "notice_damaged",
+    "printable",
     "read_arrays",
     "read_json",
     "read_metadata",

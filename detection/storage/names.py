@@ -9,6 +9,11 @@ _MAX_STEM = 200
 _DEVICES = frozenset(["CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))])
 
 
+def printable(text: str) -> str:
+    """A text with what no UTF-8 can hold escaped: bytes of a file's name that are none, and lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def file_stem(image_id: str) -> str:
     """One flat, portable file name without extension for an image id.
 
