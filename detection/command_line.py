@@ -17,8 +17,8 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from detection.storage import printable
 from detection.storage.bounded import YAML_ERRORS, check_yaml
-from detection.storage.names import printable
 from detection.storage.yaml_text import quoted_mapping, quoted_mappings
 
 # The setting whose keys and values are text, whatever YAML would make of them: names of classes.

@@ -1,3 +1,4 @@
+import json
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from detection.data import (
     load_annotations,
     read_class_names,
     read_image,
+    result_numbers,
 )
 
 CAT, DOG = ("cat", (10, 20, 60, 80)), ("dog", (0, 0, 120, 90))
@@ -257,3 +259,15 @@ def test_a_sources_own_mapping_comes_before_the_data_sets():
     own = DatasetSource(split="trainval", class_map={"cat": "tiger"})
     settings = DatasetSettings(class_map={"cat": "lion", "dog": "wolf"}, train=(own,))
     assert settings.train_sources[0].class_map == {"cat": "tiger", "dog": "wolf"}
+
+
+def test_numbers_of_images_in_results(tmp_path):
+    for split, first in (("train", 1), ("val", 2)):
+        images = [{"id": first + k, "file_name": f"{split}{k}.jpg", "height": 9, "width": 9} for k in range(2)]
+        content = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "cat"}]}
+        (tmp_path / f"{split}.json").write_text(json.dumps(content))
+    sources = [
+        DatasetSource(root=str(tmp_path / f"{split}.json"), split="all", name=split) for split in ("train", "val")
+    ]
+    assert result_numbers(sources[:1], Problems()) == {"1": "train/train0", "2": "train/train1"}
+    assert result_numbers(sources, Problems()) == {"1": "train/train0", "3": "val/val1"}
