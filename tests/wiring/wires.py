@@ -110,7 +110,7 @@ _OTHER_FORMS = {"detect": ["--model=x"], "evaluate": ["--detections=x"]}
 
 
 def option_names(command: str) -> Iterator[str]:
-    """Options of a command, as ``COMMAND [SUBCOMMAND] --option``; settings of a run are none, a group of them is one."""
+    """Options of a command: ``COMMAND [SUBCOMMAND] --option``; settings of a run are none, a group of them is one."""
     of_a_run = {action.dest for action in build_parser()._actions}
     groups = {one.name for one in dataclasses.fields(Settings) if dataclasses.is_dataclass(one.default_factory)}
     main = importlib.import_module(f"detection.commands.{COMMANDS[command][0]}").main
