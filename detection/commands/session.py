@@ -42,7 +42,9 @@ def open_experiment(settings: Settings, console: Console | None = None, executor
     if differs:
         text = ", ".join(f"{key} {value}" for key, value in differs.items())
         work.console.print(f"differs from preset {settings.preset}: {text}", highlight=False, markup=False)
-    return Experiment(RunFolder(settings.run), settings, work, settings.limit, resolved(settings), differs)
+    return Experiment(
+        RunFolder(settings.run), settings, work, settings.limit, resolved(settings), differs, settings.classes_changed
+    )
 
 
 def images_of(experiment: Experiment, split: str) -> list[AnnotatedImage]:
