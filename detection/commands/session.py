@@ -56,7 +56,8 @@ def report_problems(experiment: Experiment) -> None:
     """Print what was left out or repaired, and write all of it to ``RUN/problems.txt``; no fault, no file."""
     problems, path = experiment.work.problems, experiment.run.path / "problems.txt"
     if not problems:
-        path.unlink(missing_ok=True)
+        if path.is_file():
+            path.unlink()
         return
     write_text(path, "".join(f"{one.action}: {one.kind}: {one.file}: {one.message}\n" for one in problems))
     left_out = [one for one in problems if one.action == "left out"][:_LISTED_PROBLEMS]

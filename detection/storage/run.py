@@ -174,8 +174,9 @@ class RunFolder:
                 "these, in place of what was trained; --classes_changed keep goes on with the run's, and leaves "
                 "objects of others out; another --run leaves this one as it is"
             )
-        with self._changed() as record:
-            record["classes"] = list(classes)
+        if self.read().get("classes") != list(classes):
+            with self._changed() as record:
+                record["classes"] = list(classes)
         if self._written_classes() != tuple(classes):
             write_text(self.classes_file, "".join(f"{name}\n" for name in classes), durable=True)
         return tuple(classes)
