@@ -22,7 +22,7 @@ from detection.proposals.foreign import (
     repair_proposals,
 )
 from detection.proposals.foreign.proposal_files import Base, End, Order
-from detection.storage import fingerprint, write_json
+from detection.storage import fingerprint, write_sealed_json
 from detection.storage.run import RunFolder
 from detection.types import AnnotatedImage, Proposals
 
@@ -130,7 +130,7 @@ def import_proposals(experiment: Experiment, files: Sequence[FileProposals]) -> 
                 )
             advance()
     facts = {"fingerprint": settings.imported, "files": [one.path for one in files]}
-    write_json(record, {"format_version": FORMAT_VERSION, **facts})
+    write_sealed_json(record, {"format_version": FORMAT_VERSION, **facts})
     if experiment.record is not None:
         proposals = {**experiment.record["proposals"], "method": "imported"}
         experiment.run.write_settings({**experiment.record, "proposals": proposals})

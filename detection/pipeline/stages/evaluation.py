@@ -79,4 +79,5 @@ EVALUATION = Stage(
     kept=lambda experiment: recorded(experiment, "evaluation", _file(experiment)),
     run=_run,
     needs=lambda _: (DETECTIONS,),
+    files=lambda experiment: (_file(experiment),),
 )
