@@ -18,8 +18,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from detection.command_line import Parser
-from detection.pipeline.experiment import ClassesChanged
-from detection.pipeline.settings import StageSettings
+from detection.pipeline.settings import ClassesChanged, StageSettings
 from detection.report.figures import flat
 from detection.storage import read_yaml
 from detection.storage.run import RunFolder

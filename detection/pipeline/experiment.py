@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from detection.command_line import say
 from detection.data import (
@@ -20,7 +20,7 @@ from detection.data import (
 from detection.detector_files import read_classes, read_description
 from detection.pipeline.imported_proposals import proposal_settings_in_force
 from detection.pipeline.keys import annotations_key, image_key
-from detection.pipeline.settings import StageSettings
+from detection.pipeline.settings import ClassesChanged, StageSettings
 from detection.pipeline.source import ImageSource, shared_extractor
 from detection.pipeline.work import Work, peak_memory_mib
 from detection.proposals import ProposalSettings
@@ -29,8 +29,6 @@ from detection.storage.run import RunFolder
 from detection.types import AnnotatedImage
 
 Value = TypeVar("Value")
-# Where data and settings ask for other classes than the run has.
-ClassesChanged = Literal["refuse", "keep", "retrain"]
 
 # Settings of a data set on which its training images and the names of their objects depend.
 _DECIDE_TRAINING_SET = ("root", "format", "train", "class_map", "held_out", "seed")

@@ -51,7 +51,7 @@ class Stage:
         """Raise ValueError unless its result is on file and of the settings and data in force."""
         found = self.kept(experiment)
         if found != self.key(experiment):
-            state = "there are none that are whole" if found is None else "they are of other settings or data"
+            state = "there are none, or none that are whole" if found is None else "they are of other settings or data"
             raise ValueError(
                 f"{self.place(experiment)}: expected {self.name} of the settings in force, {state}; "
                 f"run tools/{self.command}"

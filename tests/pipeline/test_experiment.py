@@ -316,7 +316,7 @@ class TestFaultyData:
         root = make_devkit(options)
         make_devkit({"test": {"a": []}}, year="OTHER", seed=5)
         test = '[{"year": "OTHER", "split": "test"}]'
-        with pytest.raises(ValueError, match=r"image 'a': expected one file, got .*VOC2007.* and .*OTHER"):
+        with pytest.raises(ValueError, match=r"image 'a': expected one picture of an id, got .*VOC2007.* and .*OTHER"):
             run_all(open_run(tmp_path / "run", f"--dataset.root={root}", f"--dataset.test={test}"))
 
     def test_testing_on_training_images_is_warned_of(self, open_run, tmp_path):
@@ -349,7 +349,9 @@ class TestOrder:
     """A stage whose input is missing or of other settings says which tool makes it."""
 
     def test_detection_needs_svms(self, open_run, tmp_path):
-        with pytest.raises(ValueError, match=r"expected svms .* there are none; run tools/train_svm.py"):
+        with pytest.raises(
+            ValueError, match=r"expected svms .* there are none, or none that are whole; run tools/train_svm.py"
+        ):
             detect(open_run(tmp_path / "run"))
 
     def test_regressors_need_svms(self, open_run, tmp_path):
