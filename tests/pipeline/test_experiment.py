@@ -349,9 +349,7 @@ class TestOrder:
     """A stage whose input is missing or of other settings says which tool makes it."""
 
     def test_detection_needs_svms(self, open_run, tmp_path):
-        with pytest.raises(
-            ValueError, match=r"expected svms .* there are none, .* whole; run tools/train_svm.py"
-        ):
+        with pytest.raises(ValueError, match=r"expected svms .* there are none, .* whole; run tools/train_svm.py"):
             detect(open_run(tmp_path / "run"))
 
     def test_regressors_need_svms(self, open_run, tmp_path):
