@@ -25,9 +25,8 @@ from detection.storage import read_yaml
 
 # Where class names lie in place of a data.yaml: LabelImg, darknet and CVAT, makesense, Roboflow.
 NAME_FILES = ("classes.txt", "labels/classes.txt", "obj.names", "labels.txt", "names.txt", "train/_darknet.labels")
-# A line of darknet's obj.data, and of a YAML file that is meant to hold class names, whatever else is wrong with it.
-_DATA_LINE = re.compile(r"\s*(\w+)\s*=\s*(.*?)\s*")
-_NAMES_LINE = re.compile(r"(?:^|[{,])\s*[\"']?names[\"']?\s*[:=]", re.MULTILINE)
+# A line of a YAML file or obj.data that is meant to hold class names, whatever else is wrong with it.
+_NAMES_LINE = re.compile(r"(?:^|[{,])[ \t]*[\"']?names[\"']?[ \t]*[:=]", re.MULTILINE)
 # Of a file that is looked at.
 _HEAD_BYTES = 4096
 
@@ -212,7 +211,8 @@ def _set_file(folder: Path) -> Path:
 def _read_data_file(path: Path) -> dict[str, str]:
     """The values of darknet's obj.data: ``train = data/train.txt``."""
     lines = decode_text(read_small(path, MAX_LABEL_BYTES, "data file"), path).splitlines()
-    return {match[1]: match[2] for line in lines if (match := _DATA_LINE.fullmatch(line))}
+    pairs = (line.partition("=") for line in lines if "=" in line)
+    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def _lists_beside(root: Path) -> dict[str, str]:

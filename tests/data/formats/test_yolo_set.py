@@ -181,3 +181,15 @@ def test_folders_of_splits_with_years(tmp_path):
     put(tmp_path / "classes.txt", "cat\n")
     assert list(find_set(tmp_path).splits) == ["train2017", "val2017"]
     assert (objects(tmp_path, "trainval"), objects(tmp_path, "test")) == ({"a": 1}, {"b": 1})
+
+
+@pytest.mark.parametrize("blanks", [" ", "\n", ", ", "{ \n"])
+def test_a_large_file_of_blanks_is_looked_at_once(tmp_path, blanks):
+    for name in ("data.yaml", "obj.data"):
+        put(tmp_path / name, blanks * 500_000)
+    assert find_yaml(tmp_path) is None
+    assert possible_formats(tmp_path) == []
+    put(tmp_path / "obj.data", f"names = a.names\ntrain = {' ' * 100_000}x{' ' * 100_000}\n")
+    put(tmp_path / "a.names", "cat\n")
+    with pytest.raises(ValueError, match=r"obj\.data: split that is not there: train: .*got 'x'"):
+        YoloSet(tmp_path)
