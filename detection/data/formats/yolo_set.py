@@ -1,6 +1,7 @@
 """What a YOLO set says of itself: class names and splits, in a data.yaml or what stands in its place."""
 
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
@@ -223,7 +224,8 @@ def _lists_beside(root: Path) -> dict[str, str]:
 
 def _head(path: Path) -> str:
     with path.open("rb") as file:
-        return file.read(_HEAD_BYTES).decode(errors="replace")
+        content = file.read(_HEAD_BYTES)
+    return content.decode("utf-16" if content[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig", errors="replace")
 
 
 def read_yaml_mapping(path: Path) -> dict[str, Any]:

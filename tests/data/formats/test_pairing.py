@@ -85,6 +85,8 @@ XML = "<annotation><filename>{}</filename></annotation>"
         (["x.jpg"], ["xml/x.xml", "Annotations/x.xml"], {"x.jpg": "Annotations/x.xml"}),
         (["images/x.jpg"], ["annotations/xmls/x.xml"], {"images/x.jpg": "annotations/xmls/x.xml"}),
         (["images/x.jpg", "annotations/x.png"], ["annotations/x.xml"], {"images/x.jpg": "annotations/x.xml"}),
+        (["images/x.jpg", "annotations/x.jpg"], ["annotations/x.xml"], {"images/x.jpg": "annotations/x.xml"}),
+        (["labels/x.jpg"], ["labels/x.xml"], {"labels/x.jpg": "labels/x.xml"}),
         (
             ["train/x.jpg", "test/x.jpg"],
             ["Annotations/train/x.xml", "Annotations/test/x.xml"],

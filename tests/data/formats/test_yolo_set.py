@@ -176,6 +176,13 @@ def test_darknets_data_file(tmp_path):
         YoloSet(tmp_path)
 
 
+def test_lists_and_names_in_utf_16(tmp_path):
+    labelled(tmp_path, "images/a.jpg", "images/b.jpg")
+    for name, text in (("obj.names", "cat\n"), ("train.txt", "images/a.jpg\r\n"), ("valid.txt", "images/b.jpg\r\n")):
+        (tmp_path / name).write_text(text, encoding="utf-16", newline="")
+    assert (objects(tmp_path, "trainval"), objects(tmp_path, "test")) == ({"a": 1}, {"b": 1})
+
+
 def test_folders_of_splits_with_years(tmp_path):
     labelled(tmp_path, "images/train2017/a.jpg", "images/val2017/b.jpg")
     put(tmp_path / "classes.txt", "cat\n")
