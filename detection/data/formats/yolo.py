@@ -247,8 +247,13 @@ def _looks_like(path: Path) -> bool:
         return path.suffix.lower() in (".yaml", ".yml") or is_data_file(path)
     if not path.is_dir():
         return False
-    if find_yaml(path) or find_names(path):
+    if find_yaml(path) or is_data_file(names := find_names(path) or path):
         return True
+    if names != path:
+        # A list of classes is of YOLO labels, or of none: there are such lists beside XML, too.
+        files = files_below(path)
+        labels = (path / one for one in files if one.lower().endswith(".txt"))
+        return any(map(_has_labels, labels)) or not any(one.lower().endswith(".xml") for one in files)
     return any(_has_labels(one) for folder in (path / "labels", path) for one in sorted(folder.glob("*.txt"))[:_PROBED])
 
 

@@ -200,3 +200,16 @@ def test_a_large_file_of_blanks_is_looked_at_once(tmp_path, blanks):
     put(tmp_path / "a.names", "cat\n")
     with pytest.raises(ValueError, match=r"obj\.data: split that is not there: train: .*got 'x'"):
         YoloSet(tmp_path)
+
+
+@pytest.mark.parametrize("names", ["classes.txt", "labels.txt", "names.txt"])
+def test_a_list_of_classes_beside_xml_makes_no_yolo_set(tmp_path, names):
+    labelled(tmp_path, "a.jpg")
+    put(tmp_path / names, "cat\n")
+    assert possible_formats(tmp_path) == ["yolo"]
+    put(tmp_path / "a.txt", "")
+    assert possible_formats(tmp_path) == ["yolo"]
+    put(tmp_path / "a.xml", "<annotation/>")
+    assert possible_formats(tmp_path) == ["folder"]
+    put(tmp_path / "b.txt", LINE)
+    assert possible_formats(tmp_path) == ["yolo"]
