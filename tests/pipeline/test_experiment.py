@@ -314,7 +314,7 @@ class TestFaultyData:
         root = make_devkit(options)
         make_devkit({"test": {"a": []}}, year="OTHER", seed=5)
         test = '[{"year": "OTHER", "split": "test"}]'
-        with pytest.raises(ValueError, match=r"image 'a': expected one file, got .*VOC2007.* and .*OTHER"):
+        with pytest.raises(ValueError, match=r"image 'a': expected one picture of an id, got .*VOC2007.* and .*OTHER"):
             run_all(open_run(tmp_path / "run", f"--dataset.root={root}", f"--dataset.test={test}"))
 
     def test_testing_on_training_images_is_warned_of(self, open_run, tmp_path):
