@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
@@ -29,6 +30,12 @@ SHARED_DATA = SHARED / "data"
 
 # (class name, half-open box x1, y1, x2, y2) or the same with a difficult flag
 ObjectOf = tuple[str, Sequence[float]] | tuple[str, Sequence[float], bool]
+
+
+# How long an example takes says more of the machine than of the code. Where CI is set, the examples are the same ones.
+hypothesis.settings.register_profile("any", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "any")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -126,7 +133,12 @@ def _shapes(rng: np.random.Generator, count: int, size: tuple[int, int]) -> tupl
 
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A devkit of 8 training and 5 test images that can be learned in a second. Not to be changed: copy it.
+    """`write_shapes`. Not to be changed: copy it."""
+    return write_shapes(tmp_path_factory.mktemp("shapes") / "VOCdevkit")
+
+
+def write_shapes(root: Path) -> Path:
+    """A devkit of 8 training and 5 test images that can be learned in a second.
 
     One image of each split has no object, one test image's id holds a blank and a folder.
     """
@@ -137,14 +149,19 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
         splits[split] = {}
         for number, name in enumerate(names):
             images[name], splits[split][name] = _shapes(rng, 0 if number == 3 else 2, (100 + 4 * number, 160))
-    return write_devkit(tmp_path_factory.mktemp("shapes") / "VOCdevkit", splits, images=images)
+    return write_devkit(root, splits, images=images)
 
 
 @pytest.fixture(scope="session")
 def shape_options(shapes: Path) -> list[str]:
-    """Command line for a run on `shapes` that takes a second or two, without ``--run``."""
+    """`run_options` on `shapes`."""
+    return run_options(shapes)
+
+
+def run_options(root: Path) -> list[str]:
+    """Command line for a run on `write_shapes` that takes a second or two, without ``--run``."""
     options = {
-        "dataset.root": shapes,
+        "dataset.root": root,
         "proposals.preset": "single",
         "proposals.max_windows": 60,
         "features.short_sides": [96],

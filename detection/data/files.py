@@ -65,6 +65,8 @@ def shown_names(names: Iterable[str]) -> str:
 
 def content(folder: Path) -> str:
     """What a folder holds, for a message."""
+    if is_file(folder):
+        return f"{folder} is a file"
     return f"{folder} holds: {shown_names(path.name for path in folder.iterdir()) if folder.is_dir() else 'nothing'}"
 
 

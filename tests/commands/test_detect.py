@@ -89,8 +89,10 @@ def test_workers_and_threads(load_tool, shapes, tmp_path, monkeypatch, capsys):
     assert [(work.workers, work.threads) for work in calls] == list(cases.values())
 
 
-def test_workers():
-    assert default_workers() >= 1
+@pytest.mark.parametrize(("processors", "workers"), [(1, 1), (3, 3), (4, 4), (5, 4), (64, 4)])
+def test_workers_are_the_processors_at_most_four(monkeypatch, processors, workers):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(processors)), raising=False)
+    assert default_workers() == workers
 
 
 @pytest.fixture

@@ -251,3 +251,9 @@ def test_importing_the_room_loads_nothing_heavy():
     code = "import sys, detection.data; print([name for name in ('torch', 'cv2', 'sklearn') if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_sources_own_mapping_comes_before_the_data_sets():
+    own = DatasetSource(split="trainval", class_map={"cat": "tiger"})
+    settings = DatasetSettings(class_map={"cat": "lion", "dog": "wolf"}, train=(own,))
+    assert settings.train_sources[0].class_map == {"cat": "tiger", "dog": "wolf"}

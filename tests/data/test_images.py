@@ -147,7 +147,7 @@ def test_an_image_of_a_few_bytes_is_refused_before_it_is_decoded(tmp_path):
 
 
 @given(st.integers(0, len(noise_jpeg()) - 1), st.integers(0, 255), st.integers(1, len(noise_jpeg())))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_file_is_read_or_refused(tmp_path, place, value, length):
     content = bytearray(noise_jpeg())
     content[place] = value
@@ -241,3 +241,9 @@ def test_photos_that_cannot_be_read_are_named(tmp_path, extension):
             read(path)
         with pytest.raises(DataError, match="missing image"):
             read(tmp_path / f"absent{extension}")
+
+
+def test_values_beyond_16_bits_are_white_and_negative_ones_black():
+    """The ends themselves, and one beyond each."""
+    values = np.array([[-1, 0, 0xFF, 0x100, 0xFFFF, 0x10000, 2**31 - 1]], np.int32)
+    assert read_image(Image.fromarray(values))[0, :, 0].tolist() == [0, 0, 0, 1, 255, 255, 255]

@@ -109,7 +109,7 @@ def test_lists_of_other_names_are_divided(tmp_path, lists):
     for number, split in enumerate(lists):
         write_voc(tmp_path, split, "a")
         write_voc(tmp_path, split, f"b{number}")
-        (tmp_path / "ImageSets" / "Main" / f"{split}.txt").write_text(f"a\nb{number}\n")
+        (tmp_path / "ImageSets" / "Main" / f"{split}.txt").write_text(f"a 1\nb{number} -1\n")
     found = find_set(tmp_path)
     known = ["a", "b0"] if len(found.own_splits) == 1 else ["a", "b0", "b1"]
     assert names(found, "all") == known

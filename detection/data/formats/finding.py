@@ -6,6 +6,7 @@ from pathlib import Path
 
 from detection.data.files import content
 from detection.data.formats import FORMATS, FoundSet, label_format
+from detection.data.formats.other_tools import own_kind_in
 from detection.data.labels import LabelReader
 from detection.data.problems import DataError, Problems
 from detection.data.split_names import TEST_SPLIT, TRAIN_SPLIT, named_split, splits_of_kind
@@ -32,7 +33,9 @@ def find_set(path: Path | str, wanted: str = "auto", images: Path | None = None)
 
 
 def _hint(path: Path) -> str:
-    """Where below a set lies, for a message."""
+    """Which tool a set is of, or where below a set lies, for a message."""
+    if tool := own_kind_in(path):
+        return f" {tool}"
     below = [one for one in sorted(path.iterdir()) if one.is_dir() and possible_formats(one)] if path.is_dir() else []
     return f" Did you mean {below[0]}?" if below else " dataset.format says which it is"
 

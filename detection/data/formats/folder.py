@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from detection.data.files import files_below, images_below, is_image_name, without_extension
 from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet
+from detection.data.formats.other_tools import own_kind
 from detection.data.formats.pairing import Pairs, pair_labels
 from detection.data.formats.voc_xml import image_xml, photo_name, read_annotation
 from detection.data.labels import ImageLabels, LabelReader
@@ -135,7 +136,8 @@ def _looks_like(path: Path) -> bool:
     if devkits or not path.is_dir():
         return False
     files = files_below(path)
-    return any(one.lower().endswith(".xml") for one in files) and any(map(is_image_name, files))
+    xmls = [path / one for one in files if one.lower().endswith(".xml")]
+    return any(own_kind(one) is None for one in xmls) and any(map(is_image_name, files))
 
 
 def _open(path: Path, _: Path | None) -> FoundSet:

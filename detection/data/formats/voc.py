@@ -21,7 +21,7 @@ from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet
 from detection.data.formats.voc_xml import image_xml, photo_name, read_annotation
 from detection.data.labels import ImageLabels, LabelReader
 from detection.data.problems import Problems
-from detection.data.split_names import TRAIN_SPLIT, parts_of_others, splits_of_kind
+from detection.data.split_names import SPLIT_NAMES, TRAIN_SPLIT, parts_of_others, splits_of_kind
 from detection.storage import write_text
 
 # The 20 classes in the devkit's order (VOCcode/VOCinit.m).
@@ -50,6 +50,7 @@ VOC_CLASSES = (
 
 # ImageSets/Main/CLASS_SPLIT.txt: id, blanks, and 1 (has the class), -1 (has not) or 0 (difficult ones only).
 _LABELLED_LINE = re.compile(r"(.*\S)\s+(?:-1|0|1)")
+_LONGEST_LINE = 4096
 # Of several year folders below a root, the one that is meant where none is named.
 _USUAL_YEAR = "VOC2007"
 
@@ -178,11 +179,27 @@ def _open(path: Path, _: Path | None) -> FoundSet:
             raise ValueError(f"{path}: expected a folder, found none; {content(year)}")
     names = folder.splits()
     splits = {name: partial(VocReader, folder, name) for name in names}
-    # The devkit's own lists of classes: cat_train.txt beside train.txt.
-    of_classes = {name for name in names for other in names if name.endswith(f"_{other}")}
+    of_classes = _lists_of_classes(folder)
+    for split in dict.fromkeys(of_classes.values()):  # VoTT writes no others
+        lists = [name for name, one in of_classes.items() if one == split]
+        splits.setdefault(split, partial(VocReader, folder, *lists))
     whole = partial(VocReader, folder, *(name for name in names if name not in of_classes))
-    parts = of_classes | parts_of_others(names)
-    return FoundSet(year, splits, whole, ".xml", parts, fixed_splits=bool(splits_of_kind(names, TRAIN_SPLIT)))
+    parts = set(of_classes) | parts_of_others(splits)
+    return FoundSet(year, splits, whole, ".xml", parts, fixed_splits=bool(splits_of_kind(splits, TRAIN_SPLIT)))
+
+
+def _lists_of_classes(folder: VocFolder) -> dict[str, str]:
+    """List of the images of a class -> the split it is of: cat_train -> train, and cat_default where it says which
+    images have the class.
+    """
+    names = folder.splits()
+    ends = {one: one.rpartition("_")[2] for one in names if one.rpartition("_")[0]}
+
+    def has_labels(name: str) -> bool:
+        with folder.split_path(name).open("rb") as file:
+            return _LABELLED_LINE.fullmatch(file.readline(_LONGEST_LINE).decode(errors="replace").strip()) is not None
+
+    return {one: end for one, end in ends.items() if end.lower() in SPLIT_NAMES or (end in names and has_labels(one))}
 
 
 def _write(new: NewSet) -> None:

@@ -25,11 +25,11 @@ from detection.storage import read_yaml
 
 # A class's number.
 _NUMBER = re.compile(r"[0-9]{1,9}")
-# Where class names lie in place of a data.yaml: LabelImg, darknet and CVAT.
-NAME_FILES = ("classes.txt", "labels/classes.txt", "obj.names")
+# Where class names lie in place of a data.yaml: LabelImg, darknet and CVAT, makesense, Roboflow.
+NAME_FILES = ("classes.txt", "labels/classes.txt", "obj.names", "labels.txt", "names.txt", "train/_darknet.labels")
 # A line of darknet's obj.data, and of a YAML file that is meant to hold class names, whatever else is wrong with it.
 _DATA_LINE = re.compile(r"\s*(\w+)\s*=\s*(.*?)\s*")
-_NAMES_LINE = re.compile(r"^\s*names\s*[:=]", re.MULTILINE)
+_NAMES_LINE = re.compile(r"(?:^|[{,])\s*[\"']?names[\"']?\s*[:=]", re.MULTILINE)
 # Of a file that is looked at.
 _HEAD_BYTES = 4096
 

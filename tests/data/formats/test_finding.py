@@ -377,3 +377,10 @@ def test_joined_sets_of_two_formats_with_a_class_mapping(tmp_path, make_devkit):
     assert len(problems) == 0
     with pytest.raises(DataError, match="unknown class 'couch'"):
         load_annotations([DatasetSource(root=str(path), split="all")], ("cat", "sofa"), Problems(strict=True))
+
+
+def test_an_absolute_path_that_begins_in_the_set_does_not_lead_outside(tmp_path):
+    put_image(tmp_path / "outside" / "secret.jpg")
+    root = yolo(tmp_path / "set", {"a": ""}, f"names: [cat]\ntrain: {tmp_path}/set/../outside\n")
+    with pytest.raises(ValueError, match=r"data\.yaml: split that is not there: train: .*inside"):
+        read(root, split="train")

@@ -199,7 +199,7 @@ names = st.text(st.characters(exclude_categories=["C"]) | st.just("\n"), min_siz
 
 
 @given(st.lists(st.tuples(names, st.tuples(*[coordinates] * 4), st.booleans()), max_size=4))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_written_is_read(tmp_path, items):
     objects = []
     for name, (x1, y1, x2, y2), difficult in items:
