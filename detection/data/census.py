@@ -8,6 +8,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -199,14 +200,14 @@ class SetTally:
     def _of_other_splits(self) -> set[str]:
         """The pictures of the set's splits that were not asked for."""
         known = {str(one.list_path) for one in self.readers.values()}
-        readers = [self.found.splits[name]() for name in self.found.own_splits]
-        paths = [
-            reader.image_path(one)
-            for reader in readers
-            if str(reader.list_path) not in known
-            for one in reader.image_ids(Problems())
-        ]
-        return {os.path.abspath(path) for path in paths if path is not None}
+        paths: set[str] = set()
+        for name in self.found.own_splits:
+            with suppress(ValueError):  # a split that cannot be read is told where it is asked for
+                reader = self.found.splits[name]()
+                if str(reader.list_path) not in known:
+                    found = map(reader.image_path, reader.image_ids(Problems()))
+                    paths.update(os.path.abspath(path) for path in found if path is not None)
+        return paths
 
     def _unread_labels(
         self, files: Iterable[str], passed: Mapping[str, str]

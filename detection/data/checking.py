@@ -185,7 +185,9 @@ def _slips(checked: CheckedSet, classes: Sequence[str] | None) -> Iterator[Fault
                 f"{name!r} ({count} objects) and {other!r} ({counts[other]}) differ in case or signs alone: two classes"
             )
             yield Fault("warning", "classes that look alike", *first[name], message)
-        for other in () if same else get_close_matches(name, rarer_than, 1, _NEAR):
+        near = get_close_matches(name, rarer_than, 1, _NEAR)
+        near += [one for one in rarer_than if sorted(_letters(one)) == sorted(_letters(name))]  # dgo
+        for other in () if same else near[:1]:
             advice = f"class_map: {{{_quoted(name)}: {_quoted(other)}}}"
             message = f"{name!r} ({count} objects) looks like {other!r} ({counts[other]}); {advice}"
             yield Fault("error", "misspelt class", *first[name], message)

@@ -42,8 +42,8 @@ def labelled_images(
         problems.extend(() if problems.strict else split.problems)
         for note in split.notes():
             problems.note(note)
-        if tally is not None:
-            tally.end_split(reader, split.problems)
+    if tally is not None:
+        tally.end_split(reader, split.problems)
 
 
 class _Split:
