@@ -12,6 +12,7 @@ from typing import Any
 from detection.storage.atomic import remove_leftovers, write_text, write_yaml
 from detection.storage.bounded import read_yaml
 from detection.storage.lock import brief_lock, folder_lock
+from detection.storage.plain import expect_mappings
 
 FORMAT_VERSION = 1
 # The packages whose version can change a figure.
@@ -74,6 +75,13 @@ class RunFolder:
         version = record.get("format_version") if isinstance(record, dict) else None
         if version != FORMAT_VERSION:
             raise ValueError(f"{self.record_file}: expected format_version {FORMAT_VERSION}, got {version!r}")
+        unset = "settings" in record and record["settings"] is None
+        try:
+            keys = ("versions", "stages") if unset else ("settings", "versions", "stages")
+            expect_mappings(record, keys, self.record_file)
+            expect_mappings(record["stages"], record["stages"], f"{self.record_file}: stages")
+        except ValueError as error:
+            raise ValueError(f"{error}; delete it, and the same command makes all stages of the run again") from error
         return record
 
     def write_settings(self, settings: Mapping[str, Any], preset_overrides: Mapping[str, Any] | None = None) -> None:

@@ -48,6 +48,39 @@ def test_another_format_is_refused(tmp_path, content):
         run.read()
 
 
+def test_a_record_that_is_cut_at_any_line_names_the_key(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_settings({"svm": {"C": 0.001}})
+    run.record_stage("svms", "k1", 1.0, {"images": 5})
+    lines = run.record_file.read_text().splitlines(keepends=True)
+    assert lines[-1] == "    images: 5\n"
+    whole = lines.index("stages:\n") + 2
+    for count in range(whole):
+        run.record_file.write_text("".join(lines[:count]))
+        with pytest.raises(ValueError, match=r"run\.yaml: (expected format_version|.*delete it)"):
+            run.read()
+    run.record_file.write_text("".join(lines[: lines.index("stages:\n")]))
+    with pytest.raises(ValueError, match=r"run\.yaml: expected the key stages, found none: .* cut off; delete it"):
+        run.read()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"settings": 3}, r"run\.yaml: settings: expected names with values, got 3; delete it"),
+        ({"settings": {1: 2}}, r"run\.yaml: settings: expected names with values, got \{1: 2\}"),
+        ({"versions": None}, r"run\.yaml: versions: expected names"),
+        ({"stages": ["svms"]}, r"run\.yaml: stages: expected names"),
+        ({"stages": {"svms": "k"}}, r"run\.yaml: stages: svms: expected names"),
+    ],
+)
+def test_a_record_of_other_types_names_the_key(tmp_path, change, message):
+    run = RunFolder(tmp_path)
+    run.record_file.write_text(yaml.safe_dump({**run.read(), **change}))
+    with pytest.raises(ValueError, match=message):
+        run.stage_key("svms")
+
+
 def test_damaged_record(tmp_path):
     run = RunFolder(tmp_path)
     run.record_file.write_text("a: [1")
