@@ -13,11 +13,10 @@ from detection.storage.atomic import remove_leftovers, write_text
 from detection.storage.fingerprint import file_fingerprint
 from detection.storage.lock import brief_lock, folder_lock
 from detection.storage.notices import notice, notice_damaged
+from detection.storage.plain import expect_mappings
 from detection.storage.sealed import read_sealed_yaml, write_sealed_yaml
 
 FORMAT_VERSION = 1
-_KINDS = {"settings": dict | None, "versions": dict, "stages": dict, "classes": list}
-_WORDS = {dict: "a mapping", dict | None: "a mapping or null", list: "a list"}
 _REMEDY = "move it away: the stages are then gone through again, under the settings that you give"
 # The packages whose version can change a figure.
 _PACKAGES = ("sppnet", "numpy", "numba", "opencv-python", "Pillow", "scikit-learn", "torch", "torchvision", "timm")
@@ -81,15 +80,16 @@ class RunFolder:
             raise ValueError(
                 f"{self.record_file}: expected format_version {FORMAT_VERSION}, got {version!r}; {_REMEDY}"
             )
-        for name, kind in _KINDS.items():
-            self._check(name, {"classes": [], **record}.get(name, "nothing"), kind)
-        for name, stage in record["stages"].items():
-            self._check(f"stages.{name}", stage, dict)
+        unset = "settings" in record and record["settings"] is None
+        try:
+            keys = ("versions", "stages") if unset else ("settings", "versions", "stages")
+            expect_mappings(record, keys, self.record_file)
+            expect_mappings(record["stages"], record["stages"], f"{self.record_file}: stages")
+            if not isinstance(classes := record.get("classes", []), list):
+                raise ValueError(f"{self.record_file}: classes: expected a list, got {classes!r:.80}")
+        except ValueError as error:
+            raise ValueError(f"{error}; {_REMEDY}") from error
         return record
-
-    def _check(self, name: str, value: Any, kind: Any) -> None:
-        if not isinstance(value, kind):
-            raise ValueError(f"{self.record_file}: {name}: expected {_WORDS[kind]}, got {value!r}; {_REMEDY}")
 
     def write_settings(self, settings: Mapping[str, Any], preset_overrides: Mapping[str, Any] | None = None) -> None:
         """Keep the resolved settings and the versions in force; stages done so far stay recorded.

@@ -48,6 +48,24 @@ def test_another_format_is_refused(tmp_path, content):
         run.read()
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"settings": 3}, r"run\.yaml: settings: expected names with values, got 3; move it away"),
+        ({"settings": {1: 2}}, r"run\.yaml: settings: expected names with values, got \{1: 2\}"),
+        ({"versions": None}, r"run\.yaml: versions: expected names"),
+        ({"stages": ["svms"]}, r"run\.yaml: stages: expected names"),
+        ({"stages": {"svms": "k"}}, r"run\.yaml: stages: svms: expected names"),
+        ({"classes": "cat"}, r"run\.yaml: classes: expected a list, got 'cat'; move it away"),
+    ],
+)
+def test_a_record_of_other_types_names_the_key(tmp_path, change, message):
+    run = RunFolder(tmp_path)
+    run.record_file.write_text(yaml.safe_dump({**run.read(), **change}))
+    with pytest.raises(ValueError, match=message):
+        run.stage_key("svms")
+
+
 def test_damaged_record(tmp_path):
     run = RunFolder(tmp_path)
     run.record_file.write_text("a: [1")
@@ -101,20 +119,10 @@ def test_a_list_of_before_the_record_kept_it_is_taken_as_it_is(tmp_path):
     assert run.read()["classes"] == ["dog", "cat"]
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"stages": None}, "stages: expected a mapping, got None"),
-        ({"stages": {"svms": 3}}, "stages.svms: expected a mapping, got 3"),
-        ({"settings": []}, r"settings: expected a mapping or null, got \[\]"),
-        ({"versions": 1}, "versions: expected a mapping, got 1"),
-        ({"classes": "cat"}, "classes: expected a list, got 'cat'"),
-    ],
-)
-def test_values_of_other_kinds_are_named(tmp_path, change, told):
+def test_a_record_of_before_there_were_fingerprints_that_is_cut_names_the_key(tmp_path):
     run = RunFolder(tmp_path)
-    run.record_file.write_text(yaml.safe_dump({**run.read(), **change}))
-    with pytest.raises(ValueError, match=rf"run\.yaml: {told}; move it away"):
+    run.record_file.write_text("format_version: 1\nsettings: null\nversions: {}\n")
+    with pytest.raises(ValueError, match=r"run\.yaml: expected the key stages, found none: .* cut off; move it away"):
         run.read()
 
 
