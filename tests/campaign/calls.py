@@ -75,8 +75,8 @@ class Done:
 class Running:
     """A call that has been started; its output goes to files of `folder`.
 
-    before: called in the child before the command, for limits. stop_at: the number, from 1, of a change of a file before
-    which `stop` is called in the child; None: its group is killed. log: file for a line about each such change.
+    before: called in the child before the command, for limits. stop_at: the number, from 1, of a change of a file
+    before which `stop` is called in the child; None: its group is killed. log: file for a line about each such change.
     """
 
     def __init__(

@@ -17,8 +17,13 @@ from tests.campaign.trials import Job, Trial
 DISKS, READ_ONLY, MEMORIES, PAIRS = 40, 10, 30, 30
 # Enough for what a stage reserves before it begins.
 _DISK = "4g"
-# A command that fails for its machine says which part of it.
-_WORDS = {"full": ("space", "full", "disk"), "read-only": ("ead-only",)}
+# Kind of failure -> words of which its line has one, and the exit statuses that fit. A folder that cannot be written to
+# may be refused before anything is begun. What lacks memory says so in many words, by the library that lacks it.
+_TOLD = {
+    "full": (("space", "full", "disk"), (1,)),
+    "read-only": (("ead-only", "ermission", "write"), (1, 2)),
+    "memory": ((), (1,)),
+}
 _LOCK_WORDS = ("process", "pid", "lock")
 
 
@@ -82,7 +87,7 @@ def _try_disks(folder: Path, call: Call, result: str, kind: str, seed: int, coun
             stop = partial(_fill, disk, slack) if kind == "full" else partial(_lock, disk)
             done = do(call, place, stop_at=at, stop=stop)
             _mount("-o", f"remount,rw,size={_DISK}", str(disk))
-            fault = _after(done, call, place, disk / result, expected, _WORDS[kind])
+            fault = _after(done, call, place, disk / result, expected, kind)
         yield Trial(f"{kind} disk from change {at} on, {slack} KiB left", fault, str(call))
 
 
@@ -97,12 +102,11 @@ def _lock(disk: Path) -> None:
     _mount("-o", "remount,ro", str(disk))
 
 
-def _after(
-    done: Done, call: Call, place: Path, result: Path, expected: dict[str, bytes], words: tuple[str, ...]
-) -> str:
+def _after(done: Done, call: Call, place: Path, result: Path, expected: dict[str, bytes], kind: str) -> str:
     """What is wrong with a call that its machine failed, or with the same call when the cause is gone."""
     if done.status != 0:
-        if fault := done.refusal_fault(*words, statuses=(1,)):
+        words, statuses = _TOLD[kind]
+        if fault := done.refusal_fault(*words, statuses=statuses):
             return fault
         done = do(call, place)
         if done.status != 0:
@@ -137,10 +141,10 @@ def _try_memories(folder: Path, call: Call, start: Path | None, result: str, see
     do(call, calm)
     expected = bits(calm / result)
     for number in range(count):
-        mib = round(2 ** random.Random(f"memory {call} {seed} {number}").uniform(4, 11))
+        mib = round(2 ** random.Random(f"memory {call} {seed} {number}").uniform(7, 11))
         place = started(str(number))
         done = do(call, place, before=address_space(mib))
-        fault = _after(done, call, place, place / result, expected, ("memory",))
+        fault = _after(done, call, place, place / result, expected, "memory")
         yield Trial(f"{mib} MiB more than at the start", fault, f"(ulimit -v, {mib} MiB) {call}")
         shutil.rmtree(place)
 

@@ -23,14 +23,16 @@ from tests.conftest import run_options
 CLASS_NAMES = (
     "NO", "yes", "off", "007", "1:30", "null", "~", "1e3", "0x10", "2024-01-01", "a,b", 'a"b', "a'b", "a: b", "# a",
     "- a", "=cmd|' /C calc'!A0", "=1+1", "+1", "-1", "-", "--", "@x", "<script>alert(1)</script>", "<b>&amp;", "]]>",
-    "[bold]x[/bold]", "[/]", "{x}", "{0}", "%s", "%2F", "a/b", "..", ".", "../x", "C:\\x", "\\", "|", "CON", "background", "test_cat",
-    "\u00e9", "e\u0301", "\u65e5\u672c", "\U0001f408", "x" * 200, "x" * 201, "  a   b  ", "\x1b[31mred\x1b[0m",
-    "\x9b31m", "a\nb", "a\rb", "a\tb", "a\x00b", "\x7f", "\u0085", "\u2028", "\u202ecba", "\ufeffa", "\ufffe", "\ud800", "",
+    "[bold]x[/bold]", "[/]", "{x}", "{0}", "%s", "%2F", "a/b", "..", ".", "../x", "C:\\x", "\\", "|", "CON",
+    "background", "test_cat", "\u00e9", "e\u0301", "\u65e5\u672c", "\U0001f408", "x" * 200, "x" * 201, "  a   b  ",
+    "\x1b[31mred\x1b[0m", "\x9b31m", "a\nb", "a\rb", "a\tb", "a\x00b", "\x7f", "\u0085", "\u2028", "\u202ecba",
+    "\ufeffa", "\ufffe", "\ud800", "",
 )  # fmt: skip
 FILE_NAMES = (
-    "-rf", "--help", "a b", " a", "a ", "a%20b", "a%2Fb", "\u00e9", "e\u0301", "\u65e5\u672c", "\U0001f408", "a,b", "a;b",
-    'a"b', "a'b", "=1+1", "<img src=x onerror=alert(1)>", "[bold]x", "{0}", "$(x)", "`x`", "#1", "a?b", "a*b", "a|b", "a\\b",
-    "CON", "x.jpg", "x.y.z", "x" * 240, "007", "7", "a\x1b[31mb", "a\nb", "a\tb", "a\rb", "\x7f", "\u202ecba", "\udcff\udcfe",
+    "-rf", "--help", "a b", " a", "a ", "a%20b", "a%2Fb", "\u00e9", "e\u0301", "\u65e5\u672c", "\U0001f408", "a,b",
+    "a;b", 'a"b', "a'b", "=1+1", "<img src=x onerror=alert(1)>", "[bold]x", "{0}", "$(x)", "`x`", "#1", "a?b", "a*b",
+    "a|b", "a\\b", "CON", "x.jpg", "x.y.z", "x" * 240, "007", "7", "a\x1b[31mb", "a\nb", "a\tb", "a\rb", "\x7f",
+    "\u202ecba", "\udcff\udcfe",
 )  # fmt: skip
 FORMATS = ("voc", "coco", "yolo")
 _LONGEST_NAME = 200

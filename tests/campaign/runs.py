@@ -73,7 +73,7 @@ def _record(path: Path) -> bytes:
     """What of a run.yaml does not tell how the work was done: settings, and the keys of its stages."""
     record = yaml.safe_load(path.read_text(encoding="utf-8"))
     keys = {name: one["key"] for name, one in record["stages"].items()}
-    return repr((record["settings"], keys)).encode()
+    return repr((record["settings"], sorted(keys.items()))).encode()
 
 
 def difference(got: dict[str, bytes], expected: dict[str, bytes]) -> str:
