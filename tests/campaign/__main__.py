@@ -61,9 +61,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _markdown(rows: list[list[str]], options: argparse.Namespace, minutes: float) -> str:
     command = f"python -m tests.campaign --seed {options.seed}" + (f" --only {options.only}" if options.only else "")
     lines = ["| part | tried | held | failed |", "|---|---:|---:|---:|", *(f"| {' | '.join(row)} |" for row in rows)]
-    made = (
-        f"`{command}`, {time.strftime('%Y-%m-%d')}, {platform.system()} {platform.machine()}, {options.slots} at a time"
+    machine = (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}"
     )
+    made = f"`{command}`, {time.strftime('%Y-%m-%d')}, {minutes:.0f} minutes, {options.slots} at a time; {machine}"
     return "\n".join([*lines, "", made])
 
 
