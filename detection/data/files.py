@@ -107,11 +107,14 @@ class Tree:
         path = self.folder / name
         if os.path.exists(path):
             return path
-        parts = PurePosixPath(name).parts
-        parent = self.find(PurePosixPath(*parts[:-1])) if len(parts) > 1 else self.folder
-        found = self.listing(parent).get(parts[-1].casefold(), ()) if parent is not None and parts else ()
-        chosen = parts[-1:] if parts and parts[-1] in found else found
-        return parent / chosen[0] if len(chosen) == 1 else None
+        path = self.folder
+        for part in PurePosixPath(name).parts:
+            found = self.listing(path).get(part.casefold(), ())
+            chosen = [part] if part in found else found
+            if len(chosen) != 1:
+                return None
+            path /= chosen[0]
+        return path if path != self.folder else None
 
     def listing(self, folder: Path) -> dict[str, list[str]]:
         """The names in a folder by what they are in small letters."""
