@@ -85,6 +85,7 @@ class _Split:
 
     def notes(self) -> Iterator[str]:
         """What a user should know of the split."""
+        yield from self.problems.notes
         path = self.reader.path
         if self.polygons and self.reader.tells_polygons:
             yield f"{path}: {self.polygons} polygons are read as their boxes"
