@@ -52,8 +52,7 @@ def read_annotation(path: Path, problems: Problems) -> ImageLabels:
     elements = enumerate(root.iter("object"), start=1)
     boxes = [(*one, *box) for one in elements for box in enumerate(_boxes_of(*one, path, problems), start=1)]
     objects = tuple(read_each(boxes, lambda one: _read_object(*one, path, problems), problems))
-    found = sum(max(1, len(list(_own_boxes(one)))) for one in root.iter("object"))
-    return ImageLabels(path, _read_size(root, path, problems), objects, found=found)
+    return ImageLabels(path, _read_size(root, path, problems), objects, found=len(boxes))
 
 
 def _boxes_of(index: int, element: "_Element", path: Path, problems: Problems) -> list["_Element | None"]:
