@@ -3,9 +3,16 @@
 import argparse
 import inspect
 import json
+import os
+import signal
 import sys
+import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import UnionType
+from concurrent.futures import BrokenExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import FrameType, UnionType
 from typing import Any, Union, get_args, get_origin
 
 import docstring_parser
@@ -17,8 +24,8 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from detection.storage import printable
 from detection.storage.bounded import YAML_ERRORS, check_yaml
-from detection.storage.names import printable
 from detection.storage.yaml_text import quoted_mapping, quoted_mappings
 
 # The setting whose keys and values are text, whatever YAML would make of them: names of classes.
@@ -26,6 +33,21 @@ _TEXT_SETTING = "class_map"
 
 # Takes arguments, None for those of the process, and returns the exit status.
 Main = Callable[[list[str] | None], int]
+
+# What a user gave that cannot be used; any other exception is a job that failed.
+REFUSED = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
+_DEBUG = "--debug"
+# A process in whose environment this is not empty shows tracebacks too.
+DEBUG_VARIABLE = "SPPNET_DEBUG"
+_shows_traceback: ContextVar[bool] = ContextVar("shows_traceback", default=False)
+# How libraries say in a RuntimeError, or one of their own, that they got no memory.
+_NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "insufficient memory", "bad_alloc")
+_GOES_ON = "nothing that was finished is lost, the same command goes on from there"
+_NEEDS_LESS = "--workers 1 and smaller --features.short_sides or --svm.memory_mib need less memory"
+
+
+class TerminatedError(BaseException):
+    """The process was asked to end (SIGTERM); as Ctrl-C, it is no Exception, so that everything is put in order."""
 
 
 _load_yaml = get_loader("yaml")
@@ -55,6 +77,7 @@ class Parser(ArgumentParser):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **{"formatter_class": HelpFormatter, **named})
+        self.add_argument(_DEBUG, action="store_true", help="Show the traceback of an error.")
 
     def parse_args(self, args: Sequence[str] | None = None, *more: Any, **named: Any) -> Namespace:
         """As ``ArgumentParser.parse_args``."""
@@ -115,12 +138,18 @@ def options_of(function: Callable, values: Mapping[str, Any], given: int = 1) ->
     return {name: values[name] for name in list(inspect.signature(function).parameters)[given:]}
 
 
-def command(run: Callable[[list[str]], object], refused: tuple[type[Exception], ...] = (ValueError, OSError)) -> Main:
-    """The command line that gives `run` the arguments. refused: see `exit_status`."""
+def command(run: Callable[[list[str]], object], failures: tuple[type[Exception], ...] = ()) -> Main:
+    """The command line that gives `run` the arguments but for ``--debug``. failures: see `exit_status`."""
 
     def main(arguments: list[str] | None = None) -> int:
         """Run the command line; returns the exit status."""
-        return exit_status(lambda: run(sys.argv[1:] if arguments is None else arguments), refused)
+        words = sys.argv[1:] if arguments is None else arguments
+        # A command may have been called by another one, which has taken the word.
+        before = _shows_traceback.set(_shows_traceback.get() or _DEBUG in words or bool(os.environ.get(DEBUG_VARIABLE)))
+        try:
+            return exit_status(lambda: run([one for one in words if one != _DEBUG]), failures)
+        finally:
+            _shows_traceback.reset(before)
 
     return main
 
@@ -129,9 +158,12 @@ def function_command(
     description: str | None,
     function: Callable[..., object],
     own: Mapping[str, Mapping[str, Any]] | None = None,
-    refused: tuple[type[Exception], ...] = (ValueError, OSError),
+    failures: tuple[type[Exception], ...] = (),
 ) -> Main:
-    """The command line of a function, whose parameters are its options. own: see `add_function_options`."""
+    """The command line of a function, whose parameters are its options.
+
+    own: see `add_function_options`. failures: see `exit_status`.
+    """
 
     def run(arguments: list[str]) -> object:
         parser = Parser(description=description)
@@ -139,7 +171,7 @@ def function_command(
         add_function_options(parser, function, own, given=0)
         return function(**options_of(function, parser.instantiate(parser.parse_args(arguments)), given=0))
 
-    return command(run, refused)
+    return command(run, failures)
 
 
 def subcommands(description: str | None, mains: Mapping[str, Main]) -> Main:
@@ -161,22 +193,60 @@ def subcommands(description: str | None, mains: Mapping[str, Main]) -> Main:
     return command(run)
 
 
-def exit_status(body: Callable[[], object], refused: tuple[type[Exception], ...] = (ValueError, OSError)) -> int:
+def exit_status(body: Callable[[], object], failures: tuple[type[Exception], ...] = ()) -> int:
     """The exit status of a command that does `body`: what that returns if it is an int, else 0.
 
-    2: settings or data that cannot be used, one of `refused`; the message is printed without a traceback.
-    130: interrupted.
+    What ends it is told in one line, with a traceback where that was asked for. 2: settings, data or files that cannot
+    be used, one of `REFUSED`. 1: the job failed; `failures`: kinds whose text says all. 130: Ctrl-C. 143: SIGTERM.
     """
     console = terminal(stderr=True)
     try:
-        status = body()
+        with _terminable():
+            status = body()
         return status if isinstance(status, int) else 0
-    except KeyboardInterrupt:
-        console.print("interrupted: the same command goes on from here")
-        return 130
-    except refused as error:
-        say(console, f"error: {error}")
-        return 2
+    except (KeyboardInterrupt, TerminatedError) as error:
+        is_interrupt = isinstance(error, KeyboardInterrupt)
+        say(console, f"{'interrupted' if is_interrupt else 'terminated'}: the same command goes on from here")
+        return 128 + (signal.SIGINT if is_interrupt else signal.SIGTERM)
+    except Exception as error:
+        if _shows_traceback.get():
+            traceback.print_exc()
+        is_told = isinstance(error, (*REFUSED, *failures))
+        say(console, f"error: {error if is_told else _failure(error)}")
+        return 2 if isinstance(error, REFUSED) else 1
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM raise TerminatedError, where nobody has asked for something else."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise TerminatedError
+
+    is_ours = threading.current_thread() is threading.main_thread()
+    if not is_ours or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _failure(error: Exception) -> str:
+    """One line: what failed, what became of the work, what to try."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, BrokenExecutor):
+        return f"a worker process died, as they do where memory is short: {text}; {_GOES_ON}; {_NEEDS_LESS}"
+    if isinstance(error, MemoryError) or any(words in text.lower() for words in _NO_MEMORY):
+        return f"no memory: {text}; {_GOES_ON}; {_NEEDS_LESS}"
+    if isinstance(error, OSError):
+        return f"{text}; {_GOES_ON} once that is mended"
+    if isinstance(error, ImportError):
+        return text
+    kind = type(error).__name__
+    return f"{kind}: {text}; this is a fault of the program: run it again with {_DEBUG}, which shows where it is"
 
 
 def say(console: Console, *lines: object) -> None:

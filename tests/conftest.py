@@ -7,11 +7,11 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import numpy as np
@@ -172,7 +172,26 @@ def run_options(root: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def open_run(shape_options: list[str]) -> Callable[..., Experiment]:
+def _offsets_once() -> Iterator[None]:
+    """The centres of a network's cells are measured once for each network, whatever its weights: it takes a second."""
+    from detection.backbones import backbone
+
+    measure, known = backbone.measure_offsets, {}
+
+    def once(cut: Any, strides: tuple[int, ...]) -> np.ndarray:
+        # Its layers with their settings, how they are joined, and where it is cut.
+        key = str(cut), cut.code, strides
+        if key not in known:
+            known[key] = measure(cut, strides)
+        return known[key].copy()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backbone, "measure_offsets", once)
+        yield
+
+
+@pytest.fixture(scope="session")
+def open_run(shape_options: list[str], _offsets_once: None) -> Callable[..., Experiment]:
     """``open_run(folder, *options, executor=None)``: the experiment of `shape_options` and more options.
 
     Its console is no terminal; what it prints is ``experiment.work.console.file.getvalue()``.

@@ -149,6 +149,7 @@ class TestKeptSettings:
         record = RunFolder(kept.run).record_file
         content = yaml.safe_load(record.read_text())
         content["settings"]["svm"]["old"] = 1
+        del content["fingerprint"]
         record.write_text(yaml.safe_dump(content))
         with pytest.raises(SettingsError, match=r"run\.yaml: .*'svm' .*'old'"):
             settings_of("--run", kept.run)

@@ -5,9 +5,10 @@ replaces what the run has for this call: then nothing in the run is changed.
 
 Without: python tools/evaluate.py --detections FILE_OR_FOLDER --annotations VOC_FOLDER|COCO_JSON|YOLO_FOLDER
 
-Detections are COCO results (.json), the devkit's comp4_det_SPLIT_CLASS.txt, or YOLO text files (class x y width height
-confidence). --json OUT writes metric, mAP (a fraction, over the classes that have objects), per_class (null without
-objects), settings, counts, intervals, and what --diagnose and --compare find. docs/evaluation.md explains all of it.
+Detections are COCO results (.json), the devkit's comp4_det_SPLIT_CLASS.txt, Detectron2's CLASS.txt, or YOLO text files
+(class x y width height confidence). --json OUT writes metric, mAP (a fraction, over the classes that have objects),
+per_class (null without objects), settings, counts, intervals, and what --diagnose and --compare find.
+docs/evaluation.md explains all of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,12 @@ from detection.storage import write_json
 from detection.storage.run import RunFolder
 from detection.types import AnnotatedImage
 
-_FORMATS = {"coco": "COCO results", "devkit": "the devkit's text files", "yolo": "YOLO text files"}
+_FORMATS = {
+    "coco": "COCO results",
+    "devkit": "the devkit's text files",
+    "classes": "text files of classes, as Detectron2's",
+    "yolo": "YOLO text files",
+}
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -102,13 +108,17 @@ def read_truth(
     dataset = read_dataset(annotations, asked, "auto", given, problems, need_images=False)
     if given is not None:
         return Truth(dataset.images, given, *_by_place(given), split or dataset.split, dataset.source_ids, from_user)
-    named = find_results(detections, split).classes(split or dataset.split) or ()
+    named = find_results(detections, split, _ids(dataset.images)).classes(split or dataset.split) or ()
     classes = (*dataset.classes, *(name for name in named if name not in dataset.classes))
     known, numbers = dataset.category_names, (None, None)
     if known is not None:
         coco, yolo = _by_place(dataset.classes)
         numbers = (known, yolo) if dataset.format == "coco" else (coco, known)
     return Truth(dataset.images, classes, *numbers, split or dataset.split, dataset.source_ids)
+
+
+def _ids(images: Sequence[AnnotatedImage]) -> list[str]:
+    return [one.image_id for one in images]
 
 
 def _by_place(classes: Sequence[str]) -> tuple[dict[int, str], dict[int, str]]:
@@ -122,7 +132,7 @@ def evaluate_files(path: Path | str, truth: Truth, settings: EvaluationSettings,
 
     Raises ValueError as `find_results`, `read_results` and `evaluate`.
     """
-    found = find_results(path, truth.split)
+    found = find_results(path, truth.split, _ids(truth.images))
     own = None if truth.from_user else run_classes(path)
     coco, yolo = (truth.coco_numbers, truth.yolo_numbers) if own is None else _by_place(own)
     numbers = yolo if found.format == "yolo" else coco
@@ -182,7 +192,7 @@ def _truth(experiment: Experiment, options: Namespace) -> Truth:
 
 def evaluate_results(subject: Subject, detections: str) -> None:
     """Evaluate the results at a path against the subject's annotations, print, and write what is asked for."""
-    files = find_results(detections, subject.truth.split)
+    files = find_results(detections, subject.truth.split, _ids(subject.truth.images))
     more = "s" if len(files.files) > 1 else ""
     say(subject.console, f"{files.path}: {_FORMATS[files.format]}, {len(files.files)} file{more}")
     result, found = subject.evaluate(detections), None

@@ -42,7 +42,9 @@ def open_experiment(settings: Settings, console: Console | None = None, executor
     if differs:
         text = ", ".join(f"{key} {value}" for key, value in differs.items())
         work.console.print(f"differs from preset {settings.preset}: {text}", highlight=False, markup=False)
-    return Experiment(RunFolder(settings.run), settings, work, settings.limit, resolved(settings), differs)
+    return Experiment(
+        RunFolder(settings.run), settings, work, settings.limit, resolved(settings), differs, settings.classes_changed
+    )
 
 
 def images_of(experiment: Experiment, split: str) -> list[AnnotatedImage]:
@@ -54,7 +56,8 @@ def report_problems(experiment: Experiment) -> None:
     """Print what was left out or repaired, and write all of it to ``RUN/problems.txt``; no fault, no file."""
     problems, path = experiment.work.problems, experiment.run.path / "problems.txt"
     if not problems:
-        path.unlink(missing_ok=True)
+        if path.is_file():
+            path.unlink()
         return
     write_text(path, "".join(f"{one.action}: {one.kind}: {one.file}: {one.message}\n" for one in problems))
     left_out = [one for one in problems if one.action == "left out"][:_LISTED_PROBLEMS]

@@ -20,6 +20,7 @@ __getattr__, __dir__, __all__ = lazy_names(
             "load_training",
             "read_class_names",
             "read_dataset",
+            "result_numbers",
             "shared_ids",
             "split_ids",
         ),
@@ -32,7 +33,15 @@ __getattr__, __dir__, __all__ = lazy_names(
         "images": ("IMAGE_EXTENSIONS", "image_size", "image_sizes", "list_images", "read_image", "write_image"),
         "problems": ("DataError", "Problem", "Problems"),
         "settings": ("DatasetSettings", "DatasetSource"),
-        "video": ("VIDEO_EXTENSIONS", "is_video", "read_video", "video_rate", "write_video"),
+        "video": (
+            "VIDEO_EXTENSIONS",
+            "is_video",
+            "missing_frames",
+            "read_video",
+            "video_rate",
+            "write_video",
+            "written_rate",
+        ),
     },
     renamed={
         name: f"detection.proposals.foreign.{now}"

@@ -230,6 +230,16 @@ def split_ids(sources: Sequence[DatasetSource], problems: Problems) -> list[str]
     ]
 
 
+def result_numbers(sources: Sequence[DatasetSource], problems: Problems) -> dict[str, str]:
+    """Number by which results files call an image (COCO's, as text) -> image id; numbers of several are left out."""
+    found: dict[str, set[str]] = {}
+    for source in map(resolved, sources):
+        for reader in open_source(source, problems):
+            for image_id, number in reader.source_ids.items():
+                found.setdefault(number, set()).add(source_image_id(source, image_id))
+    return {number: next(iter(ids)) for number, ids in found.items() if len(ids) == 1}
+
+
 def _annotated(image: ImageObjects, places: Mapping[str, int]) -> AnnotatedImage:
     areas = [item.area for item in image.objects]
     return AnnotatedImage(

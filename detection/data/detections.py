@@ -64,15 +64,16 @@ def read_coco_results(
     outside 1..class_count, and a box that is empty or not finite.
     """
     ids, categories, boxes, scores = read_coco_columns(path)
+    ids = list(map(str, ids))
     return group_rows(ids, boxes, scores, categories - 1, image_ids, class_count, row_name(path))
 
 
-def read_coco_columns(path: Path | str) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
-    """Columns of COCO results: image ids, category ids (N,), boxes x1, y1, x2, y2 and scores float64.
+def read_coco_columns(path: Path | str) -> tuple[list[str | int], np.ndarray, np.ndarray, np.ndarray]:
+    """Columns of COCO results: image ids as they stand, category ids (N,), boxes x1, y1, x2, y2 and scores float64.
 
     Raises ValueError naming file and row for what is not a COCO result.
     """
-    ids: list[str] = []
+    ids: list[str | int] = []
     # A row's strings and numbers take ten times the memory of these.
     names, numbers, categories = {}, array("d"), array("q")
     is_list, rows = read_entries(Path(path), finite=False)
@@ -81,8 +82,7 @@ def read_coco_columns(path: Path | str) -> tuple[list[str], np.ndarray, np.ndarr
     for _, _, _, row in rows:
         if problem := _coco_row_problem(row):
             raise ValueError(f"{row_name(path)(len(ids))}: expected a COCO result, got {problem}")
-        image_id = str(row["image_id"])
-        ids.append(names.setdefault(image_id, image_id))
+        ids.append(names.setdefault(row["image_id"], row["image_id"]))
         categories.append(row["category_id"])
         numbers.extend((*row["bbox"], row["score"]))
     columns = np.frombuffer(numbers, np.float64).reshape(-1, 5)

@@ -1,7 +1,7 @@
 """Names and text in files of data sets: which paths are followed, how a file is found, how text is decoded."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -110,7 +110,8 @@ class Tree:
         parts = PurePosixPath(name).parts
         parent = self.find(PurePosixPath(*parts[:-1])) if len(parts) > 1 else self.folder
         found = self.listing(parent).get(parts[-1].casefold(), ()) if parent is not None and parts else ()
-        return parent / found[0] if len(found) == 1 else None
+        chosen = parts[-1:] if parts and parts[-1] in found else found
+        return parent / chosen[0] if len(chosen) == 1 else None
 
     def listing(self, folder: Path) -> dict[str, list[str]]:
         """The names in a folder by what they are in small letters."""
@@ -171,14 +172,18 @@ def images_below(folder: Path) -> list[str]:
     return [name for name in files_below(folder) if is_image_name(name)]
 
 
-def files_below(folder: Path) -> list[str]:
+def files_below(folder: Path, followed: Collection[str] = ()) -> list[str]:
     """The files of a folder and its subfolders as posix paths relative to it, sorted.
 
-    Hidden files and folders are passed over, and so are links to folders, which may go round in a circle.
+    Hidden files and folders are passed over, and so are links to folders, which may go round in a circle, but for those
+    of a name in `followed`, in any case, that are in no such link.
     """
     found = []
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        inside = Path(parent).relative_to(folder)
-        found += [(inside / name).as_posix() for name in files if not name.startswith(".")]
+        below = Path(parent).relative_to(folder)
+        found += [(below / name).as_posix() for name in files if not name.startswith(".")]
+        for name in folders:
+            if name.lower() in followed and os.path.islink(Path(parent, name)):
+                found += [(below / name / one).as_posix() for one in files_below(Path(parent, name))]
     return sorted(found)

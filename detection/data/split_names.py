@@ -1,5 +1,6 @@
 """The names that tools give to splits, the same for every format and command; capital letters make no difference."""
 
+import re
 from collections.abc import Iterable
 
 # The splits that are asked for where a user names none.
@@ -12,13 +13,25 @@ _NAMES = {
     TEST_SPLIT: (TEST_SPLIT, "testing"),
 }
 _KINDS = {name: kind for kind, names in _NAMES.items() for name in names}
-# Every name, for a reader that looks for splits.
+# Every name, without a year.
 SPLIT_NAMES = tuple(_KINDS)
+# The year behind a name, as in COCO's train2017.
+_YEAR = re.compile(r"(?<=[A-Za-z])(?:19|20)\d\d$")
+
+
+def without_year(name: str) -> str:
+    """The name of a split without the year behind it."""
+    return _YEAR.sub("", name)
 
 
 def split_kind(name: str) -> str:
     """What a split of this name is: trainval, train, val or test; the name itself where it is no usual one."""
-    return _KINDS.get(name.lower(), name)
+    return _KINDS.get(without_year(name).lower(), name)
+
+
+def is_split_name(name: str) -> bool:
+    """Whether a name is one of those that splits usually have, with a year behind it or without."""
+    return without_year(name).lower() in _KINDS
 
 
 def splits_of_kind(names: Iterable[str], kind: str) -> list[str]:

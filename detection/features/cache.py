@@ -82,8 +82,10 @@ class MapCache:
         """Whether there is a file of this image and key, by its metadata: the maps are not read."""
         try:
             metadata = read_metadata(self.path(image_id))
-        except (ValueError, FileNotFoundError):
+        except FileNotFoundError:
             return False
+        except ValueError as error:
+            return bool(notice_damaged(error))
         return not self._stale(image_id, image_fingerprint, metadata)
 
     def _stale(self, image_id: str, image_fingerprint: str, metadata: Mapping[str, str]) -> str:
@@ -198,18 +200,18 @@ def verify(folder: Path | str) -> list[str]:
 
 
 def prune(folder: Path | str, keep_keys: Collection[str]) -> int:
-    """Delete the maps of every other key, and what killed processes left; returns the bytes set free.
+    """Delete the maps of every other key, half-written ones too; returns the bytes set free.
 
     Folders that hold anything else than maps are left alone. Not to be called while a run writes here.
     """
     freed = 0
     for key_folder in _key_folders(folder):
-        leftovers = list(key_folder.glob(".tmp-*"))
-        files = leftovers if key_folder.name in keep_keys else [*leftovers, *_map_files(key_folder)]
-        for path in files:
+        if key_folder.name in keep_keys:
+            continue
+        for path in [*key_folder.glob(".tmp-*"), *_map_files(key_folder)]:
             freed += path.stat().st_size
             path.unlink()
-        if key_folder.name not in keep_keys and {path.name for path in key_folder.iterdir()} <= {_ABOUT}:
+        if {path.name for path in key_folder.iterdir()} <= {_ABOUT}:
             shutil.rmtree(key_folder)
     return freed
 

@@ -26,7 +26,7 @@ from detection.pipeline.stages.svms import (
     write_mining_log,
     write_training_samples,
 )
-from detection.storage import file_stem, write_text
+from detection.storage import file_stem
 from detection.types import AnnotatedImage
 
 
@@ -163,7 +163,7 @@ def _save(experiment: Experiment, detector: Detector, edit: list[str]) -> None:
     notes = {**detector.notes, "base_classes": base, "edits": edits}
     notes |= {part: part_key(experiment, part, edits) for part in ("svms", "regressors") if part in detector.notes}
     dataclasses.replace(detector, notes=notes).save(experiment.run.detector)
-    write_text(experiment.run.classes_file, "".join(f"{name}\n" for name in detector.classes))
+    experiment.run.fix_classes(detector.classes, replace=True)
 
 
 def _say(experiment: Experiment, text: str) -> None:

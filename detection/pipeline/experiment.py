@@ -1,13 +1,15 @@
 """What the stages of a run share: settings, class list, annotated images, the run folder and its record."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 from detection.command_line import say
 from detection.data import (
     DatasetSource,
+    Problems,
     Tally,
     classes_without_objects,
     dataset_classes,
@@ -15,10 +17,10 @@ from detection.data import (
     load_training,
     shared_ids,
 )
-from detection.detector_files import read_description
+from detection.detector_files import read_classes, read_description
 from detection.pipeline.imported_proposals import proposal_settings_in_force
 from detection.pipeline.keys import annotations_key, image_key
-from detection.pipeline.settings import StageSettings
+from detection.pipeline.settings import ClassesChanged, StageSettings
 from detection.pipeline.source import ImageSource, shared_extractor
 from detection.pipeline.work import Work, peak_memory_mib
 from detection.proposals import ProposalSettings
@@ -40,8 +42,9 @@ class Experiment:
     run: the folder of what the stages make. settings: of the stages. work: how they do it. limit: use the first so many
     images of each split. record: the settings as plain data, kept in ``run.yaml`` with every stage that is finished,
     and before the first one once data set and backbone have proved usable; None keeps nothing. preset_overrides:
-    settings that are not those of the preset that `record` names, kept with it. What is read of the data set is read
-    when first asked for. Raises ValueError or DataError as the data set's readers do.
+    settings that are not those of the preset that `record` names, kept with it. classes_changed: what becomes of the
+    run's class list where data and settings ask for another one: refused, the run's kept, or all trained anew. What is
+    read of the data set is read when first asked for. Raises ValueError or DataError as the data set's readers do.
     """
 
     def __init__(
@@ -52,9 +55,10 @@ class Experiment:
         limit: int | None = None,
         record: Mapping[str, Any] | None = None,
         preset_overrides: Mapping[str, Any] | None = None,
+        classes_changed: ClassesChanged = "refuse",
     ) -> None:
         self.run, self.settings, self.work, self.limit, self.record = run, settings, work, limit, record
-        self.preset_overrides = dict(preset_overrides or {})
+        self.preset_overrides, self.classes_changed = dict(preset_overrides or {}), classes_changed
         self._notes: set[str] = set()
         self._tally = Tally()
         self._kept: dict[str, tuple[str, Any]] = {}
@@ -67,14 +71,25 @@ class Experiment:
     def classes(self) -> tuple[str, ...]:
         """The run's class list. Names are collected once: the list of a run stays while its training set does.
 
-        Raises ValueError where the run has another list already.
+        Raises ValueError where the run has another list already, unless `classes_changed` says what then.
         """
-        if self.edits:
-            return tuple((self.run.detector / "classes.txt").read_text(encoding="utf-8").splitlines())
-        fixed = self.run.fixed_classes()
-        if fixed is not None and self.settings.dataset.classes == "collect" and self._is_same_training_set():
-            return fixed
-        return self.run.fix_classes(dataset_classes(self.settings.dataset, self.work.problems))
+        if self.edits or (self.trained() and "classes" not in self.run.read()):
+            # As the detector has them, which was changed by hand, or trained before the record kept them.
+            self.run.fix_classes(read_classes(self.run.detector), replace=True)
+        fixed, anew = self.run.fixed_classes(), self.classes_changed == "retrain"
+        collects = self.settings.dataset.classes == "collect"
+        if fixed is not None and (
+            self.edits or self.classes_changed == "keep" or (collects and not anew and self._is_same_training_set())
+        ):
+            return self.run.fix_classes(fixed)
+        return self._fixed_as_asked(self.work.problems)
+
+    def _fixed_as_asked(self, problems: Problems) -> tuple[str, ...]:
+        wanted = dataset_classes(self.settings.dataset, problems)
+        return self.run.fix_classes(wanted, replace=self.classes_changed == "retrain")
+
+    def _takes_new_classes(self) -> bool:
+        return not self.edits and self.classes_changed != "keep"
 
     def _is_same_training_set(self) -> bool:
         kept = (self.run.read()["settings"] or {}).get("dataset", {})
@@ -94,9 +109,13 @@ class Experiment:
     @cached_property
     def train_images(self) -> list[AnnotatedImage]:
         """The training images; classes without an object among them are warned of."""
-        classes = self.base_classes
+        classes, before = self.base_classes, len(self.work.problems)
         images = self._load(load_training, self.settings.dataset.train_sources, classes)
         missing = classes_without_objects(images, classes)
+        unknown = any(one.kind.startswith("unknown class") for one in self.work.problems.records[before:])
+        if (missing or unknown) and self.settings.dataset.classes == "collect" and self._takes_new_classes():
+            # Collected once, they may be others now; these faults are counted above.
+            self._fixed_as_asked(Problems())
         if missing:
             self.warn(f"no training object of {', '.join(missing)}: left untrained, AP 0 where the test set has it")
         return images
@@ -206,11 +225,13 @@ class Experiment:
             self._kept[name] = key, make()
         return self._kept[name][1]
 
-    def record_stage(self, name: str, key: str, seconds: float, figures: Mapping[str, Any]) -> None:
-        """Note in ``run.yaml`` that a stage is done, and print it."""
+    def record_stage(
+        self, name: str, key: str, seconds: float, figures: Mapping[str, Any], files: Iterable[Path] = ()
+    ) -> None:
+        """Note in ``run.yaml`` that a stage is done, with the fingerprints of `files`, and print it."""
         if self.record is not None:
             self.run.write_settings(self.record, self.preset_overrides)
-        self.run.record_stage(name, key, seconds, {**figures, "peak_memory_mib": peak_memory_mib()})
+        self.run.record_stage(name, key, seconds, {**figures, "peak_memory_mib": peak_memory_mib()}, files)
         shown = ", ".join(f"{figure} {value}" for figure, value in figures.items())
         self.work.console.print(f"{name}: {seconds:.1f} s; {shown}", highlight=False)
 

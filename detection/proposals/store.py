@@ -72,8 +72,10 @@ class ProposalStore:
         """Whether there is a file of this image, by its metadata: the proposals are not read."""
         try:
             metadata = read_metadata(self.path(image_id))
-        except (FileNotFoundError, ValueError):
+        except FileNotFoundError:
             return False
+        except ValueError as error:
+            return bool(self._damaged(error))
         return self._is_current(metadata, image_id, image_fingerprint)
 
     def write(self, proposals: Proposals, image_fingerprint: str) -> None:

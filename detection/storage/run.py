@@ -4,16 +4,21 @@ import copy
 import importlib.metadata
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from detection.storage.atomic import remove_leftovers, write_text, write_yaml
-from detection.storage.bounded import read_yaml
+from detection.storage.atomic import remove_leftovers, write_text
+from detection.storage.fingerprint import file_fingerprint
 from detection.storage.lock import brief_lock, folder_lock
+from detection.storage.notices import notice, notice_damaged
+from detection.storage.sealed import read_sealed_yaml, write_sealed_yaml
 
 FORMAT_VERSION = 1
+_KINDS = {"settings": dict | None, "versions": dict, "stages": dict, "classes": list}
+_WORDS = {dict: "a mapping", dict | None: "a mapping or null", list: "a list"}
+_REMEDY = "move it away: the stages are then gone through again, under the settings that you give"
 # The packages whose version can change a figure.
 _PACKAGES = ("sppnet", "numpy", "numba", "opencv-python", "Pillow", "scikit-learn", "torch", "torchvision", "timm")
 
@@ -31,9 +36,9 @@ def _versions() -> dict[str, str]:
 class RunFolder:
     """Paths and records of one run.
 
-    ``run.yaml`` keeps the resolved settings, package versions and, per stage, the key of all that made its
-    result, seconds and figures. Every write is atomic. Raises ValueError where ``run.yaml`` is of another
-    format version.
+    ``run.yaml`` keeps the resolved settings, package versions, the class list and, per stage, the key of all that made
+    its result, seconds, figures, and the fingerprints of what it wrote in formats that hold none. Every write is
+    atomic. Raises ValueError where ``run.yaml`` is damaged or of another format version.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -66,15 +71,25 @@ class RunFolder:
         """The content of ``run.yaml``; an empty record where there is none yet.
 
         Keys: format_version; settings, None before they are written; versions (package -> version); stages
-        (name -> key, seconds, finished and figures).
+        (name -> key, seconds, finished, figures and files: name -> fingerprint); classes, where they are fixed.
         """
         if not self.record_file.is_file():
             return {"format_version": FORMAT_VERSION, "settings": None, "versions": {}, "stages": {}}
-        record = read_yaml(self.record_file)
+        record = read_sealed_yaml(self.record_file, _REMEDY)
         version = record.get("format_version") if isinstance(record, dict) else None
         if version != FORMAT_VERSION:
-            raise ValueError(f"{self.record_file}: expected format_version {FORMAT_VERSION}, got {version!r}")
+            raise ValueError(
+                f"{self.record_file}: expected format_version {FORMAT_VERSION}, got {version!r}; {_REMEDY}"
+            )
+        for name, kind in _KINDS.items():
+            self._check(name, {"classes": [], **record}.get(name, "nothing"), kind)
+        for name, stage in record["stages"].items():
+            self._check(f"stages.{name}", stage, dict)
         return record
+
+    def _check(self, name: str, value: Any, kind: Any) -> None:
+        if not isinstance(value, kind):
+            raise ValueError(f"{self.record_file}: {name}: expected {_WORDS[kind]}, got {value!r}; {_REMEDY}")
 
     def write_settings(self, settings: Mapping[str, Any], preset_overrides: Mapping[str, Any] | None = None) -> None:
         """Keep the resolved settings and the versions in force; stages done so far stay recorded.
@@ -91,8 +106,15 @@ class RunFolder:
         """The key of what `stage` last finished, or None."""
         return self.read()["stages"].get(stage, {}).get("key")
 
-    def record_stage(self, stage: str, key: str, seconds: float, facts: Mapping[str, Any]) -> None:
-        """Note that `stage` is done: its key, wall seconds and plain figures."""
+    def record_stage(
+        self, stage: str, key: str, seconds: float, facts: Mapping[str, Any], files: Iterable[Path] = ()
+    ) -> None:
+        """Note that `stage` is done: its key, wall seconds and plain figures.
+
+        files: what it wrote in the run in formats that hold no fingerprint; `is_whole` tells whether it still is.
+        """
+        content = {path.relative_to(self.path).as_posix(): file_fingerprint(path) for path in files}
+        facts = {**facts, **({"files": content} if content else {})}
         with self._changed() as record:
             finished = time.strftime("%Y-%m-%dT%H:%M:%S%z")
             record["stages"][stage] = {"key": key, "seconds": round(seconds, 1), "finished": finished, **facts}
@@ -105,22 +127,63 @@ class RunFolder:
             before = copy.deepcopy(record)
             yield record
             if record != before:
-                write_yaml(self.record_file, record)
+                write_sealed_yaml(self.record_file, record, durable=True)
+
+    def is_whole(self, path: Path) -> bool:
+        """Whether a file of the run is there, and as a stage wrote it, if one did; damage is said."""
+        if not path.is_file():
+            return False
+        name = path.relative_to(self.path).as_posix()
+        expected = [files[name] for one in self.read()["stages"].values() if name in (files := one.get("files", {}))]
+        found = file_fingerprint(path)
+        if found in expected or not expected:
+            return True
+        notice_damaged(f"{path}: damaged: expected content of fingerprint {expected[0]}, got {found}")
+        return False
 
     def fixed_classes(self) -> tuple[str, ...] | None:
-        """The run's class list in the order of its labels, or None before it is fixed."""
+        """The run's class list in the order of its labels, or None before it is fixed.
+
+        It is that of ``run.yaml``; a ``classes.txt`` that is another one is said.
+        """
+        kept, written = self.read().get("classes"), self._written_classes()
+        if kept is None:
+            return written
+        if written is not None and written != tuple(kept):
+            notice(
+                f"{self.classes_file}: damaged or changed by hand ({list_changes(kept, written)}); the run's classes "
+                f"are {', '.join(kept)}, as {self.record_file.name} keeps them. For others: --dataset.classes FILE"
+            )
+        return tuple(kept)
+
+    def _written_classes(self) -> tuple[str, ...] | None:
         if not self.classes_file.is_file():
             return None
-        return tuple(self.classes_file.read_text(encoding="utf-8").splitlines())
+        return tuple(self.classes_file.read_text(encoding="utf-8", errors="replace").splitlines())
 
-    def fix_classes(self, classes: Sequence[str]) -> tuple[str, ...]:
-        """Keep the class list of the run. Raises ValueError where the run has another one already."""
+    def fix_classes(self, classes: Sequence[str], replace: bool = False) -> tuple[str, ...]:
+        """Keep the class list of the run, in place of another one if `replace`.
+
+        Raises ValueError where the run has another one already.
+        """
         fixed = self.fixed_classes()
-        if fixed is None:
-            write_text(self.classes_file, "".join(f"{name}\n" for name in classes))
-        elif fixed != tuple(classes):
+        if fixed is not None and fixed != tuple(classes) and not replace:
             raise ValueError(
-                f"{self.classes_file}: the run's {len(fixed)} classes are {', '.join(fixed)}; "
-                f"got {len(classes)} others: {', '.join(classes)}. Use another --run for another class list"
+                f"{self.classes_file}: the run's {len(fixed)} classes are {', '.join(fixed)}; data and settings ask "
+                f"for {len(classes)}: {list_changes(fixed, classes)}. --classes_changed retrain trains anew with "
+                "these, in place of what was trained; --classes_changed keep goes on with the run's, and leaves "
+                "objects of others out; another --run leaves this one as it is"
             )
+        if self.read().get("classes") != list(classes):
+            with self._changed() as record:
+                record["classes"] = list(classes)
+        if self._written_classes() != tuple(classes):
+            write_text(self.classes_file, "".join(f"{name}\n" for name in classes), durable=True)
         return tuple(classes)
+
+
+def list_changes(before: Sequence[str], after: Sequence[str]) -> str:
+    """What a class list has more, and what it has no more."""
+    added, gone = ([one for one in some if one not in others] for some, others in ((after, before), (before, after)))
+    found = [f"{word} {', '.join(names)}" for word, names in (("added", added), ("gone", gone)) if names]
+    return "; ".join(found) or "the same in another order"

@@ -8,13 +8,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.campaign import damage, inputs, kills
+from tests.campaign import damage, inputs, kills, machine, names
 from tests.campaign.calls import warm_up
 from tests.campaign.runs import make
 from tests.campaign.trials import Campaign, table
 
 SEED = 20261128
-PARTS = {"inputs": inputs.jobs, "damage": damage.jobs, "kills": kills.jobs}
+PARTS = {"inputs": inputs.jobs, "damage": damage.jobs, "kills": kills.jobs, "names": names.jobs, **machine.PARTS}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -75,8 +75,8 @@ class Done:
 class Running:
     """A call that has been started; its output goes to files of `folder`.
 
-    before: called in the child before the command, for limits. stop_at: kill it before its so-manieth change of a
-    file, from 1. log: file to which such changes are written, a line each.
+    before: called in the child before the command, for limits. stop_at: the number, from 1, of a change of a file
+    before which `stop` is called in the child; None: its group is killed. log: file for a line about each such change.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class Running:
         before: Callable[[], None] | None = None,
         stop_at: int | None = None,
         log: Path | None = None,
+        stop: Callable[[], None] | None = None,
     ) -> None:
         self.started = time.monotonic()
         self.files = [folder / f".{name}-{self.started:.6f}" for name in ("out", "errors")]
@@ -94,11 +95,11 @@ class Running:
         if self.pid == 0:
             status = 1
             try:
-                status = self._child(call, folder, before, stop_at, log)
+                status = self._child(call, folder, before, _hook(folder, stop_at, log, stop or kill_own_group))
             finally:
                 os._exit(status)
 
-    def _child(self, call: Call, folder: Path, before, stop_at, log) -> int:
+    def _child(self, call: Call, folder: Path, before, hook: Callable[[str, tuple], None]) -> int:
         os.setsid()
         os.chdir(folder)
         for stream, path in zip((1, 2), self.files, strict=True):
@@ -109,8 +110,7 @@ class Running:
         main = sys.modules["__main__"]
         main.__spec__ = None
         vars(main).pop("__file__", None)
-        if stop_at is not None or log is not None:
-            sys.addaudithook(_hook(folder, stop_at, log))
+        sys.addaudithook(hook)
         if before is not None:
             before()
         status: object = 1
@@ -164,8 +164,15 @@ def do(call: Call, folder: Path, limit: float = _HUNG, **more: object) -> Done:
     return Running(call, folder, **more).wait(limit)
 
 
-def _hook(folder: Path, stop_at: int | None, log: Path | None) -> Callable[[str, tuple], None]:
-    """Counts the changes of files below `folder`, and ends the process group before one of them."""
+def kill_own_group() -> None:
+    """End this process and what it has started."""
+    os.killpg(os.getpid(), signal.SIGKILL)
+
+
+def _hook(
+    folder: Path, stop_at: int | None, log: Path | None, stop: Callable[[], None]
+) -> Callable[[str, tuple], None]:
+    """Counts the changes of files below `folder`, and calls `stop` before one of them."""
     count, inside = 0, str(folder)
     file = None if log is None else log.open("w", buffering=1)
 
@@ -176,7 +183,7 @@ def _hook(folder: Path, stop_at: int | None, log: Path | None) -> Callable[[str,
             if file is not None:
                 file.write(f"{event} {' '.join(map(str, arguments[:2]))}\n")
             if count == stop_at:
-                os.killpg(os.getpid(), signal.SIGKILL)
+                stop()
 
     return hook
 

@@ -66,10 +66,10 @@ def victims(material: Material) -> list[_Victim]:
         _Victim("detect", Call("detect", ("--model=run/detector", photos, "--out=out", "--workers=1")), done, "out", 2),
         _Victim("report", Call("report", of_run), done),
         _Victim("evaluate", Call("evaluate", (*of_run, "--diagnose")), done),
-        *(_Victim(f"to {fmt}", Call("dataset", ("convert", root, f"--to={fmt}", "--out=out")), None, "out")
-          for fmt in ("coco", "yolo", "voc")),
-        _Victim("split", Call("dataset", ("split", root, "--out=out")), None, "out"),
-        _Victim("mended", Call("dataset", ("check", root, "--fix=out")), None, "out"),
+        *(_Victim(f"to {to}", Call("dataset", ("convert", root, f"--to={to}", "--out=out")), None, "out", again=(0, 2))
+          for to in ("coco", "yolo", "voc")),
+        _Victim("split", Call("dataset", ("split", root, "--out=out")), None, "out", again=(0, 2)),
+        _Victim("mended", Call("dataset", ("check", root, "--fix=out")), None, "out", again=(0, 2)),
     ]  # fmt: skip
 
 

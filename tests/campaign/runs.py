@@ -15,8 +15,7 @@ FINETUNED = (
     "--finetune.snapshot_every=10", "--finetune.snapshot_batches=2", "--finetune.checkpoint_every=10",
     "--finetune.memory_mib=64", "--finetune.round_iterations=10", "--features.head=finetuned", "--features.layer=fc7",
 )  # fmt: skip
-# Figures of time and place; the report has them too. What starts with a dot nothing reads.
-_TIMES = {"seconds", "finished", "seconds_per_image", "peak_training_mib", "peak_mib"}
+# Of time and place, or what only tells how the work was done. What starts with a dot nothing reads.
 _OF_TIME = re.compile(r"report(-[^/]*)?\.html|report/(times|data)\.\w+|log\.csv|lock.*|.*/lock.*")
 
 
@@ -64,16 +63,17 @@ def bits(folder: Path) -> dict[str, bytes]:
         name = path.relative_to(folder).as_posix()
         if path.is_file() and not any(part.startswith(".") for part in path.parts[len(folder.parts) :]):
             if path.name == "run.yaml":
-                found[name] = repr(_timeless(yaml.safe_load(path.read_text(encoding="utf-8")))).encode()
+                found[name] = _record(path)
             elif not _OF_TIME.fullmatch(name):
                 found[name] = path.read_bytes()
     return found
 
 
-def _timeless(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _timeless(one) for key, one in value.items() if key not in _TIMES}
-    return value
+def _record(path: Path) -> bytes:
+    """What of a run.yaml does not tell how the work was done: settings, and the keys of its stages."""
+    record = yaml.safe_load(path.read_text(encoding="utf-8"))
+    keys = {name: one["key"] for name, one in record["stages"].items()}
+    return repr((record["settings"], sorted(keys.items()))).encode()
 
 
 def difference(got: dict[str, bytes], expected: dict[str, bytes]) -> str:

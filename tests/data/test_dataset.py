@@ -1,3 +1,4 @@
+import json
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from detection.data import (
     load_training,
     read_class_names,
     read_image,
+    result_numbers,
     shared_ids,
 )
 
@@ -287,3 +289,15 @@ def test_names_of_a_class_map_are_cleaned_or_refused(kind):
             kind(class_map=wrong)
     with pytest.raises(ValueError, match=r"class_map: expected each name once"):
         kind(class_map={"a": "b", " a": "c"})
+
+
+def test_numbers_of_images_in_results(tmp_path):
+    for split, first in (("train", 1), ("val", 2)):
+        images = [{"id": first + k, "file_name": f"{split}{k}.jpg", "height": 9, "width": 9} for k in range(2)]
+        content = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "cat"}]}
+        (tmp_path / f"{split}.json").write_text(json.dumps(content))
+    sources = [
+        DatasetSource(root=str(tmp_path / f"{split}.json"), split="all", name=split) for split in ("train", "val")
+    ]
+    assert result_numbers(sources[:1], Problems()) == {"1": "train/train0", "2": "train/train1"}
+    assert result_numbers(sources, Problems()) == {"1": "train/train0", "3": "val/val1"}

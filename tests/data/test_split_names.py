@@ -10,7 +10,7 @@ from detection.data import Problems, read_dataset
 from detection.data.checking import usual_splits
 from detection.data.formats.finding import find_set, open_split
 from detection.data.formats.voc_xml import annotation_xml
-from detection.data.split_names import in_usual_order, named_split, parts_of_others, split_kind
+from detection.data.split_names import in_usual_order, is_split_name, named_split, parts_of_others, split_kind
 
 BOX = (1, 2, 20, 22)
 
@@ -128,9 +128,12 @@ def test_trainval_or_test_alone_is_not_divided(tmp_path, format, only, other):
 
 
 def test_names():
-    assert [split_kind(one) for one in ("VALID", "Train", "testing", "TrainVal", "mine")] == [
-        "val", "train", "test", "trainval", "mine",
+    assert [split_kind(one) for one in ("VALID", "Train", "testing", "TrainVal", "Val2017", "mine", "2017")] == [
+        "val", "train", "test", "trainval", "val", "mine", "2017",
     ]  # fmt: skip
+    assert [is_split_name(one) for one in ("train2017", "Valid", "train_2017", "train17", "x")] == [True] * 2 + [
+        False
+    ] * 3
     assert named_split(["valid", "val"], "val") == "val"
     assert named_split(["valid", "validation"], "val") is None
     assert named_split(["Train"], "train") == "Train"

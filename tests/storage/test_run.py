@@ -68,10 +68,88 @@ def test_classes_are_fixed_once(tmp_path):
     assert run.classes_file.read_text(encoding="utf-8") == "dog\nbig cat\né\n"
     assert RunFolder(tmp_path).fixed_classes() == ("dog", "big cat", "é")
     assert run.fix_classes(("dog", "big cat", "é")) == ("dog", "big cat", "é")
-    with pytest.raises(ValueError, match=r"classes\.txt: the run's 3 classes are dog, big cat, é; got 2 others: a, b"):
-        run.fix_classes(["a", "b"])
-    with pytest.raises(ValueError, match="Use another --run"):
+    told = (
+        r"classes\.txt: the run's 3 classes are dog, big cat, é; data and settings ask for 3: added a; gone dog\. "
+        "--classes_changed retrain trains anew .*--classes_changed keep goes on with the run's.*another --run"
+    )
+    with pytest.raises(ValueError, match=told):
+        run.fix_classes(["a", "big cat", "é"])
+    with pytest.raises(ValueError, match="ask for 3: the same in another order"):
         run.fix_classes(["big cat", "dog", "é"])
+    assert run.fixed_classes() == ("dog", "big cat", "é")
+    assert run.fix_classes(("a",), replace=True) == ("a",) == run.fixed_classes()
+    assert run.classes_file.read_text(encoding="utf-8") == "a\n"
+
+
+@pytest.mark.parametrize("content", [b"dog\n", b"dog\nbig cat\n\xff\n", b"dog\nbig cat\n", b"", None])
+def test_a_damaged_list_of_classes_is_said_and_written_anew(tmp_path, caplog, content):
+    run = RunFolder(tmp_path / str(content))
+    run.fix_classes(["dog", "cat"])
+    run.classes_file.unlink() if content is None else run.classes_file.write_bytes(content)
+    assert run.fixed_classes() == ("dog", "cat")
+    said = "classes.txt: damaged or changed by hand (" in caplog.text and "run's classes are dog, cat" in caplog.text
+    assert said == (content is not None)
+    assert run.fix_classes(["dog", "cat"]) == ("dog", "cat")
+    assert run.classes_file.read_text() == "dog\ncat\n"
+
+
+def test_a_list_of_before_the_record_kept_it_is_taken_as_it_is(tmp_path):
+    run = RunFolder(tmp_path)
+    run.classes_file.write_text("dog\ncat\n")
+    assert run.fixed_classes() == ("dog", "cat")
+    run.fix_classes(["dog", "cat"])
+    assert run.read()["classes"] == ["dog", "cat"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"stages": None}, "stages: expected a mapping, got None"),
+        ({"stages": {"svms": 3}}, "stages.svms: expected a mapping, got 3"),
+        ({"settings": []}, r"settings: expected a mapping or null, got \[\]"),
+        ({"versions": 1}, "versions: expected a mapping, got 1"),
+        ({"classes": "cat"}, "classes: expected a list, got 'cat'"),
+    ],
+)
+def test_values_of_other_kinds_are_named(tmp_path, change, told):
+    run = RunFolder(tmp_path)
+    run.record_file.write_text(yaml.safe_dump({**run.read(), **change}))
+    with pytest.raises(ValueError, match=rf"run\.yaml: {told}; move it away"):
+        run.read()
+
+
+def test_a_record_that_is_cut_anywhere_or_has_another_digit_is_refused(tmp_path):
+    run = RunFolder(tmp_path)
+    run.write_settings({"svm": {"C": 0.001}})
+    run.record_stage("svms", "0123456789abcdef", 1.0, {"images": 5})
+    text = run.record_file.read_text()
+    for count in range(len(text.splitlines())):
+        run.record_file.write_text("".join(text.splitlines(keepends=True)[:count]))
+        with pytest.raises(ValueError, match=r"run\.yaml: .*move it away"):
+            run.read()
+    for old, new in (("C: 0.001", "C: 0.002"), ("abcdef", "abcdee"), ("images: 5", "images: 6")):
+        assert old in text
+        run.record_file.write_text(text.replace(old, new))
+        with pytest.raises(ValueError, match=r"run\.yaml: damaged, or changed by hand: .*delete its line 'finger"):
+            run.read()
+    run.record_file.write_text(text.replace("\n", "\r\n"))
+    assert run.stage_key("svms") == "0123456789abcdef"
+
+
+def test_files_of_a_stage_are_as_it_wrote_them(tmp_path, caplog):
+    run, path = RunFolder(tmp_path), tmp_path / "detections" / "test.json"
+    assert not run.is_whole(path)
+    path.parent.mkdir()
+    path.write_text("[1]")
+    assert run.is_whole(path)
+    run.record_stage("detections", "k", 1.0, {}, [path])
+    assert run.is_whole(path)
+    assert run.read()["stages"]["detections"]["files"].keys() == {"detections/test.json"}
+    path.write_text("[2]")
+    assert not run.is_whole(path)
+    assert "test.json: damaged: expected content of fingerprint" in caplog.text
+    path.unlink()
+    assert not run.is_whole(path)
 
 
 def test_record_is_plain_yaml(tmp_path):

@@ -29,7 +29,7 @@ from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet, i
 from detection.data.formats.other_tools import own_kind, own_kind_in
 from detection.data.labels import ImageLabels, ImageObjects, LabelledObject, LabelReader, shortened
 from detection.data.problems import Problems
-from detection.data.split_names import SPLIT_NAMES, parts_of_others
+from detection.data.split_names import is_split_name, parts_of_others, without_year
 from detection.storage import write_text
 
 # COCO's own numbers have two decimals: x + width may be off by one of each.
@@ -40,20 +40,19 @@ _ANNOTATION_FOLDERS = ("annotations", "labels")
 # A file begins as an object with a list of images or annotations; a large one may have its categories first.
 _HEAD_BYTES = 2**16
 _HEAD = re.compile(rb'[\xef\xbb\xbf\s]*\{.*"(images|annotations|categories)"\s*:\s*\[', re.DOTALL)
-_YEAR = re.compile(r"(?<=[A-Za-z])(?:19|20)\d\d$")
 
 
 def file_split(path: Path) -> str:
     """The split that a file's name tells, or its folder's where it tells none: train of instances_train2017.json,
     lvis_v1_train.json and train/_annotations.coco.json.
     """
-    words = [_YEAR.sub("", word) for word in re.split(r"[^A-Za-z0-9]+", path.stem)]
-    named = [word for word in words if word.lower() in SPLIT_NAMES]
+    words = map(without_year, re.split(r"[^A-Za-z0-9]+", path.stem))
+    named = [word for word in words if is_split_name(word)]
     if len(named) == 1:
         return named[0]
-    if path.name.lower() == "_annotations.coco.json" or path.parent.name.lower() in SPLIT_NAMES:
+    if path.name.lower() == "_annotations.coco.json" or is_split_name(path.parent.name):
         return path.parent.name
-    return _YEAR.sub("", path.stem.removeprefix("instances_"))
+    return without_year(path.stem.removeprefix("instances_"))
 
 
 def _is_coco(path: Path) -> bool:
@@ -110,9 +109,8 @@ class CocoReader(LabelReader):
         for image in images:
             place = self._place(image.name)
             if place is None:
-                message = (
-                    f"id {image.number:.80}: expected an image in {self._whole.folder}, got {shortened(image.name)!r}"
-                )
+                message = f"id {image.number:.80}: expected an image in {self._whole.folder}, or the last part of just "
+                message += f"one's name, got {shortened(image.name)!r}"
                 self._problems.skip("image id that leaves the folder", self.path, message, image.line, image.found)
                 self.stray_objects += image.found
                 continue
@@ -137,7 +135,7 @@ class CocoReader(LabelReader):
     def _place(self, name: str) -> _Place | None:
         """Where an image of a name in the file lies; None for a name that leads out of the set, and for no name."""
         if _is_usual(name):
-            return _Place(self._finder, name)
+            return _Place(self._finder, PurePosixPath(name).as_posix())
         below = _inside(name, self._whole.folder)
         return self._by_last_part(name) if below is None else self._below(below)
 
@@ -154,10 +152,11 @@ class CocoReader(LabelReader):
         """
         for own in map(_last_part, (name, unquote(name), name.partition("?")[0], unquote(name.partition("?")[0]))):
             if is_image_name(own) and stays_inside(own):
-                if self._finder.find(own) is not None:
-                    return _Place(self._finder, own, True)
-                if len(found := self._by_name.get(own.casefold(), ())) == 1:
-                    return self._below(found[0], True)
+                found = self._by_name.get(own.casefold(), [])
+                beside = [one for one in found if (self._whole.folder / one).is_relative_to(self.path.parent)]
+                for names in (found, beside):
+                    if len(names) == 1:
+                        return self._below(names[0], True)
         return None
 
     @cached_property

@@ -12,12 +12,14 @@ from detection.data.formats.pairing import Pairs, pair_labels
 from detection.data.formats.voc_xml import image_xml, photo_name, read_annotation
 from detection.data.labels import ImageLabels, LabelReader
 from detection.data.problems import DataError, Problems
-from detection.data.split_names import SPLIT_NAMES, split_kind
+from detection.data.split_names import SPLIT_NAMES, is_split_name, split_kind
 from detection.storage import write_text
 
 # Folders that hold images, in small letters, and those of annotations, the likeliest first.
 IMAGE_FOLDERS = ("images", "jpegimages", "imgs")
 _ANNOTATION_FOLDERS = ("annotations", "labels", "xmls", "xml", "annotation", "label")
+# Folders of a set that may be links.
+_FOLLOWED = (*SPLIT_NAMES, *IMAGE_FOLDERS, *_ANNOTATION_FOLDERS)
 
 
 def split_folders(root: Path) -> dict[str, Path]:
@@ -26,7 +28,7 @@ def split_folders(root: Path) -> dict[str, Path]:
     below = sorted(one for one in root.iterdir() if one.is_dir())
     for parent in (root, *(one for one in below if one.name.lower() in IMAGE_FOLDERS)):
         for child in sorted(parent.iterdir()):
-            if child.name.lower() in SPLIT_NAMES and child.is_dir():
+            if is_split_name(child.name) and child.is_dir():
                 found.setdefault(child.name, child)
     return found
 
@@ -58,7 +60,7 @@ class FolderSet:
 
     @cached_property
     def _files(self) -> list[str]:
-        return files_below(self.root)
+        return files_below(self.root, _FOLLOWED)
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -135,7 +137,7 @@ def _looks_like(path: Path) -> bool:
     devkits = [one for pattern in ("*/ImageSets/Main", "*/*/ImageSets/Main") for one in path.glob(pattern)]
     if devkits or not path.is_dir():
         return False
-    files = files_below(path)
+    files = files_below(path, _FOLLOWED)
     xmls = [path / one for one in files if one.lower().endswith(".xml")]
     return any(own_kind(one) is None for one in xmls) and any(map(is_image_name, files))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from detection.data.files import is_image_name
 from detection.data.labels import ImageObjects, LabelledObject, LabelReader
-from detection.data.split_names import SPLIT_NAMES, in_usual_order, named_split, split_kind
+from detection.data.split_names import in_usual_order, is_split_name, named_split
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class FoundSet:
         own = self.own_splits
         if len(own) == 1:
             return self.splits[own[0]]
-        return None if any(split_kind(name) in SPLIT_NAMES for name in own) else self.whole
+        return None if any(map(is_split_name, own)) else self.whole
 
     def opener(self, split: str) -> Callable[[], LabelReader]:
         """The reader of the split that a name means (`named_split`); "all": of an undivided set.

@@ -1,9 +1,10 @@
 """Which label file belongs to which photo, by their names and folders: each file of labels belongs to one photo."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from functools import lru_cache
+from typing import NamedTuple
 
 from detection.data.images import IMAGE_EXTENSIONS
 
@@ -27,11 +28,35 @@ class Pairs:
 _WITHIN = 3
 
 
+class _Path(NamedTuple):
+    """A posix path in its parts. folder: all above the name, as text; stem: the name without its extension."""
+
+    path: str
+    folder: str
+    name: str
+    stem: str
+
+    @property
+    def parts(self) -> list[str]:
+        """The names of the folders."""
+        return self.folder.split("/") if self.folder else []
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The same in small letters."""
+        return _small(self.folder)
+
+
+@lru_cache(maxsize=4096)
+def _small(folder: str) -> tuple[str, ...]:
+    return tuple(folder.casefold().split("/")) if folder else ()
+
+
 @dataclass(frozen=True)
 class _Claim:
     """An image that may have a label file. rank: how well they suit; its last _WITHIN places choose within a folder."""
 
-    image: str
+    image: _Path
     label: str
     rank: tuple[int, ...]
 
@@ -45,83 +70,80 @@ def pair_labels(
     file says it is of, None where it says nothing; asked only where several images might have the file. What it says
     goes first, then the nearer folder, then the usual extension. Where two folders are as good, no image has the file.
     """
-    options = _options([PurePosixPath(one) for one in images], labels, near)
+    options = _options(map(_parsed, images), map(_parsed, labels), near)
+    claimants = Counter(label.path for found in options.values() for label, *_ in found)
+    pairs, owners = Pairs(), {}
     claims: dict[str, list[_Claim]] = defaultdict(list)
     for image, found in options.items():
+        if len(found) == 1 and claimants[found[0][0].path] == 1:
+            pairs.labels[image.path] = label = found[0][0].path
+            owners[label] = image.path
+            continue
         for label, rank, whole in found:
+            same = sum(map(str.__eq__, (*image.parts, image.name if whole else image.stem), (*label.parts, label.stem)))
             # An image with less to choose from goes first: x.jpg.xml is x.jpg.jpg's where x.jpg has an x.xml.
-            claims[label].append(_Claim(image, label, (*rank, -len(found), whole, -_extension_place(image))))
+            place = IMAGE_EXTENSIONS.index(image.name[len(image.stem) :].lower())
+            claims[label.path].append(_Claim(image, label.path, (*rank, same, -len(found), -whole, -place)))
     for label, found in claims.items():
-        if len(found) > 1 and (name := photo_name(label)):
-            claims[label] = [_Claim(one.image, label, (_is_named(one.image, name), *one.rank)) for one in found]
-        else:
-            claims[label] = [_Claim(one.image, label, (False, *one.rank)) for one in found]
-    pairs, owners = _assign(claims)
-    _explain(pairs, options, owners)
+        name = photo_name(label) if len(found) > 1 else None
+        named = [name is not None and one.image.name.casefold() == name.casefold() for one in found]
+        claims[label] = [
+            _Claim(one.image, label, (is_named, *one.rank)) for is_named, one in zip(named, found, strict=True)
+        ]
+    _assign(claims, pairs, owners)
+    _explain(pairs, {image: [label.path for label, *_ in found] for image, found in options.items()}, owners)
     return pairs
 
 
-def _options(images: Sequence[PurePosixPath], labels: Iterable[str], near: Nearness) -> dict[str, list]:
-    """Image -> (label file, rank, 0 where it has the name without extension else -1) of those that suit."""
-    by_name: dict[str, list[PurePosixPath]] = defaultdict(list)
-    for label in map(PurePosixPath, labels):
+def _parsed(path: str) -> _Path:
+    folder, _, name = path.rpartition("/")
+    stem, dot, _ = name.rpartition(".")
+    return _Path(path, folder, name, stem if dot else name)
+
+
+def _options(
+    images: Iterable[_Path], labels: Iterable[_Path], near: Nearness
+) -> dict[_Path, list[tuple[_Path, tuple[int, ...], bool]]]:
+    """Image -> (label file, how well they suit, whether it has the whole name of the image) of those that suit."""
+    by_name: dict[str, list[_Path]] = defaultdict(list)
+    for label in labels:
         by_name[label.stem.casefold()].append(label)
     options = {}
     for image in images:
-        found = options[image.as_posix()] = []
-        folders = _folders(image)
-        for whole, name in ((0, image.stem), (1, image.name)):
+        found = options[image] = []
+        for whole, name in ((False, image.stem), (True, image.name)):
             for label in by_name.get(name.casefold(), ()):
-                if (rank := near(folders, _folders(label))) is not None:
-                    same = sum(map(str.__eq__, (*image.parent.parts, name), (*label.parent.parts, label.stem)))
-                    found.append((label.as_posix(), (*rank, same), -whole))
+                if (rank := near(image.folders, label.folders)) is not None:
+                    found.append((label, rank, whole))
     return options
 
 
-def _folders(path: PurePosixPath) -> tuple[str, ...]:
-    return tuple(part.casefold() for part in path.parent.parts)
-
-
-def _extension_place(image: str) -> int:
-    return IMAGE_EXTENSIONS.index(PurePosixPath(image).suffix.lower())
-
-
-def _is_named(image: str, name: str) -> bool:
-    return PurePosixPath(image).name.casefold() == name.casefold()
-
-
-def _assign(claims: dict[str, list[_Claim]]) -> tuple[Pairs, dict[str, str]]:
-    """Label files to images, the best suited first; label file -> its image."""
-    pairs, owners = Pairs(), {}
+def _assign(claims: dict[str, list[_Claim]], pairs: Pairs, owners: dict[str, str]) -> None:
+    """Label files to images, the best suited first; owners: label file -> its image, "" where that is not sure."""
     for claim in sorted((one for found in claims.values() for one in found), key=lambda one: one.rank, reverse=True):
-        if claim.image in pairs.labels or claim.label in owners:
+        if claim.image.path in pairs.labels or claim.label in owners:
             continue
         rivals = [one.image for one in claims[claim.label] if one.rank[:-_WITHIN] == claim.rank[:-_WITHIN]]
-        rivals = [one for one in rivals if one not in pairs.labels and _other_folder(one, claim.image)]
+        rivals = [one.path for one in rivals if one.path not in pairs.labels and one.folder != claim.image.folder]
         if rivals:
-            for image in (claim.image, *rivals):
-                pairs.unsure[image] = f"{claim.label} may be of {' or of '.join([claim.image, *rivals])}"
+            several = [claim.image.path, *rivals]
+            pairs.unsure |= dict.fromkeys(several, f"{claim.label} may be of {' or of '.join(several)}")
             owners[claim.label] = ""
         else:
-            pairs.labels[claim.image] = claim.label
-            owners[claim.label] = claim.image
-    return pairs, owners
+            pairs.labels[claim.image.path] = claim.label
+            owners[claim.label] = claim.image.path
 
 
-def _other_folder(one: str, other: str) -> bool:
-    return PurePosixPath(one).parent != PurePosixPath(other).parent
-
-
-def _explain(pairs: Pairs, options: dict[str, list], owners: dict[str, str]) -> None:
+def _explain(pairs: Pairs, options: dict[_Path, list[str]], owners: dict[str, str]) -> None:
     """Tell pictures of a photo from photos without labels: they lie beside it, or in a folder of nothing else."""
     lost = {
-        image: next((owners[label] for label, *_ in found if owners.get(label)), "")
+        image: next((owners[label] for label in found if owners.get(label)), "")
         for image, found in options.items()
-        if image not in pairs.labels
+        if image.path not in pairs.labels
     }
-    photos = {PurePosixPath(image).parent for image in options if not lost.get(image)}
+    photos = {image.folder for image in options if not lost.get(image)}
     for image, owner in lost.items():
-        if owner and (PurePosixPath(image).parent not in photos or not _other_folder(image, owner)):
-            pairs.passed_over[image] = f"{owner} is the photo that {pairs.labels[owner]} is of"
+        if owner and (image.folder not in photos or image.folder == owner.rpartition("/")[0]):
+            pairs.passed_over[image.path] = f"{owner} is the photo that {pairs.labels[owner]} is of"
     for image in {*pairs.labels, *pairs.passed_over} & set(pairs.unsure):
         del pairs.unsure[image]

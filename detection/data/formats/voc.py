@@ -21,7 +21,7 @@ from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet
 from detection.data.formats.voc_xml import image_xml, photo_name, read_annotation
 from detection.data.labels import ImageLabels, LabelReader
 from detection.data.problems import Problems
-from detection.data.split_names import SPLIT_NAMES, TRAIN_SPLIT, parts_of_others, splits_of_kind
+from detection.data.split_names import TEST_SPLIT, TRAIN_SPLIT, is_split_name, parts_of_others, split_kind
 from detection.storage import write_text
 
 # The 20 classes in the devkit's order (VOCcode/VOCinit.m).
@@ -185,7 +185,10 @@ def _open(path: Path, _: Path | None) -> FoundSet:
         splits.setdefault(split, partial(VocReader, folder, *lists))
     whole = partial(VocReader, folder, *(name for name in names if name not in of_classes))
     parts = set(of_classes) | parts_of_others(splits)
-    return FoundSet(year, splits, whole, ".xml", parts, fixed_splits=bool(splits_of_kind(splits, TRAIN_SPLIT)))
+    kinds = set(map(split_kind, splits))
+    # Half a devkit is not the whole of a set to be divided.
+    fixed = TRAIN_SPLIT in kinds or (TEST_SPLIT in kinds and "train" not in kinds)
+    return FoundSet(year, splits, whole, ".xml", parts, fixed_splits=fixed)
 
 
 def _lists_of_classes(folder: VocFolder) -> dict[str, str]:
@@ -199,7 +202,7 @@ def _lists_of_classes(folder: VocFolder) -> dict[str, str]:
         with folder.split_path(name).open("rb") as file:
             return _LABELLED_LINE.fullmatch(file.readline(_LONGEST_LINE).decode(errors="replace").strip()) is not None
 
-    return {one: end for one, end in ends.items() if end.lower() in SPLIT_NAMES or (end in names and has_labels(one))}
+    return {one: end for one, end in ends.items() if is_split_name(end) or (end in names and has_labels(one))}
 
 
 def _write(new: NewSet) -> None:

@@ -23,7 +23,15 @@ from detection.data.files import (
 from detection.data.formats.folder import image_ids_of
 from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet, simple_extras
 from detection.data.formats.pairing import Pairs, pair_labels
-from detection.data.formats.yolo_set import YoloSet, ends_of, find_names, find_yaml, label_files, usual_label
+from detection.data.formats.yolo_set import (
+    YoloSet,
+    ends_of,
+    find_names,
+    find_yaml,
+    is_data_file,
+    label_files,
+    usual_label,
+)
 from detection.data.images import to_upright
 from detection.data.labels import (
     Box,
@@ -70,6 +78,7 @@ class YoloReader(LabelReader):
         self._places = [data.root] if places is None else list(places)
         self.list_path = self._places[0] if len(self._places) == 1 else data.file
         self._images: dict[str, str] = {}
+        self._paired: set[str] = set()
         self._pairs = Pairs()
 
     def image_ids(self, problems: Problems) -> list[str]:
@@ -84,7 +93,10 @@ class YoloReader(LabelReader):
             else:
                 listed |= self._listed(place, problems)
         named |= {one: one for one in listed}
-        self._pairs = pairs = pair_labels(named, *label_files(self.data, named), lambda _: None)
+        if named.keys() != self._paired:  # it takes a while for 100,000 images
+            self._paired = set(named)
+            self._pairs = pair_labels(named, *label_files(self.data, named), lambda _: None)
+        pairs = self._pairs
         # A picture that a list names is a photo; of those that were found, one that has no labels of its own is none.
         named = {one: name for one, name in named.items() if one in listed or one not in pairs.passed_over}
         paths = dict(zip(named.values(), named, strict=True))
@@ -228,7 +240,7 @@ def _has_labels(path: Path) -> bool:
 
 def _looks_like(path: Path) -> bool:
     if path.is_file():
-        return path.suffix.lower() in (".yaml", ".yml")
+        return path.suffix.lower() in (".yaml", ".yml") or is_data_file(path)
     if not path.is_dir():
         return False
     if find_yaml(path) or find_names(path):

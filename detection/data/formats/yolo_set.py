@@ -20,7 +20,7 @@ from detection.data.formats.folder import IMAGE_FOLDERS, split_folders
 from detection.data.formats.pairing import Nearness
 from detection.data.labels import class_name, shortened
 from detection.data.problems import DataError, Problem
-from detection.data.split_names import SPLIT_NAMES, in_usual_order
+from detection.data.split_names import in_usual_order, is_split_name
 from detection.storage import read_yaml
 
 # A class's number.
@@ -67,7 +67,7 @@ class YoloSet:
         base = content.get("path")
         found: dict[str, list[Path]] = {}
         absent: list[DataError] = []
-        for key in in_usual_order(key for key in content if isinstance(key, str) and key.lower() in SPLIT_NAMES):
+        for key in in_usual_order(key for key in content if isinstance(key, str) and is_split_name(key)):
             values = content[key]
             values = values if isinstance(values, list) else [] if values in (None, "") else [values]
             try:
@@ -124,7 +124,7 @@ def ends_of(value: str) -> Iterator[str]:
     """The last parts of a path, most of them first, down to the one that names a split, or to the name itself."""
     parts = PurePosixPath(value.replace("\\", "/")).parts
     for start in range(1, len(parts)):
-        if parts[start - 1].lower() in SPLIT_NAMES:
+        if is_split_name(parts[start - 1]):
             return
         yield "/".join(parts[start:])
 
@@ -194,9 +194,14 @@ def _has_names(path: Path) -> bool:
 def find_names(folder: Path) -> Path | None:
     """What stands in place of a data.yaml: darknet's obj.data, or a file of names; None where there is none."""
     tree = Tree(folder)
-    data = [path for path in sorted(folder.glob("*.data")) if _NAMES_LINE.search(_head(path))]
+    data = filter(is_data_file, sorted(folder.iterdir()))
     found = [*data, *(path for name in NAME_FILES if (path := tree.find(name)) is not None and is_file(path))]
     return next(iter(found), None)
+
+
+def is_data_file(path: Path) -> bool:
+    """Whether a file is darknet's obj.data, which names lists and the file of names."""
+    return path.suffix.lower() == ".data" and is_file(path) and _NAMES_LINE.search(_head(path)) is not None
 
 
 def _set_file(folder: Path) -> Path:
@@ -214,7 +219,7 @@ def _read_data_file(path: Path) -> dict[str, str]:
 
 def _lists_beside(root: Path) -> dict[str, str]:
     """Split -> text file that lists its images, of those that are named as splits are."""
-    named = [one for one in sorted(root.glob("*.txt")) if one.stem.lower() in SPLIT_NAMES]
+    named = [one for one in sorted(root.glob("*.txt")) if is_split_name(one.stem)]
     return {one.stem: one.name for one in named if is_image_name(_head(one).strip().partition("\n")[0].strip())}
 
 

@@ -82,8 +82,12 @@ def gather(experiment: Experiment, name: str) -> ReportRun:
 
 
 def _other_stages(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What the record holds of the other stages: the report's own time is not known while it is written."""
-    return {stage: facts for stage, facts in record["stages"].items() if stage != "report"}
+    """What the record tells of the other stages: the report's own time is not known while it is written."""
+    return {
+        stage: {name: fact for name, fact in facts.items() if name != "files"}
+        for stage, facts in record["stages"].items()
+        if stage != "report"
+    }
 
 
 def probabilities(detector: Detector, evaluation: Evaluation) -> tuple[np.ndarray | None, ...] | None:
@@ -123,6 +127,7 @@ def _key(experiment: Experiment) -> str:
         files = read_description(experiment.run.detector)["files"]
     except FileNotFoundError:
         files = {}
+    record.pop("classes", None)  # in the other keys
     shown = {**record, "stages": _other_stages(record), "detector": files}
     settings = (experiment.settings.diagnosis, experiment.settings.report)
     return fingerprint(_VERSION, "report", EVALUATION.key(experiment), MISSES.key(experiment), settings, shown)
@@ -141,4 +146,5 @@ REPORT = Stage(
     kept=lambda experiment: recorded(experiment, "report", page(experiment)),
     run=_run,
     needs=lambda _: (DETECTIONS,),
+    files=lambda experiment: (page(experiment),),
 )

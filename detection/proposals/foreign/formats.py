@@ -100,13 +100,16 @@ def _read_folder(folder: Path, file_format: ProposalFormat | None, reader: Forei
             )
     ids = tuple(image_id for one in files for image_id in one.image_ids or ())
     boxes = tuple(rows for one in files for rows in one.boxes)
-    return ProposalFile(str(folder), files[0].format, files[0].convention, ids, boxes)
+    numbered = all(one.numbered for one in files)
+    return ProposalFile(str(folder), files[0].format, files[0].convention, ids, boxes, numbered)
 
 
-def _from_rows(path: Path, file_format: str, convention: BoxConvention, rows: Mapping[str, Any]) -> ProposalFile:
+def _from_rows(
+    path: Path, file_format: str, convention: BoxConvention, rows: Mapping[str, Any], numbered: bool = False
+) -> ProposalFile:
     ids = tuple(rows)
     boxes = tuple(_boxes(rows[key], f"{path}: image {key!r}") for key in ids)
-    return ProposalFile(str(path), file_format, convention, ids, boxes)
+    return ProposalFile(str(path), file_format, convention, ids, boxes, numbered)
 
 
 def _boxes(rows: Any, where: str, scores: Any = None) -> np.ndarray:
@@ -169,14 +172,16 @@ def _detectron_convention(path: Path, content: dict) -> BoxConvention:
 
 
 def _detectron(path: Path, boxes: Any, scores: Any, ids: Any, convention: BoxConvention) -> ProposalFile:
-    names = None if ids is None else tuple(_id(one, path) for one in _each(ids, f"{path}: ids"))
+    names = None if ids is None else [_id(one, path) for one in _each(ids, f"{path}: ids")]
+    numbered = names is not None and all(type(one) is int for one in names)
+    names = None if names is None else tuple(map(str, names))
     boxes = _each(boxes, f"{path}: boxes")
     scores = [None] * len(boxes) if scores is None else _each(scores, f"{path}: scores")
     if len(scores) != len(boxes):
         raise ValueError(f"{path}: expected scores of each of {len(boxes)} images, got {len(scores)}")
     pairs = enumerate(zip(boxes, scores, strict=True), start=1)
     found = tuple(_boxes(rows, f"{path}: image {place}", values) for place, (rows, values) in pairs)
-    return ProposalFile(str(path), "pkl", convention, names, found)
+    return ProposalFile(str(path), "pkl", convention, names, found, numbered)
 
 
 def _each(values: Any, where: str) -> list[Any]:
@@ -188,16 +193,16 @@ def _each(values: Any, where: str) -> list[Any]:
     return values
 
 
-def _id(value: Any, path: Path) -> str:
+def _id(value: Any, path: Path) -> str | int | float:
     value = value.item() if isinstance(value, (np.ndarray, np.generic)) and value.size == 1 else value
     if not isinstance(value, (str, int, float)):
         raise ValueError(f"{path}: expected text or a number as the id of an image, got {value!r:.80}")
-    return str(value)
+    return value
 
 
 def _read_json(path: Path, _: ForeignReader) -> ProposalFile:
-    rows, is_coco = read_json_rows(path)
-    return _from_rows(path, "json", COCO if is_coco else OWN, rows)
+    rows, is_coco, numbered = read_json_rows(path)
+    return _from_rows(path, "json", COCO if is_coco else OWN, rows, numbered)
 
 
 _FORMATS = {

@@ -37,22 +37,25 @@ MAX_INFLATION = 200
 MIN_INFLATED = 2**20
 
 
-def read_json_rows(path: Path | str) -> tuple[Rows, bool]:
-    """(image id -> rows, whether the file is a list of COCO results, whose boxes are x, y, width, height).
+def read_json_rows(path: Path | str) -> tuple[Rows, bool, bool]:
+    """(image id -> rows, whether the file is a list of COCO results, whose boxes are x, y, width, height, whether the
+    ids are whole numbers).
 
     {image_id: [[x1, y1, x2, y2], ...]}, or [{"image_id": ..., "bbox": [...], "score": ...}, ...]. NaN is read, and
     reported later with the other faults. Raises ValueError naming the file and the place.
     """
     is_coco, entries = read_entries(Path(path), finite=False)
     if not is_coco:
-        return {one.key: one.value for one in entries}, False
+        return {one.key: one.value for one in entries}, False, False
     rows: Rows = {}
+    kinds = set()
     for _, place, _, one in entries:
         if not isinstance(one, dict) or "image_id" not in one or not isinstance(one.get(_COCO_BOX), list):
             raise ValueError(f"{path}: row {place}: expected an object with image_id and bbox, got {one!r:.80}")
         score = [one["score"]] if "score" in one else []
+        kinds.add(type(one["image_id"]))
         rows.setdefault(str(one["image_id"]), []).append(one[_COCO_BOX] + score)
-    return rows, True
+    return rows, True, kinds == {int}
 
 
 def write_json_rows(path: Path | str, proposals: Mapping[str, np.ndarray]) -> None:

@@ -175,6 +175,9 @@ def test_detectron(tmp_path):
     content = {"boxes": boxes, "scores": [np.float32([0.1, 0.7]), np.zeros(0, np.float32)], "indexes": [3, 12]}
     file = read_proposals(written(tmp_path, content))
     assert file.image_ids == ("3", "12")
+    assert file.numbered
+    content["indexes"] = ["3", "12"]
+    assert not read_proposals(written(tmp_path, content)).numbered
     assert str(file.convention) == "order xyxy, base 0, end inclusive"
     assert file.boxes[0].tolist() == [[1, 2, 3, 4], [0, 0, 9, 9]]  # by score
     assert file.boxes[1].shape == (0, 4)

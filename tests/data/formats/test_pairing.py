@@ -105,3 +105,13 @@ def test_layouts_of_folders(tmp_path, images, xmls, expected):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(XML.format("x.jpg" if "x" in path.stem.lower() else "y.jpg"))
     assert FolderSet(tmp_path).pairs.labels == expected
+
+
+def test_splits_and_annotations_that_are_links(tmp_path):
+    for name in ("store/x.jpg", "notes/x.xml"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(XML.format("x.jpg"))
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train").symlink_to(tmp_path / "store")
+    (tmp_path / "set" / "Annotations").symlink_to(tmp_path / "notes")
+    assert FolderSet(tmp_path / "set").pairs.labels == {"train/x.jpg": "Annotations/x.xml"}

@@ -216,6 +216,9 @@ def test_coco_results_are_x_y_width_height(tmp_path):
         half_open(read_proposals(path)),
         {"9": np.float32([[10, 20, 40, 60], [1, 2, 4, 6]]), "x": np.float32([[0, 0, 5, 5]])},
     )
+    assert not read_proposals(path).numbered
+    path.write_text(json.dumps(rows[:2]))
+    assert read_proposals(path).numbered
 
 
 def test_csv_of_other_programs(tmp_path):
