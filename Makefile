@@ -7,7 +7,7 @@ BIN := .venv/bin
 # One thread a process for BLAS and OpenMP: the work is spread over processes.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint bench mutants clean
+.PHONY: demo test lint bench campaign mutants clean
 .DEFAULT_GOAL := demo
 
 .venv/installed: pyproject.toml
@@ -43,6 +43,10 @@ NEEDS_BUT_OPENCV := 'import tomllib; print("\n".join(one for one in \
 BENCH ?= all
 bench: .venv-bench/installed
 	.venv-bench/bin/python tools/benchmark.py $(BENCH)
+
+# Attacks on runs, files and readers, drawn by a seed; within an hour on two cores. CAMPAIGN: its options.
+campaign: .venv/installed
+	$(BIN)/python -m tests.campaign $(CAMPAIGN)
 
 # Small changes of the code, drawn by a seed, that no test notices; under an hour on two cores. MUTANTS: its options.
 mutants: .venv/installed

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -118,16 +118,20 @@ FLAG = {"action": "store_true"}
 
 
 def add_function_options(
-    parser: ArgumentParser, function: Callable, own: Mapping[str, Mapping[str, Any]] | None = None, given: int = 1
+    parser: ArgumentParser,
+    function: Callable,
+    own: Mapping[str, Mapping[str, Any]] | None = None,
+    given: int = 1,
+    left_out: Collection[str] = (),
 ) -> None:
     """An option for each parameter of `function` behind the first `given`, from its signature and docstring.
 
     own: option -> arguments of ``add_argument`` but for its help, of parameters that types do not describe: flags
-    and several words.
+    and several words. left_out: parameters that become none.
     """
     own = own or {}
     names = {option: option.lstrip("-").replace("-", "_") for option in own}
-    parser.add_function_arguments(function, as_group=False, skip={given, *names.values()})
+    parser.add_function_arguments(function, as_group=False, skip={given, *names.values(), *left_out})
     texts = {one.arg_name: one.description for one in docstring_parser.parse(function.__doc__).params}
     for option, more in own.items():
         parser.add_argument(option, **more, help=" ".join(texts[names[option]].split()))

@@ -19,6 +19,8 @@ from detection.storage import (
     write_text,
 )
 from detection.storage.atomic import sync, temporary_prefix
+from detection.storage.plain import expect_mappings, record_of
+from detection.storage.run import lines_of
 
 FORMAT_VERSION = 1
 _DESCRIPTION = "detector.yaml"
@@ -28,7 +30,8 @@ _REGRESSORS = "regressors.safetensors"
 _NETWORK = "network.safetensors"
 _CALIBRATION = "calibration.safetensors"
 _REQUIRED = {_CLASSES, _SVMS, _NETWORK}
-_KEYS = {"format_version", "proposals", "features", "postprocess", "notes", "files"}
+_FILES = (_CLASSES, _SVMS, _REGRESSORS, _NETWORK, _CALIBRATION)
+_MAPPINGS = ("proposals", "features", "postprocess", "notes", "files")
 _NEW = ".new-"
 
 
@@ -61,7 +64,7 @@ def _move(staging: Path, folder: Path) -> None:
     for name, one in fingerprints.items():
         if _beside(folder, name, one).is_file():
             os.replace(_beside(folder, name, one), folder / name)
-    for name in {_CLASSES, _SVMS, _NETWORK, _REGRESSORS, _CALIBRATION} - set(fingerprints):
+    for name in set(_FILES) - set(fingerprints):
         (folder / name).unlink(missing_ok=True)
     for path in folder.glob(f"{_NEW}*"):
         path.unlink()
@@ -95,15 +98,17 @@ def read_detector(folder: Path | str, device: str = "cpu") -> dict[str, Any]:
     description = read_description(folder)
     paths = {name: _found(folder, name, one) for name, one in description["files"].items()}
     # Detectors of before there was a choice say nothing of their engine.
-    settings = _from_plain(FeatureSettings, {"engine": "torch", **description["features"]})
+    features = {"engine": "torch", **description["features"]}
+    place = folder / _DESCRIPTION
+    settings = record_of(FeatureSettings, features, f"{place}: features")
     state, _ = read_arrays(paths[_NETWORK])
     return {
         "classes": _class_names(paths[_CLASSES]),
-        "proposal_settings": _from_plain(ProposalSettings, description["proposals"]),
+        "proposal_settings": record_of(ProposalSettings, description["proposals"], f"{place}: proposals"),
         "extractor": FeatureExtractor.from_state(settings, state, device),
         "svms": LinearSVMs.from_arrays(*read_arrays(paths[_SVMS])),
         "regressors": _read_part(paths, _REGRESSORS, BoxRegressors),
-        "postprocess_settings": _from_plain(PostprocessSettings, description["postprocess"]),
+        "postprocess_settings": record_of(PostprocessSettings, description["postprocess"], f"{place}: postprocess"),
         "notes": description["notes"],
         "calibration": _read_part(paths, _CALIBRATION, Calibration),
     }
@@ -121,9 +126,17 @@ def read_description(folder: Path | str) -> dict[str, Any]:
     version = description.get("format_version") if isinstance(description, dict) else None
     if version != FORMAT_VERSION:
         raise ValueError(f"{path}: expected format_version {FORMAT_VERSION}, got {version!r}")
-    missing = sorted(_KEYS - set(description)) or sorted(_REQUIRED - set(description["files"]))
-    if missing:
-        raise ValueError(f"{path}: expected the keys {', '.join(missing)}, found none")
+    expect_mappings(description, _MAPPINGS, path)
+    files = description["files"]
+    if missing := sorted(_REQUIRED - set(files)):
+        raise ValueError(f"{path}: files: expected the keys {', '.join(missing)}, found none")
+    for name, content in files.items():
+        # No other name is one of a detector's files, so none leads out of the folder; nor may a link.
+        if name not in _FILES or not isinstance(content, str):
+            got = f"{name!r:.80}: {content!r:.80}"
+            raise ValueError(f"{path}: files: expected {', '.join(_FILES)} with fingerprints, got {got}")
+        if not (path.parent / name).resolve().is_relative_to(path.parent.resolve()):
+            raise ValueError(f"{path}: files: {name}: expected a file in this folder, got a link that leads out of it")
     return description
 
 
@@ -133,7 +146,7 @@ def read_classes(folder: Path | str) -> tuple[str, ...]:
 
 
 def _class_names(path: Path) -> tuple[str, ...]:
-    return tuple(path.read_text(encoding="utf-8").splitlines())
+    return lines_of(path.read_text(encoding="utf-8"))
 
 
 def read_calibration(folder: Path | str) -> Calibration | None:
@@ -177,17 +190,6 @@ def _plain(settings: Any) -> dict[str, Any]:
         return [plain(one) for one in value] if isinstance(value, (tuple, list)) else value
 
     return {name: plain(value) for name, value in dataclasses.asdict(settings).items()}
-
-
-def _from_plain(kind: type, values: dict[str, Any]) -> Any:
-    def tupled(value):
-        return tuple(tupled(one) for one in value) if isinstance(value, list) else value
-
-    names = {one.name for one in dataclasses.fields(kind)}
-    unknown = sorted(set(values) - names)
-    if unknown:
-        raise ValueError(f"{_DESCRIPTION}: expected the keys of {kind.__name__}, got {', '.join(unknown)}")
-    return kind(**{name: tupled(value) for name, value in values.items()})
 
 
 def check_parts(

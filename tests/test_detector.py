@@ -255,7 +255,19 @@ class TestFolder:
         ("change", "message"),
         [
             ({"files": {}}, "expected the keys classes.txt, network.safetensors, svms.safetensors"),
+            ({"files": {"classes.txt": 3}}, "files: expected the keys network.safetensors"),
+            ({"files": 3}, r"detector\.yaml: files: expected names with values, got 3"),
+            ({"features": ["x"]}, r"detector\.yaml: features: expected names with values"),
+            ({"notes": {1: 2}}, r"detector\.yaml: notes: expected names with values"),
             ({"features": {"stages": [16], "colour": 3}}, "expected the keys of FeatureSettings, got colour"),
+            (
+                {"features": {"stages": "16"}},
+                r"yaml: features: stages: expected tuple\[int, \.\.\.\], got '16'",
+            ),
+            ({"features": {"seed": True}}, r"detector\.yaml: features: seed: expected int, got True"),
+            ({"postprocess": {"nms_iou": "0.3"}}, r"detector\.yaml: postprocess: nms_iou: expected float, got '0.3'"),
+            ({"postprocess": {"nms_iou": 7}}, r"detector\.yaml: postprocess: .*nms_iou"),
+            ({"proposals": {"method": ["x"]}}, r"detector\.yaml: proposals: method: expected Literal\["),
         ],
     )
     def test_a_description_that_is_not_whole_is_refused(self, detector, tmp_path, change, message):
@@ -264,6 +276,27 @@ class TestFolder:
         (tmp_path / "detector.yaml").write_text(yaml.safe_dump(description))
         with pytest.raises(ValueError, match=message):
             Detector.load(tmp_path)
+
+    @pytest.mark.parametrize("name", ["../svms.safetensors", "/etc/passwd", "sub/x", "..\\\\x", "mining.csv"])
+    def test_no_file_of_it_leads_out_of_its_folder(self, detector, tmp_path, name):
+        detector.save(tmp_path)
+        description = read_description(tmp_path)
+        description["files"][name] = "0" * 16
+        (tmp_path / "detector.yaml").write_text(yaml.safe_dump(description))
+        with pytest.raises(ValueError, match=r"detector\.yaml: files: expected classes\.txt, .* got "):
+            Detector.load(tmp_path)
+
+    def test_no_link_leads_out_of_its_folder(self, detector, tmp_path):
+        folder = tmp_path / "detector"
+        detector.save(folder)
+        shutil.move(folder / "svms.safetensors", tmp_path / "svms.safetensors")
+        (folder / "svms.safetensors").symlink_to(tmp_path / "svms.safetensors")
+        with pytest.raises(ValueError, match=r"files: svms\.safetensors: expected a file in this folder, got a link"):
+            Detector.load(folder)
+        (folder / "svms.safetensors").unlink()
+        shutil.move(tmp_path / "svms.safetensors", folder / "kept")
+        (folder / "svms.safetensors").symlink_to("kept")
+        Detector.load(folder)
 
     def test_what_was_cut_short_is_no_harm_and_cleared_away(self, detector, tmp_path, monkeypatch):
         detector.save(tmp_path)

@@ -8,18 +8,21 @@ With --model: python tools/detect.py --model RUN/detector IMAGE_OR_FOLDER_OR_VID
 """
 
 import sys
+from argparse import SUPPRESS
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from jsonargparse import ArgumentParser
 
 from detection import data
-from detection.command_line import FLAG, command, function_command, say
+from detection.command_line import FLAG, add_function_options, command, function_command, say
 from detection.commands.session import run_command
+from detection.config import Settings, build_parser
 from detection.data.images import MAX_PIXELS
 from detection.detector import Detector
 from detection.engines import single_threaded_pool
@@ -27,10 +30,13 @@ from detection.parallel import ordered_map
 from detection.pipeline.stages.detections import detect
 from detection.pipeline.stages.drawings import DRAWN_MIN_SCORE, draw
 from detection.pipeline.work import Work, default_workers, map_images
-from detection.storage import printable, readable_stems, write_text
+from detection.storage import encodable, printable, readable_stems, write_text
 from detection.types import Detections
 from detection.visualization import draw_detections, enlarge
 
+_OWN = {"paths": {"type": str, "nargs": "+"}, "--strict": FLAG}
+# Groups of a run's settings that decide nothing once the detector is trained.
+_OF_TRAINING = ("finetune", "svm", "regression", "evaluation", "intervals", "diagnosis", "report")
 # Frames a second by which a drawn copy may differ without a word.
 _RATE_TOLD = 2e-3
 
@@ -57,7 +63,7 @@ def detect_paths(
         threads: Threads on each, for its proposals and scales; 0: what the processors have left; results do not change.
         device: torch device of the convolutions.
         strict: Stop at the first image that cannot be read.
-        max_pixels: Pixels of the largest image or frame that is read; at this size detection takes some 2 GB.
+        max_pixels: Pixels of the largest image or frame that is read; 100 million take some 2 GB.
     """
     one_photo = len(paths) == 1 and Path(paths[0]).is_file() and not data.is_video(paths[0])
     workers = workers or (1 if one_photo else default_workers())
@@ -140,7 +146,7 @@ def _detect(
 
 def _detect_photo(item: tuple[Path, Path], detect: Callable, max_pixels: int | None) -> Detections:
     path, target = item
-    found, drawn = detect(data.read_image(path, max_pixels=max_pixels), printable(path.as_posix()))
+    found, drawn = detect(data.read_image(path, max_pixels=max_pixels), encodable(path.as_posix()))
     data.write_image(target, drawn)
     return found
 
@@ -152,7 +158,7 @@ def _detect_video(
     found: list[Detections] = []
 
     def drawn_frames() -> Iterator[np.ndarray]:
-        name, read = printable(path.as_posix()), data.read_video(path, max_pixels)
+        name, read = encodable(path.as_posix()), data.read_video(path, max_pixels)
         frames = ((rgb, f"{name}#{number}") for number, rgb in enumerate(read))
         for detections, drawn in ordered_map(lambda one: detect(*one, as_large=True), frames, pool, work.workers):
             found.append(detections)
@@ -172,10 +178,27 @@ def _detect_video(
     return found
 
 
+def _help_parser() -> ArgumentParser:
+    """What ``--help`` shows: the options with --model, then those with --run, without what is for training alone."""
+
+    def add_own(parser: ArgumentParser) -> None:
+        shared = {one.name for one in fields(Settings)}
+        own = {name: more for name, more in _OWN.items() if name.lstrip("-") not in shared}
+        add_function_options(parser, detect_paths, own, given=0, left_out=shared)
+
+    parser = build_parser(__doc__ or "", add_own)
+    for action in parser._actions:
+        if action.dest.split(".")[0] in _OF_TRAINING:
+            action.help = SUPPRESS
+    return parser
+
+
 def _run(arguments: list[str]) -> int:
     if any(one.split("=")[0] == "--model" for one in arguments):
-        own = {"paths": {"type": str, "nargs": "+"}, "--strict": FLAG}
-        return function_command(__doc__, detect_paths, own)(arguments)
+        return function_command(__doc__, detect_paths, _OWN)(arguments)
+    if {"--help", "-h"} & set(arguments):
+        _help_parser().print_help()
+        return 0
     return run_command(__doc__, lambda experiment: (detect(experiment), draw(experiment)))(arguments)
 
 

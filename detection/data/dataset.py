@@ -15,7 +15,7 @@ from detection.data.labels import ImageObjects, LabelReader, class_name
 from detection.data.problems import DataError, Problems
 from detection.data.settings import DatasetSettings, DatasetSource, ResolvedSource, resolved
 from detection.data.usable import labelled_images
-from detection.storage import file_fingerprint
+from detection.storage import encodable, file_fingerprint
 from detection.types import AnnotatedImage
 
 
@@ -212,12 +212,12 @@ def _labelled(
     how = need_images, source.max_pixels, counted
     for reader in readers:
         for image in labelled_images(reader, problems, classes, source.class_map, *how):
-            yield replace(image, image_id=source_image_id(source, image.image_id)) if source.name else image
+            yield replace(image, image_id=source_image_id(source, image.image_id))
 
 
 def source_image_id(source: DatasetSource, image_id: str) -> str:
-    """The id in a run of an image that has `image_id` in its set."""
-    return f"{source.name}/{image_id}" if source.name else image_id
+    """The id in a run of an image that has `image_id` in its set: text that every file of a run can hold."""
+    return encodable(f"{source.name}/{image_id}" if source.name else image_id)
 
 
 def split_ids(sources: Sequence[DatasetSource], problems: Problems) -> list[str]:

@@ -235,5 +235,5 @@ def _comp4_line(line: str, place: str) -> tuple[str, list[float]]:
     except ValueError:
         values = []
     if len(values) != _COMP4_FIELDS - 1:
-        raise ValueError(f"{place}: expected 'id score xmin ymin xmax ymax', got {line.strip()!r}")
+        raise ValueError(f"{place}: expected 'id score xmin ymin xmax ymax', got {line.strip()!r:.80}")
     return image_id, values

@@ -67,6 +67,11 @@ def _readable(name: str) -> str:
     return stem if len(stem.encode()) <= _MAX_STEM else file_stem(name)
 
 
+def encodable(text: str) -> str:
+    """A text with what no UTF-8 can hold escaped: bytes of a file's name that are none, and lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def printable(text: str, lines: bool = False) -> str:
     r"""Text for a terminal: control characters, which begin escape sequences, are shown as ``\x1b``.
 

@@ -13,11 +13,10 @@ from detection.storage.atomic import remove_leftovers, write_text
 from detection.storage.fingerprint import file_fingerprint
 from detection.storage.lock import brief_lock, folder_lock
 from detection.storage.notices import notice, notice_damaged
+from detection.storage.plain import expect_mappings
 from detection.storage.sealed import read_sealed_yaml, write_sealed_yaml
 
 FORMAT_VERSION = 1
-_KINDS = {"settings": dict | None, "versions": dict, "stages": dict, "classes": list}
-_WORDS = {dict: "a mapping", dict | None: "a mapping or null", list: "a list"}
 _REMEDY = "move it away: the stages are then gone through again, under the settings that you give"
 # The packages whose version can change a figure.
 _PACKAGES = ("sppnet", "numpy", "numba", "opencv-python", "Pillow", "scikit-learn", "torch", "torchvision", "timm")
@@ -81,15 +80,16 @@ class RunFolder:
             raise ValueError(
                 f"{self.record_file}: expected format_version {FORMAT_VERSION}, got {version!r}; {_REMEDY}"
             )
-        for name, kind in _KINDS.items():
-            self._check(name, {"classes": [], **record}.get(name, "nothing"), kind)
-        for name, stage in record["stages"].items():
-            self._check(f"stages.{name}", stage, dict)
+        unset = "settings" in record and record["settings"] is None
+        try:
+            keys = ("versions", "stages") if unset else ("settings", "versions", "stages")
+            expect_mappings(record, keys, self.record_file)
+            expect_mappings(record["stages"], record["stages"], f"{self.record_file}: stages")
+            if not isinstance(classes := record.get("classes", []), list):
+                raise ValueError(f"{self.record_file}: classes: expected a list, got {classes!r:.80}")
+        except ValueError as error:
+            raise ValueError(f"{error}; {_REMEDY}") from error
         return record
-
-    def _check(self, name: str, value: Any, kind: Any) -> None:
-        if not isinstance(value, kind):
-            raise ValueError(f"{self.record_file}: {name}: expected {_WORDS[kind]}, got {value!r}; {_REMEDY}")
 
     def write_settings(self, settings: Mapping[str, Any], preset_overrides: Mapping[str, Any] | None = None) -> None:
         """Keep the resolved settings and the versions in force; stages done so far stay recorded.
@@ -111,7 +111,7 @@ class RunFolder:
     ) -> None:
         """Note that `stage` is done: its key, wall seconds and plain figures.
 
-        files: what it wrote in the run in formats that hold no fingerprint; `is_whole` tells whether it still is.
+        files: what it wrote in the run in formats that hold no fingerprint; `are_whole` tells whether it still is.
         """
         content = {path.relative_to(self.path).as_posix(): file_fingerprint(path) for path in files}
         facts = {**facts, **({"files": content} if content else {})}
@@ -129,17 +129,18 @@ class RunFolder:
             if record != before:
                 write_sealed_yaml(self.record_file, record, durable=True)
 
-    def is_whole(self, path: Path) -> bool:
-        """Whether a file of the run is there, and as a stage wrote it, if one did; damage is said."""
-        if not path.is_file():
+    def are_whole(self, *paths: Path) -> bool:
+        """Whether files of the run are there, and as a stage wrote them, if one did; damage is said."""
+        if not all(path.is_file() for path in paths):
             return False
-        name = path.relative_to(self.path).as_posix()
-        expected = [files[name] for one in self.read()["stages"].values() if name in (files := one.get("files", {}))]
-        found = file_fingerprint(path)
-        if found in expected or not expected:
-            return True
-        notice_damaged(f"{path}: damaged: expected content of fingerprint {expected[0]}, got {found}")
-        return False
+        stages = self.read()["stages"].values()
+        contents = {name: content for one in stages for name, content in one.get("files", {}).items()}
+        for path in paths:
+            expected, found = contents.get(path.relative_to(self.path).as_posix()), file_fingerprint(path)
+            if expected not in (None, found):
+                notice_damaged(f"{path}: damaged: expected content of fingerprint {expected}, got {found}")
+                return False
+        return True
 
     def fixed_classes(self) -> tuple[str, ...] | None:
         """The run's class list in the order of its labels, or None before it is fixed.
@@ -159,7 +160,7 @@ class RunFolder:
     def _written_classes(self) -> tuple[str, ...] | None:
         if not self.classes_file.is_file():
             return None
-        return tuple(self.classes_file.read_text(encoding="utf-8", errors="replace").splitlines())
+        return lines_of(self.classes_file.read_text(encoding="utf-8", errors="replace"))
 
     def fix_classes(self, classes: Sequence[str], replace: bool = False) -> tuple[str, ...]:
         """Keep the class list of the run, in place of another one if `replace`.
@@ -180,6 +181,11 @@ class RunFolder:
         if self._written_classes() != tuple(classes):
             write_text(self.classes_file, "".join(f"{name}\n" for name in classes), durable=True)
         return tuple(classes)
+
+
+def lines_of(text: str) -> tuple[str, ...]:
+    """The lines of a class list: names may hold what Unicode counts as the end of a line."""
+    return tuple(filter(None, text.split("\n")))
 
 
 def list_changes(before: Sequence[str], after: Sequence[str]) -> str:

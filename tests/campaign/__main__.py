@@ -1,6 +1,7 @@
 """``python -m tests.campaign``: attacks on runs, files and readers, drawn by a seed (docs/reliability.md)."""
 
 import argparse
+import os
 import platform
 import shutil
 import sys
@@ -33,7 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     parts = options.only.split(",") if options.only else list(PARTS)
     if unknown := set(parts) - set(PARTS):
         parser.error(f"--only: expected of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
-    ends = time.monotonic() + 60 * options.minutes
+    started = time.monotonic()
+    ends = started + 60 * options.minutes
     warm_up()
     with tempfile.TemporaryDirectory(prefix="campaign-") as scratch:
         material = make(Path(scratch) / "material")
@@ -46,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
             campaign.run(part, PARTS[part](material, options.seed, options.sample))
     rows = table(campaign.tallies)
     if options.table:
-        print(_markdown(rows, options))
+        print(_markdown(rows, options, (time.monotonic() - started) / 60))
     else:
         for row in [["part", "tried", "held", "failed"], *rows]:
             print(f"{row[0]:12}" + "".join(f"{value:>9}" for value in row[1:]))
@@ -56,12 +58,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _markdown(rows: list[list[str]], options: argparse.Namespace) -> str:
+def _markdown(rows: list[list[str]], options: argparse.Namespace, minutes: float) -> str:
     command = f"python -m tests.campaign --seed {options.seed}" + (f" --only {options.only}" if options.only else "")
     lines = ["| part | tried | held | failed |", "|---|---:|---:|---:|", *(f"| {' | '.join(row)} |" for row in rows)]
-    made = (
-        f"`{command}`, {time.strftime('%Y-%m-%d')}, {platform.system()} {platform.machine()}, {options.slots} at a time"
+    machine = (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}"
     )
+    made = f"`{command}`, {time.strftime('%Y-%m-%d')}, {minutes:.0f} minutes, {options.slots} at a time; {machine}"
     return "\n".join([*lines, "", made])
 
 

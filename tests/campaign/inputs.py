@@ -4,6 +4,7 @@ import os
 import random
 import resource
 import select
+import shlex
 import shutil
 import signal
 import sys
@@ -80,7 +81,9 @@ def _try_reader(folder: Path, reader: Reader, seed: int, count: int) -> Iterator
                 shutil.rmtree(kept, ignore_errors=True)
                 shutil.copytree(sample, kept, symlinks=True)
                 (kept / path.relative_to(sample)).write_bytes(content(reader, original, seed, number))
-            command = f"python -m tests.campaign --show {reader.name!r} {kept.name}/{path.relative_to(sample)}"
+            command = (
+                f"python -m tests.campaign --show {shlex.quote(reader.name)} {kept.name}/{path.relative_to(sample)}"
+            )
             yield Trial(f"{reader.name} input {number}", found, command, (kept,) if found else ())
 
 

@@ -70,9 +70,12 @@ def bits(folder: Path) -> dict[str, bytes]:
 
 
 def _record(path: Path) -> bytes:
-    """What of a run.yaml does not tell how the work was done: settings, and the keys of its stages."""
+    """What of a run.yaml does not tell how the work was done: settings, and the keys of its stages.
+
+    Not the report's: that holds the times too.
+    """
     record = yaml.safe_load(path.read_text(encoding="utf-8"))
-    keys = {name: one["key"] for name, one in record["stages"].items()}
+    keys = {name: one["key"] for name, one in record["stages"].items() if name != "report"}
     return repr((record["settings"], sorted(keys.items()))).encode()
 
 

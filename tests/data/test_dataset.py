@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from detection.data import (
     read_image,
     result_numbers,
     shared_ids,
+    split_ids,
 )
 
 CAT, DOG = ("cat", (10, 20, 60, 80)), ("dog", (0, 0, 120, 90))
@@ -301,3 +303,19 @@ def test_numbers_of_images_in_results(tmp_path):
     ]
     assert result_numbers(sources[:1], Problems()) == {"1": "train/train0", "2": "train/train1"}
     assert result_numbers(sources, Problems()) == {"1": "train/train0", "3": "val/val1"}
+
+
+def test_a_file_name_that_is_no_utf_8_becomes_an_id_that_is(make_devkit, tmp_path):
+    devkit = make_devkit({"trainval": {"one": [CAT]}})
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    name = os.fsdecode(b"sch\xf6n")
+    try:
+        shutil.copyfile(devkit / "VOC2007/JPEGImages/one.jpg", folder / f"{name}.jpg")
+    except OSError:
+        pytest.skip("the file system takes UTF-8 alone")
+    shutil.copyfile(devkit / "VOC2007/Annotations/one.xml", folder / f"{name}.xml")
+    (image,) = load_annotations([source(folder, "all", "")], ("cat",), Problems())
+    assert image.image_id == r"sch\udcf6n"
+    assert read_image(image.path).shape == (90, 120, 3)
+    assert split_ids([source(folder, "all", "")], Problems()) == [r"sch\udcf6n"]

@@ -48,6 +48,24 @@ def test_another_format_is_refused(tmp_path, content):
         run.read()
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"settings": 3}, r"run\.yaml: settings: expected names with values, got 3; move it away"),
+        ({"settings": {1: 2}}, r"run\.yaml: settings: expected names with values, got \{1: 2\}"),
+        ({"versions": None}, r"run\.yaml: versions: expected names"),
+        ({"stages": ["svms"]}, r"run\.yaml: stages: expected names"),
+        ({"stages": {"svms": "k"}}, r"run\.yaml: stages: svms: expected names"),
+        ({"classes": "cat"}, r"run\.yaml: classes: expected a list, got 'cat'; move it away"),
+    ],
+)
+def test_a_record_of_other_types_names_the_key(tmp_path, change, message):
+    run = RunFolder(tmp_path)
+    run.record_file.write_text(yaml.safe_dump({**run.read(), **change}))
+    with pytest.raises(ValueError, match=message):
+        run.stage_key("svms")
+
+
 def test_damaged_record(tmp_path):
     run = RunFolder(tmp_path)
     run.record_file.write_text("a: [1")
@@ -93,6 +111,11 @@ def test_a_damaged_list_of_classes_is_said_and_written_anew(tmp_path, caplog, co
     assert run.classes_file.read_text() == "dog\ncat\n"
 
 
+def test_names_that_hold_what_unicode_takes_for_the_end_of_a_line(tmp_path):
+    names = ("a\x0bb", "c\u2028d")
+    assert RunFolder(tmp_path).fix_classes(names) == RunFolder(tmp_path).fixed_classes() == names
+
+
 def test_a_list_of_before_the_record_kept_it_is_taken_as_it_is(tmp_path):
     run = RunFolder(tmp_path)
     run.classes_file.write_text("dog\ncat\n")
@@ -101,20 +124,10 @@ def test_a_list_of_before_the_record_kept_it_is_taken_as_it_is(tmp_path):
     assert run.read()["classes"] == ["dog", "cat"]
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"stages": None}, "stages: expected a mapping, got None"),
-        ({"stages": {"svms": 3}}, "stages.svms: expected a mapping, got 3"),
-        ({"settings": []}, r"settings: expected a mapping or null, got \[\]"),
-        ({"versions": 1}, "versions: expected a mapping, got 1"),
-        ({"classes": "cat"}, "classes: expected a list, got 'cat'"),
-    ],
-)
-def test_values_of_other_kinds_are_named(tmp_path, change, told):
+def test_a_record_of_before_there_were_fingerprints_that_is_cut_names_the_key(tmp_path):
     run = RunFolder(tmp_path)
-    run.record_file.write_text(yaml.safe_dump({**run.read(), **change}))
-    with pytest.raises(ValueError, match=rf"run\.yaml: {told}; move it away"):
+    run.record_file.write_text("format_version: 1\nsettings: null\nversions: {}\n")
+    with pytest.raises(ValueError, match=r"run\.yaml: expected the key stages, found none: .* cut off; move it away"):
         run.read()
 
 
@@ -138,18 +151,23 @@ def test_a_record_that_is_cut_anywhere_or_has_another_digit_is_refused(tmp_path)
 
 def test_files_of_a_stage_are_as_it_wrote_them(tmp_path, caplog):
     run, path = RunFolder(tmp_path), tmp_path / "detections" / "test.json"
-    assert not run.is_whole(path)
+    assert not run.are_whole(path)
     path.parent.mkdir()
     path.write_text("[1]")
-    assert run.is_whole(path)
+    assert run.are_whole(path)
     run.record_stage("detections", "k", 1.0, {}, [path])
-    assert run.is_whole(path)
+    assert run.are_whole(path)
     assert run.read()["stages"]["detections"]["files"].keys() == {"detections/test.json"}
     path.write_text("[2]")
-    assert not run.is_whole(path)
+    assert not run.are_whole(path)
     assert "test.json: damaged: expected content of fingerprint" in caplog.text
+    other = path.with_name("other.json")
+    other.write_text("")
+    assert run.are_whole(other)
+    assert not run.are_whole(other, path)
     path.unlink()
-    assert not run.is_whole(path)
+    assert not run.are_whole(path)
+    assert not run.are_whole(other, path)
 
 
 def test_record_is_plain_yaml(tmp_path):

@@ -163,8 +163,9 @@ class _Parser:
     def _image(self, item: Item) -> None:
         value, what = self._fields(item)
         # LVIS has addresses alone.
-        name = next((value[key] for key in _NAME_KEYS if isinstance(value.get(key), str)), None)
-        if name is None:
+        names = (value.get(key) for key in _NAME_KEYS)
+        name = next((one for one in names if isinstance(one, str) and one), value.get("file_name"))
+        if not isinstance(name, str):
             raise self._error("image without a file name", item, f"{what}: file_name: {value.get('file_name')!r:.80}")
         name, number = name.replace("\\", "/"), _key(value["id"])
         first = self.images.get(number)

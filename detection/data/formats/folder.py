@@ -69,14 +69,15 @@ class FolderSet:
         photo_folders = {PurePosixPath(one.casefold()).parent.parts for one in images}
 
         def near(image: tuple[str, ...], label: tuple[str, ...]) -> tuple[int, ...] | None:
+            # A picture in a folder of annotations is a photo if no other is there.
+            photo = not set(image) & set(_ANNOTATION_FOLDERS)
             if image == label:
-                return 1, 1, 0, 0, 0
+                return photo, 1, 0, 0, 0
             places = [_ANNOTATION_FOLDERS.index(one) for one in label if one in _ANNOTATION_FOLDERS]
             if label in photo_folders and not places:
                 return None  # the XML of a photo that is gone
-            photo = not set(image) & set(_ANNOTATION_FOLDERS)
             usual = bool(set(image) & set(IMAGE_FOLDERS))
-            return 0, photo, _equal_ends(image, label), -min(places, default=len(_ANNOTATION_FOLDERS)), usual
+            return photo, 0, _equal_ends(image, label), -min(places, default=len(_ANNOTATION_FOLDERS)), usual
 
         xmls = [one for one in self._files if one.lower().endswith(".xml")]
         return pair_labels(images, xmls, near, lambda one: photo_name(self.root / one))

@@ -1,7 +1,7 @@
 """Which label file belongs to which photo, by their names and folders: each file of labels belongs to one photo."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -104,18 +104,31 @@ def _parsed(path: str) -> _Path:
 def _options(
     images: Iterable[_Path], labels: Iterable[_Path], near: Nearness
 ) -> dict[_Path, list[tuple[_Path, tuple[int, ...], bool]]]:
-    """Image -> (label file, how well they suit, whether it has the whole name of the image) of those that suit."""
-    by_name: dict[str, list[_Path]] = defaultdict(list)
+    """Image -> (label file, how well they suit, whether it has the whole name of the image) of those that suit best."""
+    by_name: dict[str, dict[str, list[_Path]]] = defaultdict(lambda: defaultdict(list))
     for label in labels:
-        by_name[label.stem.casefold()].append(label)
+        by_name[label.folder][label.stem.casefold()].append(label)
+    suited: dict[str, list[tuple[tuple[int, ...], list[str]]]] = {}
     options = {}
     for image in images:
-        found = options[image] = []
-        for whole, name in ((False, image.stem), (True, image.name)):
-            for label in by_name.get(name.casefold(), ()):
-                if (rank := near(image.folders, label.folders)) is not None:
-                    found.append((label, rank, whole))
+        if image.folder not in suited:
+            suited[image.folder] = _by_rank({one: near(image.folders, _small(one)) for one in by_name})
+        names = ((False, image.stem.casefold()), (True, image.name.casefold()))
+        groups = (
+            [(label, rank, whole) for whole, name in names for one in folders for label in by_name[one].get(name, ())]
+            for rank, folders in suited[image.folder]
+        )
+        options[image] = next(filter(None, groups), [])
     return options
+
+
+def _by_rank(ranks: Mapping[str, tuple[int, ...] | None]) -> list[tuple[tuple[int, ...], list[str]]]:
+    """Rank -> the folders that have it, the best first."""
+    found: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for folder, rank in ranks.items():
+        if rank is not None:
+            found[rank].append(folder)
+    return sorted(found.items(), reverse=True)
 
 
 def _assign(claims: dict[str, list[_Claim]], pairs: Pairs, owners: dict[str, str]) -> None:

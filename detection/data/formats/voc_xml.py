@@ -49,7 +49,8 @@ def read_annotation(path: Path, problems: Problems) -> ImageLabels:
     root = _parse(path)
     if root.tag != "annotation":
         raise DataError("malformed annotation", path, f"expected the root <annotation>, got <{root.tag}>")
-    boxes = [(*one, box) for one in enumerate(root.iter("object"), start=1) for box in _boxes_of(*one, path, problems)]
+    elements = enumerate(root.iter("object"), start=1)
+    boxes = [(*one, *box) for one in elements for box in enumerate(_boxes_of(*one, path, problems), start=1)]
     objects = tuple(read_each(boxes, lambda one: _read_object(*one, path, problems), problems))
     found = sum(max(1, len(list(_own_boxes(one)))) for one in root.iter("object"))
     return ImageLabels(path, _read_size(root, path, problems), objects, found=found)
@@ -188,10 +189,17 @@ def _read_size(root: _Element, path: Path, problems: Problems) -> tuple[int, int
     return size if any(size) else None  # LabelImg writes 0 for what it does not know
 
 
-def _read_object(index: int, element: _Element, box: _Element | None, path: Path, problems: Problems) -> LabelledObject:
+def _read_object(
+    index: int, element: _Element, number: int, box: _Element | None, path: Path, problems: Problems
+) -> LabelledObject:
+    """The object of the box of this number, from 1, of an element."""
     raw_name, line = element.findtext("name") or "", element.line
-    name = class_name(raw_name, path, f"object {index}", line, problems)
-    what = f"object {index} ({name})"
+    which = f"object {index}" if number == 1 else f"object {index}, box {number}"
+    if len(names := {(one.text or "").strip() for one in element.findall("name")}) > 1:
+        message = f"{which}: expected one, got {shortened(', '.join(sorted(names)))}"
+        raise DataError("object of several names", path, message, line)
+    name = class_name(raw_name, path, which, line, problems)
+    what = f"{which} ({name})"
     if box is None:
         raise DataError("object without a box", path, what, line)
     corners = _read_box(box, what, path, problems)

@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from detection.data.files import (
     MAX_LABEL_BYTES,
@@ -18,6 +18,7 @@ from detection.data.files import (
     files_below,
     images_below,
     inside,
+    is_image_name,
     read_small,
 )
 from detection.data.formats.folder import image_ids_of
@@ -79,6 +80,7 @@ class YoloReader(LabelReader):
         self.list_path = self._places[0] if len(self._places) == 1 else data.file
         self._images: dict[str, str] = {}
         self._paired: set[str] = set()
+        self._dropped: set[str] = set()
         self._pairs = Pairs()
 
     def image_ids(self, problems: Problems) -> list[str]:
@@ -98,7 +100,8 @@ class YoloReader(LabelReader):
             self._pairs = pair_labels(named, *label_files(self.data, named), lambda _: None)
         pairs = self._pairs
         # A picture that a list names is a photo; of those that were found, one that has no labels of its own is none.
-        named = {one: name for one, name in named.items() if one in listed or one not in pairs.passed_over}
+        self._dropped = set(pairs.passed_over) - set(listed)
+        named = {one: name for one, name in named.items() if one not in self._dropped}
         paths = dict(zip(named.values(), named, strict=True))
         if len(paths) < len(named):  # the same name below two places
             paths = {one: one for one in named}
@@ -140,14 +143,16 @@ class YoloReader(LabelReader):
 
     def passed_over(self) -> dict[Path, str]:
         """Masks and previews beside photos; text files that hold no labels, as lists and read-me files do."""
-        found = {
-            self.path / one: why for one, why in self._pairs.passed_over.items() if one not in self._images.values()
-        }
+        found = {self.path / one: why for one, why in self._pairs.passed_over.items() if one in self._dropped}
+        files = files_below(self.path)
+        # A text of an image's name is for labels, whatever it holds.
+        stems = {PurePosixPath(one).stem.casefold() for one in files if is_image_name(one)}
         own = {self.data.file, *self._places}
-        texts = (self.path / one for one in files_below(self.path) if one.lower().endswith(".txt"))
-        taken = {self.path / one for one in self._pairs.labels.values()}
-        others = (one for one in texts if one not in taken and one.stat().st_size and not _has_labels(one))
-        return found | {one: "a list or names" if one in own else "not a file of labels" for one in others}
+        for text in (one for one in files if one.lower().endswith(".txt")):
+            path = self.path / text
+            if path.stem.casefold() not in stems and path.stat().st_size and not _has_labels(path):
+                found[path] = "a list or names" if path in own else "not a file of labels"
+        return found
 
     def labels(self, image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
         """The boxes of an id; an image without a text file has none. Raises DataError."""
@@ -243,8 +248,13 @@ def _looks_like(path: Path) -> bool:
         return path.suffix.lower() in (".yaml", ".yml") or is_data_file(path)
     if not path.is_dir():
         return False
-    if find_yaml(path) or find_names(path):
+    if find_yaml(path) or is_data_file(names := find_names(path) or path):
         return True
+    if names != path:
+        # A list of classes is of YOLO labels, or of none: there are such lists beside XML, too.
+        files = files_below(path)
+        labels = (path / one for one in files if one.lower().endswith(".txt"))
+        return any(map(_has_labels, labels)) or not any(one.lower().endswith(".xml") for one in files)
     return any(_has_labels(one) for folder in (path / "labels", path) for one in sorted(folder.glob("*.txt"))[:_PROBED])
 
 

@@ -1,6 +1,7 @@
 """What a YOLO set says of itself: class names and splits, in a data.yaml or what stands in its place."""
 
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
@@ -27,9 +28,8 @@ from detection.storage import read_yaml
 _NUMBER = re.compile(r"[0-9]{1,9}")
 # Where class names lie in place of a data.yaml: LabelImg, darknet and CVAT, makesense, Roboflow.
 NAME_FILES = ("classes.txt", "labels/classes.txt", "obj.names", "labels.txt", "names.txt", "train/_darknet.labels")
-# A line of darknet's obj.data, and of a YAML file that is meant to hold class names, whatever else is wrong with it.
-_DATA_LINE = re.compile(r"\s*(\w+)\s*=\s*(.*?)\s*")
-_NAMES_LINE = re.compile(r"(?:^|[{,])\s*[\"']?names[\"']?\s*[:=]", re.MULTILINE)
+# A line of a YAML file or obj.data that is meant to hold class names, whatever else is wrong with it.
+_NAMES_LINE = re.compile(r"(?:^|[{,])[ \t]*[\"']?names[\"']?[ \t]*[:=]", re.MULTILINE)
 # Of a file that is looked at.
 _HEAD_BYTES = 4096
 
@@ -214,7 +214,8 @@ def _set_file(folder: Path) -> Path:
 def _read_data_file(path: Path) -> dict[str, str]:
     """The values of darknet's obj.data: ``train = data/train.txt``."""
     lines = decode_text(read_small(path, MAX_LABEL_BYTES, "data file"), path).splitlines()
-    return {match[1]: match[2] for line in lines if (match := _DATA_LINE.fullmatch(line))}
+    pairs = (line.partition("=") for line in lines if "=" in line)
+    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def _lists_beside(root: Path) -> dict[str, str]:
@@ -225,7 +226,8 @@ def _lists_beside(root: Path) -> dict[str, str]:
 
 def _head(path: Path) -> str:
     with path.open("rb") as file:
-        return file.read(_HEAD_BYTES).decode(errors="replace")
+        content = file.read(_HEAD_BYTES)
+    return content.decode("utf-16" if content[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig", errors="replace")
 
 
 def read_yaml_mapping(path: Path) -> dict[str, Any]:

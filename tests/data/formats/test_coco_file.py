@@ -81,6 +81,7 @@ def test_other_text_is_no_number(tmp_path, image):
     "keys",
     [
         {"coco_url": "http://images.cocodataset.org/val2017/a.jpg"},
+        {"file_name": "", "coco_url": "http://images.cocodataset.org/val2017/a.jpg"},
         {"flickr_url": "https://farm.example.org/1/a.jpg?size=big"},
         {"file_name": "..\\..\\upload\\4\\a.jpg"},
         {"file_name": "/data/local-files/?d=a.jpg"},

@@ -85,6 +85,8 @@ XML = "<annotation><filename>{}</filename></annotation>"
         (["x.jpg"], ["xml/x.xml", "Annotations/x.xml"], {"x.jpg": "Annotations/x.xml"}),
         (["images/x.jpg"], ["annotations/xmls/x.xml"], {"images/x.jpg": "annotations/xmls/x.xml"}),
         (["images/x.jpg", "annotations/x.png"], ["annotations/x.xml"], {"images/x.jpg": "annotations/x.xml"}),
+        (["images/x.jpg", "annotations/x.jpg"], ["annotations/x.xml"], {"images/x.jpg": "annotations/x.xml"}),
+        (["labels/x.jpg"], ["labels/x.xml"], {"labels/x.jpg": "labels/x.xml"}),
         (
             ["train/x.jpg", "test/x.jpg"],
             ["Annotations/train/x.xml", "Annotations/test/x.xml"],
@@ -115,3 +117,19 @@ def test_splits_and_annotations_that_are_links(tmp_path):
     (tmp_path / "set" / "train").symlink_to(tmp_path / "store")
     (tmp_path / "set" / "Annotations").symlink_to(tmp_path / "notes")
     assert FolderSet(tmp_path / "set").pairs.labels == {"train/x.jpg": "Annotations/x.xml"}
+
+
+def test_many_folders_of_equal_names():
+    """As the frames of many films: each of 250,000 pairs of folders is looked at once, not once a frame."""
+    images = [f"photos/{film:03}/{frame:03}.jpg" for film in range(500) for frame in range(20)]
+    calls = []
+
+    def near(image, label):
+        calls.append(None)
+        return (image[1:] == label[1:],)
+
+    found = pair(images, [one.replace("photos", "notes").replace(".jpg", ".xml") for one in images], near)
+    assert all(
+        label == image.replace("photos", "notes").replace(".jpg", ".xml") for image, label in found.labels.items()
+    )
+    assert (len(found.labels), len(calls)) == (len(images), 500 * 500)

@@ -24,6 +24,13 @@ def test_each_box_of_an_object_is_an_object(tmp_path):
     assert objects == [(1, "cat", 5), (1, "cat", 6), (1, "cat", 7), (2, "dog", 8)]
 
 
+def test_an_object_of_several_names_is_left_out(tmp_path):
+    text = f"<annotation><object><name>cat</name>{BOX.format(5)}<name>dog</name>{BOX.format(6)}</object>"
+    again = f"<object><name>cat</name><name> cat</name>{BOX.format(7)}</object></annotation>"
+    told = ["further box in an object", "object of several names", "object of several names"]
+    assert read(tmp_path, text + again, told)[0] == [(2, "cat", 7)]
+
+
 def test_a_bad_box_of_several_is_left_out_alone(tmp_path):
     text = f"<annotation><object><name>cat</name>{BOX.format(5)}{BOX.format('x')}</object></annotation>"
     objects, _ = read(tmp_path, text, ["further box in an object", "box that is not four numbers"])

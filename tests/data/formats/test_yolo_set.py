@@ -176,8 +176,40 @@ def test_darknets_data_file(tmp_path):
         YoloSet(tmp_path)
 
 
+def test_lists_and_names_in_utf_16(tmp_path):
+    labelled(tmp_path, "images/a.jpg", "images/b.jpg")
+    for name, text in (("obj.names", "cat\n"), ("train.txt", "images/a.jpg\r\n"), ("valid.txt", "images/b.jpg\r\n")):
+        (tmp_path / name).write_text(text, encoding="utf-16", newline="")
+    assert (objects(tmp_path, "trainval"), objects(tmp_path, "test")) == ({"a": 1}, {"b": 1})
+
+
 def test_folders_of_splits_with_years(tmp_path):
     labelled(tmp_path, "images/train2017/a.jpg", "images/val2017/b.jpg")
     put(tmp_path / "classes.txt", "cat\n")
     assert list(find_set(tmp_path).splits) == ["train2017", "val2017"]
     assert (objects(tmp_path, "trainval"), objects(tmp_path, "test")) == ({"a": 1}, {"b": 1})
+
+
+@pytest.mark.parametrize("blanks", [" ", "\n", ", ", "{ \n"])
+def test_a_large_file_of_blanks_is_looked_at_once(tmp_path, blanks):
+    for name in ("data.yaml", "obj.data"):
+        put(tmp_path / name, blanks * 500_000)
+    assert find_yaml(tmp_path) is None
+    assert possible_formats(tmp_path) == []
+    put(tmp_path / "obj.data", f"names = a.names\ntrain = {' ' * 100_000}x{' ' * 100_000}\n")
+    put(tmp_path / "a.names", "cat\n")
+    with pytest.raises(ValueError, match=r"obj\.data: split that is not there: train: .*got 'x'"):
+        YoloSet(tmp_path)
+
+
+@pytest.mark.parametrize("names", ["classes.txt", "labels.txt", "names.txt"])
+def test_a_list_of_classes_beside_xml_makes_no_yolo_set(tmp_path, names):
+    labelled(tmp_path, "a.jpg")
+    put(tmp_path / names, "cat\n")
+    assert possible_formats(tmp_path) == ["yolo"]
+    put(tmp_path / "a.txt", "")
+    assert possible_formats(tmp_path) == ["yolo"]
+    put(tmp_path / "a.xml", "<annotation/>")
+    assert possible_formats(tmp_path) == ["folder"]
+    put(tmp_path / "b.txt", LINE)
+    assert possible_formats(tmp_path) == ["yolo"]
