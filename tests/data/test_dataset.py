@@ -273,10 +273,8 @@ def test_nothing_to_train_on_is_refused(make_devkit):
 
 
 def test_one_id_for_two_pictures_of_training_and_test(make_devkit, tmp_path):
-    train, same, other = (
-        make_devkit({"trainval": {"a": [CAT]}}, root=tmp_path / str(n), seed=n // 2) for n in range(3)
-    )
-    images = [load(root) for root in (train, same, other)]
+    roots = [make_devkit({"trainval": {"a": [CAT]}}, root=tmp_path / str(n), seed=n // 2) for n in range(3)]
+    images = list(map(load, roots))
     assert shared_ids(images[0], images[0]) == shared_ids(images[0], images[1]) == ["a"]
     assert shared_ids(images[0], []) == []
     with pytest.raises(ValueError, match=r"image 'a': .* dataset.test: \[\{split: test, name: test\}\]"):
