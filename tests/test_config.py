@@ -263,3 +263,20 @@ def test_settings_that_would_hang_or_crash_a_reader(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(SettingsError, match=rf"bad\.yaml: .*{message}"):
         read_settings(f"--config={path}")
+
+
+def test_class_names_are_text_in_files_and_options(write, tmp_path):
+    path = write("a.yaml", "dataset:\n  class_map: {NO: yes, 007: 1.0, 1:30: null, a: 'null'}\n")
+    expected = {"NO": "yes", "007": "1.0", "1:30": None, "a": "null"}
+    assert read_settings("--config", str(path)).dataset.class_map == expected
+    run = f"--run={tmp_path / 'run'}"
+    for words in (
+        ["--dataset.class_map={NO: yes, 007: 1.0, 1:30: null, a: 'null'}"],
+        ["--dataset.class_map", "{NO: yes, 007: 1.0, 1:30: ~, a: 'null'}"],
+    ):
+        assert read_settings(run, *words).dataset.class_map == expected
+    assert read_settings(run, "--dataset.class_map.NO=1:30").dataset.class_map == {"NO": "1:30"}
+    (one,) = read_settings(run, "--dataset.train=[{split: a, class_map: {NO: yes}}]").dataset.train
+    assert one.class_map == {"NO": "yes"}
+    with pytest.raises(SettingsError, match="class_map: class name that no file can hold"):
+        read_settings(run, '--dataset.class_map={"a": "\\u001b"}')

@@ -41,7 +41,7 @@ from detection.data.splitting import split_images
 from detection.data.writing import write_dataset
 from detection.pipeline.work import Work, default_workers, map_images, worker_processes
 from detection.proposals import ProposalSettings
-from detection.storage import fingerprint, write_text
+from detection.storage import fingerprint, printable, write_text
 from detection.visualization import class_colour, contact_sheet, draw_boxes
 
 # Faults printed; all are in the list that --fix writes.
@@ -118,8 +118,8 @@ class OpenSet:
         if fix is not None:
             self._write(fix, checking.repaired_splits(self.checked, keys))
             listed = Path(fix) / "faults.txt"
-            lines = [f"{one} -> {one.remedy or 'not repaired: it needs your decision'}\n" for one in faults]
-            write_text(listed, "".join(lines))
+            lines = [f"{one} -> {one.remedy or 'not repaired: it needs your decision'}" for one in faults]
+            write_text(listed, "".join(f"{printable(one)}\n" for one in lines))
             self.say(f"{listed}: every fault and what was done; the original is as it was")
         return 1 if wrong else 0
 

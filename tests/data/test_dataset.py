@@ -19,9 +19,11 @@ from detection.data import (
     collect_classes,
     dataset_classes,
     load_annotations,
+    load_training,
     read_class_names,
     read_image,
     result_numbers,
+    shared_ids,
     split_ids,
 )
 
@@ -261,6 +263,32 @@ def test_a_sources_own_mapping_comes_before_the_data_sets():
     own = DatasetSource(split="trainval", class_map={"cat": "tiger"})
     settings = DatasetSettings(class_map={"cat": "lion", "dog": "wolf"}, train=(own,))
     assert settings.train_sources[0].class_map == {"cat": "tiger", "dog": "wolf"}
+
+
+def test_nothing_to_train_on_is_refused(make_devkit):
+    root = make_devkit({"trainval": {"a": [CAT], "b": []}})
+    assert len(load_training([source(root)], ["cat", "dog"], Problems())) == 2
+    with pytest.raises(ValueError, match="expected objects of cow, horse to train on, got none"):
+        load_training([source(root)], ["cow", "horse"], Problems())
+
+
+def test_one_id_for_two_pictures_of_training_and_test(make_devkit, tmp_path):
+    roots = [make_devkit({"trainval": {"a": [CAT]}}, root=tmp_path / str(n), seed=n // 2) for n in range(3)]
+    images = list(map(load, roots))
+    assert shared_ids(images[0], images[0]) == shared_ids(images[0], images[1]) == ["a"]
+    assert shared_ids(images[0], []) == []
+    with pytest.raises(ValueError, match=r"image 'a': .* dataset.test: \[\{split: test, name: test\}\]"):
+        shared_ids(images[0], images[2])
+
+
+@pytest.mark.parametrize("kind", [DatasetSettings, DatasetSource])
+def test_names_of_a_class_map_are_cleaned_or_refused(kind):
+    assert kind(class_map={" a\n b ": "c\td", "NO": None}).class_map == {"a b": "c d", "NO": None}
+    for wrong in ({"a\x1b": "b"}, {"a": "\ud800"}, {"a": ""}, {"x" * 201: "b"}):
+        with pytest.raises(DataError, match="class_map"):
+            kind(class_map=wrong)
+    with pytest.raises(ValueError, match=r"class_map: expected each name once"):
+        kind(class_map={"a": "b", " a": "c"})
 
 
 def test_numbers_of_images_in_results(tmp_path):

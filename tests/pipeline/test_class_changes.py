@@ -115,7 +115,10 @@ def test_what_is_refused(run, open_run, zebras, shapes, tmp_path):
     with pytest.raises(ValueError, match="--rename lion: expected one of"):
         rename_class(open_run(run), "lion", "tiger")
     with pytest.raises(ValueError, match="--rename box disc: the detector has the class disc"):
-        rename_class(open_run(run), "box", "disc")
+        rename_class(open_run(run), "box", "disc\n")
+    for change, option in ((rename_class, "--rename"), (add_class, "--add")):
+        with pytest.raises(ValueError, match=f"^{option}: class name that no file can hold"):
+            change(open_run(run), *(["box", "a\x1bb"] if change is rename_class else ["a\x1bb", photos(zebras)]))
     with pytest.raises(ValueError, match=r"expected svms .* there are none"):
         drop_class(open_run(tmp_path / "empty"), "box")
     root = shutil.copytree(zebras, tmp_path / "same ids")
