@@ -1,6 +1,7 @@
 """Files of proposals in every format: one reader, one writer."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -63,19 +64,22 @@ def format_of(path: Path | str) -> str:
     raise ValueError(f"{path}: expected a file named {known}, got {suffix or 'no extension'!r}")
 
 
-def read_proposals(path: Path | str, file_format: ProposalFormat | None = None) -> ProposalFile:
+def read_proposals(
+    path: Path | str, file_format: ProposalFormat | None = None, reader: ForeignReader | None = None
+) -> ProposalFile:
     """The proposals of a file, as they stand there, each image's best first. file_format: None goes by the extension.
 
     mat: cells ``boxes`` and perhaps ``images`` (R-CNN, SPP_net, Fast R-CNN), or one image's matrix ``boxes``, whose
     image is the file's name; v5, or v7.3 with h5py. pkl: Detectron's and detectron2's dictionary, mmdetection's
     list. json: {image_id: rows} or COCO results. csv: image_id and four numbers a line. npz: see ``write_proposals``,
     or an array an image. Of a folder, all files of these kinds are read as one. A fifth number, Detectron's scores and
-    COCO's order the proposals, largest first, equal ones as they stand; scores are not kept.
+    COCO's order the proposals, largest first, equal ones as they stand; scores are not kept. mat and pkl are read in a
+    process of their own: `reader` is one for many calls, None starts one for this call.
 
     Raises FileNotFoundError, and ValueError naming file and image for what is not such a file.
     """
     path = Path(path)
-    with ForeignReader() as reader:
+    with nullcontext(reader) if reader is not None else ForeignReader() as reader:
         return _read_folder(path, file_format, reader) if path.is_dir() else _read_file(path, file_format, reader)
 
 

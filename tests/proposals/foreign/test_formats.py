@@ -6,6 +6,7 @@ import scipy.io
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from detection.data.foreign.child import ForeignReader
 from detection.data.foreign.mat import read_mat
 from detection.proposals.foreign import BoxConvention, read_proposals, write_proposals
 from detection.proposals.foreign.formats import MAT_CELLS, format_of
@@ -119,6 +120,17 @@ def test_rcnn_mat(tmp_path):
     assert file.image_ids == ("000005", "000007")
     assert file.convention == BoxConvention("yxyx", 1, "inclusive") == MAT_CELLS
     assert_same(half_open(file), {"000005": np.float32([[10, 20, 40, 60], [0, 0, 6, 5]]), "000007": np.zeros((0, 4))})
+
+
+def test_one_reader_for_several_calls(tmp_path):
+    write_proposals(tmp_path / "a.mat", PROPOSALS)
+    with ForeignReader() as reader:
+        first = read_proposals(tmp_path / "a.mat", reader=reader)
+        process = reader._process
+        second = read_proposals(tmp_path / "a.mat", reader=reader)
+        assert reader._process is process
+        assert process.poll() is None
+    assert_same(half_open(first), half_open(second))
 
 
 def test_mat_without_images_has_no_ids(tmp_path):
