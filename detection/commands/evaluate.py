@@ -24,7 +24,7 @@ from detection.command_line import Parser, command, say, terminal
 from detection.commands.session import experiment_command, looks_only
 from detection.data import Problems, read_class_names, read_dataset
 from detection.data.formats.finding import find_set
-from detection.data.results import find_results, read_results
+from detection.data.results import ResultFiles, find_results, read_results
 from detection.evaluation import Evaluation, EvaluationSettings
 from detection.evaluation.metrics import METRICS
 from detection.pipeline.experiment import Experiment
@@ -78,12 +78,25 @@ class Truth:
 
 def run_classes(path: Path | str) -> tuple[str, ...] | None:
     """The class list of the run that a path is, or lies in as RUN/detections or a file there; None for any other."""
+    run = _run_of(path)
+    return None if run is None else run.fixed_classes()
+
+
+def _run_of(path: Path | str) -> RunFolder | None:
     path = Path(path)
     for folder in (path, path.parent, path.parent.parent):
         run = RunFolder(folder)
         if run.record_file.is_file() and run.fixed_classes() is not None:
-            return run.fixed_classes()
+            return run
     return None
+
+
+def _check_whole(found: ResultFiles) -> None:
+    """Raise ValueError where a run's own detections are not as it wrote them."""
+    run = _run_of(found.path)
+    for path in () if run is None else found.files.values():
+        if not run.is_whole(path):
+            raise ValueError(f"{path}: damaged, or changed by hand, since the run wrote it; run tools/detect.py")
 
 
 def read_truth(
@@ -133,6 +146,7 @@ def evaluate_files(path: Path | str, truth: Truth, settings: EvaluationSettings,
     Raises ValueError as `find_results`, `read_results` and `evaluate`.
     """
     found = find_results(path, truth.split, _ids(truth.images))
+    _check_whole(found)
     own = None if truth.from_user else run_classes(path)
     coco, yolo = (truth.coco_numbers, truth.yolo_numbers) if own is None else _by_place(own)
     numbers = yolo if found.format == "yolo" else coco
@@ -180,14 +194,19 @@ def evaluate_run(experiment: Experiment, options: Namespace) -> None:
     _finish(subject, result, diagnosis(experiment, keep) if options.diagnose else None, is_shown=keep)
 
 
+def run_truth(experiment: Experiment) -> Truth:
+    """The run's own annotations and classes."""
+    classes = experiment.classes
+    return Truth(experiment.test_images, classes, *_by_place(classes), experiment.split, {})
+
+
 def _truth(experiment: Experiment, options: Namespace) -> Truth:
     """The run's own annotations, or others with the run's class list."""
-    classes = experiment.classes
     if options.annotations is None and options.split is None and options.classes is None:
-        return Truth(experiment.test_images, classes, *_by_place(classes), experiment.split, {})
+        return run_truth(experiment)
     root = options.annotations or experiment.settings.dataset.root
     detections = options.detections or str(experiment.run.path)
-    return read_truth(root, options.split, detections, options.classes, experiment.work.problems, classes)
+    return read_truth(root, options.split, detections, options.classes, experiment.work.problems, experiment.classes)
 
 
 def evaluate_results(subject: Subject, detections: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from detection.data import DatasetSettings, load_annotations
+from detection.data import DatasetSettings, load_annotations, split_ids
 from detection.data.labels import class_name
 from detection.detector import Detector
 from detection.engines import limit_threads
@@ -44,6 +44,7 @@ def add_class(experiment: Experiment, name: str, photos: DatasetSettings) -> Non
         raise ValueError(f"--add {name}: the detector has this class; --drop {name} first, or --rename")
     classes = (*detector.classes, name)
     images = load_annotations(photos.train_sources, classes, experiment.work.problems)
+    experiment.say_notes()  # how many are held out
     label = len(detector.classes)
     if not any((one.labels == label).any() for one in images):
         raise ValueError(f"--add {name}: expected objects of this class in {photos.root}, found none")
@@ -76,7 +77,12 @@ def add_class(experiment: Experiment, name: str, photos: DatasetSettings) -> Non
     write_training_samples(experiment.run.detector / SAMPLES, log, [name], add=True)
     checkpoint.remove()
     seconds = time.monotonic() - started
-    _say(experiment, f"added {name}: {log.positives[0]} positives in {len(new)} photos, {seconds:.1f} s")
+    listed = len(split_ids(photos.train_sources, experiment.work.problems))
+    _say(
+        experiment,
+        f"added {name}: {log.positives[0]} positives in {len(new)} of the {listed} photos of the split "
+        f"{' and '.join(one.split for one in photos.train)}, {seconds:.1f} s",
+    )
 
 
 def drop_class(experiment: Experiment, name: str) -> None:

@@ -138,11 +138,15 @@ class Experiment:
     def _load(self, load: Callable, sources: Sequence[DatasetSource], classes: Sequence[str]) -> list[AnnotatedImage]:
         """The images of splits; what was found about the sets is printed once."""
         images = load(sources, classes, self.work.problems, tally=self._tally)[: self.limit]
+        self.say_notes()
+        return images
+
+    def say_notes(self) -> None:
+        """Print what was found about the data sets read so far, each thing once."""
         for note in self.work.problems.notes:
             if note not in self._notes:
                 self._notes.add(note)
                 self.say(note)
-        return images
 
     @property
     def images(self) -> list[AnnotatedImage]:

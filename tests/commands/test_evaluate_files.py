@@ -144,6 +144,19 @@ def test_a_run_knows_its_classes(run, shapes):
     result = evaluated(run, shapes, "test", problems=problems)
     assert result.mean_ap == json.loads((run / "evaluation/test.json").read_text())["mAP"]
     assert not problems
+    path = run / "detections/test.json"
+    whole = path.read_text()
+    path.write_text(whole.replace("0.", "1.", 1))
+    for place in (run, run / "detections", path):
+        with pytest.raises(ValueError, match=r"detections/test\.json: damaged, or changed by hand.*run tools/detect"):
+            evaluated(place, shapes, "test")
+    # Elsewhere it is anybody's file.
+    copy = run.parent / "copy.json"
+    copy.write_text(path.read_text())
+    assert evaluated(copy, shapes, "test", classes=run / "classes.txt").mean_ap is not None
+    (run / "detections/other.json").write_text(whole)
+    path.unlink()
+    assert evaluated(run, shapes, "test").mean_ap == result.mean_ap
 
 
 def test_wrong_split_is_told(devkit, tmp_path):

@@ -70,6 +70,17 @@ def test_add(run, open_run, zebras, shapes):
         SVMS.make(open_run(run, "--svm.C=0.5"))
 
 
+def test_photos_that_are_held_out_are_told(run, open_run, zebras, tmp_path):
+    """A plain folder has no splits: a part of it is kept for tests."""
+    for path in (zebras / "VOC2007").glob("[JA]*/zebra*"):
+        shutil.copy(path, tmp_path / path.name)
+    experiment = open_run(run)
+    add_class(experiment, "zebra", photos(tmp_path))
+    told = experiment.work.console.file.getvalue()
+    assert "3 images are trainval, 1 are held out as test (dataset.held_out 0.2" in told
+    assert "added zebra: 3 positives in 3 of the 3 photos of the split trainval, " in told
+
+
 def test_add_is_training_that_class_alone(run, open_run, zebras):
     """Negatives come from the run's training images too."""
     add_class(open_run(run), "zebra", photos(zebras))
