@@ -19,6 +19,7 @@ from detection.storage import (
     write_text,
 )
 from detection.storage.atomic import sync, temporary_prefix
+from detection.storage.run import lines_of
 
 FORMAT_VERSION = 1
 _DESCRIPTION = "detector.yaml"
@@ -133,7 +134,7 @@ def read_classes(folder: Path | str) -> tuple[str, ...]:
 
 
 def _class_names(path: Path) -> tuple[str, ...]:
-    return tuple(path.read_text(encoding="utf-8").splitlines())
+    return lines_of(path.read_text(encoding="utf-8"))
 
 
 def read_calibration(folder: Path | str) -> Calibration | None:

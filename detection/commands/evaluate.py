@@ -95,7 +95,7 @@ def _check_whole(found: ResultFiles) -> None:
     """Raise ValueError where a run's own detections are not as it wrote them."""
     run = _run_of(found.path)
     for path in () if run is None else found.files.values():
-        if not run.is_whole(path):
+        if not run.are_whole(path):
             raise ValueError(f"{path}: damaged, or changed by hand, since the run wrote it; run tools/detect.py")
 
 

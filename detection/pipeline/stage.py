@@ -63,4 +63,4 @@ def recorded(experiment: Experiment, name: str, *files: Path) -> str | None:
 
     None where one of its files is gone, or is not as it was written.
     """
-    return experiment.run.stage_key(name) if all(map(experiment.run.is_whole, files)) else None
+    return experiment.run.stage_key(name) if experiment.run.are_whole(*files) else None

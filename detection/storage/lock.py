@@ -87,7 +87,7 @@ class _Lock:
         try:
             owner = _read(path)
             if is_locked is False or (owner and _lives(owner, descriptor, path, bool(is_locked))):
-                raise LockedError(_refusal(path, owner, _age(path, descriptor)))
+                raise LockedError(_refusal(path, owner, descriptor))
             lock = cls(path, descriptor)
             os.ftruncate(descriptor, 0)
             os.lseek(descriptor, 0, os.SEEK_SET)
@@ -95,7 +95,7 @@ class _Lock:
             if is_locked is None:
                 time.sleep(_SETTLED)
                 if not lock.is_own():
-                    raise LockedError(_refusal(path, _read(path), 0.0))
+                    raise LockedError(_refusal(path, _read(path), descriptor))
         except BaseException:
             os.close(descriptor)
             raise
@@ -233,14 +233,15 @@ def _age(path: Path, descriptor: int) -> float:
         return os.stat(now.name).st_mtime - os.fstat(descriptor).st_mtime
 
 
-def _refusal(path: Path, owner: Mapping[str, Any], age: float) -> str:
+def _refusal(path: Path, owner: Mapping[str, Any], descriptor: int) -> str:
     if not owner:
         return f"{path.parent}: another process begins to write here; wait until it is done, or use another folder"
     who = f"process {owner.get('process')} on {owner.get('host')} since {owner.get('since')} ({owner.get('command')})"
     text = f"{path.parent}: {who} writes here; wait until it is done, stop it, or use another folder"
     if owner.get("machine") == machine():
         return text
+    age = max(_age(path, descriptor), 0)
     return (
-        f"{text}. Its last sign of life is {max(age, 0):.0f} s old: it counts as dead after {PATIENCE:.0f} s without "
-        f"one, and where you know that it is, delete {path}"
+        f"{text}. Its last sign of life is {age:.0f} s old: it counts as dead after {PATIENCE:.0f} s without one, and "
+        f"where you know that it is, delete {path}"
     )

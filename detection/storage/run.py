@@ -111,7 +111,7 @@ class RunFolder:
     ) -> None:
         """Note that `stage` is done: its key, wall seconds and plain figures.
 
-        files: what it wrote in the run in formats that hold no fingerprint; `is_whole` tells whether it still is.
+        files: what it wrote in the run in formats that hold no fingerprint; `are_whole` tells whether it still is.
         """
         content = {path.relative_to(self.path).as_posix(): file_fingerprint(path) for path in files}
         facts = {**facts, **({"files": content} if content else {})}
@@ -129,17 +129,18 @@ class RunFolder:
             if record != before:
                 write_sealed_yaml(self.record_file, record, durable=True)
 
-    def is_whole(self, path: Path) -> bool:
-        """Whether a file of the run is there, and as a stage wrote it, if one did; damage is said."""
-        if not path.is_file():
+    def are_whole(self, *paths: Path) -> bool:
+        """Whether files of the run are there, and as a stage wrote them, if one did; damage is said."""
+        if not all(path.is_file() for path in paths):
             return False
-        name = path.relative_to(self.path).as_posix()
-        expected = [files[name] for one in self.read()["stages"].values() if name in (files := one.get("files", {}))]
-        found = file_fingerprint(path)
-        if found in expected or not expected:
-            return True
-        notice_damaged(f"{path}: damaged: expected content of fingerprint {expected[0]}, got {found}")
-        return False
+        stages = self.read()["stages"].values()
+        contents = {name: content for one in stages for name, content in one.get("files", {}).items()}
+        for path in paths:
+            expected, found = contents.get(path.relative_to(self.path).as_posix()), file_fingerprint(path)
+            if expected not in (None, found):
+                notice_damaged(f"{path}: damaged: expected content of fingerprint {expected}, got {found}")
+                return False
+        return True
 
     def fixed_classes(self) -> tuple[str, ...] | None:
         """The run's class list in the order of its labels, or None before it is fixed.
@@ -159,7 +160,7 @@ class RunFolder:
     def _written_classes(self) -> tuple[str, ...] | None:
         if not self.classes_file.is_file():
             return None
-        return tuple(self.classes_file.read_text(encoding="utf-8", errors="replace").splitlines())
+        return lines_of(self.classes_file.read_text(encoding="utf-8", errors="replace"))
 
     def fix_classes(self, classes: Sequence[str], replace: bool = False) -> tuple[str, ...]:
         """Keep the class list of the run, in place of another one if `replace`.
@@ -180,6 +181,11 @@ class RunFolder:
         if self._written_classes() != tuple(classes):
             write_text(self.classes_file, "".join(f"{name}\n" for name in classes), durable=True)
         return tuple(classes)
+
+
+def lines_of(text: str) -> tuple[str, ...]:
+    """The lines of a class list: names may hold what Unicode counts as the end of a line."""
+    return tuple(filter(None, text.split("\n")))
 
 
 def list_changes(before: Sequence[str], after: Sequence[str]) -> str:

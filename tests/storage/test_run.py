@@ -93,6 +93,11 @@ def test_a_damaged_list_of_classes_is_said_and_written_anew(tmp_path, caplog, co
     assert run.classes_file.read_text() == "dog\ncat\n"
 
 
+def test_names_that_hold_what_unicode_takes_for_the_end_of_a_line(tmp_path):
+    names = ("a\x0bb", "c\u2028d")
+    assert RunFolder(tmp_path).fix_classes(names) == RunFolder(tmp_path).fixed_classes() == names
+
+
 def test_a_list_of_before_the_record_kept_it_is_taken_as_it_is(tmp_path):
     run = RunFolder(tmp_path)
     run.classes_file.write_text("dog\ncat\n")
@@ -138,18 +143,23 @@ def test_a_record_that_is_cut_anywhere_or_has_another_digit_is_refused(tmp_path)
 
 def test_files_of_a_stage_are_as_it_wrote_them(tmp_path, caplog):
     run, path = RunFolder(tmp_path), tmp_path / "detections" / "test.json"
-    assert not run.is_whole(path)
+    assert not run.are_whole(path)
     path.parent.mkdir()
     path.write_text("[1]")
-    assert run.is_whole(path)
+    assert run.are_whole(path)
     run.record_stage("detections", "k", 1.0, {}, [path])
-    assert run.is_whole(path)
+    assert run.are_whole(path)
     assert run.read()["stages"]["detections"]["files"].keys() == {"detections/test.json"}
     path.write_text("[2]")
-    assert not run.is_whole(path)
+    assert not run.are_whole(path)
     assert "test.json: damaged: expected content of fingerprint" in caplog.text
+    other = path.with_name("other.json")
+    other.write_text("")
+    assert run.are_whole(other)
+    assert not run.are_whole(other, path)
     path.unlink()
-    assert not run.is_whole(path)
+    assert not run.are_whole(path)
+    assert not run.are_whole(other, path)
 
 
 def test_record_is_plain_yaml(tmp_path):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from detection.storage import notice
+
 _BYTES_OF_A_VALUE = 4
 MIB = 2**20
 # Of the file of rows, whatever the disk would have room for: few calls, and not much that is not used.
@@ -109,7 +111,11 @@ class RowStore:
             self.use(places)
         self.peak_rows = peak_rows
         self.commit()
-        return all(zlib.crc32(self.values[place]) == self._checks[place] for place in np.flatnonzero(self._taken))
+        taken = np.flatnonzero(self._taken)
+        is_whole = all(zlib.crc32(self.values[place]) == self._checks[place] for place in taken)
+        if not is_whole:
+            notice(f"{self.path}: damaged; mining begins anew")
+        return is_whole
 
     def used_checks(self) -> np.ndarray:
         """Checksums of all places ever used, for `restore`."""
