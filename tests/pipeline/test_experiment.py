@@ -36,7 +36,7 @@ def redone(run, before):
 def mark(run):
     """Let every stage's record tell whether it is written again; returns the record."""
     content = record(run)
-    del content["fingerprint"]  # as of before there was one
+    del content["content_fingerprint"]  # as of before there was one
     for stage in content["stages"].values():
         stage["seconds"] = -1.0
     (run / "run.yaml").write_text(yaml.safe_dump(content))
@@ -349,9 +349,7 @@ class TestOrder:
     """A stage whose input is missing or of other settings says which tool makes it."""
 
     def test_detection_needs_svms(self, open_run, tmp_path):
-        with pytest.raises(
-            ValueError, match=r"expected svms .* there are none, .* whole; run tools/train_svm.py"
-        ):
+        with pytest.raises(ValueError, match=r"expected svms .* there are none, .* whole; run tools/train_svm.py"):
             detect(open_run(tmp_path / "run"))
 
     def test_regressors_need_svms(self, open_run, tmp_path):

@@ -30,9 +30,7 @@ def tuned(open_run, run):
 
 def test_from_proposals_to_detections(tuned, run):
     experiment = tuned("--features.layer=fc7")
-    with pytest.raises(
-        ValueError, match=r"head.safetensors: .* there are none, .* whole; run tools/finetune"
-    ):
+    with pytest.raises(ValueError, match=r"head.safetensors: .* there are none, .* whole; run tools/finetune"):
         SVMS.make(experiment)
     experiment = tuned("--features.layer=fc7")
     evaluation = run_all(experiment)
