@@ -150,7 +150,6 @@ class TestKeptSettings:
         content = yaml.safe_load(record.read_text())
         del content["content_fingerprint"]
         content["settings"]["svm"]["old"] = 1
-        del content["fingerprint"]
         record.write_text(yaml.safe_dump(content))
         with pytest.raises(SettingsError, match=r"run\.yaml: .*'svm' .*'old'"):
             settings_of("--run", kept.run)
