@@ -148,7 +148,7 @@ class TestKeptSettings:
     def test_what_is_no_longer_a_key_is_named(self, kept):
         record = RunFolder(kept.run).record_file
         content = yaml.safe_load(record.read_text())
-        del content["fingerprint"]
+        del content["content_fingerprint"]
         content["settings"]["svm"]["old"] = 1
         record.write_text(yaml.safe_dump(content))
         with pytest.raises(SettingsError, match=r"run\.yaml: .*'svm' .*'old'"):

@@ -314,7 +314,9 @@ class TestFolder:
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new, 1))
-        with pytest.raises(ValueError, match=r"detector\.yaml: damaged, or changed by hand.*delete its line 'finger"):
+        with pytest.raises(
+            ValueError, match=r"detector\.yaml: damaged, or changed by hand.*delete its line 'content_finger"
+        ):
             Detector.load(tmp_path)
         # Changed on purpose, and said so.
         path.write_text("\n".join(path.read_text().split("\n")[1:]))

@@ -10,7 +10,7 @@ from detection.learning import FinetuneSettings, PostprocessSettings, Regression
 from detection.proposals import ProposalSettings
 from detection.report import ReportSettings
 
-# Where data and settings ask for other classes than the run has.
+# What becomes of a run's class list where data and settings ask for another one.
 ClassesChanged = Literal["refuse", "keep", "retrain"]
 
 

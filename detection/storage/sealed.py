@@ -9,7 +9,7 @@ from detection.storage.bounded import read_json, read_yaml
 from detection.storage.fingerprint import fingerprint
 from detection.storage.notices import notice_older
 
-_NAME = "fingerprint"
+_NAME = "content_fingerprint"
 
 
 def write_sealed_yaml(path: Path | str, content: Mapping[str, Any], durable: bool = False) -> None:

@@ -91,11 +91,11 @@ def test_a_run_of_before_there_were_fingerprints_goes_on(run, open_run, caplog):
     """Its stages stay done, and the lack of them is said once."""
     path = run / "run.yaml"
     lines = path.read_text().split("\n")
-    assert lines[0].startswith("fingerprint: ")
+    assert lines[0].startswith("content_fingerprint: ")
     path.write_text("\n".join(lines[1:]))
     for name in ("detector/detector.yaml", "evaluation/test.misses.json"):
         text = (run / name).read_text()
-        start, end = text.index("fingerprint"), text.index("\n", text.index("fingerprint"))
+        start, end = text.index("content_fingerprint"), text.index("\n", text.index("content_fingerprint"))
         (run / name).write_text(text[: start - (text[start - 1] == '"')] + text[end + 1 :])
     experiment = open_run(run)
     run_all(experiment)

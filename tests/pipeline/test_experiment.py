@@ -36,7 +36,7 @@ def redone(run, before):
 def mark(run):
     """Let every stage's record tell whether it is written again; returns the record."""
     content = record(run)
-    del content["fingerprint"]  # as of before there was one
+    del content["content_fingerprint"]  # as of before there was one
     for stage in content["stages"].values():
         stage["seconds"] = -1.0
     (run / "run.yaml").write_text(yaml.safe_dump(content))

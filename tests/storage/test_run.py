@@ -143,7 +143,9 @@ def test_a_record_that_is_cut_anywhere_or_has_another_digit_is_refused(tmp_path)
     for old, new in (("C: 0.001", "C: 0.002"), ("abcdef", "abcdee"), ("images: 5", "images: 6")):
         assert old in text
         run.record_file.write_text(text.replace(old, new))
-        with pytest.raises(ValueError, match=r"run\.yaml: damaged, or changed by hand: .*delete its line 'finger"):
+        with pytest.raises(
+            ValueError, match=r"run\.yaml: damaged, or changed by hand: .*delete its line 'content_finger"
+        ):
             run.read()
     run.record_file.write_text(text.replace("\n", "\r\n"))
     assert run.stage_key("svms") == "0123456789abcdef"
