@@ -47,13 +47,16 @@ class Call:
     """A call of a command without an option's change and with it.
 
     given: arguments in both; change: more of them; replaced: arguments that others take the place of. {out} is a new
-    folder, {run} a copy of a finished run, {sets} the folder of small sets, {golden} that of the golden tests.
+    folder, {run} a copy of a finished run, {sets} the folder of small sets, {golden} that of the golden tests. begins,
+    ends: exit statuses that the call may have without the change and with it.
     """
 
     command: str
     given: tuple[str, ...]
     change: tuple[str, ...] = ()
     replaced: Mapping[str, str] = field(default_factory=dict)
+    begins: tuple[int, ...] = (0, 1)
+    ends: tuple[int, ...] = (0, 1)
 
     @property
     def before(self) -> tuple[str, ...]:
