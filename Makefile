@@ -7,7 +7,7 @@ BIN := .venv/bin
 # One thread a process for BLAS and OpenMP: the work is spread over processes.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint bench campaign mutants clean
+.PHONY: demo test test-oldest lint bench campaign mutants clean
 .DEFAULT_GOAL := demo
 
 .venv/installed: pyproject.toml
@@ -23,6 +23,18 @@ test: .venv/installed
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m pytest
+
+# The oldest versions that pyproject.toml allows, in an environment of their own: the rooms that use them most, the
+# golden files and a whole tiny run.
+OLDEST_TESTS := tests/geometry tests/storage tests/data tests/pooling tests/learning tests/evaluation tests/golden \
+	tests/features tests/engines tests/visualization tests/commands/test_run_pipeline.py tests/test_config.py
+.venv-oldest/installed: pyproject.toml tests/oldest.txt
+	python3.11 -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --constraint tests/oldest.txt --editable ".[dev]"
+	touch $@
+
+test-oldest: .venv-oldest/installed
+	.venv-oldest/bin/python -m pytest $(OLDEST_TESTS)
 
 lint: .venv/installed
 	$(BIN)/python -m ruff check --fix .
@@ -53,4 +65,4 @@ mutants: .venv/installed
 	$(BIN)/python -m tests.mutants $(MUTANTS)
 
 clean:
-	rm -rf .venv .venv-bench runs data/digits
+	rm -rf .venv .venv-bench .venv-oldest runs data/digits

@@ -1,6 +1,8 @@
 """What the tests of wiring share: small sets, and what is seen in a run under other settings."""
 
 import json
+import pickle
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -9,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detection.storage import write_arrays
+from detection.storage import file_fingerprint, read_json, write_arrays
 
 # Lets the tests of this folder import wires.py and one another.
 sys.path.insert(0, str(Path(__file__).parent))
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 CAT, DOG = ("cat", (10, 20, 60, 80)), ("dog", (0, 0, 100, 70), True)
 
 
@@ -39,11 +42,28 @@ def sets(write_set, tmp_path_factory):
     for number in range(1, 4):
         Image.new("RGB", (120, 90)).save(root / "black" / f"p{number}.jpg")
     (root / "boxes.csv").write_text("image_id,x1,y1,x2,y2\ntest1,1,2,30,40\n")
+    rows = read_json(GOLDEN / "run" / "detections" / "test.json")
+    (root / "few.json").write_text(json.dumps(rows[:9]))
+    for name, old, new in (("truth", "<difficult>0", "<difficult>1"), ("faulty-truth", "<xmax>", "<xmax>x")):
+        shutil.copytree(GOLDEN / "images" / "VOCdevkit", root / name)
+        changed = root / name / "VOC2007" / "Annotations" / "test1.xml"
+        changed.write_text(changed.read_text().replace(old, new, 1))
+    (root / "broken.jpg").write_bytes(b"no picture")
+    (root / "names.txt").write_text("box\ndisc\n")
+    (root / "swapped.txt").write_text("disc\nbox\n")
+    whole = {one: [[0, 0, 160, 100], [10, 20, 60, 80]] for one in _ids()}
+    for name, boxes in (("windows", whole), ("others", {one: [[0, 0, 50, 300], [5, 5, 90, 70]] for one in whole})):
+        (root / f"{name}.json").write_text(json.dumps(boxes))
+    (root / "lists.pkl").write_bytes(pickle.dumps([np.float32([[10, 20, 60, 80]])] * 5))
     (root / "cat.txt").write_text("cat\n")
     (root / "classes.txt").write_text("dog\ncat\ncow\n")
     for name, shape, seed in (("head", (432, 6, 5), 0), ("other", (432, 6, 5), 1), ("start", (6048, 8, 6), 2)):
         write_arrays(root / f"{name}.safetensors", _head(*shape, np.random.default_rng(seed)), {})
     return root
+
+
+def _ids():
+    return [f"train{n}" for n in range(8)] + ["sub dir/test 0", *(f"test{n}" for n in range(1, 5))]
 
 
 def _write_yolo_inside(folder: Path) -> None:
@@ -103,3 +123,65 @@ def before_and_after(_seen):
         return [_seen(wire.look, options, wire.fresh) for options in (wire.given, (*wire.given, wire.option(name)))]
 
     return both
+
+
+# Files that tell settings, keys and times: a change there is no effect.
+_OF_SETTINGS = ("run.yaml", "detector.yaml", "report.html", "run.lock")
+
+
+@pytest.fixture(scope="session")
+def _called(finished, sets, load_tool, tmp_path_factory):
+    """``called(command, arguments, capsys)``: what a call printed, wrote and returned, made once for each."""
+    known = {}
+
+    def call(command, arguments, capsys):
+        if (command, arguments) not in known:
+            folder = tmp_path_factory.mktemp("calls")
+            places = {"out": folder / "out", "run": folder / "run", "sets": sets, "golden": GOLDEN}
+            (folder / "out").mkdir()
+            if any("{run}" in one for one in arguments):
+                shutil.copytree(finished, folder / "run")
+            words = list(arguments)
+            for name, place in places.items():
+                words = [one.replace(f"{{{name}}}", str(place)) for one in words]
+            capsys.readouterr()
+            status = load_tool(command).main(words)
+            said = capsys.readouterr()
+            text = (said.out + said.err).replace(str(folder), "")
+            # Times that a stage took.
+            text = re.sub(r"\d+\.\d s|\d+ s", "", text)
+            written = {
+                str(path.relative_to(folder)): (_content(path), path.stat().st_nlink)
+                for path in sorted(folder.rglob("*"))
+                if path.is_file() and path.name not in _OF_SETTINGS
+            }
+            known[command, arguments] = status, text, written
+            shutil.rmtree(folder)
+        return known[command, arguments]
+
+    return call
+
+
+def _content(path):
+    if path.name == "figures.json":
+        return {name: one for name, one in read_json(path).items() if name not in ("settings", "metric")}
+    if path.name == "tuning.json":
+        # What was tried is no effect: what came of it is.
+        return [(one["mean_ap"], one["by_fold"]) for one in read_json(path)["trials"]]
+    return file_fingerprint(path)
+
+
+@pytest.fixture
+def check_call(_called, capsys, monkeypatch):
+    """``check_call(wire)`` fails unless an option changes what a call writes, or where it writes nothing, says."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def check(wire):
+        before, after = (_called(wire.command, arguments, capsys) for arguments in (wire.before, wire.after))
+        assert before[0] in wire.begins, before[1]
+        assert after[0] in wire.ends, after[1]
+        both_work = before[0] < 2 and after[0] < 2
+        # What files hold counts for more than what is said: words may just repeat the option.
+        assert before[2] != after[2] if both_work and (before[2] or after[2]) else before != after
+
+    return check

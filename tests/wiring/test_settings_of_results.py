@@ -71,6 +71,14 @@ def published(experiment):
     return found.get("preset"), found.get("differs_from_preset")
 
 
+def classes(experiment):
+    """The class list, or why there is none."""
+    try:
+        return experiment.classes
+    except ValueError as error:
+        return str(error)
+
+
 def images(experiment):
     """The images of both sets."""
     return [[one.image_id for one in part] for part in (experiment.train_images, experiment.test_images)]
@@ -115,6 +123,7 @@ WIRES = {
     "report.least_in_bin": Wire(1, shown),
     "preset": Wire("voc2007_paper", published),
     "run": Wire("{sets}/elsewhere", written, fresh=True),
+    "classes_changed": Wire("keep", classes, ('--dataset.class_map={"disc": "moon"}',)),
     "limit": Wire(3, images),
     "strict": Wire("true", outcome, ("--dataset.root={sets}/faulty",), fresh=True),
 }

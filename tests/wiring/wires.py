@@ -47,13 +47,16 @@ class Call:
     """A call of a command without an option's change and with it.
 
     given: arguments in both; change: more of them; replaced: arguments that others take the place of. {out} is a new
-    folder, {run} a copy of a finished run, {sets} the folder of small sets, {golden} that of the golden tests.
+    folder, {run} a copy of a finished run, {sets} the folder of small sets, {golden} that of the golden tests. begins,
+    ends: exit statuses that the call may have without the change and with it.
     """
 
     command: str
     given: tuple[str, ...]
     change: tuple[str, ...] = ()
     replaced: Mapping[str, str] = field(default_factory=dict)
+    begins: tuple[int, ...] = (0, 1)
+    ends: tuple[int, ...] = (0, 1)
 
     @property
     def before(self) -> tuple[str, ...]:
@@ -105,6 +108,8 @@ def _subcommands(main: Main) -> list[str]:
     return found[1].split(", ") if found else []
 
 
+# tests/test_command_line.py shows what --debug does.
+_OF_EVERY_TOOL = {"help", "config", "print_config", "debug"}
 # Commands whose arguments decide which of two sets of options they take: the arguments of the second.
 _OTHER_FORMS = {"detect": ["--model=x"], "evaluate": ["--detections=x"]}
 
@@ -118,7 +123,7 @@ def option_names(command: str) -> Iterator[str]:
     for form in [*forms, *([_OTHER_FORMS[command]] if command in _OTHER_FORMS else [])]:
         prefix = " ".join([command, *(one.split("=")[0] for one in form)])
         options = {one.dest: (one.option_strings or [one.dest])[0] for one in _parser_of(main, form)._actions}
-        known = of_a_run if of_a_run <= set(options) else {"help", "config", "print_config"}
+        known = of_a_run if of_a_run <= set(options) else _OF_EVERY_TOOL
         for dest, option in options.items():
             head = dest.split(".")[0]
             if dest not in known and not (dest == head and any(one.startswith(f"{dest}.") for one in options)):
