@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.campaign import damage, inputs, kills, machine, names
 from tests.campaign.calls import warm_up
-from tests.campaign.runs import make
+from tests.campaign.runs import Material
 from tests.campaign.trials import Campaign, table
 
 SEED = 20261128
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     ends = started + 60 * options.minutes
     warm_up()
     with tempfile.TemporaryDirectory(prefix="campaign-") as scratch:
-        material = make(Path(scratch) / "material")
+        material = Material(Path(scratch) / "material")
         if options.show:
             return inputs.show(material, options.show[0], Path(options.show[1]))
         out = options.out.resolve()

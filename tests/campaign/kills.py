@@ -50,8 +50,8 @@ def victims(material: Material) -> list[_Victim]:
         _Victim("run", run("run_pipeline"), weight=8),
         _Victim("run with workers", run("run_pipeline", "--workers=2"), weight=4),
         _Victim("learning", run("run_pipeline"), before, weight=5),
-        _Victim("fine-tuned run", run("run_pipeline", *FINETUNED), untuned, weight=5),
-        _Victim("finetune", run("finetune", *FINETUNED), untuned, weight=2),
+        _Victim("fine-tuned run", run("run_pipeline", *FINETUNED), before, weight=5),
+        _Victim("finetune", run("finetune", *FINETUNED), before, weight=2),
         _Victim("retrained", run("run_pipeline", "--svm.C=0.01"), done, weight=2),
         _Victim("regressors", run("train_bbox", "--regression.ridge=10"), done),
         _Victim("add", train_svm((*of_run, "--add=star", f"--photos={zebras}")), done, weight=2, again=(0, 2)),
@@ -71,12 +71,6 @@ def victims(material: Material) -> list[_Victim]:
         _Victim("split", Call("dataset", ("split", root, "--out=out")), None, "out", again=(0, 2)),
         _Victim("mended", Call("dataset", ("check", root, "--fix=out")), None, "out", again=(0, 2)),
     ]  # fmt: skip
-
-
-def _without(material: Material, name: str, run: Path, names: tuple[str, ...]) -> Path:
-    folder = material.folder / "kills" / name
-    folder.mkdir(parents=True)
-    return copied(run, folder, names)
 
 
 def jobs(material: Material, seed: int, share: float) -> Iterator[Job]:
