@@ -19,8 +19,8 @@ COUNT = 200
 # Trials of one command before its folder is thrown away: a job each.
 _A_JOB = 4
 _CLASSIFIER = (
-    "--run=run", "--features.backbone=timm/mobilenetv3_small_050", "--features.weights=random", "--features.stages=[16]",
-    "--features.levels=[2,1]", "--intervals.resamples=20", "--workers=1", "--classifier.widths=[16,16]",
+    "--run=run", "--features.backbone=timm/mobilenetv3_small_050", "--features.weights=random",
+    "--features.stages=[16]", "--features.levels=[2,1]", "--intervals.resamples=20", "--workers=1", "--classifier.widths=[16,16]",
     "--classifier.sizes=[64]", "--classifier.epochs=5",
 )  # fmt: skip
 
