@@ -60,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _markdown(rows: list[list[str]], options: argparse.Namespace, minutes: float) -> str:
     command = f"python -m tests.campaign --seed {options.seed}" + (f" --only {options.only}" if options.only else "")
+    command += f" --sample {options.sample:g}" if options.sample != 1 else ""
     lines = ["| part | tried | held | failed |", "|---|---:|---:|---:|", *(f"| {' | '.join(row)} |" for row in rows)]
     machine = (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}"

@@ -20,8 +20,8 @@ COUNT = 200
 _A_JOB = 4
 _CLASSIFIER = (
     "--run=run", "--features.backbone=timm/mobilenetv3_small_050", "--features.weights=random",
-    "--features.stages=[16]", "--features.levels=[2,1]", "--intervals.resamples=20", "--workers=1", "--classifier.widths=[16,16]",
-    "--classifier.sizes=[64]", "--classifier.epochs=5",
+    "--features.stages=[16]", "--features.levels=[2,1]", "--intervals.resamples=20", "--workers=1",
+    "--classifier.widths=[16,16]", "--classifier.sizes=[64]", "--classifier.epochs=5",
 )  # fmt: skip
 
 
