@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.campaign import damage, inputs, kills, machine, names
 from tests.campaign.calls import warm_up
-from tests.campaign.runs import make
+from tests.campaign.runs import Material
 from tests.campaign.trials import Campaign, table
 
 SEED = 20261128
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     ends = started + 60 * options.minutes
     warm_up()
     with tempfile.TemporaryDirectory(prefix="campaign-") as scratch:
-        material = make(Path(scratch) / "material")
+        material = Material(Path(scratch) / "material")
         if options.show:
             return inputs.show(material, options.show[0], Path(options.show[1]))
         out = options.out.resolve()
@@ -60,6 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _markdown(rows: list[list[str]], options: argparse.Namespace, minutes: float) -> str:
     command = f"python -m tests.campaign --seed {options.seed}" + (f" --only {options.only}" if options.only else "")
+    command += f" --sample {options.sample:g}" if options.sample != 1 else ""
     lines = ["| part | tried | held | failed |", "|---|---:|---:|---:|", *(f"| {' | '.join(row)} |" for row in rows)]
     machine = (
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}"

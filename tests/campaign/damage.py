@@ -53,13 +53,13 @@ def _states(material: Material) -> Iterator[_State]:
         (whole, *of_run, detect),
     )  # fmt: skip
     folder = material.folder / "damage"
-    before = _prepared(folder / "again", material.finished, without=_LEARNT)
+    before = copied(material.finished, folder / "again", _LEARNT)
     yield _State(
         "before learning", before, ("proposals/train*", "features/*/about.yaml", "features/*/train*"), (whole,)
     )
-    before = _prepared(folder / "tuned", material.tuned, without=_LEARNT)
+    before = copied(material.tuned, folder / "tuned", _LEARNT)
     yield _State("fine-tuned", before, ("finetuned/head.safetensors", "finetuned/log.csv"), (tuned,))
-    calibrated = _prepared(folder / "calibrated", material.finished)
+    calibrated = copied(material.finished, folder / "calibrated")
     do(Call("calibrate", ("--run=run", "--workers=1", "--folds=2", "--min_margin=-2")), calibrated.parent)
     yield _State("calibrated", calibrated, ("detector/calibration.safetensors",), (detect,))
     for name, call, text, nth, files in (
@@ -68,11 +68,6 @@ def _states(material: Material) -> Iterator[_State]:
         ("fine-tuning", tuned, "/finetuned/checkpoint", 2, ("finetuned/checkpoint*", "finetuned/log.csv")),
     ):
         yield _State(f"interrupted {name}", stopped_at(call, folder / name, text, nth), files, (call,))
-
-
-def _prepared(folder: Path, run: Path, without: tuple[str, ...] = ()) -> Path:
-    folder.mkdir(parents=True)
-    return copied(run, folder, without)
 
 
 def _try_file(folder: Path, state: _State, pattern: str, seed: int, share: float) -> Iterator[Trial]:

@@ -18,6 +18,11 @@ from tests.conftest import write_devkit
 COUNT = 200
 # Trials of one command before its folder is thrown away: a job each.
 _A_JOB = 4
+_CLASSIFIER = (
+    "--run=run", "--features.backbone=timm/mobilenetv3_small_050", "--features.weights=random",
+    "--features.stages=[16]", "--features.levels=[2,1]", "--intervals.resamples=20", "--workers=1",
+    "--classifier.widths=[16,16]", "--classifier.sizes=[64]", "--classifier.epochs=5",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,10 +43,7 @@ class _Victim:
 def victims(material: Material) -> list[_Victim]:
     """The whole pipeline, and every tool that works for long or replaces what is there."""
     run, done = material.call, material.finished
-    before = _without(
-        material, "learning", done, ("detector", "detections", "evaluation", "mining", "report", "report.html")
-    )
-    untuned = _without(material, "tuning", material.tuned, ("finetuned", "detector", "detections", "evaluation"))
+    before = copied(done, material.folder / "kills", ("detector", "detections", "evaluation"))
     photos, root = str(next(material.root.rglob("JPEGImages"))), str(material.root)
     of_run = ("--run=run", "--workers=1")
     zebras = write_devkit(material.folder / "zebras", {"trainval": {"z1": [("star", (10, 10, 60, 60))]}})
@@ -50,8 +52,8 @@ def victims(material: Material) -> list[_Victim]:
         _Victim("run", run("run_pipeline"), weight=8),
         _Victim("run with workers", run("run_pipeline", "--workers=2"), weight=4),
         _Victim("learning", run("run_pipeline"), before, weight=5),
-        _Victim("fine-tuned run", run("run_pipeline", *FINETUNED), untuned, weight=5),
-        _Victim("finetune", run("finetune", *FINETUNED), untuned, weight=2),
+        _Victim("fine-tuned run", run("run_pipeline", *FINETUNED), before, weight=5),
+        _Victim("finetune", run("finetune", *FINETUNED), before, weight=2),
         _Victim("retrained", run("run_pipeline", "--svm.C=0.01"), done, weight=2),
         _Victim("regressors", run("train_bbox", "--regression.ridge=10"), done),
         _Victim("add", train_svm((*of_run, "--add=star", f"--photos={zebras}")), done, weight=2, again=(0, 2)),
@@ -64,6 +66,8 @@ def victims(material: Material) -> list[_Victim]:
         _Victim("proposals", run("proposals", first=("generate",))),
         _Victim("exported proposals", Call("proposals", ("export", *of_run, "--out=run/all.npz", "--split=all")), done),
         _Victim("detect", Call("detect", ("--model=run/detector", photos, "--out=out", "--workers=1")), done, "out", 2),
+        _Victim("combine", Call("combine", (str(done), "run", "--out=out", "--workers=1")), done, "out"),
+        _Victim("classifier", Call("train_classifier", (*_CLASSIFIER, f"--dataset.root={root}")), weight=2),
         _Victim("report", Call("report", of_run), done),
         _Victim("evaluate", Call("evaluate", (*of_run, "--diagnose")), done),
         *(_Victim(f"to {to}", Call("dataset", ("convert", root, f"--to={to}", "--out=out")), None, "out", again=(0, 2))
@@ -71,12 +75,6 @@ def victims(material: Material) -> list[_Victim]:
         _Victim("split", Call("dataset", ("split", root, "--out=out")), None, "out", again=(0, 2)),
         _Victim("mended", Call("dataset", ("check", root, "--fix=out")), None, "out", again=(0, 2)),
     ]  # fmt: skip
-
-
-def _without(material: Material, name: str, run: Path, names: tuple[str, ...]) -> Path:
-    folder = material.folder / "kills" / name
-    folder.mkdir(parents=True)
-    return copied(run, folder, names)
 
 
 def jobs(material: Material, seed: int, share: float) -> Iterator[Job]:

@@ -3,9 +3,11 @@
 import json
 import pickle
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import scipy.io
@@ -26,11 +28,12 @@ from detection.data import (
     write_comp4,
     write_video,
 )
+from detection.data.foreign.child import ForeignReader
 from detection.data.labels import ImageObjects, LabelledObject
 from detection.data.results import find_results, read_results
 from detection.data.writing import write_dataset
 from detection.detector import Detector
-from detection.proposals.foreign import read_proposals, write_proposals
+from detection.proposals.foreign import formats, read_proposals, write_proposals
 from detection.storage.run import RunFolder
 from detection.types import AnnotatedImage, Detections
 from tests.campaign.runs import Material
@@ -191,8 +194,13 @@ def _detectron(path: Path, protocol: int) -> None:
     path.write_bytes(pickle.dumps(content, protocol))
 
 
+# The process that reads binary files for others; to start one for each of thousands of files would take an hour.
+_FOREIGN = ForeignReader()
+
+
 def _read_proposals(path: Path) -> None:
-    found = read_proposals(path)
+    with mock.patch.object(formats, "ForeignReader", return_value=nullcontext(_FOREIGN)):
+        found = read_proposals(path)
     _sound(all(one.shape[1:] == (4,) and one.dtype == np.float64 for one in found.boxes), "arrays of another shape")
     _sound(found.image_ids is None or len(found.image_ids) == len(found.boxes), "another number of ids than lists")
 

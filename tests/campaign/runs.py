@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import yaml
@@ -19,33 +19,37 @@ FINETUNED = (
 _OF_TIME = re.compile(r"report(-[^/]*)?\.html|report/(times|data)\.\w+|log\.csv|lock.*|.*/lock.*")
 
 
-@dataclass(frozen=True)
 class Material:
-    """What every part needs. root: the data set. finished: a whole run. tuned: a whole run with fine-tuned layers."""
+    """What every part needs, made in `folder`: the data set `root`, and runs on it that nothing disturbed."""
 
-    folder: Path
-    root: Path
-    finished: Path
-    tuned: Path
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.root = write_shapes(folder / "VOCdevkit")
+
+    @cached_property
+    def finished(self) -> Path:
+        """A whole run."""
+        return self._done("finished")
+
+    @cached_property
+    def tuned(self) -> Path:
+        """A whole run with fine-tuned layers."""
+        return self._done("tuned", *FINETUNED)
+
+    def _done(self, run: str, *options: str) -> Path:
+        done = do(self.call("run_pipeline", *options, run=run), self.folder)
+        if done.status != 0:
+            raise RuntimeError(f"an undisturbed run ended with status {done.status}: {done.errors}{done.out[-2000:]}")
+        return self.folder / run
 
     def call(self, name: str, *arguments: object, run: str = "run", first: tuple[str, ...] = ()) -> Call:
         """A command of a run with the options that `finished` has."""
         return Call(name, (*first, *run_options(self.root), f"--run={run}", *map(str, arguments)))
 
 
-def make(folder: Path) -> Material:
-    """Write the data set and do the runs, undisturbed."""
-    root = write_shapes(folder / "VOCdevkit")
-    material = Material(folder, root, folder / "finished", folder / "tuned")
-    for run, options in (("finished", ()), ("tuned", FINETUNED)):
-        done = do(material.call("run_pipeline", *options, run=run), folder)
-        if done.status != 0:
-            raise RuntimeError(f"an undisturbed run ended with status {done.status}: {done.errors}{done.out[-2000:]}")
-    return material
-
-
 def copied(run: Path, folder: Path, without: tuple[str, ...] = ()) -> Path:
     """A copy of a run as ``folder/run``, less some of its folders and files."""
+    folder.mkdir(parents=True, exist_ok=True)
     target = Path(shutil.copytree(run, folder / "run"))
     for name in without:
         path = target / name
