@@ -25,6 +25,7 @@ from detection.commands.session import experiment_command, looks_only
 from detection.data import Problems, read_class_names, read_dataset
 from detection.data.formats.finding import find_set
 from detection.data.results import ResultFiles, find_results, read_results
+from detection.data.split_names import is_split_name, split_kind
 from detection.evaluation import Evaluation, EvaluationSettings
 from detection.evaluation.metrics import METRICS
 from detection.pipeline.experiment import Experiment
@@ -116,8 +117,11 @@ def read_truth(
     from_user = classes_file is not None
     given = read_class_names(classes_file) if from_user else run_classes(detections) or usual
     found = find_set(annotations)
-    # A set that has only one split is that one whatever it is called, and is not to be divided.
-    asked = split if found.fixed_splits or len(found.splits) > 1 else None
+    # A set that has only one split is that one, and is not to be divided: one json is meant whatever it is called, a
+    # folder's split unless its name says that it is another.
+    named = {split_kind(one) for one in (*found.splits, split) if one is not None and is_split_name(one)}
+    is_another = bool(found.label_extension) and len(named) > 1
+    asked = split if found.fixed_splits or len(found.splits) > 1 or is_another else None
     dataset = read_dataset(annotations, asked, "auto", given, problems, need_images=False)
     if given is not None:
         return Truth(dataset.images, given, *_by_place(given), split or dataset.split, dataset.source_ids, from_user)
