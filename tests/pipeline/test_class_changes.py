@@ -72,10 +72,12 @@ def test_add(run, open_run, zebras, shapes):
 
 def test_photos_that_are_held_out_are_told(run, open_run, zebras, tmp_path):
     """A plain folder has no splits: a part of it is kept for tests."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
     for path in (zebras / "VOC2007").glob("[JA]*/zebra*"):
-        shutil.copy(path, tmp_path / path.name)
+        shutil.copy(path, folder / path.name)
     experiment = open_run(run)
-    add_class(experiment, "zebra", photos(tmp_path))
+    add_class(experiment, "zebra", photos(folder))
     told = experiment.work.console.file.getvalue()
     assert "3 images are trainval, 1 are held out as test (dataset.held_out 0.2" in told
     assert "added zebra: 3 positives in 3 of the 3 photos of the split trainval, " in told
