@@ -131,7 +131,7 @@ class _Unpickler(pickle.Unpickler):
         }
         if module in _NUMPY_MODULES and name in numpy_names:
             return numpy_names[name]
-        raise pickle.UnpicklingError(f"{module}.{name}, which such a file has no use for")
+        raise pickle.UnpicklingError(f"{f'{module}.{name}':.80}, which such a file has no use for")
 
     def persistent_load(self, pid: Any) -> Any:
         raise pickle.UnpicklingError("a persistent id")
