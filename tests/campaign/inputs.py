@@ -123,7 +123,7 @@ def _read_all(reader: Reader, path: Path, original: bytes, seed: int, numbers: r
     for stream in (1, 2):
         os.dup2(null, stream)
     sys.stdout, sys.stderr = (open(os.devnull, "w") for _ in range(2))  # noqa: SIM115 (for the rest of this process)
-    reader.read(path)
+    fault(reader, path)  # once without a limit: it loads what reading needs
     address_space(MEMORY)()
     for number in numbers:
         path.write_bytes(content(reader, original, seed, number))

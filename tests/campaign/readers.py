@@ -1,6 +1,7 @@
 """Every reader of a file that somebody else may have written: a sample to change, what is asked of the answer."""
 
 import json
+import os
 import pickle
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -244,7 +245,7 @@ def readers(material: Material) -> list[Reader]:
             if one.name == "detector.yaml":
                 target.write_bytes(one.read_bytes())
             else:
-                target.symlink_to(one.resolve())
+                os.link(one.resolve(), target)
         return folder / "detector/detector.yaml"
 
     def read_run(path: Path) -> None:
