@@ -208,16 +208,25 @@ def exit_status(body: Callable[[], object], failures: tuple[type[Exception], ...
         with _terminable():
             status = body()
         return status if isinstance(status, int) else 0
-    except (KeyboardInterrupt, TerminatedError) as error:
-        is_interrupt = isinstance(error, KeyboardInterrupt)
-        say(console, f"{'interrupted' if is_interrupt else 'terminated'}: the same command goes on from here")
-        return 128 + (signal.SIGINT if is_interrupt else signal.SIGTERM)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt, TerminatedError) as error:
+        if (end := _signal_behind(error)) is not None:
+            how = "interrupted" if end == signal.SIGINT else "terminated"
+            say(console, f"{how}: the same command goes on from here")
+            return 128 + end
         if _shows_traceback.get():
             traceback.print_exc()
         is_told = isinstance(error, (*REFUSED, *failures))
         say(console, f"error: {error if is_told else _failure(error)}")
         return 2 if isinstance(error, REFUSED) else 1
+
+
+def _signal_behind(error: BaseException | None) -> signal.Signals | None:
+    """The signal that ended the work, None for none: what is cleared up after it can raise errors of its own."""
+    while error is not None:
+        if isinstance(error, (KeyboardInterrupt, TerminatedError)):
+            return signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
+        error = error.__context__
+    return None
 
 
 @contextmanager

@@ -237,3 +237,15 @@ def test_a_terminal_shows_control_characters_as_codes():
     coloured = terminal(file=io.StringIO(), force_terminal=True)
     coloured.print("a\x1b", style="yellow")
     assert coloured.file.getvalue() == "\x1b[33ma\\x1b\x1b[0m\n"
+
+
+@pytest.mark.parametrize(("kind", "status"), [(KeyboardInterrupt, 130), (TerminatedError, 143)])
+def test_what_fails_while_a_signal_is_obeyed_does_not_hide_it(capsys, kind, status):
+    def body():
+        try:
+            raise kind
+        finally:
+            raise RuntimeError("cannot release un-acquired lock")
+
+    assert exit_status(body) == status
+    assert capsys.readouterr().err.endswith("the same command goes on from here\n")

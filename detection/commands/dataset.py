@@ -183,6 +183,10 @@ class OpenSet:
         # By path: two splits may have one id for two pictures.
         images = {str(one.path): one for one in self.images if one.path in keys}
         names = {path: [item.name for item in one.objects] for path, one in images.items()}
+        if len(different := set(keys.values())) < 2:
+            raise ValueError(
+                f"split: expected two different pictures at least, one for each side, got {len(different)}"
+            )
         parts = split_images(names, share, seed, {path: keys[one.path] for path, one in images.items()})
         splits = {
             name: [images[one] for one in paths] for name, paths in zip((TRAIN_SPLIT, TEST_SPLIT), parts, strict=True)

@@ -24,7 +24,7 @@ CAT, DOG = ("cat", (10, 20, 60, 80)), ("dog", (0, 0, 100, 70), True)
 def sets(write_set, tmp_path_factory):
     """A folder of tiny sets: see the names. Not to be changed."""
     root = tmp_path_factory.mktemp("sets")
-    few = {"trainval": {"a": [CAT], "b": [DOG]}, "test": {"c": [CAT, DOG]}, "extra": {"x": [DOG]}}
+    few = {"trainval": {"a": [CAT], "b": [DOG]}, "test": {"c": [CAT, DOG]}, "extra": {"x": [DOG], "w": [DOG]}}
     write_set(root / "years", few)
     write_set(root / "years", {"trainval": {"z": [CAT]}, "test": {"y": [DOG]}}, year="VOC2012")
     ten = {f"p{one}": [(CAT, DOG)[one % 2]] for one in range(10)}
@@ -40,7 +40,7 @@ def sets(write_set, tmp_path_factory):
     shutil.copytree(devkit / "JPEGImages", root / "images")
     (root / "black").mkdir()
     for number in range(1, 4):
-        Image.new("RGB", (120, 90)).save(root / "black" / f"p{number}.jpg")
+        Image.new("RGB", (120, 90), (number, 0, 0)).save(root / "black" / f"p{number}.jpg")
     (root / "boxes.csv").write_text("image_id,x1,y1,x2,y2\ntest1,1,2,30,40\n")
     rows = read_json(GOLDEN / "run" / "detections" / "test.json")
     (root / "few.json").write_text(json.dumps(rows[:9]))
