@@ -15,7 +15,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 endif
 endif
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-oldest lint bench campaign mutants clean
 .DEFAULT_GOAL := demo
 
 .venv/installed: pyproject.toml
@@ -42,6 +42,18 @@ test: .venv/installed-dev
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m pytest
 
+# The oldest versions that pyproject.toml allows, in an environment of their own: the rooms that use them most, the
+# golden files and a whole tiny run.
+OLDEST_TESTS := tests/geometry tests/storage tests/data tests/pooling tests/learning tests/evaluation tests/golden \
+	tests/features tests/engines tests/visualization tests/commands/test_run_pipeline.py tests/test_config.py
+.venv-oldest/installed: pyproject.toml tests/oldest.txt
+	python3.11 -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --constraint tests/oldest.txt --editable ".[dev]"
+	touch $@
+
+test-oldest: .venv-oldest/installed
+	.venv-oldest/bin/python -m pytest $(OLDEST_TESTS)
+
 lint: .venv/installed-dev
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
@@ -62,5 +74,13 @@ BENCH ?= all
 bench: .venv-bench/installed
 	.venv-bench/bin/python tools/benchmark.py $(BENCH)
 
+# Attacks on runs, files and readers, drawn by a seed; within an hour on two cores. CAMPAIGN: its options.
+campaign: .venv/installed-dev
+	$(BIN)/python -m tests.campaign $(CAMPAIGN)
+
+# Small changes of the code, drawn by a seed, that no test notices; under an hour on two cores. MUTANTS: its options.
+mutants: .venv/installed-dev
+	$(BIN)/python -m tests.mutants $(MUTANTS)
+
 clean:
-	rm -rf .venv .venv-bench runs data/digits
+	rm -rf .venv .venv-bench .venv-oldest runs data/digits

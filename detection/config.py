@@ -18,8 +18,9 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from detection.command_line import Parser
-from detection.pipeline.settings import StageSettings
+from detection.pipeline.settings import ClassesChanged, StageSettings
 from detection.report.figures import flat
+from detection.storage import read_yaml
 from detection.storage.run import RunFolder
 
 
@@ -35,6 +36,8 @@ class Settings(StageSettings):
         workers: Processes over images; they do not change any result. 0: one a processor, at most 4.
         threads: Threads a process for convolutions and matrix products. They change the last bits of results.
         device: torch device of the convolutions, e.g. cpu or cuda.
+        classes_changed: What becomes of the run's classes where data and settings ask for others: refuse; keep (go on
+            with the run's, objects of others are left out); retrain (train anew, in place of what was trained).
         strict: Stop at the first image or annotation with a fault, instead of listing it at the end.
     """
 
@@ -44,6 +47,7 @@ class Settings(StageSettings):
     workers: int = 0
     threads: int = 1
     device: str = "cpu"
+    classes_changed: ClassesChanged = "refuse"
     strict: bool = False
 
     def __post_init__(self) -> None:
@@ -54,7 +58,7 @@ class Settings(StageSettings):
 
 
 # Of no influence on what a run holds: not kept as its settings.
-_OF_THE_CALL = ("run", "workers", "device", "strict")
+_OF_THE_CALL = ("run", "workers", "device", "classes_changed", "strict")
 # Of no protocol: where things lie, and what computes.
 _PLACES = ("dataset.root", "features.weights", "features.engine", "finetune.initial", "proposals.imported")
 
@@ -149,7 +153,7 @@ def preset_overrides(settings: Settings) -> dict[str, Any]:
     """
     if settings.preset is None:
         return {}
-    published = [name for name, path in packaged_configs().items() if "preset" in yaml.safe_load(path.read_text())]
+    published = [name for name, path in packaged_configs().items() if "preset" in read_yaml(path)]
     if settings.preset not in published:
         raise SettingsError(f"preset: expected one of {', '.join(published)}, got {settings.preset!r}")
     own, others = (dict(flat(resolved(one))) for one in (settings, read_settings("--config", settings.preset)))

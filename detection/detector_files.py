@@ -10,7 +10,17 @@ from typing import Any
 from detection.features import FeatureExtractor, FeatureSettings
 from detection.learning import BoxRegressors, Calibration, LinearSVMs, PostprocessSettings
 from detection.proposals import ProposalSettings
-from detection.storage import file_fingerprint, read_arrays, read_yaml, write_arrays, write_text, write_yaml
+from detection.storage import (
+    file_fingerprint,
+    read_arrays,
+    read_sealed_yaml,
+    write_arrays,
+    write_sealed_yaml,
+    write_text,
+)
+from detection.storage.atomic import sync, temporary_prefix
+from detection.storage.plain import expect_mappings, record_of
+from detection.storage.run import lines_of
 
 FORMAT_VERSION = 1
 _DESCRIPTION = "detector.yaml"
@@ -20,9 +30,8 @@ _REGRESSORS = "regressors.safetensors"
 _NETWORK = "network.safetensors"
 _CALIBRATION = "calibration.safetensors"
 _REQUIRED = {_CLASSES, _SVMS, _NETWORK}
-_KEYS = {"format_version", "proposals", "features", "postprocess", "notes", "files"}
-# Where a detector is written before its files are moved to their places.
-_STAGING = ".tmp-detector"
+_FILES = (_CLASSES, _SVMS, _REGRESSORS, _NETWORK, _CALIBRATION)
+_MAPPINGS = ("proposals", "features", "postprocess", "notes", "files")
 _NEW = ".new-"
 
 
@@ -34,32 +43,40 @@ def write_detector(folder: Path | str, parts: Mapping[str, Any]) -> None:
     of the folder stay.
     """
     folder = Path(folder)
-    staging = folder / _STAGING
-    shutil.rmtree(staging, ignore_errors=True)
-    _write(staging, parts)
-    fingerprints = read_yaml(staging / _DESCRIPTION)["files"]
+    staging = folder / f"{temporary_prefix()}detector"
+    try:
+        _write(staging, parts)
+        _move(staging, folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _move(staging: Path, folder: Path) -> None:
+    """Let what `staging` holds, which the disk has, take the place of what the folder holds."""
+    fingerprints = read_description(staging)["files"]
     # New files lie beside the old ones under names of their own, which `_found` knows.
     for name, one in fingerprints.items():
         if not _has(folder / name, one):
             os.replace(staging / name, _beside(folder, name, one))
+    sync(folder)
     os.replace(staging / _DESCRIPTION, folder / _DESCRIPTION)
+    sync(folder)
     for name, one in fingerprints.items():
         if _beside(folder, name, one).is_file():
             os.replace(_beside(folder, name, one), folder / name)
-    for name in {_CLASSES, _SVMS, _NETWORK, _REGRESSORS, _CALIBRATION} - set(fingerprints):
+    for name in set(_FILES) - set(fingerprints):
         (folder / name).unlink(missing_ok=True)
     for path in folder.glob(f"{_NEW}*"):
         path.unlink()
-    shutil.rmtree(staging)
 
 
 def _write(folder: Path, parts: Mapping[str, Any]) -> None:
-    write_text(folder / _CLASSES, "".join(f"{name}\n" for name in parts["classes"]))
-    write_arrays(folder / _NETWORK, parts["extractor"].state(), {"format_version": str(FORMAT_VERSION)})
+    write_text(folder / _CLASSES, "".join(f"{name}\n" for name in parts["classes"]), durable=True)
+    write_arrays(folder / _NETWORK, parts["extractor"].state(), {"format_version": str(FORMAT_VERSION)}, durable=True)
     for name, part in ((_SVMS, "svms"), (_REGRESSORS, "regressors"), (_CALIBRATION, "calibration")):
         if parts[part] is not None:
             arrays, metadata = parts[part].to_arrays()
-            write_arrays(folder / name, arrays, {"format_version": str(FORMAT_VERSION), **metadata})
+            write_arrays(folder / name, arrays, {"format_version": str(FORMAT_VERSION), **metadata}, durable=True)
     description = {
         "format_version": FORMAT_VERSION,
         "proposals": _plain(parts["proposal_settings"]),
@@ -68,7 +85,7 @@ def _write(folder: Path, parts: Mapping[str, Any]) -> None:
         "notes": parts["notes"],
         "files": {path.name: file_fingerprint(path) for path in sorted(folder.iterdir())},
     }
-    write_yaml(folder / _DESCRIPTION, description)
+    write_sealed_yaml(folder / _DESCRIPTION, description, durable=True)
 
 
 def read_detector(folder: Path | str, device: str = "cpu") -> dict[str, Any]:
@@ -81,15 +98,17 @@ def read_detector(folder: Path | str, device: str = "cpu") -> dict[str, Any]:
     description = read_description(folder)
     paths = {name: _found(folder, name, one) for name, one in description["files"].items()}
     # Detectors of before there was a choice say nothing of their engine.
-    settings = _from_plain(FeatureSettings, {"engine": "torch", **description["features"]})
+    features = {"engine": "torch", **description["features"]}
+    place = folder / _DESCRIPTION
+    settings = record_of(FeatureSettings, features, f"{place}: features")
     state, _ = read_arrays(paths[_NETWORK])
     return {
-        "classes": tuple(paths[_CLASSES].read_text(encoding="utf-8").splitlines()),
-        "proposal_settings": _from_plain(ProposalSettings, description["proposals"]),
+        "classes": _class_names(paths[_CLASSES]),
+        "proposal_settings": record_of(ProposalSettings, description["proposals"], f"{place}: proposals"),
         "extractor": FeatureExtractor.from_state(settings, state, device),
         "svms": LinearSVMs.from_arrays(*read_arrays(paths[_SVMS])),
         "regressors": _read_part(paths, _REGRESSORS, BoxRegressors),
-        "postprocess_settings": _from_plain(PostprocessSettings, description["postprocess"]),
+        "postprocess_settings": record_of(PostprocessSettings, description["postprocess"], f"{place}: postprocess"),
         "notes": description["notes"],
         "calibration": _read_part(paths, _CALIBRATION, Calibration),
     }
@@ -103,14 +122,31 @@ def read_description(folder: Path | str) -> dict[str, Any]:
     path = Path(folder) / _DESCRIPTION
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no trained detector here; tools/train_svm.py makes one")
-    description = read_yaml(path)
+    description = read_sealed_yaml(path, _remedy(path))
     version = description.get("format_version") if isinstance(description, dict) else None
     if version != FORMAT_VERSION:
         raise ValueError(f"{path}: expected format_version {FORMAT_VERSION}, got {version!r}")
-    missing = sorted(_KEYS - set(description)) or sorted(_REQUIRED - set(description["files"]))
-    if missing:
-        raise ValueError(f"{path}: expected the keys {', '.join(missing)}, found none")
+    expect_mappings(description, _MAPPINGS, path)
+    files = description["files"]
+    if missing := sorted(_REQUIRED - set(files)):
+        raise ValueError(f"{path}: files: expected the keys {', '.join(missing)}, found none")
+    for name, content in files.items():
+        # No other name is one of a detector's files, so none leads out of the folder; nor may a link.
+        if name not in _FILES or not isinstance(content, str):
+            got = f"{name!r:.80}: {content!r:.80}"
+            raise ValueError(f"{path}: files: expected {', '.join(_FILES)} with fingerprints, got {got}")
+        if not (path.parent / name).resolve().is_relative_to(path.parent.resolve()):
+            raise ValueError(f"{path}: files: {name}: expected a file in this folder, got a link that leads out of it")
     return description
+
+
+def read_classes(folder: Path | str) -> tuple[str, ...]:
+    """The class list of a saved detector alone. Raises as `read_detector`."""
+    return _class_names(_found(Path(folder), _CLASSES, read_description(folder)["files"][_CLASSES]))
+
+
+def _class_names(path: Path) -> tuple[str, ...]:
+    return lines_of(path.read_text(encoding="utf-8"))
 
 
 def read_calibration(folder: Path | str) -> Calibration | None:
@@ -140,7 +176,13 @@ def _found(folder: Path, name: str, content: str) -> Path:
         if _has(path, content):
             return path
     found = file_fingerprint(folder / name) if (folder / name).is_file() else "no file"
-    raise ValueError(f"{folder / name}: expected fingerprint {content} as in {_DESCRIPTION}, got {found}")
+    raise ValueError(
+        f"{folder / name}: expected fingerprint {content} as in {_DESCRIPTION}, got {found}; {_remedy(folder)}"
+    )
+
+
+def _remedy(path: Path) -> str:
+    return f"copy the detector again, or delete {path} and train again"
 
 
 def _plain(settings: Any) -> dict[str, Any]:
@@ -148,17 +190,6 @@ def _plain(settings: Any) -> dict[str, Any]:
         return [plain(one) for one in value] if isinstance(value, (tuple, list)) else value
 
     return {name: plain(value) for name, value in dataclasses.asdict(settings).items()}
-
-
-def _from_plain(kind: type, values: dict[str, Any]) -> Any:
-    def tupled(value):
-        return tuple(tupled(one) for one in value) if isinstance(value, list) else value
-
-    names = {one.name for one in dataclasses.fields(kind)}
-    unknown = sorted(set(values) - names)
-    if unknown:
-        raise ValueError(f"{_DESCRIPTION}: expected the keys of {kind.__name__}, got {', '.join(unknown)}")
-    return kind(**{name: tupled(value) for name, value in values.items()})
 
 
 def check_parts(

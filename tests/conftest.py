@@ -7,12 +7,13 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
@@ -24,10 +25,17 @@ from detection.pipeline.runner import run_all
 if TYPE_CHECKING:
     from detection.pipeline.experiment import Experiment
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+SHARED_DATA = SHARED / "data"
 
 # (class name, half-open box x1, y1, x2, y2) or the same with a difficult flag
 ObjectOf = tuple[str, Sequence[float]] | tuple[str, Sequence[float], bool]
+
+
+# How long an example takes says more of the machine than of the code. Where CI is set, the examples are the same ones.
+hypothesis.settings.register_profile("any", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "any")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,6 +51,15 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs the real photos in {SHARED_DATA.parent.name}/{SHARED_DATA.name} beside the repository")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def shared_faults() -> Path:
+    """The folder of faulty data sets beside the repository, each with what is expected of it; skipped without it."""
+    folder = SHARED / "faults"
+    if not folder.is_dir():
+        pytest.skip(f"needs the samples in {SHARED.name}/{folder.name} beside the repository")
+    return folder
 
 
 @pytest.fixture
@@ -116,7 +133,12 @@ def _shapes(rng: np.random.Generator, count: int, size: tuple[int, int]) -> tupl
 
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A devkit of 8 training and 5 test images that can be learned in a second. Not to be changed: copy it.
+    """`write_shapes`. Not to be changed: copy it."""
+    return write_shapes(tmp_path_factory.mktemp("shapes") / "VOCdevkit")
+
+
+def write_shapes(root: Path) -> Path:
+    """A devkit of 8 training and 5 test images that can be learned in a second.
 
     One image of each split has no object, one test image's id holds a blank and a folder.
     """
@@ -127,14 +149,19 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
         splits[split] = {}
         for number, name in enumerate(names):
             images[name], splits[split][name] = _shapes(rng, 0 if number == 3 else 2, (100 + 4 * number, 160))
-    return write_devkit(tmp_path_factory.mktemp("shapes") / "VOCdevkit", splits, images=images)
+    return write_devkit(root, splits, images=images)
 
 
 @pytest.fixture(scope="session")
 def shape_options(shapes: Path) -> list[str]:
-    """Command line for a run on `shapes` that takes a second or two, without ``--run``."""
+    """`run_options` on `shapes`."""
+    return run_options(shapes)
+
+
+def run_options(root: Path) -> list[str]:
+    """Command line for a run on `write_shapes` that takes a second or two, without ``--run``."""
     options = {
-        "dataset.root": shapes,
+        "dataset.root": root,
         "proposals.preset": "single",
         "proposals.max_windows": 60,
         "features.short_sides": [96],
@@ -145,7 +172,26 @@ def shape_options(shapes: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def open_run(shape_options: list[str]) -> Callable[..., Experiment]:
+def _offsets_once() -> Iterator[None]:
+    """The centres of a network's cells are measured once for each network, whatever its weights: it takes a second."""
+    from detection.backbones import backbone
+
+    measure, known = backbone.measure_offsets, {}
+
+    def once(cut: Any, strides: tuple[int, ...]) -> np.ndarray:
+        # Its layers with their settings, how they are joined, and where it is cut.
+        key = str(cut), cut.code, strides
+        if key not in known:
+            known[key] = measure(cut, strides)
+        return known[key].copy()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backbone, "measure_offsets", once)
+        yield
+
+
+@pytest.fixture(scope="session")
+def open_run(shape_options: list[str], _offsets_once: None) -> Callable[..., Experiment]:
     """``open_run(folder, *options, executor=None)``: the experiment of `shape_options` and more options.
 
     Its console is no terminal; what it prints is ``experiment.work.console.file.getvalue()``.

@@ -1,11 +1,30 @@
+import errno
 import io
+import os
+import signal
+import time
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 from jsonargparse import ArgumentError
 from rich.console import Console
 
-from detection.command_line import Parser, exit_status, function_command, say, subcommands, text_table
+from detection.command_line import (
+    Parser,
+    TerminatedError,
+    command,
+    exit_status,
+    function_command,
+    say,
+    subcommands,
+    terminal,
+    text_table,
+)
 from detection.data import DataError
+
+FAULT = "this is a fault of the program: run it again with --debug, which shows where it is"
+GOES_ON = "nothing that was finished is lost, the same command goes on from there"
+LESS = "--workers 1 and smaller --features.short_sides or --svm.memory_mib need less memory"
 
 
 class TestExitStatus:
@@ -21,7 +40,35 @@ class TestExitStatus:
             (ValueError("[a] key: expected 1"), 2, "error: [a] key: expected 1\n"),
             (DataError("odd", "a.jpg", "cut"), 2, "error: a.jpg: odd: cut\n"),
             (FileNotFoundError("a.txt"), 2, "error: a.txt\n"),
+            (FileExistsError("a.txt"), 2, "error: a.txt\n"),
+            (NotADirectoryError("a.txt"), 2, "error: a.txt\n"),
+            (IsADirectoryError("a"), 2, "error: a\n"),
+            (KeyError("a"), 1, f"error: KeyError: 'a'; {FAULT}\n"),
+            (ZeroDivisionError(), 1, f"error: ZeroDivisionError: ZeroDivisionError; {FAULT}\n"),
+            (RuntimeError("some\n words"), 1, f"error: RuntimeError: some words; {FAULT}\n"),
+            (ImportError("pip install x"), 1, "error: pip install x\n"),
+            (
+                OSError(errno.ENOSPC, "No space left on device", "a"),
+                1,
+                f"error: [Errno 28] No space left on device: 'a'; {GOES_ON} once that is mended\n",
+            ),
+            (PermissionError("a"), 1, f"error: a; {GOES_ON} once that is mended\n"),
+            (ConnectionError("a"), 1, f"error: a; {GOES_ON} once that is mended\n"),
+            (MemoryError(), 1, f"error: no memory: MemoryError; {GOES_ON}; {LESS}\n"),
+            (
+                RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"),
+                1,
+                f"error: no memory: DefaultCPUAllocator: can't allocate memory: you tried to; {GOES_ON}; {LESS}\n",
+            ),
+            (RuntimeError("std::bad_alloc"), 1, f"error: no memory: std::bad_alloc; {GOES_ON}; {LESS}\n"),
+            (
+                BrokenProcessPool("A process was terminated"),
+                1,
+                "error: a worker process died, as they do where memory is short: A process was terminated; "
+                f"{GOES_ON}; {LESS}\n",
+            ),
             (KeyboardInterrupt(), 130, "interrupted: the same command goes on from here\n"),
+            (TerminatedError(), 143, "terminated: the same command goes on from here\n"),
         ],
     )
     def test_of_an_error(self, capsys, error, status, message):
@@ -31,9 +78,62 @@ class TestExitStatus:
         assert exit_status(fail) == status
         assert capsys.readouterr().err == message
 
-    def test_a_fault_of_the_program_is_not_hidden(self):
-        with pytest.raises(ZeroDivisionError):
-            exit_status(lambda: 1 // 0)
+    @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM that can be sent")
+    def test_sigterm(self, capsys):
+        before = signal.getsignal(signal.SIGTERM)
+        put_in_order = []
+
+        def wait():
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(20)
+            finally:
+                put_in_order.append(True)
+
+        assert exit_status(wait) == 143
+        assert put_in_order == [True]
+        assert signal.getsignal(signal.SIGTERM) == before
+        assert capsys.readouterr().err == "terminated: the same command goes on from here\n"
+
+    def test_sigterm_stays_what_a_program_made_of_it(self):
+        before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        try:
+            assert exit_status(lambda: os.kill(os.getpid(), signal.SIGTERM)) == 0
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+class TestDebug:
+    """A traceback is printed where it is asked for."""
+
+    @pytest.fixture
+    def main(self):
+        def fail(arguments):
+            if arguments == ["fail"]:
+                raise ValueError("wrong")
+            assert not arguments
+
+        return subcommands("Two.", {"one": command(fail), "two": command(fail)})
+
+    def test_it_is_asked_for_once(self, main, capsys):
+        assert main(["one", "--debug", "fail"]) == main(["--debug", "one", "fail"]) == 2
+        said = capsys.readouterr().err
+        assert said.count("Traceback (most recent call last)") == 2
+        assert said.endswith("error: wrong\n")
+        assert main(["one", "fail"]) == 2
+        assert main(["one", "--debug"]) == 0
+        assert capsys.readouterr().err == "error: wrong\n"
+
+    @pytest.mark.parametrize(("value", "shown"), [("1", 1), ("", 0)])
+    def test_of_all_tools(self, main, capsys, monkeypatch, value, shown):
+        monkeypatch.setenv("SPPNET_DEBUG", value)
+        assert main(["one", "fail"]) == 2
+        assert capsys.readouterr().err.count("Traceback") == shown
+
+    def test_it_is_an_option_in_the_help(self, capsys):
+        with pytest.raises(SystemExit):
+            function_command("Adds.", lambda: None)(["--help"])
+        assert "--debug" in capsys.readouterr().out
 
 
 def test_a_function_as_a_command(capsys):
@@ -52,7 +152,7 @@ def test_a_function_as_a_command(capsys):
     assert main(["3"]) == 0
     assert main(["3", "--second", "4"]) == 0
     assert capsys.readouterr().out == "5\n7\n"
-    assert main(["3", "--second=-1"]) == 2
+    assert main(["3", "--second=-1"]) == 1
     assert capsys.readouterr().err == "error: expected >= 0\n"
     with pytest.raises(SystemExit) as end:
         main([])
@@ -126,3 +226,26 @@ def test_texts_are_printed_as_they_are():
     assert [line.split() for line in console.file.getvalue().splitlines()] == [
         ["[bold]"], ["name", "[x]"], ["[red]", "1"], ["b", "1234"],
     ]  # fmt: skip
+
+
+def test_a_terminal_shows_control_characters_as_codes():
+    console = terminal(file=io.StringIO(), width=60, force_terminal=False)
+    console.print(text_table("\x1b[2J", ("a\x9b",), [("b\x01",)]), "c\x1b")
+    say(console, "d\x1b[31m", "e\n\ud800")
+    said = console.file.getvalue()
+    assert said.split() == [r"\x1b[2J", r"a\x9b", r"b\x01", r"c\x1b", r"d\x1b[31m", "e", r"\ud800"]
+    coloured = terminal(file=io.StringIO(), force_terminal=True)
+    coloured.print("a\x1b", style="yellow")
+    assert coloured.file.getvalue() == "\x1b[33ma\\x1b\x1b[0m\n"
+
+
+@pytest.mark.parametrize(("kind", "status"), [(KeyboardInterrupt, 130), (TerminatedError, 143)])
+def test_what_fails_while_a_signal_is_obeyed_does_not_hide_it(capsys, kind, status):
+    def body():
+        try:
+            raise kind
+        finally:
+            raise RuntimeError("cannot release un-acquired lock")
+
+    assert exit_status(body) == status
+    assert capsys.readouterr().err.endswith("the same command goes on from here\n")

@@ -148,6 +148,7 @@ class TestKeptSettings:
     def test_what_is_no_longer_a_key_is_named(self, kept):
         record = RunFolder(kept.run).record_file
         content = yaml.safe_load(record.read_text())
+        del content["content_fingerprint"]
         content["settings"]["svm"]["old"] = 1
         record.write_text(yaml.safe_dump(content))
         with pytest.raises(SettingsError, match=r"run\.yaml: .*'svm' .*'old'"):
@@ -246,3 +247,36 @@ def test_an_unknown_preset_is_refused(tmp_path):
     with pytest.raises(SettingsError, match="preset: expected one of voc2007_paper, voc2007_released, got 'r-cnn'"):
         config.preset_overrides(settings_of("--preset=r-cnn", f"--run={tmp_path / 'none'}"))
     assert config.preset_overrides(settings_of(f"--run={tmp_path / 'none'}", "--svm.C=0.5")) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: &a [x]\nrun: *a\n", r"the alias \*a; aliases are not read.* \(line 2\)"),
+        (f"run: {'[' * 40}{']' * 40}\n", "nesting deeper than 32"),
+        (f"seed: {'9' * 301}\n", "a number of 301 digits, at most 300 are read"),
+        ('seed: !!int ""\n', "parsing config"),
+    ],
+)
+def test_settings_that_would_hang_or_crash_a_reader(tmp_path, text, message):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=rf"bad\.yaml: .*{message}"):
+        read_settings(f"--config={path}")
+
+
+def test_class_names_are_text_in_files_and_options(write, tmp_path):
+    path = write("a.yaml", "dataset:\n  class_map: {NO: yes, 007: 1.0, 1:30: null, a: 'null'}\n")
+    expected = {"NO": "yes", "007": "1.0", "1:30": None, "a": "null"}
+    assert read_settings("--config", str(path)).dataset.class_map == expected
+    run = f"--run={tmp_path / 'run'}"
+    for words in (
+        ["--dataset.class_map={NO: yes, 007: 1.0, 1:30: null, a: 'null'}"],
+        ["--dataset.class_map", "{NO: yes, 007: 1.0, 1:30: ~, a: 'null'}"],
+    ):
+        assert read_settings(run, *words).dataset.class_map == expected
+    assert read_settings(run, "--dataset.class_map.NO=1:30").dataset.class_map == {"NO": "1:30"}
+    (one,) = read_settings(run, "--dataset.train=[{split: a, class_map: {NO: yes}}]").dataset.train
+    assert one.class_map == {"NO": "yes"}
+    with pytest.raises(SettingsError, match="class_map: class name that no file can hold"):
+        read_settings(run, '--dataset.class_map={"a": "\\u001b"}')

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -254,7 +255,19 @@ class TestFolder:
         ("change", "message"),
         [
             ({"files": {}}, "expected the keys classes.txt, network.safetensors, svms.safetensors"),
+            ({"files": {"classes.txt": 3}}, "files: expected the keys network.safetensors"),
+            ({"files": 3}, r"detector\.yaml: files: expected names with values, got 3"),
+            ({"features": ["x"]}, r"detector\.yaml: features: expected names with values"),
+            ({"notes": {1: 2}}, r"detector\.yaml: notes: expected names with values"),
             ({"features": {"stages": [16], "colour": 3}}, "expected the keys of FeatureSettings, got colour"),
+            (
+                {"features": {"stages": "16"}},
+                r"yaml: features: stages: expected tuple\[int, \.\.\.\], got '16'",
+            ),
+            ({"features": {"seed": True}}, r"detector\.yaml: features: seed: expected int, got True"),
+            ({"postprocess": {"nms_iou": "0.3"}}, r"detector\.yaml: postprocess: nms_iou: expected float, got '0.3'"),
+            ({"postprocess": {"nms_iou": 7}}, r"detector\.yaml: postprocess: .*nms_iou"),
+            ({"proposals": {"method": ["x"]}}, r"detector\.yaml: proposals: method: expected Literal\["),
         ],
     )
     def test_a_description_that_is_not_whole_is_refused(self, detector, tmp_path, change, message):
@@ -264,12 +277,59 @@ class TestFolder:
         with pytest.raises(ValueError, match=message):
             Detector.load(tmp_path)
 
-    def test_what_a_killed_process_left_is_no_harm(self, detector, tmp_path):
-        (tmp_path / ".tmp-detector").mkdir()
-        (tmp_path / ".tmp-detector" / "svms.safetensors").write_bytes(b"half")
+    @pytest.mark.parametrize("name", ["../svms.safetensors", "/etc/passwd", "sub/x", "..\\\\x", "mining.csv"])
+    def test_no_file_of_it_leads_out_of_its_folder(self, detector, tmp_path, name):
         detector.save(tmp_path)
+        description = read_description(tmp_path)
+        description["files"][name] = "0" * 16
+        (tmp_path / "detector.yaml").write_text(yaml.safe_dump(description))
+        with pytest.raises(ValueError, match=r"detector\.yaml: files: expected classes\.txt, .* got "):
+            Detector.load(tmp_path)
+
+    def test_no_link_leads_out_of_its_folder(self, detector, tmp_path):
+        folder = tmp_path / "detector"
+        detector.save(folder)
+        shutil.move(folder / "svms.safetensors", tmp_path / "svms.safetensors")
+        (folder / "svms.safetensors").symlink_to(tmp_path / "svms.safetensors")
+        with pytest.raises(ValueError, match=r"files: svms\.safetensors: expected a file in this folder, got a link"):
+            Detector.load(folder)
+        (folder / "svms.safetensors").unlink()
+        shutil.move(tmp_path / "svms.safetensors", folder / "kept")
+        (folder / "svms.safetensors").symlink_to("kept")
+        Detector.load(folder)
+
+    def test_what_was_cut_short_is_no_harm_and_cleared_away(self, detector, tmp_path, monkeypatch):
+        detector.save(tmp_path)
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        monkeypatch.setattr("detection.detector_files.write_arrays", fail := Mock(side_effect=OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            dataclasses.replace(detector, classes=("a", "b")).save(tmp_path)
+        assert fail.called
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+    @pytest.mark.parametrize(("old", "new"), [("nms_iou: 0.3", "nms_iou: 0.4"), ("seed: 3", "seed: 8"), ("96", "98")])
+    def test_one_digit_of_the_description_is_found(self, detector, tmp_path, old, new):
+        detector.save(tmp_path)
+        path = tmp_path / "detector.yaml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        with pytest.raises(
+            ValueError, match=r"detector\.yaml: damaged, or changed by hand.*delete its line 'content_finger"
+        ):
+            Detector.load(tmp_path)
+        # Changed on purpose, and said so.
+        path.write_text("\n".join(path.read_text().split("\n")[1:]))
         Detector.load(tmp_path)
-        assert not (tmp_path / ".tmp-detector").exists()
+
+    def test_a_description_that_is_cut_is_refused(self, detector, tmp_path):
+        detector.save(tmp_path)
+        path = tmp_path / "detector.yaml"
+        lines = path.read_text().splitlines(keepends=True)
+        for count in range(len(lines)):
+            path.write_text("".join(lines[:count]))
+            with pytest.raises(ValueError, match=r"detector\.yaml: (damaged|expected format_version 1)"):
+                Detector.load(tmp_path)
 
     def test_loading_needs_no_network_and_no_package_of_weights(self, finished, shapes, tmp_path):
         moved = shutil.copytree(finished / "detector", tmp_path / "moved")

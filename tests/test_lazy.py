@@ -6,8 +6,8 @@ from detection._lazy import lazy_names
 
 
 def test_names_are_those_of_their_modules():
-    get, names, public = lazy_names("detection.storage", {"atomic": ("read_json",), "names": ("file_stem",)})
-    assert get("read_json") is importlib.import_module("detection.storage.atomic").read_json
+    get, names, public = lazy_names("detection.storage", {"bounded": ("read_json",), "names": ("file_stem",)})
+    assert get("read_json") is importlib.import_module("detection.storage.bounded").read_json
     assert public == ["file_stem", "read_json"]
     assert set(public) <= set(names())
     with pytest.raises(AttributeError, match=r"module 'detection\.storage' has no attribute 'read_toml'"):

@@ -68,6 +68,8 @@ def _axis_offsets(probe: nn.Module, strides: tuple[int, ...], axis: int) -> np.n
         try:
             maps = probe(strip.contiguous())
         except (RuntimeError, AssertionError) as error:
+            if "create a primitive" in str(error):  # what oneDNN says where memory is short
+                raise MemoryError(str(error)) from error
             raise ValueError(f"backbone: the network does not run on images of any size: {error}") from error
         offsets = [_offset(one, stride, axis, length) for one, stride in zip(maps, strides, strict=True)]
         if all(offset is not None for offset in offsets):

@@ -157,7 +157,7 @@ def _network_input(
     images: Sequence[ClassificationImage], view: str, backbone: Backbone, row: int, size: int, flip: bool
 ) -> np.ndarray:
     """(H, W, 3) float32 normalised, resized as for the maps."""
-    rgb = read_image(images[row].path)
+    rgb = read_image(images[row].path, max_pixels=None)
     if view == "crop":
         (rgb,) = crops(rgb, CENTRE)
     if flip:

@@ -110,7 +110,7 @@ class ViewSource:
         """
         if image.path.suffix.lower() in MAP_EXTENSIONS:
             return pool_map(read_map(image.path), self.settings.levels)[None]
-        rgb = read_image(image.path)
+        rgb = read_image(image.path, max_pixels=None)
         pictures = [(rgb, "")]
         if flips or view in ("ten", "multi"):
             pictures.append((mirrored(rgb), "#mirrored"))

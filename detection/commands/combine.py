@@ -11,12 +11,14 @@ the devkit's text files comp4_det_SPLIT_CLASS.txt and evaluation.json.
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from detection.command_line import function_command, say, text_table
+from detection.commands.evaluate import evaluate_files, run_truth
 from detection.commands.session import open_experiment
 from detection.config import read_settings
 from detection.data import write_coco_results, write_comp4
@@ -27,9 +29,10 @@ from detection.evaluation.table import fraction
 from detection.learning import PostprocessSettings, postprocess
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.source import ImageSource
-from detection.pipeline.stages.detections import read_detections
+from detection.pipeline.stages.detections import DETECTIONS, detections_file
 from detection.pipeline.work import Work, default_workers, map_images, worker_processes
 from detection.storage import write_json
+from detection.storage.run import list_changes
 from detection.types import AnnotatedImage, Detections, RegionScores
 
 
@@ -48,25 +51,36 @@ def united(scored: Sequence[RegionScores]) -> RegionScores:
 def combine_detections(
     experiments: Sequence[Experiment], settings: PostprocessSettings, work: Work
 ) -> list[Detections]:
-    """Detections of the runs' detectors together in each test image, in order.
+    """Detections of the runs' detectors together in each test image, in the first run's order and class numbers.
 
     Each detector scores its own run's proposals. settings: what becomes of the union. Raises ValueError unless all runs
-    have the same classes and test images, and a trained detector.
+    have the same classes and test images, in whatever order (formats have orders of their own), and a trained detector.
     """
     first = experiments[0]
-    expected = [image.image_id for image in first.test_images]
-    for one in experiments:
-        path, ids = one.run.path, [image.image_id for image in one.test_images]
-        if one.classes != first.classes:
-            raise ValueError(f"{path}: expected the classes of {first.run.path}, got {', '.join(one.classes)}")
-        if ids != expected:
-            what = f"the {len(expected)} test images of {first.run.path}"
-            raise ValueError(f"{path}: expected {what}, got {len(ids)} others")
+    images = [{image.image_id: image for image in one.test_images} for one in experiments]
+    for one, known in zip(experiments, images, strict=True):
+        for what, own, expected in (("classes", one.classes, first.classes), ("test images", known, images[0])):
+            if set(own) != set(expected):
+                changes = list_changes(list(expected), list(own))
+                raise ValueError(f"{one.run.path}: expected the {what} of {first.run.path}, got others: {changes}")
         if not one.trained():
             raise ValueError(f"{one.run.detector}: expected a trained detector, found none")
-    parts = tuple((one.source, one.run.detector) for one in experiments)
+    parts = tuple(
+        _Part(one.source, one.run.detector, tuple(one.classes.index(name) for name in first.classes))
+        for one in experiments
+    )
     task = partial(_combine_one, parts=parts, settings=settings)
-    return [found for _, found in map_images(task, first.test_images, work, "detections of all")]
+    items = [tuple(known[image_id] for known in images) for image_id in images[0]]
+    return [found for _, found in map_images(task, items, work, "detections of all")]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What scores for one run. order: where its detector has each of the first run's classes."""
+
+    source: ImageSource
+    folder: Path
+    order: tuple[int, ...]
 
 
 @cache
@@ -75,14 +89,17 @@ def _detector(folder: Path, device: str) -> Detector:
 
 
 def _combine_one(
-    image: AnnotatedImage, parts: tuple[tuple[ImageSource, Path], ...], settings: PostprocessSettings
+    images: tuple[AnnotatedImage, ...], parts: tuple[_Part, ...], settings: PostprocessSettings
 ) -> Detections:
+    """images: the same one as each run has it."""
     scored = []
-    for source, folder in parts:
+    for image, part in zip(images, parts, strict=True):
+        source, order = part.source, list(part.order)
         with limit_threads(source.threads):
-            detector = _detector(folder, source.device)
-            scored.append(detector.score_proposals(source.proposals(image), source.pyramid(image)))
-    return postprocess(united(scored), image.size, settings)
+            detector = _detector(part.folder, source.device)
+            found = detector.score_proposals(source.proposals(image), source.pyramid(image))
+        scored.append(RegionScores(found.image_id, found.boxes[:, order], found.scores[:, order]))
+    return postprocess(united(scored), images[0].size, settings)
 
 
 def combine(runs: list[str], out: str, workers: int = 0, device: str = "cpu") -> None:
@@ -102,9 +119,12 @@ def combine(runs: list[str], out: str, workers: int = 0, device: str = "cpu") ->
         experiments = [open_experiment(one, executor=executor) for one in parsed]
         first = experiments[0]
         found = combine_detections(experiments, first.settings.postprocess, first.work)
-    metric = dataclasses.asdict(first.settings.evaluation)
-    single = [evaluate(read_detections(one), one.test_images, one.classes, **metric) for one in experiments]
-    together = evaluate(found, first.test_images, first.classes, **metric)
+    for one in experiments:
+        DETECTIONS.require(one)
+    # All against the first run's objects and classes, as `evaluate --compare` does it.
+    truth, settings = run_truth(first), first.settings.evaluation
+    single = [evaluate_files(detections_file(one), truth, settings, first.work.problems) for one in experiments]
+    together = evaluate(found, first.test_images, first.classes, **dataclasses.asdict(settings))
     best = max(range(len(single)), key=lambda place: single[place].mean_ap or 0.0)
     gain = difference(single[best], together, first.settings.intervals)
     write_coco_results(Path(out) / f"{first.split}.json", found)

@@ -4,17 +4,20 @@ usage: python tools/dataset.py check | stats | convert | split | show PATH [opti
 
 check      list every fault with its file and line: missing, orphan and unreadable files, sizes that differ, boxes that
            are outside, swapped, empty, doubled or out of range, unknown and misspelt classes, equal and rotated photos.
-           Exit status 1 where training would be wrong. --fix FOLDER writes a repaired copy and the list of faults.
+           It ends with what training would do. Exit status 1 where training would be wrong or refuses the set, 2 where
+           nothing could be looked at. --fix FOLDER writes a repaired copy and the list of faults.
 stats      objects by class and size, shapes, objects an image, and the recall selective search can have at each size.
 convert    write the set as voc, folder, coco or yolo, and say what that format cannot hold.
 split      write the set with a seeded split in trainval and test, stratified by class, equal photos together.
 show       draw some photos with their boxes on one sheet.
 
+Each tells the sum first: pictures and objects found on disk = read + left out. convert, split and --fix also tell
+read = written + left out, and read again what they wrote.
 PATH is a folder, a COCO json or a data.yaml; its format is found by looking. COMMAND --help tells a command's options.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from inspect import signature
@@ -25,17 +28,20 @@ import numpy as np
 from detection import command_line
 from detection.command_line import FLAG, say
 from detection.commands.dataset_stats import class_table, object_table, picture, search, size_table
-from detection.data import checking, read_image, write_image
+from detection.data import DatasetSettings, DatasetSource, Problems, checking, read_image, write_image
+from detection.data.census import Sum
 from detection.data.dataset import read_class_names
 from detection.data.formats import label_format
 from detection.data.formats.finding import find_set
 from detection.data.formats.voc import VOC_CLASSES
 from detection.data.labels import ImageObjects
+from detection.data.settings import clean_class_map
+from detection.data.split_names import TEST_SPLIT, TRAIN_SPLIT
 from detection.data.splitting import split_images
 from detection.data.writing import write_dataset
 from detection.pipeline.work import Work, default_workers, map_images, worker_processes
 from detection.proposals import ProposalSettings
-from detection.storage import fingerprint, write_text
+from detection.storage import fingerprint, printable, write_text
 from detection.visualization import class_colour, contact_sheet, draw_boxes
 
 # Faults printed; all are in the list that --fix writes.
@@ -63,12 +69,15 @@ class SetOptions:
     class_map: dict[str, str | None] = field(default_factory=dict)
     images: str | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "class_map", clean_class_map(self.class_map, "class_map"))
+
 
 class OpenSet:
     """A set that was read, and what the commands do with it; work: how its images are read, and where to print."""
 
     def __init__(self, options: SetOptions, work: Work) -> None:
-        self.work = work
+        self.work, self.options = work, options
         found = find_set(options.path, options.format, None if options.images is None else Path(options.images))
         self.say(str(found))
         names = None
@@ -78,37 +87,48 @@ class OpenSet:
         self.checked = checking.read_for_checking(found, splits, names, options.class_map)
         for name, images in self.checked.splits.items():
             self.say(f"{name}: {len(images)} images, {sum(len(one.objects) for one in images)} objects")
+        self.say(*self.checked.census.lines())
         # Each image once, whatever splits it is in.
         self.images = list({one.path: one for images in self.checked.splits.values() for one in images}.values())
 
     def say(self, *lines: str) -> None:
         """Print lines as they are."""
-        say(self.work.console, *lines)
+        if lines:
+            say(self.work.console, *lines)
 
     def check(self, fix: str | None = None) -> int:
-        """Print every fault; the exit status: 1 where training would be wrong.
+        """Print every fault; the exit status: 1 where training would be wrong or refuses the set.
 
         Args:
             fix: New folder for a repaired copy and faults.txt.
         """
         keys, unread = self._pixel_keys(), self.work.problems.records
         found = {checking.Fault("error", one.kind, one.file, one.line, one.message, one.action) for one in unread}
-        found |= {*self.checked.faults, *checking.duplicate_faults(self.checked, keys)}
+        notes, refusals = checking.training_faults(self._training_settings())
+        found |= {*self.checked.faults, *refusals, *checking.duplicate_faults(self.checked, keys)}
         faults = sorted(found, key=lambda one: (one.file, one))
         self.say(*map(str, faults[:_PRINTED]))
         if len(faults) > _PRINTED:
             self.say(f"... and {len(faults) - _PRINTED} more{'' if fix else '; --fix FOLDER lists all'}")
         for (severity, kind), count in sorted(Counter((one.severity, one.kind) for one in faults).items()):
             self.say(f"{count:6} {severity}: {kind}")
+        self.say(*notes)
         wrong = any(one.severity == "error" for one in faults)
         self.say("training would be wrong" if wrong else "no fault that makes training wrong")
         if fix is not None:
             self._write(fix, checking.repaired_splits(self.checked, keys))
             listed = Path(fix) / "faults.txt"
-            lines = [f"{one} -> {one.remedy or 'not repaired: it needs your decision'}\n" for one in faults]
-            write_text(listed, "".join(lines))
+            lines = [f"{one} -> {one.remedy or 'not repaired: it needs your decision'}" for one in faults]
+            write_text(listed, "".join(f"{printable(one)}\n" for one in lines))
             self.say(f"{listed}: every fault and what was done; the original is as it was")
         return 1 if wrong else 0
+
+    def _training_settings(self) -> DatasetSettings:
+        """What a run of this set would have, where nothing else is said."""
+        given = {one: getattr(self.options, one) for one in ("format", "class_map")}
+        train, test = (DatasetSource(split=one, images=self.options.images) for one in (TRAIN_SPLIT, TEST_SPLIT))
+        classes = self.options.classes or DatasetSettings.classes
+        return DatasetSettings(str(self.options.path), train=(train,), test=(test,), classes=classes, **given)
 
     def stats(
         self,
@@ -160,10 +180,17 @@ class OpenSet:
             link: Let images be hard links to the originals, not copies.
         """
         keys = self._pixel_keys()
-        images = {one.image_id: one for one in self.images if one.path in keys}
-        names = {one: [item.name for item in image.objects] for one, image in images.items()}
-        parts = split_images(names, share, seed, {one: keys[image.path] for one, image in images.items()})
-        splits = {name: [images[one] for one in ids] for name, ids in zip(("trainval", "test"), parts, strict=True)}
+        # By path: two splits may have one id for two pictures.
+        images = {str(one.path): one for one in self.images if one.path in keys}
+        names = {path: [item.name for item in one.objects] for path, one in images.items()}
+        if len(different := set(keys.values())) < 2:
+            raise ValueError(
+                f"split: expected two different pictures at least, one for each side, got {len(different)}"
+            )
+        parts = split_images(names, share, seed, {path: keys[one.path] for path, one in images.items()})
+        splits = {
+            name: [images[one] for one in paths] for name, paths in zip((TRAIN_SPLIT, TEST_SPLIT), parts, strict=True)
+        }
         self._write(out, splits, link=link)
         for name in self.checked.classes:
             counts = [sum(item.name == name for one in part for item in one.objects) for part in splits.values()]
@@ -195,11 +222,27 @@ class OpenSet:
     def _write(
         self, out: str, splits: Mapping[str, Sequence[ImageObjects]], to: str | None = None, link: bool = False
     ) -> None:
-        """Write splits in a format, None for the set's own; prints what was written and what that cannot hold."""
-        lost = write_dataset(out, to or self.checked.found.format, splits, self.checked.classes, link)
+        """Write splits in a format, None for the set's own; prints the sum, and what that format cannot hold."""
+        problems = Problems()
+        lost = write_dataset(out, to or self.checked.found.format, splits, self.checked.classes, link, problems)
         what = ", ".join(f"{name}: {number}" for name, number in sorted(lost.items()))
         self.say(f"{out}: {', '.join(f'{name} {len(images)} images' for name, images in splits.items())}")
+        self.say(*problems.notes, *map(str, self._written(splits)))
         self.say(f"lost, because the format cannot hold it: {what or 'nothing'}")
+
+    def _written(self, splits: Mapping[str, Sequence[ImageObjects]]) -> Iterator[Sum]:
+        """The sums of what was written, of all that was read."""
+        written = {one.path: one for images in splits.values() for one in images}
+        unread = {one.file: one.kind for one in self.work.problems}
+        pictures, objects = Counter(), Counter({"object given twice": sum(self.checked.dropped.values())})
+        for image in self.images:
+            if image.path not in written:
+                reason = unread.get(str(image.path), "image in two splits")
+                pictures[reason] += 1
+                objects[reason] += len(image.objects)
+        read, words = self.checked.census, ("read", "written")
+        yield Sum("pictures", read.pictures.read, len(written), pictures, words)
+        yield Sum("objects", read.objects.read, sum(len(one.objects) for one in written.values()), +objects, words)
 
 
 def _draw(image: ImageObjects, labels: Mapping[str, int]) -> np.ndarray:
@@ -231,7 +274,8 @@ def _command(function: Callable[..., object]) -> command_line.Main:
         with worker_processes(workers) as executor:
             options = SetOptions(**{one.name: values[one.name] for one in fields(SetOptions)})
             opened = OpenSet(options, Work(workers, executor=executor))
-            return function(opened, **command_line.options_of(function, values))
+            status = function(opened, **command_line.options_of(function, values))
+            return status if opened.checked.census.adds_up else 1
 
     return command_line.command(run)
 

@@ -28,4 +28,4 @@ def download_voc(
     print(f"Pascal VOC 2007 lies in {Path(root) / 'VOCdevkit' / 'VOC2007'}")
 
 
-main = function_command(__doc__, download_voc, refused=(DownloadError, ValueError, OSError))
+main = function_command(__doc__, download_voc, failures=(DownloadError,))

@@ -5,9 +5,10 @@ replaces what the run has for this call: then nothing in the run is changed.
 
 Without: python tools/evaluate.py --detections FILE_OR_FOLDER --annotations VOC_FOLDER|COCO_JSON|YOLO_FOLDER
 
-Detections are COCO results (.json), the devkit's comp4_det_SPLIT_CLASS.txt, or YOLO text files (class x y width height
-confidence). --json OUT writes metric, mAP (a fraction, over the classes that have objects), per_class (null without
-objects), settings, counts, intervals, and what --diagnose and --compare find. docs/evaluation.md explains all of it.
+Detections are COCO results (.json), the devkit's comp4_det_SPLIT_CLASS.txt, Detectron2's CLASS.txt, or YOLO text files
+(class x y width height confidence). --json OUT writes metric, mAP (a fraction, over the classes that have objects),
+per_class (null without objects), settings, counts, intervals, and what --diagnose and --compare find.
+docs/evaluation.md explains all of it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,11 +20,12 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
 from detection import evaluation
-from detection.command_line import Parser, command, say
-from detection.commands.session import experiment_command
+from detection.command_line import Parser, command, say, terminal
+from detection.commands.session import experiment_command, looks_only
 from detection.data import Problems, read_class_names, read_dataset
 from detection.data.formats.finding import find_set
-from detection.data.results import find_results, read_results
+from detection.data.results import ResultFiles, find_results, read_results
+from detection.data.split_names import is_split_name, split_kind
 from detection.evaluation import Evaluation, EvaluationSettings
 from detection.evaluation.metrics import METRICS
 from detection.pipeline.experiment import Experiment
@@ -33,7 +35,12 @@ from detection.storage import write_json
 from detection.storage.run import RunFolder
 from detection.types import AnnotatedImage
 
-_FORMATS = {"coco": "COCO results", "devkit": "the devkit's text files", "yolo": "YOLO text files"}
+_FORMATS = {
+    "coco": "COCO results",
+    "devkit": "the devkit's text files",
+    "classes": "text files of classes, as Detectron2's",
+    "yolo": "YOLO text files",
+}
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -72,12 +79,25 @@ class Truth:
 
 def run_classes(path: Path | str) -> tuple[str, ...] | None:
     """The class list of the run that a path is, or lies in as RUN/detections or a file there; None for any other."""
+    run = _run_of(path)
+    return None if run is None else run.fixed_classes()
+
+
+def _run_of(path: Path | str) -> RunFolder | None:
     path = Path(path)
     for folder in (path, path.parent, path.parent.parent):
         run = RunFolder(folder)
         if run.record_file.is_file() and run.fixed_classes() is not None:
-            return run.fixed_classes()
+            return run
     return None
+
+
+def _check_whole(found: ResultFiles) -> None:
+    """Raise ValueError where a run's own detections are not as it wrote them."""
+    run = _run_of(found.path)
+    for path in () if run is None else found.files.values():
+        if not run.are_whole(path):
+            raise ValueError(f"{path}: damaged, or changed by hand, since the run wrote it; run tools/detect.py")
 
 
 def read_truth(
@@ -97,18 +117,25 @@ def read_truth(
     from_user = classes_file is not None
     given = read_class_names(classes_file) if from_user else run_classes(detections) or usual
     found = find_set(annotations)
-    # A set that has only one split is that one whatever it is called, and is not to be divided.
-    asked = split if found.fixed_splits or len(found.splits) > 1 else None
+    # A set that has only one split is that one, and is not to be divided: one json is meant whatever it is called, a
+    # folder's split unless its name says that it is another.
+    named = {split_kind(one) for one in (*found.splits, split) if one is not None and is_split_name(one)}
+    is_another = bool(found.label_extension) and len(named) > 1
+    asked = split if found.fixed_splits or len(found.splits) > 1 or is_another else None
     dataset = read_dataset(annotations, asked, "auto", given, problems, need_images=False)
     if given is not None:
         return Truth(dataset.images, given, *_by_place(given), split or dataset.split, dataset.source_ids, from_user)
-    named = find_results(detections, split).classes(split or dataset.split) or ()
+    named = find_results(detections, split, _ids(dataset.images)).classes(split or dataset.split) or ()
     classes = (*dataset.classes, *(name for name in named if name not in dataset.classes))
     known, numbers = dataset.category_names, (None, None)
     if known is not None:
         coco, yolo = _by_place(dataset.classes)
         numbers = (known, yolo) if dataset.format == "coco" else (coco, known)
     return Truth(dataset.images, classes, *numbers, split or dataset.split, dataset.source_ids)
+
+
+def _ids(images: Sequence[AnnotatedImage]) -> list[str]:
+    return [one.image_id for one in images]
 
 
 def _by_place(classes: Sequence[str]) -> tuple[dict[int, str], dict[int, str]]:
@@ -122,7 +149,8 @@ def evaluate_files(path: Path | str, truth: Truth, settings: EvaluationSettings,
 
     Raises ValueError as `find_results`, `read_results` and `evaluate`.
     """
-    found = find_results(path, truth.split)
+    found = find_results(path, truth.split, _ids(truth.images))
+    _check_whole(found)
     own = None if truth.from_user else run_classes(path)
     coco, yolo = (truth.coco_numbers, truth.yolo_numbers) if own is None else _by_place(own)
     numbers = yolo if found.format == "yolo" else coco
@@ -170,19 +198,24 @@ def evaluate_run(experiment: Experiment, options: Namespace) -> None:
     _finish(subject, result, diagnosis(experiment, keep) if options.diagnose else None, is_shown=keep)
 
 
+def run_truth(experiment: Experiment) -> Truth:
+    """The run's own annotations and classes."""
+    classes = experiment.classes
+    return Truth(experiment.test_images, classes, *_by_place(classes), experiment.split, {})
+
+
 def _truth(experiment: Experiment, options: Namespace) -> Truth:
     """The run's own annotations, or others with the run's class list."""
-    classes = experiment.classes
     if options.annotations is None and options.split is None and options.classes is None:
-        return Truth(experiment.test_images, classes, *_by_place(classes), experiment.split, {})
+        return run_truth(experiment)
     root = options.annotations or experiment.settings.dataset.root
     detections = options.detections or str(experiment.run.path)
-    return read_truth(root, options.split, detections, options.classes, experiment.work.problems, classes)
+    return read_truth(root, options.split, detections, options.classes, experiment.work.problems, experiment.classes)
 
 
 def evaluate_results(subject: Subject, detections: str) -> None:
     """Evaluate the results at a path against the subject's annotations, print, and write what is asked for."""
-    files = find_results(detections, subject.truth.split)
+    files = find_results(detections, subject.truth.split, _ids(subject.truth.images))
     more = "s" if len(files.files) > 1 else ""
     say(subject.console, f"{files.path}: {_FORMATS[files.format]}, {len(files.files)} file{more}")
     result, found = subject.evaluate(detections), None
@@ -220,7 +253,7 @@ def _compare(subject: Subject, first: Evaluation, path: str) -> dict[str, Any]:
 def _run(arguments: list[str]) -> int:
     names = {one.split("=")[0] for one in arguments}
     if not {"--detections", "--annotations"} & names or {"--run", "--config"} & names:
-        return experiment_command(__doc__, evaluate_run, add_options)(arguments)
+        return experiment_command(__doc__, evaluate_run, add_options, looks_only)(arguments)
     parser = Parser(description=__doc__)
     add_options(parser)
     parser.add_class_arguments(EvaluationSettings, "evaluation")
@@ -231,7 +264,7 @@ def _run(arguments: list[str]) -> int:
     given = [name for name in ("--detections", "--annotations") if options[name[2:]] is not None]
     if len(given) == 1:
         raise ValueError(f"{given[0]}: expected --detections and --annotations, or one of them and --run, got it alone")
-    problems, console = Problems(options.strict), Console()
+    problems, console = Problems(options.strict), terminal()
     options.evaluation = _evaluation_settings(options, options.evaluation)
     try:
         truth = read_truth(options.annotations, options.split, options.detections, options.classes, problems)

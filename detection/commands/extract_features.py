@@ -3,7 +3,8 @@
 The cache keeps maps (float16), not pooled vectors, which would take some hundred times the disk. Images that
 have their maps are passed over. --export writes RUN/regions/LAYER/NAME/ (NAME: proposals, objects, or the name of
 the file of --boxes), one safetensors file an image: boxes (R, 4), values (R, D), both float32, and the layer
-in its metadata.
+in its metadata. Of objects also labels (R,), places in the names under "classes" of the metadata (one a line), and
+difficult (R,).
 """
 
 import shutil
@@ -37,14 +38,19 @@ def maps_bytes(source: ImageSource, images: Sequence[AnnotatedImage]) -> int:
     return estimate_bytes([one.size for one in images], settings, shapes)
 
 
-def _export_one(item: tuple[AnnotatedImage, ImageSource, np.ndarray | None], folder: Path, layer: str) -> int:
-    image, source, boxes = item
+def _export_one(
+    item: tuple[AnnotatedImage, ImageSource, np.ndarray | None, Sequence[str] | None], folder: Path, layer: str
+) -> int:
+    image, source, boxes, classes = item
     boxes = source.proposals(image).boxes if boxes is None else boxes
     with limit_threads(source.threads):
         regions = source.extractor().regions(source.pyramid(image), boxes, layer)
     metadata = {"format_version": EXPORT_FORMAT_VERSION, "image_id": image.image_id, "layer": layer}
     metadata |= {"height": str(image.size[0]), "width": str(image.size[1])}
     arrays = {"boxes": regions.boxes, "values": regions.values}
+    if classes is not None:
+        arrays |= {"labels": image.labels, "difficult": image.difficult}
+        metadata["classes"] = "\n".join(classes)
     write_arrays(folder / f"{file_stem(image.image_id)}.safetensors", arrays, metadata)
     return len(boxes)
 
@@ -56,13 +62,17 @@ def export_regions(
     layer: str,
     folder: Path,
     work: Work,
+    classes: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, float]:
     """Write region features, one safetensors an image: `boxes` (R, 4), `values` (R, D), both float32.
 
     boxes: image id -> (R, 4) float32, image frame; None: the images' proposals. layer: pool5, fc6 or fc7. The
-    file's metadata hold image_id, layer and the image's size. Returns figures: images, regions.
+    file's metadata hold image_id, layer and the image's size. classes: where `boxes` are those of the objects, image
+    id -> the list in which their labels count: `labels` (R,) int64, `difficult` (R,) bool and, in the metadata, the
+    list are written too. Returns figures: images, regions.
     """
-    items = [(one, source.of(one), None if boxes is None else boxes[one.image_id]) for one in images]
+    boxes, lists = boxes or {}, classes or {}
+    items = [(one, source.of(one), boxes.get(one.image_id), lists.get(one.image_id)) for one in images]
     task = partial(_export_one, folder=Path(folder), layer=layer)
     counts = [count for _, count in map_images(task, items, work, f"{layer} vectors")]
     return {"images": len(counts), "regions": sum(counts)}
@@ -112,7 +122,7 @@ def _export(experiment: Experiment, layer: str, of: str, boxes_file: str | None)
 
     Raises ValueError for boxes of an image that the data set has not.
     """
-    images, boxes, name = experiment.images, None, "proposals"
+    images, boxes, name, classes = experiment.images, None, "proposals", None
     experiment.source.extractor().length(layer)  # an error now, not after an hour
     if boxes_file is not None:
         boxes, name = read_boxes(boxes_file), Path(boxes_file).stem
@@ -124,9 +134,12 @@ def _export(experiment: Experiment, layer: str, of: str, boxes_file: str | None)
             raise ValueError(f"{boxes_file}: expected {expected}, got {got}")
     elif of == "objects":
         boxes, name = {one.image_id: one.boxes for one in images}, of
+        # After a class was added or dropped, training images still count in the list before.
+        classes = {one.image_id: experiment.base_classes for one in experiment.train_images}
+        classes |= {one.image_id: experiment.classes for one in experiment.test_images}
     folder = experiment.run.regions / layer / name
-    facts = export_regions(experiment.source, images, boxes, layer, folder, experiment.work)
+    facts = export_regions(experiment.source, images, boxes, layer, folder, experiment.work, classes)
     print(f"{folder}: {facts['images']} images, {facts['regions']} vectors")
 
 
-main = run_command(__doc__, extract_features, {"--dry-run": FLAG})
+main = run_command(__doc__, extract_features, {"--dry-run": FLAG}, lambda options: not options.dry_run)

@@ -8,7 +8,7 @@ prune    remove all sets of maps but the one of the settings in force
 """
 
 from detection.command_line import subcommands
-from detection.commands.session import run_command
+from detection.commands.session import looks_only, run_command
 from detection.features import cache
 from detection.pipeline.experiment import Experiment
 
@@ -38,4 +38,11 @@ def prune(experiment: Experiment) -> None:
     print(f"{experiment.run.features}: {freed / 2**20:,.1f} MiB freed")
 
 
-main = subcommands(__doc__, {one.__name__: run_command(__doc__, one) for one in (info, verify, prune)})
+main = subcommands(
+    __doc__,
+    {
+        "info": run_command(__doc__, info, writes=looks_only),
+        "verify": run_command(__doc__, verify, writes=looks_only),
+        "prune": run_command(__doc__, prune),
+    },
+)

@@ -27,8 +27,8 @@ from jsonargparse import ArgumentParser, Namespace
 
 from detection.command_line import say, subcommands
 from detection.commands.proposals_report import quality_of, report_table, write_report
-from detection.commands.session import experiment_command, images_of
-from detection.data import split_ids
+from detection.commands.session import experiment_command, images_of, looks_only
+from detection.data import result_numbers, split_ids
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.imported_proposals import proposal_settings_in_force
 from detection.pipeline.keys import image_key
@@ -123,15 +123,15 @@ def _read(experiment: Experiment, options: Namespace, split: str, path: str) -> 
 
     Raises ValueError by position for all images: two lists have no common order.
     """
-    ids = None
+    settings, ids = experiment.settings.dataset, None
+    sources = {"train": settings.train_sources, "test": settings.test_sources}
     if options.by_position:
         if split == "all":
             raise ValueError("by position: expected the training or the test images alone, got both")
-        settings = experiment.settings.dataset
-        sources = settings.train_sources if split == "train" else settings.test_sources
-        ids = split_ids(sources, experiment.work.problems)
+        ids = split_ids(sources[split], experiment.work.problems)
+    numbers = result_numbers(sources.get(split, sum(sources.values(), ())), experiment.work.problems)
     reading = ReadingOptions(**{one.name: options[one.name] for one in fields(ReadingOptions)})
-    found = read_file(path, images_of(experiment, split), reading, ids)
+    found = read_file(path, images_of(experiment, split), reading, ids, numbers)
     if found.doubt is not None:
         experiment.warn(found.doubt)
     return found
@@ -255,8 +255,8 @@ main = subcommands(
     {
         "generate": experiment_command(__doc__, lambda experiment, _: PROPOSALS.make(experiment)),
         "import": experiment_command(__doc__, import_files, _add_import),
-        "export": experiment_command(__doc__, export, _add_export),
-        "check": experiment_command(__doc__, check, _add_check),
-        "report": experiment_command(__doc__, report, _add_report),
+        "export": experiment_command(__doc__, export, _add_export, looks_only),
+        "check": experiment_command(__doc__, check, _add_check, lambda options: options.fix),
+        "report": experiment_command(__doc__, report, _add_report, looks_only),
     },
 )

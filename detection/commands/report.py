@@ -10,11 +10,10 @@ interval, and whether RUN2 is any better; the file is then RUN/report-RUN2.html.
 
 from pathlib import Path
 
-from detection.commands.session import open_experiment, run_command
+from detection.commands.session import looks_only, open_experiment, require_run, run_command
 from detection.config import read_settings
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.stages.report import compare_runs, report_page
-from detection.storage.run import RunFolder
 
 
 def report(experiment: Experiment, compare: str | None = None, out: str | None = None) -> None:
@@ -25,12 +24,12 @@ def report(experiment: Experiment, compare: str | None = None, out: str | None =
         compare: Folder of a second run on the same test images.
         out: HTML file to write; the tables go to a folder of its name.
     """
+    require_run(experiment.run.path)
     target = None if out is None else Path(out)
     if compare is None:
         path = report_page(experiment, target)
     else:
-        if RunFolder(compare).read()["settings"] is None:
-            raise ValueError(f"--compare {compare}: expected the folder of a run, found no settings in it")
+        require_run(compare, "--compare")
         # Under the settings that the second run keeps.
         settings = read_settings(f"--run={compare}", f"--device={experiment.work.device}", "--workers=1")
         second = open_experiment(settings, experiment.work.console, experiment.work.executor)
@@ -38,4 +37,4 @@ def report(experiment: Experiment, compare: str | None = None, out: str | None =
     print(f"page: {path}\ntables and curves: {path.with_suffix('')}")
 
 
-main = run_command(__doc__, report)
+main = run_command(__doc__, report, writes=looks_only)

@@ -4,12 +4,14 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
-from detection.command_line import Main, add_function_options, command, options_of, say
+from detection.command_line import Main, add_function_options, command, options_of, say, terminal
 from detection.config import Settings, build_parser, parse, preset_overrides, resolved
 from detection.data import Problems
 from detection.pipeline.experiment import Experiment
@@ -31,7 +33,7 @@ def open_experiment(settings: Settings, console: Console | None = None, executor
         device=settings.device,
         problems=Problems(settings.strict),
         # Of several processes under torchrun the first speaks.
-        console=console or Console(quiet=os.environ.get("RANK", "0") != "0"),
+        console=console or terminal(quiet=os.environ.get("RANK", "0") != "0"),
     )
     if settings.features.engine == "auto":
         settings = dataclasses.replace(settings, features=settings.features.for_device(settings.device))
@@ -40,7 +42,9 @@ def open_experiment(settings: Settings, console: Console | None = None, executor
     if differs:
         text = ", ".join(f"{key} {value}" for key, value in differs.items())
         work.console.print(f"differs from preset {settings.preset}: {text}", highlight=False, markup=False)
-    return Experiment(RunFolder(settings.run), settings, work, settings.limit, resolved(settings), differs)
+    return Experiment(
+        RunFolder(settings.run), settings, work, settings.limit, resolved(settings), differs, settings.classes_changed
+    )
 
 
 def images_of(experiment: Experiment, split: str) -> list[AnnotatedImage]:
@@ -52,7 +56,8 @@ def report_problems(experiment: Experiment) -> None:
     """Print what was left out or repaired, and write all of it to ``RUN/problems.txt``; no fault, no file."""
     problems, path = experiment.work.problems, experiment.run.path / "problems.txt"
     if not problems:
-        path.unlink(missing_ok=True)
+        if path.is_file():
+            path.unlink()
         return
     write_text(path, "".join(f"{one.action}: {one.kind}: {one.file}: {one.message}\n" for one in problems))
     left_out = [one for one in problems if one.action == "left out"][:_LISTED_PROBLEMS]
@@ -69,12 +74,16 @@ def experiment_command(
     description: str | None,
     body: Callable[[Experiment, Namespace], object],
     add_options: Callable[[ArgumentParser], None] | None = None,
+    writes: Callable[[Namespace], bool] = lambda _: True,
 ) -> Main:
-    """The command line of a run's settings and own options, which does `body` and lists the faults."""
+    """The command line of a run's settings and own options, which does `body` and lists the faults.
+
+    writes: whether it changes, under these options, what the run holds; then it is the only such process in the run.
+    """
 
     def run(arguments: list[str]) -> object:
         settings, options = parse(build_parser(description or "", add_options), arguments)
-        with worker_processes(settings.workers or default_workers()) as executor:
+        with _held(RunFolder(settings.run), writes(options)), _workers(settings) as executor:
             experiment = open_experiment(settings, executor=executor)
             try:
                 return body(experiment, options)
@@ -84,15 +93,42 @@ def experiment_command(
     return command(run)
 
 
+def looks_only(_: Namespace) -> bool:
+    """`writes` of a command that needs no lock: what it writes are whole files that any process would write alike."""
+    return False
+
+
+def require_run(path: Path | str, option: str = "--run") -> None:
+    """Raise ValueError where a path that an option names is no run."""
+    if RunFolder(path).read()["settings"] is None:
+        raise ValueError(
+            f"{option} {path}: expected the folder of a run, found no settings in it; tools/run_pipeline.py makes one"
+        )
+
+
+def _workers(settings: Settings) -> AbstractContextManager[Executor | None]:
+    return worker_processes(settings.workers or default_workers())
+
+
+def _held(run: RunFolder, writes: bool) -> AbstractContextManager[None]:
+    """The run's lock for a process that writes. Of several under torchrun the first has it for all."""
+    is_first = os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
+    return run.written() if writes and is_first else nullcontext()
+
+
 def run_command(
-    description: str | None, function: Callable[..., object], own: Mapping[str, Mapping[str, Any]] | None = None
+    description: str | None,
+    function: Callable[..., object],
+    own: Mapping[str, Mapping[str, Any]] | None = None,
+    writes: Callable[[Namespace], bool] = lambda _: True,
 ) -> Main:
     """`experiment_command` of a function of an experiment, whose other parameters are the command's options.
 
-    own: see `add_function_options`.
+    own: see `add_function_options`. writes: see `experiment_command`.
     """
     return experiment_command(
         description,
         lambda experiment, options: function(experiment, **options_of(function, options)),
         lambda parser: add_function_options(parser, function, own),
+        writes,
     )

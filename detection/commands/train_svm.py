@@ -53,4 +53,7 @@ def train_svm(
         SVMS.make(experiment)
 
 
-main = run_command(__doc__, train_svm, {"--rename": {"type": str, "nargs": 2, "metavar": ("OLD", "NEW")}})
+_NAME = {"type": str}  # as it is typed, no YAML: a class may be called null
+main = run_command(
+    __doc__, train_svm, {"--add": _NAME, "--drop": _NAME, "--rename": {**_NAME, "nargs": 2, "metavar": ("OLD", "NEW")}}
+)

@@ -20,7 +20,8 @@ from urllib.parse import quote
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
 
-from detection.commands.session import experiment_command, images_of
+from detection.command_line import say
+from detection.commands.session import experiment_command, images_of, looks_only
 from detection.data import image_size, read_image, write_image
 from detection.detector import Detector
 from detection.engines import limit_threads
@@ -33,7 +34,7 @@ from detection.inspection.windows import explain_window
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.stages.svms import SAMPLES
 from detection.proposals import propose
-from detection.storage import file_stem, write_json, write_text
+from detection.storage import readable_stem, write_json, write_text
 from detection.types import AnnotatedImage, FeaturePyramid
 from detection.visualization import stacked
 
@@ -126,7 +127,7 @@ def _pyramid(experiment: Experiment, image: AnnotatedImage, rgb: np.ndarray) -> 
 
 
 def _stem(image: AnnotatedImage) -> str:
-    return image.path.stem if image.image_id == str(image.path) else file_stem(image.image_id)
+    return image.path.stem if image.image_id == str(image.path) else readable_stem(image.image_id)
 
 
 def draw_images(experiment: Experiment, options: Namespace, out: Path) -> None:
@@ -148,7 +149,7 @@ def draw_images(experiment: Experiment, options: Namespace, out: Path) -> None:
         else:
             path = out / "images" / f"{stem}.png"
             write_image(path, draw_filters(rgb, pyramid, view))
-        print(path)
+        say(experiment.work.console, path)
 
 
 def rank_filters(experiment: Experiment, options: Namespace, out: Path) -> None:
@@ -165,7 +166,7 @@ def rank_filters(experiment: Experiment, options: Namespace, out: Path) -> None:
     write_sheets(rows[ALL], pictures, folder)
     photos = {one: (f"{_PICTURES}/{quote(path.name)}", by_id[one].size) for one, path in pictures.items()}
     write_text(folder / _PAGE, _page(experiment, view, len(images), photos, rows))
-    print(folder / _PAGE)
+    say(experiment.work.console, folder / _PAGE)
 
 
 def _page(experiment: Experiment, view: FilterView, count: int, photos: Mapping, rows: Mapping) -> str:
@@ -204,10 +205,10 @@ def explain(experiment: Experiment, options: Namespace, out: Path) -> None:
     label = None if name is None else detector.classes.index(name)
     explanation = explain_window(detector, image, own, _pyramid(experiment, image, rgb), box, label)
     corners = "-".join(f"{one:g}" for one in box.tolist())
-    path = out / "windows" / f"{_stem(image)}-{corners}-{file_stem(detector.classes[explanation.label])}.png"
+    path = out / "windows" / f"{_stem(image)}-{corners}-{readable_stem(detector.classes[explanation.label])}.png"
     write_image(path, draw_explanation(rgb, explanation, options.channels))
     write_json(path.with_suffix(".json"), explanation_json(explanation, options.channels))
-    print(*explanation_lines(explanation), path, sep="\n")
+    say(experiment.work.console, *explanation_lines(explanation), path)
 
 
 def write_samples(experiment: Experiment, options: Namespace, out: Path) -> None:
@@ -229,9 +230,9 @@ def write_samples(experiment: Experiment, options: Namespace, out: Path) -> None
         for kind, chosen in (("positives that support its SVM", positives), ("hard negatives", negatives)):
             title = f"{name}: {len(chosen)} {kind}, the hardest first, with their margins"
             parts.append(draw_samples(chosen, images, options.count, title))
-        path = out / "samples" / f"{file_stem(name)}.png"
+        path = out / "samples" / f"{readable_stem(name)}.png"
         write_image(path, stacked(parts, 12))
-        print(path)
+        say(experiment.work.console, path)
 
 
-main = experiment_command(__doc__, body, add_options)
+main = experiment_command(__doc__, body, add_options, looks_only)

@@ -1,30 +1,18 @@
 """Boxes by image id in JSON and CSV: a user's own, and what such files of other programs have in common."""
 
 import csv
-import json
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from detection.data.files import read_small
+from detection.data.json_items import MAX_ITEMS_BYTES, read_entries
+from detection.storage.bounded import decode_text
+
 CSV_HEADER = ("image_id", "x1", "y1", "x2", "y2")
-
-
-def read_json(path: Path | str) -> Any:
-    """The content of a JSON file. Raises ValueError naming it where it is not JSON, or an object has a key twice."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"), object_pairs_hook=_each_once)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: expected JSON, got {error}") from error
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} more than once")
-    return found
 
 
 def read_csv(path: Path | str) -> Iterator[tuple[str, str, list[float]]]:
@@ -33,23 +21,23 @@ def read_csv(path: Path | str) -> Iterator[tuple[str, str, list[float]]]:
     A first line whose second field is no number is a header. A line with the id alone, or with its other fields empty,
     has no numbers. Raises ValueError naming file and line for anything else.
     """
-    with Path(path).open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        try:
-            for place, fields in enumerate(reader):
-                where = f"{path}: line {reader.line_num}"
-                image_id, *texts = fields or [""]
-                try:
-                    numbers = [float(text) for text in texts if any(map(str.strip, texts))]
-                except ValueError as error:
-                    if place > 0:
-                        shown = f"{','.join(fields)!r:.80}"
-                        raise ValueError(f"{where}: expected {','.join(CSV_HEADER)}, got {shown}") from error
-                    continue
-                if numbers or image_id.strip():
-                    yield where, image_id, numbers
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise ValueError(f"{path}: line {reader.line_num}: expected CSV in UTF-8, got {error}") from error
+    text = decode_text(read_small(Path(path), MAX_ITEMS_BYTES, "file"), path)
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        for place, fields in enumerate(reader):
+            where = f"{path}: line {reader.line_num}"
+            image_id, *texts = fields or [""]
+            try:
+                numbers = [float(text) for text in texts if any(map(str.strip, texts))]
+            except ValueError as error:
+                if place > 0:
+                    shown = f"{','.join(fields)!r:.80}"
+                    raise ValueError(f"{where}: expected {','.join(CSV_HEADER)}, got {shown}") from error
+                continue
+            if numbers or image_id.strip():
+                yield where, image_id, numbers
+    except csv.Error as error:
+        raise ValueError(f"{path}: line {reader.line_num}: expected CSV, got {error}") from error
 
 
 def read_boxes(path: Path | str) -> dict[str, np.ndarray]:
@@ -62,14 +50,15 @@ def read_boxes(path: Path | str) -> dict[str, np.ndarray]:
     path = Path(path)
     boxes: dict[str, list[list[float]]] = {}
     if path.suffix.lower() == ".json":
-        boxes = read_json(path)
-        if not isinstance(boxes, dict):
-            raise ValueError(f"{path}: expected {{image_id: [[x1, y1, x2, y2], ...]}}, got {type(boxes).__name__}")
-        for image_id, rows in boxes.items():
+        is_list, pairs = read_entries(path, finite=False)
+        if is_list:
+            raise ValueError(f"{path}: expected {{image_id: [[x1, y1, x2, y2], ...]}}, got list")
+        for image_id, _, _, rows in pairs:
             if not isinstance(rows, list):
                 raise ValueError(f"{path}: image {image_id!r}: expected a list of boxes, got {type(rows).__name__}")
             for index, row in enumerate(rows, start=1):
                 _check_box(row, f"{path}: image {image_id!r}, box {index}")
+            boxes[image_id] = rows
     else:
         for where, image_id, numbers in read_csv(path):
             _check_box(numbers, where)

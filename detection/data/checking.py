@@ -1,39 +1,44 @@
 """Every fault of a data set with its file and line, and the set as it would be trained on, for `write_dataset`."""
 
+import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from itertools import chain
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from detection.data.files import is_image_name
+from detection.data.census import NO_IMAGE, NO_SPLIT, UNREAD, Census, SetTally
+from detection.data.dataset import dataset_classes, load_annotations, load_training, shared_ids
+from detection.data.files import shown_names
 from detection.data.formats import FoundSet
-from detection.data.formats.folder import SPLIT_FOLDERS
-from detection.data.images import image_sizes
+from detection.data.images import image_header
 from detection.data.labels import ImageLabels, ImageObjects, LabelledObject, LabelReader
 from detection.data.problems import Problem, Problems, place
-from detection.data.usable import labelled_images
+from detection.data.settings import DatasetSettings, DatasetSource
+from detection.data.usable import frame_is_a_guess, labelled_images
 
 Severity = Literal["error", "warning"]
 
 # What the reader repairs without changing what is learned; all else that it repairs or leaves out does.
-_HARMLESS = frozenset(["blanks in a class name", "difficult neither 0 nor 1", "image id listed again"])
+_HARMLESS = frozenset(
+    [
+        "blanks in a class name",
+        "difficult neither 0 nor 1",
+        "image id listed again",
+        "further box in an object",
+        "image listed under two ids",
+        "image found by its last part",
+    ]
+)
 # The largest coordinate that programs which keep boxes in 16 bits can hold (R-CNN's family).
 _LARGEST_UINT16 = 65535
 # A name as near as this to another, and this much rarer, is taken for a slip of it.
 _NEAR = 0.8
 _RARE = 0.05
-# Lists of a devkit and splits of other sets that hold each image once.
-_USUAL_SPLITS = (
-    ("trainval", "test"),
-    ("train", "val", "test"),
-    ("train", "valid", "test"),
-    ("train", "validation", "test"),
-)
 
 
 @dataclass(frozen=True, order=True)
@@ -53,13 +58,27 @@ class Fault:
 
 @dataclass
 class CheckedSet:
-    """A set as read. splits: name -> usable images, repaired. labels: what each image's file says, by split."""
+    """A set as read. splits: name -> usable images, repaired. tally: what was read.
+
+    dropped: picture -> objects of it that were given twice, and are in `splits` once.
+    """
 
     found: FoundSet
+    tally: SetTally
     splits: dict[str, list[ImageObjects]] = field(default_factory=dict)
-    labels: dict[str, list[ImageLabels]] = field(default_factory=dict)
     readers: dict[str, LabelReader] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    dropped: dict[Path, int] = field(default_factory=dict)
+
+    @cached_property
+    def census(self) -> Census:
+        """The sums of what was found on disk and read."""
+        return self.tally.census()
+
+    @property
+    def labels(self) -> Iterable[ImageLabels]:
+        """What each usable image's file says."""
+        return self.tally.kept.values()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -70,11 +89,8 @@ class CheckedSet:
 
 
 def usual_splits(found: FoundSet) -> list[str]:
-    """The splits that hold each image once: trainval and test, or train, val and test, or all there are."""
-    for names in _USUAL_SPLITS:
-        if names[0] in found.splits:
-            return [one for one in names if one in found.splits]
-    return list(found.splits) or ["all"]
+    """The splits that hold each image once: all there are, but for train and val beside trainval; else "all"."""
+    return found.own_splits or ["all"]
 
 
 def read_for_checking(
@@ -84,39 +100,30 @@ def read_for_checking(
 
     classes: the list that names must be in; None: any. Raises ValueError as the readers do.
     """
-    checked = CheckedSet(found)
+    checked = CheckedSet(found, SetTally(found, kept={}))
     problems = Problems()
     for split in splits:
-        opener = found.splits.get(split) or found.whole
-        if opener is None:
-            raise ValueError(f"{found.path}: expected one of the splits {', '.join(found.splits)}, got {split!r}")
-        checked.readers[split] = reader = opener()
-        checked.labels[split] = seen = []
-        checked.splits[split] = list(labelled_images(_recording(reader, seen), problems, classes, class_map))
+        opener = found.opener(split)
+        try:
+            checked.readers[split] = reader = opener()
+            images = list(labelled_images(reader, problems, classes, class_map, tally=checked.tally))
+        except ValueError as error:
+            checked.faults.append(Fault("error", "split that cannot be read", str(found.path), 0, f"{split}: {error}"))
+            images = []
+        checked.splits[split] = images
     checked.faults += [_fault(one) for one in problems]
-    for labels in chain.from_iterable(checked.labels.values()):
+    for labels in checked.labels:
         checked.faults += _object_faults(labels)
-    checked.faults += [*_turned(checked), *_slips(checked, classes), *_lacking(checked), *_orphans(checked)]
+    checked.faults += [*_turned(checked), *_slips(checked, classes), *_lacking(checked), *_unread(checked.census)]
     for split, images in checked.splits.items():
-        checked.splits[split] = [replace(one, objects=_each_once(one.objects)) for one in images]
+        checked.splits[split] = once = [replace(one, objects=_each_once(one.objects)) for one in images]
+        pairs = zip(images, once, strict=True)
+        checked.dropped |= {one.path: len(one.objects) - len(other.objects) for one, other in pairs}
     return checked
 
 
-def _recording(reader: LabelReader, seen: list[ImageLabels]) -> LabelReader:
-    """The reader, which puts all that it reads into `seen`, faults and all."""
-    recording = copy(reader)
-    read = recording.labels
-
-    def labels(image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
-        seen.append(read(image_id, size, problems))
-        return seen[-1]
-
-    recording.labels = labels
-    return recording
-
-
 def _fault(problem: Problem) -> Fault:
-    severity: Severity = "warning" if problem.kind in _HARMLESS else "error"
+    severity: Severity = "warning" if problem.kind in _HARMLESS and not problem.objects else "error"
     return Fault(severity, problem.kind, problem.file, problem.line, problem.message, problem.action)
 
 
@@ -146,36 +153,58 @@ def _turned(checked: CheckedSet) -> Iterator[Fault]:
     """Photos with an EXIF rotation: which frame their boxes are in differs from program to program."""
     images = {one.path: one for images in checked.splits.values() for one in images}
     for image in images.values():
-        upright, stored = image_sizes(image.path)
-        if upright != stored:
-            frame = "upright" if image.size == upright else "as stored"
-            message = f"EXIF says to turn it; its boxes are read in the frame of the image {frame}, {image.size}"
-            yield Fault("warning", "rotated image", str(image.path), 0, message)
+        header = image_header(image.path)
+        if header.orientation == 1:
+            continue
+        message = (
+            f"EXIF says to turn it (orientation {header.orientation}); its boxes are read in the frame of the image "
+        )
+        if frame_is_a_guess(header, checked.tally.kept[image.path].size):
+            message += "upright, and its labels do not tell whether they were drawn on the pixels as stored"
+        else:
+            message += f"{'upright' if image.size == header.upright else 'as stored'}, {image.size}"
+        yield Fault("warning", "rotated image", str(image.path), 0, message)
 
 
 def _slips(checked: CheckedSet, classes: Sequence[str] | None) -> Iterator[Fault]:
-    """Names that look like slips of others: the same but for case and signs, or near and rare."""
+    """Names near to others and rare, which look like slips of these; names that differ in case and signs alone."""
     if classes is not None:
         return  # a name that is not in the list is a fault of its own, with its nearest
     counts: Counter[str] = Counter()
     first: dict[str, tuple[str, int]] = {}
-    for labels in chain.from_iterable(checked.labels.values()):
+    for labels in checked.labels:
         for item in labels.objects:
             counts[item.name] += 1
             first.setdefault(item.name, (str(labels.path), item.line))
     for name, count in counts.items():
         commoner = [one for one in counts if (counts[one], one) > (count, name)]
         same = [one for one in commoner if _plain(one) == _plain(name)]
-        near = get_close_matches(name, [one for one in commoner if count <= _RARE * counts[one]], 1, _NEAR)
-        for other in (same or near)[:1]:
+        rarer_than = [one for one in commoner if count <= _RARE * counts[one] and _letters(one) != _letters(name)]
+        for other in same[:1]:
             message = (
-                f"{name!r} ({count} objects) looks like {other!r} ({counts[other]}); class_map: {{{name}: {other}}}"
+                f"{name!r} ({count} objects) and {other!r} ({counts[other]}) differ in case or signs alone: two classes"
             )
+            yield Fault("warning", "classes that look alike", *first[name], message)
+        near = get_close_matches(name, rarer_than, 1, _NEAR)
+        near += [one for one in rarer_than if sorted(_letters(one)) == sorted(_letters(name))]  # dgo
+        for other in () if same else near[:1]:
+            advice = f"class_map: {{{_quoted(name)}: {_quoted(other)}}}"
+            message = f"{name!r} ({count} objects) looks like {other!r} ({counts[other]}); {advice}"
             yield Fault("error", "misspelt class", *first[name], message)
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[^\w]|_", "", name).casefold()
+    """A name without case and signs; of signs alone as it stands."""
+    return re.sub(r"[^\w]|_", "", unicodedata.normalize("NFC", name)).casefold() or name
+
+
+def _letters(name: str) -> str:
+    """A name without signs and digits: those of a series, as size 10 and size 11, differ in them on purpose."""
+    return re.sub(r"\d", "", _plain(name))
+
+
+def _quoted(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False)
 
 
 def _lacking(checked: CheckedSet) -> Iterator[Fault]:
@@ -198,37 +227,46 @@ def _lacking(checked: CheckedSet) -> Iterator[Fault]:
             yield Fault("error", "class without training objects", path, 0, message)
 
 
-def _orphans(checked: CheckedSet) -> Iterator[Fault]:
-    """Label files without an image, and images in no split."""
-    found = checked.found
-    root = found.path if found.path.is_dir() else found.path.parent
-    roots = {root} if found.label_extension else {reader.image_folder for reader in checked.readers.values()}
-    images = _listed(checked)
-    stems = {path.stem for path in images}
-    stems |= {Path(one.file).stem for one in checked.faults if one.kind == "missing image"}
-    known = images | {Path(one.file).resolve() for one in checked.faults}
-    known |= {one.path.resolve() for one in chain.from_iterable(checked.labels.values())}
-    for path in sorted({path for one in roots for path in one.rglob("*") if path.is_file()}):
-        if path.name.startswith(".") or path.resolve() in known:
-            continue
-        if is_image_name(path):
-            yield Fault("warning", "image in no split", str(path), 0, "no list or label file names it", "left out")
-        elif found.label_extension == path.suffix and _is_label(path) and path.stem not in stems:
-            yield Fault("warning", "labels without an image", str(path), 0, "no image has its name", "left out")
+def _unread(census: Census) -> Iterator[Fault]:
+    """Pictures and label files that are in no image, and sums that do not add up."""
+    messages = {
+        NO_SPLIT: "no list or label file names it",
+        NO_IMAGE: "no image has its name",
+        UNREAD: "an image of its name has no labels, and they are looked for elsewhere",
+    }
+    for path, kind in census.files.items():
+        yield Fault("error" if kind == UNREAD else "warning", kind, str(path), 0, messages[kind], "left out")
+    for one in (census.pictures, census.objects):
+        if one.missing:
+            yield Fault("error", "sum that does not add up", str(census.path), 0, str(one))
 
 
-def _listed(checked: CheckedSet) -> set[Path]:
-    """The images of all splits, of those too that are not checked."""
-    readers = [*checked.readers.values()]
-    readers += [opener() for split, opener in checked.found.splits.items() if split not in checked.splits]
-    paths = [reader.image_path(one) for reader in readers for one in reader.image_ids(Problems())]
-    return {path.resolve() for path in paths if path is not None}
+def training_faults(settings: DatasetSettings) -> tuple[list[str], list[Fault]]:
+    """What training does with a set, as lines of text, and why it refuses it, in its own words.
+
+    It reads what training reads, by the same functions. settings: as a run would have them.
+    """
+    problems, faults = Problems(), []
+    lines = []
+    try:
+        classes = dataset_classes(settings, problems)
+        images = [load_training(settings.train_sources, classes, problems)]
+        lines.append(
+            f"training would learn {len(classes)} classes from {len(images[0])} images: {_named(settings.train)}"
+        )
+        images.append(load_annotations(settings.test_sources, classes, problems))
+        lines.append(f"and be measured on {len(images[1])} images: {_named(settings.test)}")
+        shared = shared_ids(*images)
+        if shared:
+            message = f"{len(shared)} images: {shown_names(shared)}"
+            faults.append(Fault("warning", "test image that is trained on", settings.root, 0, message))
+    except ValueError as error:
+        faults.append(Fault("error", "training refuses the set", settings.root, 0, str(error)))
+    return [*(one for one in problems.notes if " format " not in one), *lines], faults
 
 
-def _is_label(path: Path) -> bool:
-    """Not a list of images or names, which are text files too."""
-    is_list = path.stem in (*SPLIT_FOLDERS, "classes", "README") or path.parent.name == "Main"
-    return path.suffix == ".xml" or not is_list
+def _named(sources: Sequence[DatasetSource]) -> str:
+    return " and ".join(one.split for one in sources)
 
 
 def duplicate_faults(checked: CheckedSet, contents: Mapping[Path, str]) -> list[Fault]:

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from detection.data.files import content
+from detection.data.census import Tally
+from detection.data.files import MAX_LABEL_BYTES, content, decode_text, read_small
+from detection.data.formats import FoundSet
 from detection.data.formats.finding import find_set, open_split, possible_formats
 from detection.data.formats.voc import VOC_CLASSES, VocFolder, year_folder
-from detection.data.labels import ImageObjects, LabelReader, clean_name
+from detection.data.labels import ImageObjects, LabelReader, class_name
 from detection.data.problems import DataError, Problems
 from detection.data.settings import DatasetSettings, DatasetSource, ResolvedSource, resolved
 from detection.data.usable import labelled_images
+from detection.storage import encodable, file_fingerprint
 from detection.types import AnnotatedImage
 
 
@@ -87,8 +90,8 @@ def dataset_classes(settings: DatasetSettings, problems: Problems) -> tuple[str,
 
 def read_class_names(path: Path | str) -> tuple[str, ...]:
     """Class names from a text file, one a line, blank lines passed over. Raises ValueError for none or a repeat."""
-    lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
-    names = tuple(filter(None, map(clean_name, lines)))
+    lines = decode_text(read_small(Path(path), MAX_LABEL_BYTES, "class names"), path).split("\n")
+    names = tuple(class_name(one, path, line=number) for number, one in enumerate(lines, start=1) if one.strip())
     repeated = sorted({name for name in names if names.count(name) > 1})
     if not names or repeated:
         raise ValueError(f"{path}: expected class names, each once, got {repeated or 'none'}")
@@ -114,32 +117,73 @@ def collect_classes(sources: Sequence[DatasetSource], problems: Problems) -> tup
 
 
 def load_annotations(
-    sources: Sequence[DatasetSource], classes: Sequence[str], problems: Problems, need_images: bool = True
+    sources: Sequence[DatasetSource],
+    classes: Sequence[str],
+    problems: Problems,
+    need_images: bool = True,
+    tally: Tally | None = None,
 ) -> list[AnnotatedImage]:
     """The images of all splits in order, without decoding a pixel; labels are places in `classes`.
 
     Images and objects that cannot be used are left out and counted in `problems`, faults with an obvious remedy
-    repaired (data/README.md has the table). Raises ValueError for a folder or list that is not there, an empty
-    split, a split with no usable image, and an id that two sources have: `DatasetSource.name` tells them apart.
+    repaired (data/README.md has the table). tally: takes the account of what was found and read. Raises ValueError for
+    a folder or list that is not there, an empty split, a split with no usable image, and an id that two sources have:
+    `DatasetSource.name` tells them apart.
     """
     images: list[AnnotatedImage] = []
     owners: dict[str, DatasetSource] = {}
     places = {name: place for place, name in enumerate(classes)}
     for source in sources:
-        found = [_annotated(one, places) for one in _labelled(source, places, problems, need_images)]
+        found = [_annotated(one, places) for one in _labelled(source, places, problems, need_images, tally)]
         if not found:
             reasons = "\n".join(["", *problems.summary()])
             raise ValueError(f"{source}: expected at least one usable image, got none{reasons}")
         for image in found:
             if image.image_id in owners:
-                raise ValueError(
-                    f"image {image.image_id!r}: expected an id in one source, got it in "
-                    f"{owners[image.image_id]} and in {source}; a name for one of them (dataset.train or test: name) "
-                    "comes before its ids"
-                )
+                raise ValueError(_same_id(image.image_id, owners[image.image_id], source))
             owners[image.image_id] = source
         images.extend(found)
     return images
+
+
+def _same_id(image_id: str, first: DatasetSource, second: DatasetSource) -> str:
+    """What to do about one id of two pictures."""
+    if first is not second:
+        where = f"in {first} and in {second}; a name for one of them (dataset.train or test: name) comes before its ids"
+    else:
+        where = (
+            f"twice in {first}; list the splits that are joined in it, each with a name that comes before its ids: "
+            "dataset.train: [{split: train, name: train}, {split: val, name: val}]"
+        )
+    return f"image {image_id!r}: expected an id in one source, got it {where}"
+
+
+def load_training(
+    sources: Sequence[DatasetSource], classes: Sequence[str], problems: Problems, tally: Tally | None = None
+) -> list[AnnotatedImage]:
+    """`load_annotations` of what is trained on. Raises ValueError too where no image has an object of any class."""
+    images = load_annotations(sources, classes, problems, tally=tally)
+    if len(classes_without_objects(images, classes)) == len(classes):
+        where = ", ".join(map(str, sources))
+        raise ValueError(f"{where}: expected objects of {', '.join(classes)} to train on, got none")
+    return images
+
+
+def shared_ids(train: Sequence[AnnotatedImage], test: Sequence[AnnotatedImage]) -> list[str]:
+    """The ids of test images that are training images too.
+
+    Raises ValueError where an id is of two pictures: what is made of an image is kept by its id.
+    """
+    training = {one.image_id: one for one in train}
+    shared = [(one, training[one.image_id]) for one in test if one.image_id in training]
+    for one, other in shared:
+        if (file_fingerprint(one.path), one.size) != (file_fingerprint(other.path), other.size):
+            raise ValueError(
+                f"image {one.image_id!r}: expected one picture of an id, got {other.path} in training and "
+                f"{one.path} in test; a name for the source of one comes before its ids: "
+                "dataset.test: [{split: test, name: test}]"
+            )
+    return [one.image_id for one, _ in shared]
 
 
 def classes_without_objects(annotations: Sequence[AnnotatedImage], classes: Sequence[str]) -> list[str]:
@@ -156,17 +200,24 @@ def load_labelled(sources: Sequence[DatasetSource], problems: Problems) -> list[
 
 
 def _labelled(
-    source: DatasetSource, classes: Mapping[str, int] | None, problems: Problems, need_images: bool = True
+    source: DatasetSource,
+    classes: Mapping[str, int] | None,
+    problems: Problems,
+    need_images: bool = True,
+    tally: Tally | None = None,
 ) -> Iterator[ImageObjects]:
     source = resolved(source)
-    for reader in open_source(source, problems):
-        for image in labelled_images(reader, problems, classes, source.class_map, need_images):
-            yield replace(image, image_id=source_image_id(source, image.image_id)) if source.name else image
+    found, readers = _open(source, problems)
+    counted = None if tally is None else tally.of(found)
+    how = need_images, source.max_pixels, counted
+    for reader in readers:
+        for image in labelled_images(reader, problems, classes, source.class_map, *how):
+            yield replace(image, image_id=source_image_id(source, image.image_id))
 
 
 def source_image_id(source: DatasetSource, image_id: str) -> str:
-    """The id in a run of an image that has `image_id` in its set."""
-    return f"{source.name}/{image_id}" if source.name else image_id
+    """The id in a run of an image that has `image_id` in its set: text that every file of a run can hold."""
+    return encodable(f"{source.name}/{image_id}" if source.name else image_id)
 
 
 def split_ids(sources: Sequence[DatasetSource], problems: Problems) -> list[str]:
@@ -177,6 +228,16 @@ def split_ids(sources: Sequence[DatasetSource], problems: Problems) -> list[str]
         for reader in open_source(source, problems)
         for one in reader.image_ids(problems)
     ]
+
+
+def result_numbers(sources: Sequence[DatasetSource], problems: Problems) -> dict[str, str]:
+    """Number by which results files call an image (COCO's, as text) -> image id; numbers of several are left out."""
+    found: dict[str, set[str]] = {}
+    for source in map(resolved, sources):
+        for reader in open_source(source, problems):
+            for image_id, number in reader.source_ids.items():
+                found.setdefault(number, set()).add(source_image_id(source, image_id))
+    return {number: next(iter(ids)) for number, ids in found.items() if len(ids) == 1}
 
 
 def _annotated(image: ImageObjects, places: Mapping[str, int]) -> AnnotatedImage:
@@ -206,7 +267,10 @@ def open_source(source: DatasetSource, problems: Problems) -> list[LabelReader]:
 
     Raises ValueError saying what was looked for, what is there, and what may be meant.
     """
-    source = resolved(source)
+    return _open(resolved(source), problems)[1]
+
+
+def _open(source: ResolvedSource, problems: Problems) -> tuple[FoundSet, list[LabelReader]]:
     if source.root is None:
         raise ValueError(f"dataset source {source.split!r}: expected a root folder, got none")
     base = Path(source.root) / source.year
@@ -215,14 +279,14 @@ def open_source(source: DatasetSource, problems: Problems) -> list[LabelReader]:
     found = find_set(base, source.format, None if source.images is None else Path(source.images))
     readers = open_split(found, source.split, problems, source.held_out, source.seed)
     problems.note(str(found))
-    return readers
+    return found, readers
 
 
 def _check_devkit(source: ResolvedSource, base: Path) -> None:
-    """Raise ValueError where a year folder is named, has not the split's list, and is no set in another format."""
+    """Raise ValueError where a year folder is named, has no lists of images, and is no set in another format."""
     folder = VocFolder(base if source.year else year_folder(base) or base, "")
     wanted = folder.split_path(source.split)
-    if wanted.is_file() or (source.format == "auto" and base.exists() and set(possible_formats(base)) - {"voc"}):
+    if folder.splits() or (source.format == "auto" and base.exists() and set(possible_formats(base)) - {"voc"}):
         return
     raise ValueError(f"{wanted}: expected the list of a split's images, found none. {_advice(source, folder)}")
 
@@ -231,8 +295,6 @@ def _advice(source: DatasetSource, folder: VocFolder) -> str:
     root = Path(source.root)
     if not root.is_dir():
         return f"The root {root} is no folder"
-    if wanted_lists := _splits(folder.path):
-        return f"{folder.path} has the splits: {', '.join(wanted_lists)}"
     if _splits(root):
         return f"{root} is a year folder itself: use root {root.resolve().parent} and year {root.resolve().name}"
     if years := [child.name for child in sorted(root.iterdir()) if _splits(child)]:

@@ -1,6 +1,7 @@
 """Detections in files of other people's formats: COCO results, the devkit's comp4."""
 
 import json
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from detection.data.files import decode_text
-from detection.storage import file_stem, read_json, write_text
+from detection.data.json_items import MAX_ITEMS_BYTES, read_entries
+from detection.storage import file_stem, write_text
+from detection.storage.bounded import decode_text, read_limited
 from detection.types import Detections
 
 _COCO_KEYS = ("image_id", "category_id", "bbox", "score")
@@ -62,25 +64,31 @@ def read_coco_results(
     outside 1..class_count, and a box that is empty or not finite.
     """
     ids, categories, boxes, scores = read_coco_columns(path)
+    ids = list(map(str, ids))
     return group_rows(ids, boxes, scores, categories - 1, image_ids, class_count, row_name(path))
 
 
-def read_coco_columns(path: Path | str) -> tuple[list[str], np.ndarray, np.ndarray, np.ndarray]:
-    """Columns of COCO results: image ids, category ids (N,), boxes x1, y1, x2, y2 and scores float64.
+def read_coco_columns(path: Path | str) -> tuple[list[str | int], np.ndarray, np.ndarray, np.ndarray]:
+    """Columns of COCO results: image ids as they stand, category ids (N,), boxes x1, y1, x2, y2 and scores float64.
 
     Raises ValueError naming file and row for what is not a COCO result.
     """
-    rows = read_json(path)
-    if not isinstance(rows, list):
-        raise ValueError(f"{path}: expected a JSON list of COCO results, got {type(rows).__name__}")
-    for index, row in enumerate(rows):
+    ids: list[str | int] = []
+    # A row's strings and numbers take ten times the memory of these.
+    names, numbers, categories = {}, array("d"), array("q")
+    is_list, rows = read_entries(Path(path), finite=False)
+    if not is_list:
+        raise ValueError(f"{path}: expected a JSON list of COCO results, got no list")
+    for _, _, _, row in rows:
         if problem := _coco_row_problem(row):
-            raise ValueError(f"{row_name(path)(index)}: expected a COCO result, got {problem}")
-    boxes = np.array([row["bbox"] for row in rows], dtype=np.float64).reshape(-1, 4)
+            raise ValueError(f"{row_name(path)(len(ids))}: expected a COCO result, got {problem}")
+        ids.append(names.setdefault(row["image_id"], row["image_id"]))
+        categories.append(row["category_id"])
+        numbers.extend((*row["bbox"], row["score"]))
+    columns = np.frombuffer(numbers, np.float64).reshape(-1, 5)
+    boxes = columns[:, :4].copy()
     boxes[:, 2:] += boxes[:, :2]
-    categories = np.array([row["category_id"] for row in rows], dtype=np.int64)
-    scores = np.array([row["score"] for row in rows], dtype=np.float64)
-    return [str(row["image_id"]) for row in rows], categories, boxes, scores
+    return ids, np.array(categories, dtype=np.int64), boxes, columns[:, 4].copy()
 
 
 def row_name(path: Path | str) -> Callable[[int], str]:
@@ -209,7 +217,8 @@ def parsed_lines(
     """
     keys, rows, places = [], [], []
     for key, path in files:
-        for number, line in enumerate(decode_text(path.read_bytes(), path).split("\n"), start=1):
+        text = decode_text(read_limited(path, MAX_ITEMS_BYTES), path)
+        for number, line in enumerate(text.split("\n"), start=1):
             if line.strip():
                 places.append((path, number))
                 keys.append(key)
@@ -226,5 +235,5 @@ def _comp4_line(line: str, place: str) -> tuple[str, list[float]]:
     except ValueError:
         values = []
     if len(values) != _COMP4_FIELDS - 1:
-        raise ValueError(f"{place}: expected 'id score xmin ymin xmax ymax', got {line.strip()!r}")
+        raise ValueError(f"{place}: expected 'id score xmin ymin xmax ymax', got {line.strip()!r:.80}")
     return image_id, values

@@ -5,9 +5,11 @@ Pillow alone opens images here, pixels are taken as sRGB, and of a file with sev
 
 import os
 import struct
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -17,12 +19,21 @@ from detection.storage import atomic_path
 
 ImageSource = str | os.PathLike | Image.Image | np.ndarray
 
-# In the order in which they are looked for; upper and mixed case too.
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+# Kinds of photos that Pillow does not read, or, as of raw ones, no more of than a small preview.
+_UNREAD = ".heic .heif .hif .jxl .dng .nef .nrw .cr2 .cr3 .crw .arw .orf .rw2 .raf .pef .srw"
+_UNREAD_EXTENSIONS = tuple(_UNREAD.split())
+# What is taken for a photo, in the order in which it is looked for; upper and mixed case too. Those that cannot be
+# read are photos as well: they are left out as unreadable, by name, and not passed over.
+_READ = ".jpg .jpeg .png .bmp .webp .jpe .jfif .tif .tiff .gif .avif .mpo .apng .ppm .pgm .pbm .pnm .jp2 .j2k .j2c .jpx"
+IMAGE_EXTENSIONS = (*_READ.split(), ".jpf", ".dib", ".tga", ".pcx", ".sgi", ".qoi", *_UNREAD_EXTENSIONS)
 
-# All that Pillow's readers raise on files which are damaged or not images. The bomb is Pillow's own limit.
-_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-_PILLOW_ERRORS = (*DAMAGE_ERRORS, SyntaxError, struct.error, *_BOMBS)
+# Above any camera but the largest of phones, which join or guess pixels (108 and 200 million). Reading takes 10 bytes a
+# pixel, some 1 GB at this size; detection twice as much. A file of a few hundred KB may claim any number.
+MAX_PIXELS = 100_000_000
+# All that Pillow's readers raise on files which are damaged or not images.
+_PILLOW_ERRORS = (*DAMAGE_ERRORS, SyntaxError, struct.error)
+# Held while Pillow's own limit of pixels is away: it warns on the screen, and knows nothing of the setting here.
+_PILLOW_LIMIT = threading.Lock()
 _MODES_WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 _MODES_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _JPEG_QUALITY = 92
@@ -40,7 +51,9 @@ _UPRIGHT = {
 _SIDES_SWAPPED = (5, 6, 7, 8)
 
 
-def read_image(source: ImageSource, size: tuple[int, int] | None = None) -> np.ndarray:
+def read_image(
+    source: ImageSource, size: tuple[int, int] | None = None, max_pixels: int | None = MAX_PIXELS
+) -> np.ndarray:
     """An image as a C-contiguous (H, W, 3) uint8 RGB array.
 
     source: a path, a PIL image, or a (H, W, 3) uint8 RGB array, which is returned as it is where it is
@@ -48,6 +61,8 @@ def read_image(source: ImageSource, size: tuple[int, int] | None = None) -> np.n
     size: (height, width) in px of the frame that boxes are in. Without it the image is turned upright as its
     EXIF orientation says. With it the upright image is taken if it has that size, else the pixels as stored if
     they have (the annotator's tool ignored EXIF).
+    max_pixels: a file with more is refused before it is decoded; None: none is. Whoever knows `size` has looked, by
+    `image_sizes`, and there it has no effect.
 
     Raises DataError for a file that is missing, cut off, not an image or too large to be decoded, and for an
     image that has `size` in neither orientation; ValueError or TypeError for an object that is no image.
@@ -61,7 +76,7 @@ def read_image(source: ImageSource, size: tuple[int, int] | None = None) -> np.n
     if isinstance(source, Image.Image):
         with _refused_as_data_error("image in memory"):
             return _decode(source, size, "image in memory")
-    with _opened(source) as image:
+    with _opened(source, max_pixels if size is None else None) as image:
         return _decode(image, size, str(source))
 
 
@@ -71,14 +86,29 @@ def write_image(path: str | os.PathLike, rgb: np.ndarray) -> None:
         Image.fromarray(_check_array(rgb)).save(temporary, quality=_JPEG_QUALITY)
 
 
-def image_sizes(path: str | os.PathLike) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(upright, stored) sizes (height, width) in px of an image file, from its header: pixels are not decoded.
+class ImageHeader(NamedTuple):
+    """What an image file says of itself: sizes (height, width) in px, and its EXIF orientation, 1 to 8."""
 
-    Raises DataError for a file that is missing or has no image's header.
+    upright: tuple[int, int]
+    stored: tuple[int, int]
+    orientation: int
+
+
+def image_header(path: str | os.PathLike, max_pixels: int | None = MAX_PIXELS) -> ImageHeader:
+    """The header of an image file: pixels are not decoded.
+
+    Raises DataError for a file that is missing, has no image's header, or more than `max_pixels`.
     """
-    with _opened(path) as image:
-        stored = (image.height, image.width)
-        return (stored[::-1] if _orientation(image) in _SIDES_SWAPPED else stored), stored
+    with _opened(path, max_pixels) as image:
+        stored, orientation = (image.height, image.width), _orientation(image)
+    return ImageHeader(stored[::-1] if orientation in _SIDES_SWAPPED else stored, stored, orientation)
+
+
+def image_sizes(
+    path: str | os.PathLike, max_pixels: int | None = MAX_PIXELS
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(upright, stored) sizes (height, width) in px of an image file. Raises as `image_header`."""
+    return image_header(path, max_pixels)[:2]
 
 
 def image_size(path: str | os.PathLike) -> tuple[int, int]:
@@ -93,8 +123,7 @@ def to_upright(
 
     Raises DataError as `image_sizes`.
     """
-    with _opened(path) as image:
-        orientation, stored = _orientation(image), (image.height, image.width)
+    _, stored, orientation = image_header(path, None)
     if orientation not in _SIDES_SWAPPED or tuple(size) != stored or stored == stored[::-1]:
         return box, tuple(size)
     (x1, y1, x2, y2), (height, width) = box, stored
@@ -143,12 +172,32 @@ def _refused_as_data_error(name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
+def _opened(path: str | os.PathLike, max_pixels: int | None) -> Iterator[Image.Image]:
     if not isinstance(path, (str, os.PathLike)):
         got = type(path).__name__
         raise TypeError(f"image: expected a path, a PIL image or a (H, W, 3) uint8 RGB array, got {got}")
-    with _refused_as_data_error(str(path)), Image.open(path) as image:
+    if (kind := Path(path).suffix.lower()) in _UNREAD_EXTENSIONS and os.path.exists(path):
+        message = f"expected a picture that Pillow reads, got a {kind} photo: convert it to JPEG or PNG"
+        raise DataError("unreadable image", path, message)
+    with _refused_as_data_error(str(path)), _open(path) as image:
+        if max_pixels is not None and image.width * image.height > max_pixels:
+            raise DataError(
+                "image too large",
+                path,
+                f"{image.width} x {image.height} are {image.width * image.height:,} pixels, expected at most "
+                f"{max_pixels:,}; max_pixels (dataset.max_pixels of a run, --max_pixels) allows more",
+            )
         yield image
+
+
+def _open(path: str | os.PathLike) -> Image.Image:
+    """Pillow's image, the header read, without a word on its size."""
+    with _PILLOW_LIMIT:
+        kept, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = kept
 
 
 def _decode(image: Image.Image, size: tuple[int, int] | None, name: str) -> np.ndarray:
@@ -185,7 +234,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     if image.mode == "F":
         raise ValueError("expected integer pixels, got floating-point ones of unknown range")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _check_array(array: np.ndarray) -> np.ndarray:

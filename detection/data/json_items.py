@@ -1,17 +1,18 @@
-"""The lists of a large JSON file item by item, so that memory holds the text and one item, not a tree of all."""
+"""A large JSON file item by item, so that memory holds the text and one item, not a tree of all."""
 
 import json
 import re
 from collections.abc import Collection, Iterator
-from json.decoder import JSONDecoder, scanstring
+from json.decoder import scanstring
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from detection.data.files import decode_text, read_small
+from detection.data.files import read_small
 from detection.data.problems import DataError
+from detection.storage.bounded import check_depth, decode_text, json_decoder, json_problem
 
 # COCO's largest file of boxes has 450 MB.
-MAX_JSON_BYTES = 2**31
+MAX_ITEMS_BYTES = 2**31
 _BLANKS = re.compile(r"[ \t\n\r]*")
 
 
@@ -28,41 +29,89 @@ def read_items(path: Path, keys: Collection[str]) -> Iterator[Item]:
     """The items of the lists `keys` of a JSON object, in the file's order; all else is passed over.
 
     Raises DataError naming file and line for what is not a JSON object or where a key has no list, for a file of
-    more than MAX_JSON_BYTES, for NaN and infinity, and for nesting too deep to be read.
+    more than MAX_ITEMS_BYTES, for NaN and infinity, and for nesting deeper than MAX_JSON_DEPTH.
     """
+    scanner = _opened(path, finite=True)
+    return _told(path, scanner, scanner.items(frozenset(keys)))
+
+
+def read_entries(path: Path, finite: bool = True) -> tuple[bool, Iterator[Item]]:
+    """(whether a JSON file is a list, else it is an object; its items, or its pairs, in the file's order).
+
+    Items have the key "". finite: refuse NaN and infinity. Raises DataError as `read_items`, and where an object has a
+    key twice.
+    """
+    scanner = _opened(path, finite)
+    return scanner.is_list, _told(path, scanner, scanner.whole_list() if scanner.is_list else scanner.pairs())
+
+
+def _opened(path: Path, finite: bool) -> "_Scanner":
+    content = read_small(path, MAX_ITEMS_BYTES, "file")
     try:
-        yield from _Scanner(decode_text(read_small(path, MAX_JSON_BYTES, "file"), path)).items(frozenset(keys))
-    except DataError:
-        raise
-    except json.JSONDecodeError as error:
-        raise DataError("malformed JSON", path, f"{error.msg}, column {error.colno}", error.lineno) from error
-    except RecursionError as error:
-        raise DataError("malformed JSON", path, "nested too deeply") from error
+        return _Scanner(decode_text(content, path), finite)
     except ValueError as error:
         raise DataError("malformed JSON", path, str(error).removeprefix(f"{path}: ")) from error
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"expected finite numbers, got {name}")
+def _told(path: Path, scanner: "_Scanner", items: Iterator[Item]) -> Iterator[Item]:
+    """The items; whatever is wrong with the text becomes a DataError that names file and line."""
+    try:
+        yield from items
+    except json.JSONDecodeError as error:
+        raise DataError("malformed JSON", path, f"{error.msg}, column {error.colno}", error.lineno) from error
+    except (RecursionError, ValueError) as error:
+        raise DataError("malformed JSON", path, json_problem(error), scanner.line_of_value()) from error
 
 
 class _Scanner:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, finite: bool) -> None:
         self.text = text
-        self._scan = JSONDecoder(parse_constant=_refuse_constant).scan_once
+        self._scan = json_decoder(finite).scan_once
+        self._start = self._skip(0)
+        self.is_list = text[self._start : self._start + 1] == "["
+        # Where the value begins, and ends, that was read last.
+        self._value_at = self._end = 0
+
+    def line_of_value(self) -> int:
+        """The line of the value that was read last, or could not be."""
+        return self.text.count("\n", 0, self._value_at) + 1
+
+    def whole_list(self) -> Iterator[Item]:
+        """The items of the text, which is a list."""
+        self._finish((yield from self._list("", self._expect(self._start, "[", "a list"))))
+
+    def pairs(self) -> Iterator[Item]:
+        """The pairs of the text, which is an object."""
+        seen: set[str] = set()
+        line, counted = 1, 0
+        for index, (key, at) in enumerate(self._keys(), start=1):
+            if key in seen:
+                raise json.JSONDecodeError(f"the key {key!r:.80} more than once", self.text, at)
+            seen.add(key)
+            line, counted = line + self.text.count("\n", counted, at), at
+            value, self._end = self._value(at)
+            yield Item(key, index, line, value)
 
     def items(self, keys: frozenset[str]) -> Iterator[Item]:
-        at = self._expect(self._skip(0), "{", "an object at the top level")
+        """The items of the lists `keys` of the text, which is an object."""
+        for key, at in self._keys():
+            if key in keys:
+                self._end = yield from self._list(key, self._expect(at, "[", f"a list under {key!r}"))
+            else:
+                self._end = self._value(at)[1]
+
+    def _keys(self) -> Iterator[tuple[str, int]]:
+        """(key, where its value begins) of the pairs of the text; who takes one puts into `_end` where it ends."""
+        at = self._expect(self._start, "{", "an object at the top level")
         while self.text[at : at + 1] != "}":
             self._expect(at, '"', "a key in double quotes")
             key, at = scanstring(self.text, at + 1, True)
-            at = self._expect(self._skip(at), ":", "a colon after a key")
-            if key in keys:
-                at = yield from self._list(key, self._expect(at, "[", f"a list under {key!r}"))
-            else:
-                at = self._value(at)[1]
-            at = self._next(at, "}")
-        if (end := self._skip(at + 1)) != len(self.text):
+            yield key, self._expect(self._skip(at), ":", "a colon after a key")
+            at = self._next(self._end, "}")
+        self._finish(at + 1)
+
+    def _finish(self, at: int) -> None:
+        if (end := self._skip(at)) != len(self.text):
             raise json.JSONDecodeError("expected the end of the file", self.text, end)
 
     def _list(self, key: str, at: int) -> Iterator[Item]:
@@ -85,10 +134,13 @@ class _Scanner:
         return at
 
     def _value(self, at: int) -> tuple[Any, int]:
+        self._value_at = at
         try:
-            return self._scan(self.text, at)
+            value, end = self._scan(self.text, at)
         except StopIteration as stop:
             raise json.JSONDecodeError("expected a value", self.text, stop.value) from None
+        check_depth(value, self.text.count("[", at, end) + self.text.count("{", at, end))
+        return value, end
 
     def _skip(self, at: int) -> int:
         return _BLANKS.match(self.text, at).end()

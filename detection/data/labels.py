@@ -1,5 +1,6 @@
 """What label files say, whatever their format: boxes already half-open, names as they stand, nothing filtered yet."""
 
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,10 @@ from detection.data.problems import DataError, Problems
 # Letters of a class name; longer ones are damage, and would fill messages and file names.
 MAX_NAME = 200
 _SHOWN = 80
+_BYTE_ORDER_MARK = "\ufeff"
+_NO_CHARACTERS = "\ufffe\uffff"
+# Below this every number is finite in float32: no need to convert it.
+_SURELY_FITS = 1e30
 
 Box = tuple[float, float, float, float]
 Item = TypeVar("Item")
@@ -41,13 +46,15 @@ class ImageLabels:
     """What a label file says of one image.
 
     size: (height, width) as the file has it, None where it gives none. rounding: px by which boxes may reach outside
-    the image because the format rounds its numbers.
+    the image because the format rounds its numbers. found: objects that the file has of the image, counted before any
+    of them is read: those that could not be used are in it; None where the format does not count.
     """
 
     path: Path
     size: tuple[int, int] | None
     objects: tuple[LabelledObject, ...]
     rounding: float = 0.0
+    found: int | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,8 @@ class LabelReader:
     listed from. image_folder: where they are looked for. classes: the names that the set itself declares, in its order;
     None where it declares none. source_ids: image id -> the id that results files for this set use, where that is
     another (COCO's numbers). category_ids: the numbers that results files use for `classes`, None for their places.
-    tells_polygons: whether it is noted how many polygons were read as their boxes.
+    tells_polygons: whether it is noted how many polygons were read as their boxes. stray_objects: objects of the file
+    that belong to none of its images.
     """
 
     path: Path
@@ -81,6 +89,7 @@ class LabelReader:
     source_ids: Mapping[str, str] = MappingProxyType({})
     category_ids: tuple[int, ...] | None = None
     tells_polygons = False
+    stray_objects = 0
 
     def image_ids(self, problems: Problems) -> list[str]:
         """The ids of the split's images in order, each once."""
@@ -97,14 +106,20 @@ class LabelReader:
         """
         raise NotImplementedError
 
+    def passed_over(self) -> Mapping[Path, str]:
+        """Files that a folder of the split holds, that look like photos or labels and are meant to be neither, as masks
+        and read-me files are; file -> why it is passed over.
+        """
+        return {}
+
 
 def read_each(items: Iterable[Item], read: Callable[[Item], LabelledObject], problems: Problems) -> Iterator:
-    """What `read` makes of each item; those that raise DataError are left out and counted."""
+    """What `read` makes of each object; those that raise DataError are left out and counted."""
     for item in items:
         try:
             yield read(item)
         except DataError as error:
-            problems.skip_error(error)
+            problems.skip_error(error, objects=1)
 
 
 def ordered_box(corners: Box, what: str, path: Path, line: int, problems: Problems) -> Box:
@@ -120,25 +135,34 @@ def ordered_box(corners: Box, what: str, path: Path, line: int, problems: Proble
 
 def fits_float32(corners: Box) -> bool:
     """Whether all are finite in float32."""
+    if all(-_SURELY_FITS < one < _SURELY_FITS for one in corners):  # ten times faster
+        return True
     with np.errstate(over="ignore"):
         return bool(np.isfinite(np.array(corners, dtype=np.float64).astype(np.float32)).all())
 
 
-def clean_name(name: str) -> str:
-    """A class name without blanks around it and with single ones inside."""
-    return " ".join(name.split())
+def class_name(raw: object, path: object, what: str = "", line: int = 0, problems: Problems | None = None) -> str:
+    """A class name as it is known everywhere: the text as written, single blanks in it and none around it.
 
-
-def checked_name(raw: str, what: str, path: Path, line: int, problems: Problems) -> str:
-    """A clean class name; blanks are repaired. Raises DataError for none and for one of more than MAX_NAME letters."""
-    name = clean_name(raw)
+    Every name that enters the program comes through here: of label files, lists and options. path: the file or option
+    it is from. problems: takes what was repaired. No normal form is imposed: names that differ in it alone stay two.
+    Raises DataError for what is no text, for none, for one of more than MAX_NAME letters, and for control characters,
+    lone surrogates and the codes that are no characters: a list of names, XML or UTF-8 cannot hold those.
+    """
+    what = f"{what}: " if what else ""
+    if not isinstance(raw, str):
+        raise DataError("class name that is no text", path, f"{what}expected text, got {raw!r:.{_SHOWN}}", line)
+    name = " ".join(raw.replace(_BYTE_ORDER_MARK, " ").split())
     if not name:
-        raise DataError("object without a name", path, what, line)
+        raise DataError("object without a name", path, f"{what}expected a class name, got {shortened(raw)!r}", line)
     if len(name) > MAX_NAME:
-        message = f"{what}: expected at most {MAX_NAME} letters, got {len(name)}: {shortened(name)!r}"
+        message = f"{what}expected at most {MAX_NAME} letters, got {len(name)}: {shortened(name)!r}"
         raise DataError("class name too long", path, message, line)
-    if name != raw:
-        problems.repair("blanks in a class name", path, f"{what}: {shortened(raw)!r}, read as {name!r}", line)
+    if odd := [one for one in name if unicodedata.category(one) in ("Cc", "Cs") or one in _NO_CHARACTERS]:
+        message = f"{what}expected letters, digits and signs, got {odd[0]!r} in {shortened(name)!r}"
+        raise DataError("class name that no file can hold", path, message, line)
+    if name != raw and problems is not None:
+        problems.repair("blanks in a class name", path, f"{what}{shortened(raw)!r}, read as {name!r}", line)
     return name
 
 

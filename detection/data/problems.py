@@ -49,13 +49,17 @@ def place(file: str, line: int) -> str:
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One fault that was met. action: what was done with the item. Otherwise as `DataError`."""
+    """One fault that was met. action: what was done with the item. objects: how many were left out with it.
+
+    Otherwise as `DataError`.
+    """
 
     action: Literal["left out", "repaired"]
     kind: str
     file: str
     message: str
     line: int = 0
+    objects: int = 0
 
     @property
     def place(self) -> str:
@@ -73,6 +77,7 @@ class Problems:
         self.strict = strict
         self._records: dict[Problem, None] = {}
         self._notes: dict[str, None] = {}
+        self._objects = 0
 
     def note(self, text: str) -> None:
         """Something that a user should know and that is no fault, strict or not."""
@@ -83,17 +88,17 @@ class Problems:
         """Every note once, in the order of the first."""
         return tuple(self._notes)
 
-    def skip(self, kind: str, file: object, message: str, line: int = 0) -> None:
-        """An item is left out. Raises DataError if strict."""
-        self._add(Problem("left out", kind, str(file), message, line))
+    def skip(self, kind: str, file: object, message: str, line: int = 0, objects: int = 0) -> None:
+        """An item is left out, and so many objects with it. Raises DataError if strict."""
+        self._add(Problem("left out", kind, str(file), message, line, objects))
 
     def repair(self, kind: str, file: object, message: str, line: int = 0) -> None:
         """An item was repaired and is kept. Raises DataError if strict."""
         self._add(Problem("repaired", kind, str(file), message, line))
 
-    def skip_error(self, error: DataError) -> None:
-        """The item that raised `error` is left out. Raises DataError if strict."""
-        self.skip(error.kind, error.file, error.message, error.line)
+    def skip_error(self, error: DataError, objects: int = 0) -> None:
+        """The item that raised `error` is left out, and so many objects with it. Raises DataError if strict."""
+        self.skip(error.kind, error.file, error.message, error.line, objects)
 
     def extend(self, records: Iterable[Problem]) -> None:
         """Take over others' records; one that is known counts once. Raises DataError if strict and there is one."""
@@ -103,7 +108,14 @@ class Problems:
     def _add(self, record: Problem) -> None:
         if self.strict:
             raise DataError(record.kind, record.file, record.message, record.line)
-        self._records[record] = None
+        if record not in self._records:
+            self._records[record] = None
+            self._objects += record.objects
+
+    @property
+    def objects(self) -> int:
+        """How many objects were left out."""
+        return self._objects
 
     @property
     def records(self) -> tuple[Problem, ...]:

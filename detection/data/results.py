@@ -1,4 +1,4 @@
-"""Results of any detector: COCO results json, the devkit's text files, or YOLO text files, found by looking.
+"""Results of any detector: COCO results json, text files of the devkit, of Detectron2 or of YOLO, found by looking.
 
 Unlike the readers of a run's own detections these take what other programs write: other names and numbers of classes
 and images, and boxes without area, which official tools count as false positives.
@@ -7,8 +7,8 @@ and images, and boxes without area, which official tools count as false positive
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote
@@ -16,42 +16,58 @@ from urllib.parse import unquote
 import numpy as np
 
 from detection.data.detections import comp4_columns, group_rows, parsed_lines, read_coco_columns, row_name
+from detection.data.matching_ids import images_by_ids
 from detection.data.problems import Problems
 from detection.types import AnnotatedImage, Detections
 
-ResultFormat = Literal["coco", "devkit", "yolo"]
+ResultFormat = Literal["coco", "devkit", "classes", "yolo"]
 # comp4_det_test_cat.txt, and py-faster-rcnn's comp4_SALT_det_test_cat.txt (lib/datasets/pascal_voc.py).
 _DEVKIT_NAME = re.compile(r"comp\d(?:_.+?)?_det_(?P<rest>.+)\.txt")
 _YOLO_FIELDS = 6
+# A box that ends below so many px from the corner of its image, or has a share above it, is of the other unit; where
+# this part of the boxes are, the file is.
+_LARGEST_SHARE = 2.0
+_WRONG_SHARE = 0.5
+# Above this part of boxes with a negative side the numbers are no corner, width and height.
+_MOST_NEGATIVE = 0.1
+_FIRST_BYTES = 1000
 # Text files beside YOLO's results that are none.
 _OTHER_TEXTS = ("classes.txt", "labels.txt", "requirements.txt", "readme.txt")
 
 
 @dataclass(frozen=True)
 class ResultFiles:
-    """The results at a path. files: class and split as the name tells (devkit), image id (YOLO), or "" -> file."""
+    """The results at a path.
+
+    files: split and class as the name tells (devkit), class (Detectron2's, format "classes"), image id (YOLO), or ""
+    -> file.
+    """
 
     path: Path
     format: ResultFormat
     files: Mapping[str, Path]
 
     def classes(self, split: str | None) -> tuple[str, ...] | None:
-        """The classes that the devkit's names tell, sorted; None for the other formats."""
-        return tuple(sorted(self.of_split(split))) if self.format == "devkit" else None
+        """The classes that the files' names tell, sorted; None for the other formats."""
+        return tuple(sorted(self.of_split(split))) if self.format in ("devkit", "classes") else None
 
     def of_split(self, split: str | None) -> dict[str, Path]:
-        """Class -> file of the devkit's results for a split; of whatever split they are where none is of that one."""
+        """Class -> file of the results for a split; of whatever split they are where none is of that one."""
+        if self.format == "classes":
+            return dict(self.files)
         prefix = f"{split}_"
         named = {rest.removeprefix(prefix): path for rest, path in self.files.items() if rest.startswith(prefix)}
         return named or {rest.split("_", 1)[-1]: path for rest, path in self.files.items()}
 
 
-def find_results(path: Path | str, split: str | None = None) -> ResultFiles:
+def find_results(path: Path | str, split: str | None = None, image_ids: Collection[str] = ()) -> ResultFiles:
     """The results in a file or folder: ``.json`` is COCO results, ``comp4_det_SPLIT_CLASS.txt`` the devkit's, any other
-    ``.txt`` one image's YOLO results. A run folder stands for its detections.
+    ``.txt`` one image's YOLO results, or, where its lines begin with ids of images, one class's. A run folder stands
+    for its detections.
 
-    split: of several COCO results in a folder, ``SPLIT.json`` is meant. Raises ValueError where there is nothing of the
-    kind, or several and none of that name.
+    image_ids: of the annotations, by which files of classes are told from files of images. split: of several COCO
+    results in a folder, ``SPLIT.json`` is meant. Raises ValueError where there is nothing of the kind, or several and
+    none of that name.
     """
     path = Path(path)
     if not path.exists():
@@ -77,7 +93,23 @@ def find_results(path: Path | str, split: str | None = None) -> ResultFiles:
         raise ValueError(
             f"{path}: expected COCO results (.json), comp4_det_SPLIT_CLASS.txt, or YOLO text files, found none"
         )
-    return ResultFiles(path, "yolo", yolo)
+    return ResultFiles(path, "classes" if _are_of_classes(yolo, image_ids) else "yolo", yolo)
+
+
+def _are_of_classes(files: Mapping[str, Path], image_ids: Collection[str]) -> bool:
+    """Whether text files begin their lines with ids of images, and are not called after images, as Detectron2's are."""
+    known = set(image_ids)
+    named = sum(Path(name).name in known for name in files)
+    begun = [line.rsplit(maxsplit=_YOLO_FIELDS - 1) for one in files.values() if (line := _first_line(one))]
+    beginning = sum(len(fields) == _YOLO_FIELDS and fields[0].strip() in known for fields in begun)
+    return beginning > max(named, len(begun) // 2)
+
+
+def _first_line(path: Path) -> str:
+    """The first line that is not blank, "" where there is none among the first letters."""
+    with path.open("rb") as file:
+        text = file.read(_FIRST_BYTES).decode("utf-8-sig", errors="replace")
+    return next((line for line in text.split("\n") if line.strip()), "")
 
 
 def read_results(
@@ -95,13 +127,17 @@ def read_results(
     devkit's files need none. split: of the devkit's files. source_ids: image id -> the number by which results may
     call it (COCO). An image that is not among `images` keeps its id; its YOLO boxes stay in shares.
 
-    A box without area becomes one of the least area: it can be nothing but a false positive, as in official tools.
-    Detections of a name that is not in `classes` are left out. Both are counted in `problems`. Raises ValueError naming
-    file and line for what cannot be read, and where class numbers have no name.
+    A box without area, or of negative sides, becomes one of the least area: it can be nothing but a false positive, as
+    in official tools. Detections of a name that is not in `classes` are left out. Both are counted in `problems`.
+    Raises ValueError naming file and line for what cannot be read, where class numbers have no name, and where boxes
+    are in px and should be in shares, or the other way round, or have many negative sides.
     """
-    reader = {"coco": _read_coco, "devkit": _read_devkit, "yolo": _read_yolo}[found.format]
-    rows = reader(found, images, numbers, split, source_ids or {})
-    boxes = _with_area(rows, problems)
+    readers = {"coco": _read_coco, "devkit": _read_devkit, "classes": _read_devkit, "yolo": _read_yolo}
+    rows = readers[found.format](found, images, numbers, split)
+    rows = replace(rows, ids=_image_ids(rows.ids, images, source_ids or {}))
+    if found.format != "yolo":
+        _refuse_shares(found.path, rows, images)
+    boxes = _with_area(found.path, rows, problems)
     places = {name: place for place, name in enumerate(classes)}
     labels = np.array([places.get(name, -1) for name in rows.names], dtype=np.int64)
     for name in sorted({rows.names[row] for row in np.flatnonzero(labels < 0)}):
@@ -118,19 +154,50 @@ def read_results(
 class _Rows:
     """Detections as files have them. boxes: (N, 4) float64 half-open corners. where: names a row in a message."""
 
-    ids: list[str]
+    ids: list[str] | list[str | int]
     names: list[str]
     boxes: np.ndarray
     scores: np.ndarray
     where: Callable[[int], str]
 
 
-def _with_area(rows: _Rows, problems: Problems) -> np.ndarray:
+def _image_ids(ids: Sequence[str | int], images: Sequence[AnnotatedImage], source_ids: Mapping[str, str]) -> list[str]:
+    """The images that the ids of results mean; one that means none stays, told apart from every name."""
+    known = {one.image_id for one in images}
+    meant = images_by_ids(ids, known, {number: image_id for image_id, number in source_ids.items()})
+    rest = {one: f"number {one}" if str(one) in known else str(one) for one in set(ids) - set(meant)}
+    names = {**meant, **rest}
+    return [names[one] for one in ids]
+
+
+def _refuse_shares(path: Path, rows: _Rows, images: Sequence[AnnotatedImage]) -> None:
+    """Raise ValueError where most boxes end within _LARGEST_SHARE px of the corner of images that are larger."""
+    large = {one.image_id for one in images if min(one.size) > 4 * _LARGEST_SHARE}
+    inside = np.array([one in large for one in rows.ids], dtype=bool)
+    tiny = inside & (np.abs(rows.boxes).max(axis=1, initial=0) <= _LARGEST_SHARE)
+    if inside.any() and tiny.sum() > _WRONG_SHARE * inside.sum():
+        row = int(np.flatnonzero(tiny)[0])
+        raise ValueError(
+            f"{path}: {tiny.sum()} of {inside.sum()} boxes end within {_LARGEST_SHARE:g} px of the image's corner, the "
+            f"first at {rows.where(row)}: {rows.boxes[row].tolist()}. They seem to be shares of the image, and px are "
+            "expected here: multiply by its width and height"
+        )
+
+
+def _with_area(path: Path, rows: _Rows, problems: Problems) -> np.ndarray:
     """(N, 4) float32 corners, those of boxes without width or height one step of float32 apart."""
     with np.errstate(over="ignore"):
         boxes = rows.boxes.astype(np.float32)
+    negative = (rows.boxes[:, :2] > rows.boxes[:, 2:]).any(axis=1)
+    if negative.sum() > max(1, _MOST_NEGATIVE * len(negative)):
+        row = int(np.flatnonzero(negative)[0])
+        raise ValueError(
+            f"{rows.where(row)}: expected boxes of positive width and height, got one that ends before it begins, as "
+            f"{negative.sum()} of {len(negative)} in {path} do: {rows.boxes[row].tolist()}. The four numbers may be in "
+            "another order: COCO results have x, y, width, height, the devkit's files corners"
+        )
     for low, high in ((0, 2), (1, 3)):
-        empty = (rows.boxes[:, low] <= rows.boxes[:, high]) & (boxes[:, low] == boxes[:, high])
+        empty = (rows.boxes[:, low] >= rows.boxes[:, high]) | (boxes[:, low] == boxes[:, high])
         for row in np.flatnonzero(empty):
             kind = "detection without area, a false positive"
             problems.repair(kind, rows.where(int(row)), f"{rows.boxes[row].tolist()}")
@@ -138,14 +205,10 @@ def _with_area(rows: _Rows, problems: Problems) -> np.ndarray:
     return boxes
 
 
-def _read_coco(found: ResultFiles, images, numbers, split, source_ids) -> _Rows:
+def _read_coco(found: ResultFiles, images, numbers, split) -> _Rows:
     path = found.files[""]
     ids, categories, boxes, scores = read_coco_columns(path)
     where = row_name(path)
-    known = {one.image_id for one in images}
-    own = {number: image_id for image_id, number in source_ids.items()}
-    if any(image_id not in known for image_id in ids):
-        ids = [own.get(image_id, image_id) for image_id in ids]
     return _Rows(ids, _names(categories.tolist(), numbers, where), boxes, scores, where)
 
 
@@ -165,22 +228,40 @@ def _span(numbers: Mapping[int, str]) -> str:
     return f"{min(numbers)} to {max(numbers)}" if numbers else "no class"
 
 
-def _read_devkit(found: ResultFiles, images, numbers, split, source_ids) -> _Rows:
+def _read_devkit(found: ResultFiles, images, numbers, split) -> _Rows:
     names, ids, boxes, scores, where = comp4_columns(found.of_split(split).items())
     return _Rows(ids, names, boxes, scores, where)
 
 
-def _read_yolo(found: ResultFiles, images, numbers, split, source_ids) -> _Rows:
-    sizes = {one.image_id: one.size for one in images}
+def _read_yolo(found: ResultFiles, images, numbers, split) -> _Rows:
+    known = {one.image_id for one in images}
     counts = Counter(one.path.stem for one in images)
     by_stem = {one.path.stem: one.image_id for one in images if counts[one.path.stem] == 1}
-    ids = (name if name in sizes else by_stem.get(Path(name).name, name) for name in found.files)
+    ids = (name if name in known else by_stem.get(Path(name).name, name) for name in found.files)
     ids, rows, where = parsed_lines(zip(ids, found.files.values(), strict=True), _yolo_line)
     columns = np.array([values for _, values in rows], dtype=np.float64).reshape(-1, _YOLO_FIELDS - 1)
-    width_height = np.array([sizes.get(one, (1, 1))[::-1] for one in ids], dtype=np.float64).reshape(-1, 2)
+    _refuse_px(columns, where)
+    meant = dict(zip(ids, _image_ids(ids, images, {}), strict=True))
+    sizes = {one.image_id: one.size for one in images}
+    width_height = np.array([sizes.get(meant[one], (1, 1))[::-1] for one in ids], dtype=np.float64).reshape(-1, 2)
     centres, halves = columns[:, :2] * width_height, columns[:, 2:4] * width_height / 2
     boxes = np.concatenate([centres - halves, centres + halves], axis=1)
     return _Rows(ids, _names([number for number, _ in rows], numbers, where), boxes, columns[:, 4], where)
+
+
+def _refuse_px(columns: np.ndarray, where: Callable[[int], str]) -> None:
+    """Raise ValueError where most lines of YOLO's, (N, 5) from x to confidence, have numbers that are no shares."""
+    wrong = np.abs(columns[:, :4]).max(axis=1, initial=0) > _LARGEST_SHARE
+    if wrong.sum() <= _WRONG_SHARE * len(columns):
+        return
+    row = int(np.flatnonzero(wrong)[0])
+    is_padilla = ((columns[wrong, 0] >= 0) & (columns[wrong, 0] <= 1) & (columns[wrong, 4] > 1)).all()
+    order = "class confidence left top right bottom" if is_padilla else "class x y width height confidence"
+    raise ValueError(
+        f"{where(row)}: expected shares of the image, got {columns[row].tolist()} behind the class, as {wrong.sum()} "
+        f"of {len(columns)} lines have: these are px, and seem to be {order!r}. Give boxes in px as COCO results, or "
+        "'class x y width height confidence' in shares: x, width by the image's width, y, height by its height"
+    )
 
 
 def _yolo_line(line: str, place: str) -> tuple[int, list[float]]:
@@ -190,6 +271,10 @@ def _yolo_line(line: str, place: str) -> tuple[int, list[float]]:
     except ValueError:
         number, values = -1, []
     if number < 0 or len(fields) != _YOLO_FIELDS or not all(map(math.isfinite, values)):
-        hint = "; the confidence is missing (Ultralytics: save_conf=True)" if len(fields) == _YOLO_FIELDS - 1 else ""
+        hint = ""
+        if len(fields) == _YOLO_FIELDS - 1:
+            hint = "; the confidence is missing (Ultralytics: save_conf=True)"
+        elif number < 0 and len(fields) == _YOLO_FIELDS:
+            hint = "; the class is its number, from 0"
         raise ValueError(f"{place}: expected 'class x y width height confidence', got {line.strip()!r:.80}{hint}")
     return number, values

@@ -3,8 +3,22 @@
 from dataclasses import dataclass, field, fields
 
 from detection.data.formats import label_format
+from detection.data.images import MAX_PIXELS
+from detection.data.labels import class_name
 
 ClassMap = dict[str, str | None]
+
+
+def clean_class_map(class_map: ClassMap, where: str) -> ClassMap:
+    """A mapping of class names with names as they are known everywhere; see `labels.class_name`.
+
+    where: the setting, for a message. Raises DataError for a name that cannot be one, ValueError for one name twice.
+    """
+    names = {one: class_name(one, where) for one in class_map}
+    if len(set(names.values())) < len(names):
+        raise ValueError(f"{where}: expected each name once but for blanks, got {', '.join(map(repr, names))}")
+    values = {one: None if name is None else class_name(name, where) for one, name in class_map.items()}
+    return {names[one]: values[one] for one in class_map}
 
 
 def _check_format(name: str | None) -> None:
@@ -40,6 +54,7 @@ class DatasetSource:
 
     def __post_init__(self) -> None:
         _check_format(self.format)
+        object.__setattr__(self, "class_map", clean_class_map(self.class_map, "dataset source: class_map"))
         if not self.split.strip():
             raise ValueError(f"dataset source: split: expected a name, got {self.split!r}")
         for key in ("year", "name"):
@@ -52,16 +67,20 @@ class DatasetSource:
 
 @dataclass(frozen=True)
 class ResolvedSource(DatasetSource):
-    """A source with what it has from its data set. held_out, seed: how a set without splits is divided."""
+    """A source with what it has from its data set. held_out, seed: how a set without splits is divided.
+
+    max_pixels: of an image.
+    """
 
     held_out: float = 0.2
     seed: int = 0
+    max_pixels: int = MAX_PIXELS
 
 
 def resolved(
     source: DatasetSource, root: str | None = None, format: str = "auto", class_map: ClassMap | None = None, **division
 ) -> ResolvedSource:
-    """A source with these in place of what it does not say; a resolved one as it is. division: held_out, seed."""
+    """A source with these for what it does not say; a resolved one as it is. division: what `ResolvedSource` adds."""
     if isinstance(source, ResolvedSource):
         return source
     given = {one.name: getattr(source, one.name) for one in fields(DatasetSource)}
@@ -85,6 +104,8 @@ class DatasetSettings:
         class_map: Class name in the files -> name in the run, e.g. {couch: sofa}; null leaves its objects out.
         held_out: Of a set without splits, the share of images that is kept from training, as the split "test".
         seed: Seed of that division, which is stratified by class.
+        max_pixels: Pixels of the largest image that is used; larger ones are left out. A pixel takes 10 bytes when the
+            image is read, and twice as much in detection.
     """
 
     root: str = "data/VOCdevkit"
@@ -95,15 +116,19 @@ class DatasetSettings:
     class_map: ClassMap = field(default_factory=dict)
     held_out: float = ResolvedSource.held_out
     seed: int = ResolvedSource.seed
+    max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
         _check_format(self.format)
+        object.__setattr__(self, "class_map", clean_class_map(self.class_map, "dataset.class_map"))
         if not self.train:
             raise ValueError("dataset.train: expected at least one split, got none")
         if not self.classes.strip():
             raise ValueError('dataset.classes: expected "collect", "voc" or the path of a file, got nothing')
         if not 0 < self.held_out < 1:
             raise ValueError(f"dataset.held_out: expected a share between 0 and 1, got {self.held_out}")
+        if self.max_pixels < 1:
+            raise ValueError(f"dataset.max_pixels: expected a number of at least 1, got {self.max_pixels}")
 
     @property
     def train_sources(self) -> tuple[ResolvedSource, ...]:
@@ -116,5 +141,5 @@ class DatasetSettings:
         return self._resolved(self.test)
 
     def _resolved(self, sources: tuple[DatasetSource, ...]) -> tuple[ResolvedSource, ...]:
-        rest = {"held_out": self.held_out, "seed": self.seed}
+        rest = {"held_out": self.held_out, "seed": self.seed, "max_pixels": self.max_pixels}
         return tuple(resolved(one, self.root, self.format, self.class_map, **rest) for one in sources)

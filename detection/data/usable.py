@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from detection.data.images import image_sizes
+from detection.data.census import SetTally, count_objects
+from detection.data.files import is_image_name
+from detection.data.images import MAX_PIXELS, ImageHeader, image_header
 from detection.data.labels import ImageLabels, ImageObjects, LabelledObject, LabelReader
 from detection.data.problems import DataError, Problems
 from detection.geometry import clip
@@ -23,45 +25,120 @@ def labelled_images(
     classes: Collection[str] | None,
     class_map: Mapping[str, str | None],
     need_images: bool = True,
+    max_pixels: int = MAX_PIXELS,
+    tally: SetTally | None = None,
 ) -> Iterator[ImageObjects]:
     """The usable images of a split in order, each file once, with their usable objects under the run's class names.
 
     need_images: False takes the size from the labels where an image is not there, if they tell.
-    classes: the names that are known; None: all. Faults are counted in `problems`.
+    classes: the names that are known; None: all. max_pixels: larger images are left out.
+    Faults are counted in `problems`; tally: counts images and objects.
     """
-    naming = _Naming(classes, class_map)
-    paths: dict[Path, str] = {}
-    polygons = 0
-    for image_id in reader.image_ids(problems):
+    naming, own = _Naming(classes, class_map), Problems(problems.strict)
+    split = _Split(reader, naming, own, need_images, max_pixels, tally)
+    try:
+        yield from split.images()
+    finally:
+        problems.extend(() if problems.strict else split.problems)
+        for note in split.notes():
+            problems.note(note)
+    if tally is not None:
+        tally.end_split(reader, split.problems)
+
+
+class _Split:
+    """The images of a split one after the other, and the account of them."""
+
+    def __init__(
+        self,
+        reader: LabelReader,
+        naming: _Naming,
+        problems: Problems,
+        need_images: bool,
+        max_pixels: int,
+        tally: SetTally | None,
+    ) -> None:
+        self.reader, self.naming, self.problems = reader, naming, problems
+        self.need_images, self.max_pixels, self.tally = need_images, max_pixels, tally
+        self.polygons = self.turned = 0
+
+    def images(self) -> Iterator[ImageObjects]:
+        paths: dict[Path, str] = {}
+        for image_id in self.reader.image_ids(self.problems):
+            left = self.problems.objects
+            try:
+                image, labels = self._load(image_id)
+            except DataError as error:
+                self._leave_out(image_id, error)
+                continue
+            unwanted = sum(self.naming.is_unwanted(item.name) for item in labels.objects)
+            if image.path in paths:
+                message = f"{image_id!r} is {paths[image.path]!r}"
+                error = DataError("image id listed again", self.reader.list_path, message)
+                self.problems.skip_error(error, objects=len(image.objects) + unwanted)
+                self._count(image_id, image.path, labels, left, 0, 0, error.kind)
+                continue
+            paths[image.path] = image_id
+            self._count(image_id, image.path, labels, left, len(image.objects), unwanted, None)
+            self.polygons += sum("segmentation" in item.extras for item in image.objects)
+            yield image
+
+    def notes(self) -> Iterator[str]:
+        """What a user should know of the split."""
+        yield from self.problems.notes
+        path = self.reader.path
+        if self.polygons and self.reader.tells_polygons:
+            yield f"{path}: {self.polygons} polygons are read as their boxes"
+        if self.turned:
+            yield (
+                f"{path}: {self.turned} photos have an EXIF rotation and nothing tells whether their boxes were drawn "
+                "on the upright photo, as they are read; tools/dataset.py check names them"
+            )
+
+    def _load(self, image_id: str) -> tuple[ImageObjects, ImageLabels]:
+        reader, path = self.reader, self.reader.image_path(image_id)
+        if path is None:
+            found, seen = None, Problems(self.problems.strict)
+            if not self.need_images:
+                found = reader.labels(image_id, None, seen)
+            if found is None or found.size is None or min(found.size) <= 0:
+                raise DataError("missing image", reader.image_folder / image_id, "no file of that name")
+            self.problems.extend(seen)
+            usable = tuple(_usable_objects(found, found.size, self.naming, self.problems))
+            return ImageObjects(image_id, reader.image_folder / image_id, found.size, usable, found.path), found
+        header = image_header(path, self.max_pixels)
+        labels = reader.labels(image_id, header.upright, self.problems)
+        size = _frame(labels, header.upright, header.stored, self.problems)
+        self.turned += bool(labels.objects) and frame_is_a_guess(header, labels.size)
+        usable = tuple(_usable_objects(labels, size, self.naming, self.problems))
+        return ImageObjects(image_id, path, size, usable, labels.path), labels
+
+    def _leave_out(self, image_id: str, error: DataError) -> None:
+        """Count an image that cannot be used, with the objects that its labels have all the same."""
         try:
-            image = _load_image(reader, image_id, naming, problems, need_images)
-        except DataError as error:
-            problems.skip_error(error)
-            continue
-        if image.path in paths:
-            problems.skip("image id listed again", reader.list_path, f"{image_id!r} is {paths[image.path]!r}")
-            continue
-        paths[image.path] = image_id
-        polygons += sum("segmentation" in item.extras for item in image.objects)
-        yield image
-    if polygons and reader.tells_polygons:
-        problems.note(f"{reader.path}: {polygons} polygons are read as their boxes")
+            labels = self.reader.labels(image_id, None, Problems())
+            number = len(labels.objects) if labels.found is None else labels.found
+        except DataError as unreadable:  # they may be what is wrong
+            labels, number = None, 0 if is_image_name(unreadable.file) else count_objects(Path(unreadable.file))
+        self.problems.skip_error(error, objects=number)
+        if self.tally is not None:
+            self.tally.add_image(image_id, self.reader.image_path(image_id), labels, (number, 0, 0), error.kind)
+
+    def _count(
+        self, image_id: str, path: Path, labels: ImageLabels, left: int, read: int, unwanted: int, reason: str | None
+    ) -> None:
+        """Count an image in the tally. left: objects left out before it. read, unwanted: of its objects."""
+        if self.tally is not None:
+            # What a format does not count cannot be checked.
+            uncounted = read + unwanted + self.problems.objects - left
+            found = uncounted if labels.found is None else labels.found
+            self.tally.add_image(image_id, path, labels, (found, read, unwanted), reason)
 
 
-def _load_image(
-    reader: LabelReader, image_id: str, naming: _Naming, problems: Problems, need_images: bool
-) -> ImageObjects:
-    path = reader.image_path(image_id)
-    if path is None:
-        found = None if need_images else reader.labels(image_id, None, problems)
-        if found is not None and found.size is not None and min(found.size) > 0:
-            usable = tuple(_usable_objects(found, found.size, naming, problems))
-            return ImageObjects(image_id, reader.image_folder / image_id, found.size, usable, found.path)
-        raise DataError("missing image", reader.image_folder / image_id, "no file of that name")
-    upright, stored = image_sizes(path)
-    labels = reader.labels(image_id, upright, problems)
-    size = _frame(labels, upright, stored, problems)
-    return ImageObjects(image_id, path, size, tuple(_usable_objects(labels, size, naming, problems)), labels.path)
+def frame_is_a_guess(header: ImageHeader, size: tuple[int, int] | None) -> bool:
+    """Whether a photo has an EXIF rotation, and the size in its labels does not tell which frame its boxes are in."""
+    told = header.upright != header.stored and size in (header.upright, header.stored)
+    return header.orientation != 1 and not told
 
 
 def _frame(
@@ -91,7 +168,7 @@ def _usable_objects(
         if empty[row] or outside[row]:
             what = f"object {item.index} ({item.name}): half-open box {item.box}, image (height, width) = {size}"
             if empty[row]:
-                problems.skip("box wholly outside the image", labels.path, what, item.line)
+                problems.skip("box wholly outside the image", labels.path, what, item.line, objects=1)
                 continue
             problems.repair("box reaching outside the image", labels.path, what, item.line)
         yield LabelledObject(item.index, name, tuple(clipped[row]), item.difficult, item.line, item.extras, item.area)
@@ -109,8 +186,12 @@ class _Naming:
         name = self._map.get(item.name, item.name)
         if name is None or self._classes is None or name in self._classes:
             return name
-        problems.skip(f"unknown class {name!r}{self._hint(name)}", path, f"object {item.index}", item.line)
+        problems.skip(f"unknown class {name!r}{self._hint(name)}", path, f"object {item.index}", item.line, objects=1)
         return None
+
+    def is_unwanted(self, name: str) -> bool:
+        """Whether the mapping leaves objects of this name in the files out."""
+        return self._map.get(name, name) is None
 
     def _hint(self, name: str) -> str:
         if name not in self._hints:

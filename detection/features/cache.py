@@ -12,7 +12,16 @@ import numpy as np
 from detection.features.resize import padded_size, resized_size
 from detection.features.settings import FeatureSettings
 from detection.geometry import resize_scale
-from detection.storage import file_stem, fingerprint, read_arrays, read_metadata, read_yaml, write_arrays, write_yaml
+from detection.storage import (
+    file_stem,
+    fingerprint,
+    notice_damaged,
+    read_arrays,
+    read_metadata,
+    read_yaml,
+    write_arrays,
+    write_yaml,
+)
 from detection.types import FeaturePyramid
 
 FORMAT_VERSION = "1"
@@ -59,12 +68,12 @@ class MapCache:
 
     def look_up(self, image_id: str, image_fingerprint: str) -> tuple[FeaturePyramid | None, str]:
         """(maps, "") or (None, why): "absent", "stale: ..." (made from another image) or "damaged: ..."."""
-        path = self.path(image_id)
-        if not path.is_file():
-            return None, "absent"
         try:
-            pyramid, metadata = _read_file(path)
-        except (ValueError, FileNotFoundError) as error:
+            pyramid, metadata = _read_file(self.path(image_id))
+        except FileNotFoundError:
+            return None, "absent"
+        except ValueError as error:
+            notice_damaged(error)
             return None, f"damaged: {error}"
         stale = self._stale(image_id, image_fingerprint, metadata)
         return (None, stale) if stale else (pyramid, "")
@@ -73,8 +82,10 @@ class MapCache:
         """Whether there is a file of this image and key, by its metadata: the maps are not read."""
         try:
             metadata = read_metadata(self.path(image_id))
-        except (ValueError, FileNotFoundError):
+        except FileNotFoundError:
             return False
+        except ValueError as error:
+            return bool(notice_damaged(error))
         return not self._stale(image_id, image_fingerprint, metadata)
 
     def _stale(self, image_id: str, image_fingerprint: str, metadata: Mapping[str, str]) -> str:
@@ -104,7 +115,6 @@ class MapCache:
             "image_fingerprint": image_fingerprint,
             "key": self.key,
             "size": json.dumps(list(pyramid.size)),
-            "crc32": str(_checksum(arrays)),
         }
         if self._about is not None and not (self.folder / _ABOUT).exists():
             write_yaml(self.folder / _ABOUT, self._about)
@@ -125,13 +135,14 @@ def _checksum(arrays: dict[str, np.ndarray]) -> int:
 def _read_file(path: Path) -> tuple[FeaturePyramid, dict[str, str]]:
     """Raises ValueError, naming the file, for anything but a whole file of this format."""
     arrays, metadata = read_arrays(path)
-    expected = {"format_version", "image_id", "image_fingerprint", "key", "size", "crc32"}
+    expected = {"format_version", "image_id", "image_fingerprint", "key", "size"}
     if metadata.get("format_version") != FORMAT_VERSION or not expected <= metadata.keys():
         raise ValueError(
             f"{path}: expected maps of format_version {FORMAT_VERSION}, got {metadata.get('format_version')}"
         )
-    if str(_checksum(arrays)) != metadata["crc32"]:
-        raise ValueError(f"{path}: expected checksum {metadata['crc32']}, got {_checksum(arrays)}")
+    # Files of before there was a fingerprint of all that is in one.
+    if (checksum := metadata.get("crc32")) is not None and str(_checksum(arrays)) != checksum:
+        raise ValueError(f"{path}: expected checksum {checksum}, got {_checksum(arrays)}")
     try:
         scales, strides = range(len(arrays["scales"])), range(len(arrays["strides"]))
         maps = tuple(tuple(arrays[_map_name(s, t)] for t in strides) for s in scales)
@@ -189,18 +200,18 @@ def verify(folder: Path | str) -> list[str]:
 
 
 def prune(folder: Path | str, keep_keys: Collection[str]) -> int:
-    """Delete the maps of every other key, and what killed processes left; returns the bytes set free.
+    """Delete the maps of every other key, half-written ones too; returns the bytes set free.
 
     Folders that hold anything else than maps are left alone. Not to be called while a run writes here.
     """
     freed = 0
     for key_folder in _key_folders(folder):
-        leftovers = list(key_folder.glob(".tmp-*"))
-        files = leftovers if key_folder.name in keep_keys else [*leftovers, *_map_files(key_folder)]
-        for path in files:
+        if key_folder.name in keep_keys:
+            continue
+        for path in [*key_folder.glob(".tmp-*"), *_map_files(key_folder)]:
             freed += path.stat().st_size
             path.unlink()
-        if key_folder.name not in keep_keys and {path.name for path in key_folder.iterdir()} <= {_ABOUT}:
+        if {path.name for path in key_folder.iterdir()} <= {_ABOUT}:
             shutil.rmtree(key_folder)
     return freed
 

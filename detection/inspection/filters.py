@@ -20,7 +20,7 @@ from detection.inspection.responses import (
 )
 from detection.pipeline.source import ImageSource
 from detection.pipeline.work import Work, guarded, progress
-from detection.storage import file_stem
+from detection.storage import readable_stems
 from detection.types import AnnotatedImage, FeaturePyramid
 from detection.visualization import (
     DrawingSettings,
@@ -133,8 +133,8 @@ def write_small_images(
     """A small JPEG of every image that is ranked; image id -> file. Files that are there are kept."""
     written, ids = {}, sorted(set().union(*(group.image_ids() for group in groups.values())))
     with progress(work.console, "small pictures", len(ids)) as advance:
-        for image_id in ids:
-            path = folder / f"{file_stem(image_id)}.jpg"
+        for image_id, stem in readable_stems(ids).items():
+            path = folder / f"{stem}.jpg"
             if not path.is_file():
                 image = images[image_id]
                 write_image(path, shrink(read_image(image.path, image.size), _PAGE_SIDE)[0])

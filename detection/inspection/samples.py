@@ -1,6 +1,5 @@
 """What supports a class's SVM, as contact sheets: its positives and its hard negatives, by margin."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +9,7 @@ import numpy as np
 from detection.data import read_image
 from detection.inspection.pictures import crop_around
 from detection.pipeline.stages.svms import NEGATIVE, POSITIVE, SAMPLE_COLUMNS
+from detection.storage import read_csv
 from detection.types import AnnotatedImage
 from detection.visualization import captioned, contact_sheet
 
@@ -34,17 +34,17 @@ def read_samples(path: Path) -> list[Sample]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: expected the samples that training keeps, found none; run tools/train_svm.py")
     samples = []
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != SAMPLE_COLUMNS:
-            raise ValueError(f"{path}: expected the columns {', '.join(SAMPLE_COLUMNS)}, got {reader.fieldnames}")
-        for row in reader:
-            try:
-                *box, margin, alpha = (float(row[key]) for key in SAMPLE_COLUMNS[3:])
-                is_positive = {POSITIVE: True, NEGATIVE: False}[row["kind"]]
-            except (KeyError, TypeError, ValueError) as error:
-                raise ValueError(f"{path}, line {reader.line_num}: expected a sample, got {row}") from error
-            samples.append(Sample(row["class"], is_positive, row["image_id"], tuple(box), margin, alpha))
+    header, *rows = read_csv(path) or [[]]
+    if tuple(header) != SAMPLE_COLUMNS:
+        raise ValueError(f"{path}: expected the columns {', '.join(SAMPLE_COLUMNS)}, got {header}")
+    for line, row in enumerate(rows, start=2):
+        try:
+            name, kind, image_id, *numbers = row
+            x1, y1, x2, y2, margin, alpha = map(float, numbers)
+            is_positive = {POSITIVE: True, NEGATIVE: False}[kind]
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{path}, line {line}: expected a sample, got {row}") from error
+        samples.append(Sample(name, is_positive, image_id, (x1, y1, x2, y2), margin, alpha))
     return samples
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from detection.data import DatasetSettings, load_annotations
+from detection.data import DatasetSettings, load_annotations, split_ids
+from detection.data.labels import class_name
 from detection.detector import Detector
 from detection.engines import limit_threads
 from detection.learning import Calibration, MiningCheckpoint
@@ -25,7 +26,7 @@ from detection.pipeline.stages.svms import (
     write_mining_log,
     write_training_samples,
 )
-from detection.storage import file_stem, write_text
+from detection.storage import file_stem
 from detection.types import AnnotatedImage
 
 
@@ -37,11 +38,13 @@ def add_class(experiment: Experiment, name: str, photos: DatasetSettings) -> Non
     in which no object of the class must be; its box regressor is trained on the new photos. Raises ValueError where
     the run has no detector or has the class, and where the photos have no object of it.
     """
+    name = class_name(name, "--add")
     detector = _detector_of(experiment)
     if name in detector.classes:
         raise ValueError(f"--add {name}: the detector has this class; --drop {name} first, or --rename")
     classes = (*detector.classes, name)
     images = load_annotations(photos.train_sources, classes, experiment.work.problems)
+    experiment.say_notes()  # how many are held out
     label = len(detector.classes)
     if not any((one.labels == label).any() for one in images):
         raise ValueError(f"--add {name}: expected objects of this class in {photos.root}, found none")
@@ -74,7 +77,12 @@ def add_class(experiment: Experiment, name: str, photos: DatasetSettings) -> Non
     write_training_samples(experiment.run.detector / SAMPLES, log, [name], add=True)
     checkpoint.remove()
     seconds = time.monotonic() - started
-    _say(experiment, f"added {name}: {log.positives[0]} positives in {len(new)} photos, {seconds:.1f} s")
+    listed = len(split_ids(photos.train_sources, experiment.work.problems))
+    _say(
+        experiment,
+        f"added {name}: {log.positives[0]} positives in {len(new)} of the {listed} photos of the split "
+        f"{' and '.join(one.split for one in photos.train)}, {seconds:.1f} s",
+    )
 
 
 def drop_class(experiment: Experiment, name: str) -> None:
@@ -99,8 +107,9 @@ def drop_class(experiment: Experiment, name: str) -> None:
 def rename_class(experiment: Experiment, old: str, new: str) -> None:
     """Give a class of the run's detector another name.
 
-    Raises ValueError where there is no such class or the name is taken.
+    Raises ValueError where there is no such class, the name is taken, or cannot be that of a class.
     """
+    new = class_name(new, "--rename")
     detector = _detector_of(experiment)
     _check_known(detector, old, "--rename")
     if new in detector.classes:
@@ -160,7 +169,7 @@ def _save(experiment: Experiment, detector: Detector, edit: list[str]) -> None:
     notes = {**detector.notes, "base_classes": base, "edits": edits}
     notes |= {part: part_key(experiment, part, edits) for part in ("svms", "regressors") if part in detector.notes}
     dataclasses.replace(detector, notes=notes).save(experiment.run.detector)
-    write_text(experiment.run.classes_file, "".join(f"{name}\n" for name in detector.classes))
+    experiment.run.fix_classes(detector.classes, replace=True)
 
 
 def _say(experiment: Experiment, text: str) -> None:

@@ -1,19 +1,30 @@
 """What the stages of a run share: settings, class list, annotated images, the run folder and its record."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
-from detection.data import DatasetSource, classes_without_objects, dataset_classes, load_annotations
-from detection.detector_files import read_description
+from detection.command_line import say
+from detection.data import (
+    DatasetSource,
+    Problems,
+    Tally,
+    classes_without_objects,
+    dataset_classes,
+    load_annotations,
+    load_training,
+    shared_ids,
+)
+from detection.detector_files import read_classes, read_description
 from detection.pipeline.imported_proposals import proposal_settings_in_force
 from detection.pipeline.keys import annotations_key, image_key
-from detection.pipeline.settings import StageSettings
+from detection.pipeline.settings import ClassesChanged, StageSettings
 from detection.pipeline.source import ImageSource, shared_extractor
 from detection.pipeline.work import Work, peak_memory_mib
 from detection.proposals import ProposalSettings
-from detection.storage import fingerprint
+from detection.storage import fingerprint, printable
 from detection.storage.run import RunFolder
 from detection.types import AnnotatedImage
 
@@ -31,8 +42,9 @@ class Experiment:
     run: the folder of what the stages make. settings: of the stages. work: how they do it. limit: use the first so many
     images of each split. record: the settings as plain data, kept in ``run.yaml`` with every stage that is finished,
     and before the first one once data set and backbone have proved usable; None keeps nothing. preset_overrides:
-    settings that are not those of the preset that `record` names, kept with it. What is read of the data set is read
-    when first asked for. Raises ValueError or DataError as the data set's readers do.
+    settings that are not those of the preset that `record` names, kept with it. classes_changed: what becomes of the
+    run's class list where data and settings ask for another one: refused, the run's kept, or all trained anew. What is
+    read of the data set is read when first asked for. Raises ValueError or DataError as the data set's readers do.
     """
 
     def __init__(
@@ -43,10 +55,12 @@ class Experiment:
         limit: int | None = None,
         record: Mapping[str, Any] | None = None,
         preset_overrides: Mapping[str, Any] | None = None,
+        classes_changed: ClassesChanged = "refuse",
     ) -> None:
         self.run, self.settings, self.work, self.limit, self.record = run, settings, work, limit, record
-        self.preset_overrides = dict(preset_overrides or {})
+        self.preset_overrides, self.classes_changed = dict(preset_overrides or {}), classes_changed
         self._notes: set[str] = set()
+        self._tally = Tally()
         self._kept: dict[str, tuple[str, Any]] = {}
         # The stages that have gone over all images in this call: what is lost later is made where it is read.
         self.prepared: set[str] = set()
@@ -57,14 +71,25 @@ class Experiment:
     def classes(self) -> tuple[str, ...]:
         """The run's class list. Names are collected once: the list of a run stays while its training set does.
 
-        Raises ValueError where the run has another list already.
+        Raises ValueError where the run has another list already, unless `classes_changed` says what then.
         """
-        if self.edits:
-            return tuple((self.run.detector / "classes.txt").read_text(encoding="utf-8").splitlines())
-        fixed = self.run.fixed_classes()
-        if fixed is not None and self.settings.dataset.classes == "collect" and self._is_same_training_set():
-            return fixed
-        return self.run.fix_classes(dataset_classes(self.settings.dataset, self.work.problems))
+        if self.edits or (self.trained() and "classes" not in self.run.read()):
+            # As the detector has them, which was changed by hand, or trained before the record kept them.
+            self.run.fix_classes(read_classes(self.run.detector), replace=True)
+        fixed, anew = self.run.fixed_classes(), self.classes_changed == "retrain"
+        collects = self.settings.dataset.classes == "collect"
+        if fixed is not None and (
+            self.edits or self.classes_changed == "keep" or (collects and not anew and self._is_same_training_set())
+        ):
+            return self.run.fix_classes(fixed)
+        return self._fixed_as_asked(self.work.problems)
+
+    def _fixed_as_asked(self, problems: Problems) -> tuple[str, ...]:
+        wanted = dataset_classes(self.settings.dataset, problems)
+        return self.run.fix_classes(wanted, replace=self.classes_changed == "retrain")
+
+    def _takes_new_classes(self) -> bool:
+        return not self.edits and self.classes_changed != "keep"
 
     def _is_same_training_set(self) -> bool:
         kept = (self.run.read()["settings"] or {}).get("dataset", {})
@@ -84,39 +109,43 @@ class Experiment:
     @cached_property
     def train_images(self) -> list[AnnotatedImage]:
         """The training images; classes without an object among them are warned of."""
-        classes = self.base_classes
-        images = self._load(self.settings.dataset.train_sources, classes)
+        classes, before = self.base_classes, len(self.work.problems)
+        images = self._load(load_training, self.settings.dataset.train_sources, classes)
         missing = classes_without_objects(images, classes)
+        unknown = any(one.kind.startswith("unknown class") for one in self.work.problems.records[before:])
+        if (missing or unknown) and self.settings.dataset.classes == "collect" and self._takes_new_classes():
+            # Collected once, they may be others now; these faults are counted above.
+            self._fixed_as_asked(Problems())
         if missing:
             self.warn(f"no training object of {', '.join(missing)}: left untrained, AP 0 where the test set has it")
         return images
 
     @cached_property
     def test_images(self) -> list[AnnotatedImage]:
-        """The test images; those that are in the training set too are warned of.
+        """The test images; those that are in the training set too are warned of, and what was read is printed.
 
         Raises ValueError where training and test set have one id for two different images: proposals and maps
         are kept by id.
         """
-        images = self._load(self.settings.dataset.test_sources, self.classes)
-        training = {one.image_id: one for one in self.train_images}
-        shared = [(one, training[one.image_id]) for one in images if one.image_id in training]
-        for one, other in shared:
-            if image_key(one) != image_key(other):
-                raise ValueError(f"image {one.image_id!r}: expected one file, got {other.path} and {one.path}")
+        training = self.train_images
+        images = self._load(load_annotations, self.settings.dataset.test_sources, self.classes)
+        shared = shared_ids(training, images)
         if shared:
-            some = ", ".join(one.image_id for one, _ in shared[:_NAMED])
-            self.warn(f"{len(shared)} test images are training images too: {some}")
+            self.warn(f"{len(shared)} test images are training images too: {', '.join(shared[:_NAMED])}")
+        self.say("\n".join(self._tally.lines()))
         return images
 
-    def _load(self, sources: Sequence[DatasetSource], classes: Sequence[str]) -> list[AnnotatedImage]:
-        """The images of splits; what was found about the sets is printed once."""
-        images = load_annotations(sources, classes, self.work.problems)[: self.limit]
+    def _load(self, load: Callable, sources: Sequence[DatasetSource], classes: Sequence[str]) -> list[AnnotatedImage]:
+        images = load(sources, classes, self.work.problems, tally=self._tally)[: self.limit]
+        self.say_notes()
+        return images
+
+    def say_notes(self) -> None:
+        """Print what was found about the data sets read so far, each thing once."""
         for note in self.work.problems.notes:
             if note not in self._notes:
                 self._notes.add(note)
                 self.say(note)
-        return images
 
     @property
     def images(self) -> list[AnnotatedImage]:
@@ -199,18 +228,22 @@ class Experiment:
             self._kept[name] = key, make()
         return self._kept[name][1]
 
-    def record_stage(self, name: str, key: str, seconds: float, figures: Mapping[str, Any]) -> None:
-        """Note in ``run.yaml`` that a stage is done, and print it."""
+    def record_stage(
+        self, name: str, key: str, seconds: float, figures: Mapping[str, Any], files: Iterable[Path] = ()
+    ) -> None:
+        """Note in ``run.yaml`` that a stage is done, with the fingerprints of `files`, and print it."""
         if self.record is not None:
             self.run.write_settings(self.record, self.preset_overrides)
-        self.run.record_stage(name, key, seconds, {**figures, "peak_memory_mib": peak_memory_mib()})
+        self.run.record_stage(name, key, seconds, {**figures, "peak_memory_mib": peak_memory_mib()}, files)
         shown = ", ".join(f"{figure} {value}" for figure, value in figures.items())
         self.work.console.print(f"{name}: {seconds:.1f} s; {shown}", highlight=False)
 
     def say(self, text: str) -> None:
         """Print text as it is."""
-        self.work.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        say(self.work.console, text)
 
     def warn(self, text: str) -> None:
         """Print a warning."""
-        self.work.console.print(f"warning: {text}", style="yellow", highlight=False, markup=False)
+        self.work.console.print(
+            printable(f"warning: {text}", lines=True), style="yellow", highlight=False, markup=False
+        )

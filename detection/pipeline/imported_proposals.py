@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from detection.proposals import ProposalSettings
-from detection.storage import read_json
+from detection.storage import read_sealed_json
 from detection.storage.run import RunFolder
 
 FORMAT_VERSION = 1
@@ -21,7 +21,7 @@ def imported_record(run: RunFolder) -> dict[str, Any] | None:
     path = record_file(run)
     if not path.is_file():
         return None
-    record = read_json(path)
+    record = read_sealed_json(path, "run tools/proposals.py import once more")
     version = record.get("format_version") if isinstance(record, dict) else None
     if version != FORMAT_VERSION:
         raise ValueError(f"{path}: expected format_version {FORMAT_VERSION}, got {version!r}")

@@ -22,7 +22,7 @@ from detection.proposals.foreign import (
     repair_proposals,
 )
 from detection.proposals.foreign.proposal_files import Base, End, Order
-from detection.storage import fingerprint, write_json
+from detection.storage import fingerprint, write_sealed_json
 from detection.storage.run import RunFolder
 from detection.types import AnnotatedImage, Proposals
 
@@ -66,9 +66,14 @@ class FileProposals:
 
 
 def read_file(
-    path: str, images: Sequence[AnnotatedImage], options: ReadingOptions, ids: Sequence[str] | None = None
+    path: str,
+    images: Sequence[AnnotatedImage],
+    options: ReadingOptions,
+    ids: Sequence[str] | None = None,
+    numbers: Mapping[str, str] | None = None,
 ) -> FileProposals:
     """The proposals of a file for `images`. ids: all ids of the split in order, which matching by position needs.
+    numbers: see `match_proposals`.
 
     Raises FileNotFoundError, and ValueError naming the file: see `read_proposals`, `match_proposals`,
     `check_convention`.
@@ -76,7 +81,7 @@ def read_file(
     file = read_proposals(path, options.format)
     convention = file.convention.changed(options.order, options.base, options.end)
     known = {one.image_id: one for one in images}
-    place = match_proposals(file, list(known) if ids is None else ids, options.by_position)
+    place = match_proposals(file, list(known) if ids is None else ids, options.by_position, numbers)
     place = {one: index for one, index in place.items() if one in known}
     sizes = [known[one].size for one in place]
     doubt = check_convention(file.path, convention, [file.boxes[index] for index in place.values()], sizes)
@@ -125,7 +130,7 @@ def import_proposals(experiment: Experiment, files: Sequence[FileProposals]) -> 
                 )
             advance()
     facts = {"fingerprint": settings.imported, "files": [one.path for one in files]}
-    write_json(record, {"format_version": FORMAT_VERSION, **facts})
+    write_sealed_json(record, {"format_version": FORMAT_VERSION, **facts})
     if experiment.record is not None:
         proposals = {**experiment.record["proposals"], "method": "imported"}
         experiment.run.write_settings({**experiment.record, "proposals": proposals})

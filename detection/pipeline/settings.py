@@ -1,6 +1,7 @@
 """The settings of every stage, each defined beside what it decides, composed once."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from detection.data import DatasetSettings
 from detection.evaluation import DiagnosisSettings, EvaluationSettings, IntervalSettings
@@ -8,6 +9,9 @@ from detection.features import FeatureSettings
 from detection.learning import FinetuneSettings, PostprocessSettings, RegressionSettings, SVMSettings
 from detection.proposals import ProposalSettings
 from detection.report import ReportSettings
+
+# What becomes of a run's class list where data and settings ask for another one.
+ClassesChanged = Literal["refuse", "keep", "retrain"]
 
 
 @dataclass(frozen=True)

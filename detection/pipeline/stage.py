@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ class Stage:
     """One step of a run; ``pipeline.stages.STAGES`` has them in order.
 
     name: in ``run.yaml`` and on the screen. command: the tool that makes it. place: what it makes, a file or folder.
+    files: what it writes in formats that hold no fingerprint; ``run.yaml`` keeps theirs, which `recorded` looks at.
     key: of all that decides the result: equal keys, equal results. kept: the key of what is on file, None where it is
     absent or not whole. run: makes it, and returns the figures that ``run.yaml`` keeps; None where another process
     does. needs: the stages whose results it reads, under the settings in force. wanted: whether the settings ask for
@@ -30,6 +31,7 @@ class Stage:
     run: Callable[[Experiment], Mapping[str, Any] | None]
     needs: Callable[[Experiment], tuple[Stage, ...]] = lambda _: ()
     wanted: Callable[[Experiment], bool] = lambda _: True
+    files: Callable[[Experiment], Iterable[Path]] = lambda _: ()
 
     def make(self, experiment: Experiment) -> None:
         """Make what is not there yet. Raises ValueError where a result it needs is absent or of other settings."""
@@ -42,13 +44,14 @@ class Stage:
         figures = self.run(experiment)
         if figures is not None:
             # A stage may have others made on its way, and be of them: its key is the one of now.
-            experiment.record_stage(self.name, self.key(experiment), time.monotonic() - started, figures)
+            seconds = time.monotonic() - started
+            experiment.record_stage(self.name, self.key(experiment), seconds, figures, self.files(experiment))
 
     def require(self, experiment: Experiment) -> None:
         """Raise ValueError unless its result is on file and of the settings and data in force."""
         found = self.kept(experiment)
         if found != self.key(experiment):
-            state = "there are none" if found is None else "they are of other settings or data"
+            state = "there are none, or none that are whole" if found is None else "they are of other settings or data"
             raise ValueError(
                 f"{self.place(experiment)}: expected {self.name} of the settings in force, {state}; "
                 f"run tools/{self.command}"
@@ -56,5 +59,8 @@ class Stage:
 
 
 def recorded(experiment: Experiment, name: str, *files: Path) -> str | None:
-    """The key under which a stage was last finished, None where one of its files is gone: the usual ``Stage.kept``."""
-    return experiment.run.stage_key(name) if all(path.is_file() for path in files) else None
+    """The key under which a stage was last finished: the usual ``Stage.kept``.
+
+    None where one of its files is gone, or is not as it was written.
+    """
+    return experiment.run.stage_key(name) if experiment.run.are_whole(*files) else None

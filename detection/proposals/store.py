@@ -8,7 +8,7 @@ import numpy as np
 
 from detection.proposals.edge_boxes import model_fingerprint
 from detection.proposals.settings import ProposalSettings
-from detection.storage import file_stem, fingerprint, read_arrays, read_metadata, write_arrays
+from detection.storage import file_stem, fingerprint, notice_damaged, read_arrays, read_metadata, write_arrays
 from detection.types import Proposals
 
 FORMAT_VERSION = "2"
@@ -30,12 +30,12 @@ def proposals_identity(settings: ProposalSettings) -> dict[str, Any]:
 class ProposalStore:
     """The proposals of a run: ``FOLDER/<image id, percent-encoded>.safetensors``.
 
-    A file made with other settings, by another version of the algorithm, from another image content, or damaged,
-    counts as absent.
+    A file made with other settings, by another version of the algorithm, from another image content, or damaged
+    (which is said), counts as absent.
     """
 
     def __init__(self, folder: Path | str, settings: ProposalSettings) -> None:
-        self.folder = Path(folder)
+        self.folder, self._are_made = Path(folder), settings.method != "imported"
         self.key = fingerprint(ALGORITHM_VERSION, proposals_identity(settings))
 
     def path(self, image_id: str) -> Path:
@@ -43,24 +43,39 @@ class ProposalStore:
         return self.folder / f"{file_stem(image_id)}.safetensors"
 
     def read(self, image_id: str, image_fingerprint: str) -> Proposals | None:
-        """The proposals of an image, or None where they must be made (again)."""
+        """The proposals of an image, or None where they must be made (again).
+
+        Raises ValueError for imported ones that are damaged.
+        """
+        path = self.path(image_id)
         try:
-            arrays, metadata = read_arrays(self.path(image_id))
-        except (FileNotFoundError, ValueError):
+            arrays, metadata = read_arrays(path)
+        except FileNotFoundError:
             return None
+        except ValueError as error:
+            return self._damaged(error)
         if not self._is_current(metadata, image_id, image_fingerprint):
             return None
-        if metadata.get("content") != _content(arrays.get("boxes"), metadata):
-            return None
+        # Files of before there was a fingerprint of all that is in one.
+        if metadata.get("content", _content(arrays.get("boxes"), metadata)) != _content(arrays.get("boxes"), metadata):
+            return self._damaged(f"{path}: damaged")
         size = (int(metadata["height"]), int(metadata["width"]))
         return Proposals(image_id, size, arrays["boxes"], metadata["source"])
+
+    def _damaged(self, error: ValueError | str) -> None:
+        """Say that a file counts as absent. Raises ValueError for imported proposals, which nobody here can make."""
+        if not self._are_made:
+            raise ValueError(f"{error}; delete the file, and run tools/proposals.py import once more")
+        notice_damaged(error)
 
     def has(self, image_id: str, image_fingerprint: str) -> bool:
         """Whether there is a file of this image, by its metadata: the proposals are not read."""
         try:
             metadata = read_metadata(self.path(image_id))
-        except (FileNotFoundError, ValueError):
+        except FileNotFoundError:
             return False
+        except ValueError as error:
+            return bool(self._damaged(error))
         return self._is_current(metadata, image_id, image_fingerprint)
 
     def write(self, proposals: Proposals, image_fingerprint: str) -> None:
@@ -75,7 +90,6 @@ class ProposalStore:
             "width": str(width),
             "source": proposals.source,
         }
-        metadata["content"] = _content(proposals.boxes, metadata)
         write_arrays(self.path(proposals.image_id), {"boxes": proposals.boxes}, metadata)
 
     def _is_current(self, metadata: dict[str, str], image_id: str, image_fingerprint: str) -> bool:

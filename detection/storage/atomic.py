@@ -1,40 +1,77 @@
 """Files that are either whole or absent."""
 
-import csv
-import io
 import json
 import os
+import platform
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-# libyaml, where PyYAML was built with it: some ten times faster.
-_SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from detection.storage.processes import machine, process_started
+
+_TEMPORARY, _DAY = ".tmp-", 86400
 
 
 @contextmanager
-def atomic_path(path: Path | str) -> Iterator[Path]:
+def atomic_path(path: Path | str, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path in the same folder; on success it is moved over `path` in one step.
 
     Folders are made as needed. If the body raises, `path` is as it was and the temporary file is gone. A
-    process killed in between leaves a file whose name starts with ``.tmp-``, which nothing reads.
+    process killed in between leaves a file whose name starts with ``.tmp-``, which nothing reads; see
+    `remove_leftovers`. durable: wait until the disk has it, so that a power failure leaves the old file or the new
+    one, whole: for what takes long to make again.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=temporary_prefix(), suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
         # mkstemp makes files that only their owner may read; a result is shared like any new file.
         temporary.chmod(0o666 & ~_umask())
+        if durable:
+            sync(temporary)
         os.replace(temporary, path)
+        if durable:
+            sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_prefix() -> str:
+    """How the names of this process's temporary files begin: machine, or container, and process are in them."""
+    where = zlib.crc32(f"{machine()} {platform.node()}".encode())
+    return f"{_TEMPORARY}{where:08x}-{os.getpid()}-"
+
+
+def sync(path: Path) -> None:
+    """Wait until the disk has a file, or what a folder lists. Windows has no such call for folders."""
+    if os.name == "nt" and path.is_dir():
+        return
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes of this machine left half written in a folder, and of others after a day."""
+    for path in folder.glob(f"{_TEMPORARY}*") if folder.is_dir() else ():
+        owner, _, rest = path.name.removeprefix(_TEMPORARY).partition("-")
+        process = rest.partition("-")[0]
+        is_ours = temporary_prefix().startswith(f"{_TEMPORARY}{owner}-") and process.isdigit()
+        with suppress(OSError):  # another process was faster
+            if process_started(int(process)) is None if is_ours else time.time() - path.stat().st_mtime > _DAY:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def _umask() -> int:
@@ -43,9 +80,9 @@ def _umask() -> int:
     return current
 
 
-def write_text(path: Path | str, text: str) -> None:
-    """Write UTF-8 text with Unix line ends, atomically."""
-    with atomic_path(path) as temporary:
+def write_text(path: Path | str, text: str, durable: bool = False) -> None:
+    """Write UTF-8 text with Unix line ends, atomically. durable: see `atomic_path`."""
+    with atomic_path(path, durable) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -54,29 +91,6 @@ def write_json(path: Path | str, value: Any) -> None:
     write_text(path, json.dumps(value, allow_nan=False, ensure_ascii=False, indent=1) + "\n")
 
 
-def read_json(path: Path | str) -> Any:
-    """Read a JSON file. Raises ValueError naming the file where it is not JSON."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected JSON, got {error}") from error
-
-
-def write_yaml(path: Path | str, value: Any) -> None:
-    """Write YAML in the order of the mapping's keys, atomically."""
-    write_text(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
-
-
-def read_yaml(path: Path | str) -> Any:
-    """Read a YAML file without running anything in it. Raises ValueError naming the file."""
-    try:
-        return yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected YAML, got {error}") from error
-
-
-def csv_text(rows: Iterable[Sequence[Any]]) -> str:
-    """CSV of rows, the header first; lines end in a line feed."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+def write_yaml(path: Path | str, value: Any, durable: bool = False) -> None:
+    """Write YAML in the order of the mapping's keys, atomically. durable: see `atomic_path`."""
+    write_text(path, yaml.safe_dump(value, sort_keys=False, allow_unicode=True), durable)

@@ -1,12 +1,19 @@
-"""File names for image ids, which may hold spaces, folders or anything else."""
+"""Names of images and classes, which may hold anything, as file names and as text for a terminal."""
 
 import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable
 from urllib.parse import quote
 
 # Most file systems allow 255 bytes; the rest is left for an extension and the prefix of a temporary file.
 _MAX_STEM = 200
 # Windows keeps these for devices, in either case and whatever follows the first dot.
 _DEVICES = frozenset(["CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))])
+# What Windows or a path takes for something else.
+_NOT_IN_FILES = re.compile(r'[<>:"/\\|?*]')
+# They turn the direction of the text behind them, or begin a line.
+_TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029"
 
 
 def file_stem(image_id: str) -> str:
@@ -25,3 +32,59 @@ def file_stem(image_id: str) -> str:
         digest = hashlib.sha256(image_id.encode(errors="surrogatepass")).hexdigest()[:32]
         stem = f"{stem[: _MAX_STEM - 33]}~{digest}"
     return stem
+
+
+def readable_stems(names: Iterable[str]) -> dict[str, str]:
+    """Name -> one flat file name without extension that people can read, in order, no two of them alike in any case.
+
+    Names stay as they are but for what a file system refuses: that becomes an underscore. A name that another has
+    taken gets a number; one of more than 200 bytes is that of `file_stem`. For pictures that are looked at: what the
+    program reads again is kept under `file_stem`.
+    """
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in dict.fromkeys(names):
+        stem, number = _readable(name), 1
+        unique = stem
+        while unique.casefold() in taken:
+            number += 1
+            unique = f"{stem} ({number})"
+        taken.add(unique.casefold())
+        found[name] = unique
+    return found
+
+
+def readable_stem(name: str) -> str:
+    """As `readable_stems` for one name alone: where the name had to be changed, it ends in a hash."""
+    stem = _readable(name)
+    return stem if stem == name else f"{stem}~{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
+
+
+def _readable(name: str) -> str:
+    stem = _NOT_IN_FILES.sub("_", "".join(_shown(one, "_") for one in name)).strip().rstrip(".")
+    if not stem or stem.startswith(".") or stem.split(".")[0].upper() in _DEVICES:
+        stem = f"_{stem}"
+    return stem if len(stem.encode()) <= _MAX_STEM else file_stem(name)
+
+
+def encodable(text: str) -> str:
+    """A text with what no UTF-8 can hold escaped: bytes of a file's name that are none, and lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def printable(text: str, lines: bool = False) -> str:
+    r"""Text for a terminal: control characters, which begin escape sequences, are shown as ``\x1b``.
+
+    So are lone surrogates, of which no output can be made, and characters that turn the text behind them. lines: let
+    line feeds and tabs be.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if lines and one in "\n\t" else _shown(one) for one in text)
+
+
+def _shown(character: str, instead: str | None = None) -> str:
+    """A character as it is, or its code, or what is to stand instead, where it is none that can be shown."""
+    if unicodedata.category(character) not in ("Cc", "Cs") and character not in _TURNING:
+        return character
+    return character.encode("unicode_escape").decode() if instead is None else instead

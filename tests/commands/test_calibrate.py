@@ -15,9 +15,12 @@ def test_tune_and_calibrate(load_tool, run, capsys):
     options = [f"--run={run}", "--workers=1", "--folds=2"]
     assert load_tool("tune").main([*options, "--C=[0.003,0.01]", "--positive_weight=[2]"]) == 0
     output = capsys.readouterr().out
-    assert "0.003" in output
-    assert "best" in output
-    assert len(read_json(run / "tuning.json")["trials"]) == 2
+    kept = read_json(run / "tuning.json")
+    means = {one["C"]: one["mean_ap"] for one in kept["trials"]}
+    assert set(means) == {0.003, 0.01}
+    assert kept["best"] == {"C": max(means, key=means.get), "positive_weight": 2}
+    (line,) = [one for one in output.splitlines() if one.endswith("  best")]
+    assert line.split()[:3] == [f"{kept['best']['C']:g}", "2", f"{max(means.values()):.3f}"]
     assert load_tool("calibrate").main([*options, "--min_margin=-2"]) == 0
     output = capsys.readouterr().out
     assert "expected calibration error" in output

@@ -137,3 +137,81 @@ def test_the_tool_starts_without_torch(name):
     code = f"import runpy, sys; runpy.run_path({str(path)!r}); print('torch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert found.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("command", ["check", "stats", "convert", "split", "show"])
+def test_every_command_tells_the_sum(tool, photos, tmp_path, command):
+    out = {"convert": ["--to", "coco"], "stats": ["--sample", "0"]}.get(command, [])
+    out += ["--out", tmp_path / "out.png"] if command in ("convert", "split", "show") else []
+    _, said = tool(command, photos, *out)
+    assert f"{photos}: 10 pictures found = 10 read + 0 left out" in said
+    assert f"{photos}: 15 objects found = 15 read + 0 left out" in said
+    if command in ("convert", "split"):
+        assert "10 pictures read = 10 written + 0 left out" in said
+        assert "15 objects read = 15 written + 0 left out" in said
+    if command == "check":
+        assert "training would learn 2 classes from" in said
+
+
+def test_what_is_not_written_is_in_the_sum(tool, photos, tmp_path):
+    cut = (photos / "p2.jpg").read_bytes()
+    (photos / "p2.jpg").write_bytes(cut[: len(cut) // 2])
+    shutil.copy(photos / "p3.jpg", photos / "p4.jpg")
+    text = (photos / "p5.xml").read_text()
+    one = text[text.index("<object>") : text.index("</object>") + len("</object>")]
+    (photos / "p5.xml").write_text(text.replace(one, one + one))
+    status, said = tool("check", photos, "--fix", tmp_path / "fixed")
+    assert status == 1
+    assert "16 objects found = 16 read + 0 left out" in said
+    assert "10 pictures read = 9 written + 1 left out (1 unreadable image)" in said
+    assert "16 objects read = 14 written + 2 left out (1 object given twice, 1 unreadable image)" in said
+
+
+def test_exit_status(tool, photos, tmp_path):
+    assert tool("check", photos)[0] == 0
+    for path in photos.glob("*.xml"):
+        path.write_text("<annotation></annotation>")
+    status, said = tool("check", photos)
+    assert status == 1
+    assert "error: training refuses the set" in said
+    assert "expected annotated objects, got none" in said
+    assert tool("check", tmp_path / "absent")[0] == 2
+
+
+def test_names_on_the_command_line_are_text(tool, photos, tmp_path):
+    status, _ = tool("convert", photos, "--to", "yolo", "--out", tmp_path / "y", "--class_map={cat: NO, dog: 007}")
+    assert status == 0
+    assert read_dataset(tmp_path / "y", "train").classes == ("007", "NO")
+    status, said = tool("check", photos, '--class_map={"cat": "a\\u001bb"}')
+    assert status == 2
+    assert r"class name that no file can hold: expected letters, digits and signs, got '\x1b'" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "words"),
+    [
+        ("cls_operators", 0, ["50 objects found = 50 read"]),
+        ("cls_blood", 0, ["warning: classes that look alike"]),
+        ("exif3_stored", 0, ["8 warning: rotated image"]),
+        ("rf_coco", 0, ["12 pictures found = 12 read", "trainval is train and valid"]),
+        ("coco_no_annotations", 1, ["expected annotated objects, got none"]),
+        ("yolo_same_names3", 1, ["dataset.train: [{split: train, name: train}"]),
+        ("convert_surrogate_message", 1, [r"x.json:1: error: class name that no file can hold", r"'a\ud800b'"]),
+    ],
+)
+def test_samples(tool, shared_faults, name, status, words):
+    found, said = tool("check", shared_faults / name / "input")
+    assert found == status
+    for one in words:
+        assert one in said
+
+
+def test_samples_are_converted_whole(tool, shared_faults, tmp_path):
+    status, said = tool("convert", shared_faults / "yolo_same_names3" / "input", "--to", "voc", "--out", tmp_path / "v")
+    assert status == 0
+    assert "12 pictures read = 12 written + 0 left out" in said
+    assert said.count(" is written as ") == 4
+    assert tool("split", shared_faults / "yolo_same_names3" / "input", "--out", tmp_path / "s")[0] == 0
+    assert len(list((tmp_path / "s" / "images").rglob("*.jpg"))) == 12
+    assert tool("convert", shared_faults / "yaml_norway" / "input", "--to", "yolo", "--out", tmp_path / "y")[0] == 0
+    assert read_dataset(tmp_path / "y", "train").classes == ("SE", "NO")

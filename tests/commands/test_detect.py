@@ -1,6 +1,7 @@
 import dataclasses
 import io
 import json
+import os
 import shutil
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from detection.commands.detect import detect_files
-from detection.data import DataError, read_image, read_video, write_video
+from detection.data import DataError, read_image, read_video, video_rate, write_video
 from detection.detector import Detector
 from detection.pipeline.work import Work, default_workers
 
@@ -42,7 +43,7 @@ def test_a_folder_with_a_broken_image(detect, shapes, tmp_path, capsys):
     source = shapes / "VOC2007/JPEGImages/test1.jpg"
     shutil.copyfile(source, photos / "good.jpg")
     (photos / "bad.jpg").write_bytes(source.read_bytes()[:-3000])
-    assert detect(photos) == 0
+    assert detect(photos) == 1
     output = capsys.readouterr()
     assert "1 images" in output.out
     assert f"left out: {photos / 'bad.jpg'}" in output.err
@@ -72,7 +73,7 @@ def test_what_is_not_there(detect, load_tool, tmp_path, capsys):
 def test_workers_and_threads(load_tool, shapes, tmp_path, monkeypatch, capsys):
     """Several photos are worked on at a time; a single one has all processors for itself."""
     tool, calls = load_tool("detect"), []
-    monkeypatch.setattr(tool, "detect_files", lambda *arguments: calls.append(arguments[-1]) or [])
+    monkeypatch.setattr(tool, "detect_files", lambda *arguments: calls.append(arguments[4]) or [])
     monkeypatch.setattr(tool, "default_workers", lambda: 4)
     folder = shapes / "VOC2007/JPEGImages"
     cases = {
@@ -89,8 +90,10 @@ def test_workers_and_threads(load_tool, shapes, tmp_path, monkeypatch, capsys):
     assert [(work.workers, work.threads) for work in calls] == list(cases.values())
 
 
-def test_workers():
-    assert default_workers() >= 1
+@pytest.mark.parametrize(("processors", "workers"), [(1, 1), (3, 3), (4, 4), (5, 4), (64, 4)])
+def test_workers_are_the_processors_at_most_four(monkeypatch, processors, workers):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(processors)), raising=False)
+    assert default_workers() == workers
 
 
 @pytest.fixture
@@ -178,3 +181,57 @@ def test_another_detector_in_the_same_folder(finished, photos, tmp_path, work):
     dataclasses.replace(detector, svms=svms).save(folder)
     (second,) = detect_files(folder, [photos / "test1.jpg"], tmp_path / "out", 0.0, work)
     assert second.scores[0] == pytest.approx(first.scores[0] + 1, abs=1e-5)
+
+
+def test_the_only_input_cannot_be_read(detect, tmp_path, capsys):
+    for name in ("bad.jpg", "bad.mp4"):
+        (tmp_path / name).write_bytes(b"nothing")
+        assert detect(tmp_path / name) == 1
+        assert f"left out: {tmp_path / name}: " in capsys.readouterr().err
+    assert detect(tmp_path / "absent.mp4") == 2
+
+
+def test_an_image_with_too_many_pixels(detect, shapes, tmp_path, capsys):
+    image = shapes / "VOC2007/JPEGImages/test1.jpg"
+    height, width = read_image(image).shape[:2]
+    assert detect(image, f"--max_pixels={height * width}") == 0
+    assert detect(image, f"--max_pixels={height * width - 1}") == 1
+    assert "pixels, expected at most" in capsys.readouterr().err
+
+
+def test_a_file_name_that_is_no_utf_8(detect, shapes, tmp_path, capsys):
+    photo = tmp_path / os.fsdecode(b"sch\xf6n.jpg")
+    try:
+        shutil.copyfile(shapes / "VOC2007/JPEGImages/test1.jpg", photo)
+    except OSError:
+        pytest.skip("the file system takes UTF-8 alone")
+    (tmp_path / os.fsdecode(b"b\xf6s.jpg")).write_bytes(b"nothing")
+    assert detect(tmp_path) == 1
+    assert r"b\udcf6s.jpg" in capsys.readouterr().err
+    rows = json.loads((tmp_path / "out/detections.json").read_text(encoding="utf-8"))
+    assert {row["image_id"] for row in rows} == {(tmp_path / r"sch\udcf6n.jpg").as_posix()}
+    assert len(list((tmp_path / "out").glob("sch*.jpg"))) == 1
+
+
+def test_a_video_whose_rate_cannot_be_written_and_one_after_it(finished, photos, tmp_path):
+    output = io.StringIO()
+    work = Work(console=Console(file=output, width=300))
+    frames = [read_image(photos / "test1.jpg")[:100, :160]] * 2
+    for name, rate in (("a.avi", 119.7134), ("b.avi", 10.0)):
+        write_video(tmp_path / name, frames, rate)
+    detect_files(finished / "detector", [tmp_path / "a.avi", tmp_path / "b.avi"], tmp_path / "out", -0.5, work)
+    assert not work.problems
+    assert video_rate(tmp_path / "out/a.mp4") == pytest.approx(119.71)
+    assert "a.mp4: 119.71 frames a second, not 119.713: MPEG-4 has none nearer" in output.getvalue()
+    assert "b.mp4" not in output.getvalue()
+
+
+def test_a_video_that_is_cut_off(finished, photos, tmp_path, work):
+    frames = [np.roll(read_image(photos / "test1.jpg")[:100, :160], shift, axis=1) for shift in range(0, 60, 5)]
+    write_video(tmp_path / "clip.avi", frames, 10.0)
+    content = (tmp_path / "clip.avi").read_bytes()
+    (tmp_path / "clip.avi").write_bytes(content[: len(content) // 2])
+    found = detect_files(finished / "detector", [tmp_path / "clip.avi"], tmp_path / "out", -0.5, work)
+    assert 0 < len(found) < 12
+    (problem,) = work.problems
+    assert problem.message == f"the file tells of 12 frames, {len(found)} could be read: it is cut off or damaged"

@@ -144,8 +144,54 @@ def test_a_run_knows_its_classes(run, shapes):
     result = evaluated(run, shapes, "test", problems=problems)
     assert result.mean_ap == json.loads((run / "evaluation/test.json").read_text())["mAP"]
     assert not problems
+    path = run / "detections/test.json"
+    whole = path.read_text()
+    path.write_text(whole.replace("0.", "1.", 1))
+    for place in (run, run / "detections", path):
+        with pytest.raises(ValueError, match=r"detections/test\.json: damaged, or changed by hand.*run tools/detect"):
+            evaluated(place, shapes, "test")
+    # Elsewhere it is anybody's file.
+    copy = run.parent / "copy.json"
+    copy.write_text(path.read_text())
+    assert evaluated(copy, shapes, "test", classes=run / "classes.txt").mean_ap is not None
+    (run / "detections/other.json").write_text(whole)
+    path.unlink()
+    assert evaluated(run, shapes, "test").mean_ap == result.mean_ap
 
 
 def test_wrong_split_is_told(devkit, tmp_path):
     with pytest.raises(ValueError, match="val"):
         evaluated(devkit_files(tmp_path / "found"), devkit, "val")
+
+
+@pytest.mark.parametrize("metric", ["voc10", "coco"])
+def test_annotation_0_counts(tmp_path, metric):
+    """Roboflow numbers annotations from 0; pycocotools takes 0 for "no match", and has that object missed."""
+    path = coco_json(tmp_path)
+    content = json.loads(path.read_text())
+    for number, one in enumerate(content["annotations"]):
+        one["id"] = number
+    path.write_text(json.dumps(content))
+    found = coco_file(tmp_path / "found.json", (17, 18))
+    result = evaluated(found, path, "val", settings=EvaluationSettings(metric=metric))
+    assert result.mean_ap == pytest.approx(1)
+    assert [one.objects for one in result.per_class] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "truth"),
+    [
+        ("ev_bom", "bom.json", "instances_test.json"),
+        ("ev_lexi", "lexi_results.json", "gt_lexi.json"),
+        ("ev_one_negative", "one_negative.json", "instances_test.json"),
+        ("ev_ultralytics_ids", "ul_1based.json", "instances_test.json"),
+        ("ev_detectron2_voc", "d2_voc", "../../ev_bom/input/instances_test.json"),
+    ],
+)
+def test_shared_faults(shared_faults, name, found, truth):
+    """One detector's results as five programs write them."""
+    folder, problems = shared_faults / name / "input", Problems()
+    result = evaluated(folder / found, folder / truth, problems=problems, settings=EvaluationSettings(metric="voc10"))
+    assert result.mean_ap == pytest.approx(0.901, abs=0.0015)
+    assert not any("not among" in one for one in result.warnings)
+    assert len(problems) == (name == "ev_one_negative")

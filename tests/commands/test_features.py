@@ -43,3 +43,15 @@ def test_prune(features, run, open_run, capsys):
     assert features("prune") == 0
     assert maps(run) == kept
     assert "MiB freed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("option", ["--svm.mirrored_positives=true", "--finetune.flips=true"])
+def test_prune_keeps_the_mirrored_maps_of_a_training_that_uses_them(load_tool, run, open_run, option):
+    experiment = open_run(run, option)
+    experiment.source.pyramid(experiment.train_images[0], mirrored=True)
+    kept = maps(run)
+    tool = load_tool("features")
+    assert tool.main(["prune", f"--run={run}", "--workers=1", option]) == 0
+    assert maps(run) == kept
+    assert tool.main(["prune", f"--run={run}", "--workers=1", "--svm.mirrored_positives=false"]) == 0
+    assert len(maps(run)) == len(kept) - 1

@@ -1,4 +1,5 @@
 import io
+import os
 from inspect import signature
 
 import pytest
@@ -9,6 +10,7 @@ from detection.command_line import FLAG
 from detection.commands.session import images_of, open_experiment, report_problems, run_command
 from detection.config import preset_overrides, read_settings
 from detection.engines import resolve_engine
+from detection.storage.run import RunFolder
 
 
 def settings_of(*arguments):
@@ -114,6 +116,40 @@ class TestRunCommand:
         assert "1 faults in the data:" in said.out
         assert said.err == "error: svm.C: expected 1\n"
         assert (tmp_path / "run" / "problems.txt").is_file()
+
+
+class TestOneWriter:
+    """Of the commands on one run at a time."""
+
+    @pytest.fixture
+    def call(self, shape_options, run, load_tool):
+        return lambda name, *arguments: load_tool(name).main([*arguments, *shape_options, f"--run={run}"])
+
+    def test_a_command_that_writes_is_refused_while_another_one_does(self, call, run, capsys):
+        before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+        with RunFolder(run).written():
+            for name, *arguments in (
+                ("train_svm", "--svm.C=0.5"), ("run_pipeline", "--svm.C=0.5"), ("proposals", "check", "--fix"),
+                ("features", "prune"), ("calibrate",), ("train_svm", "--drop=box"),
+            ):  # fmt: skip
+                assert call(name, *arguments) == 2
+                assert f"error: {run}: process {os.getpid()} on" in capsys.readouterr().err
+        assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+    def test_commands_that_look_need_no_lock(self, call, run, tmp_path):
+        with RunFolder(run).written():
+            assert call("evaluate") == call("report") == call("features", "info") == 0
+            assert call("extract_features", "--dry-run") == call("proposals", "report") == 0
+            assert call("proposals", "export", f"--out={tmp_path / 'out.npz'}") == 0
+
+    def test_the_first_of_several_processes_has_it_for_all(self, call, run, monkeypatch):
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        monkeypatch.setenv("RANK", "1")
+        with RunFolder(run).written():
+            assert call("train_bbox") == 0
+        monkeypatch.setenv("RANK", "0")
+        with RunFolder(run).written():
+            assert call("train_bbox") == 2
 
 
 @pytest.mark.parametrize("engine", ["auto", "torch"])

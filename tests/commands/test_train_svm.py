@@ -15,7 +15,7 @@ def test_classes_one_at_a_time(load_tool, run, shapes, write_set, tmp_path, caps
     call = [f"--run={run}", "--workers=1"]
     assert load_tool("train_svm").main([*call, "--add=star", f"--photos={photos}"]) == 0
     output = capsys.readouterr().out
-    assert "added star: 1 positives in 1 photos" in output
+    assert "added star: 1 positives in 1 of the 1 photos of the split trainval" in output
     assert "fewer than 10 positives: star 1" in output
     assert load_tool("train_svm").main([*call, "--rename", "star", "sun"]) == 0
     assert Detector.load(run / "detector").classes == ("box", "disc", "sun")

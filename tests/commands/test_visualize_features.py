@@ -1,4 +1,5 @@
 import json
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def test_images_and_their_filters(visualize, tmp_path, shapes):
     status, printed = visualize("--images", "test1", "sub dir/test 0", "--filter", 5, 6, "--stage", 16)
     assert status == 0, printed
     written = sorted(path.name for path in (tmp_path / "out" / "images").iterdir())
-    assert written == ["sub%20dir%2Ftest%200-stride16.png", "test1-stride16.png"]
+    assert written == ["sub dir_test 0~20d3bdc5-stride16.png", "test1-stride16.png"]
     two = read_image(tmp_path / "out" / "images" / "test1-stride16.png")
     status, printed = visualize(
         "--images", shapes / "VOC2007" / "JPEGImages" / "test2.jpg", "--strongest", 1, "--peaks", 1
@@ -51,7 +52,7 @@ def test_a_data_set_and_its_filters(visualize, tmp_path, run):
         assert ranked[0][1] >= ranked[1][1]
         assert all(len(boxes) == 2 for _, _, boxes in ranked)
         assert all(0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1 for _, _, boxes in ranked for x1, y1, x2, y2 in boxes)
-    assert all((folder / file.replace("%25", "%")).is_file() for _, file, _ in data["photos"])
+    assert all((folder / unquote(file)).is_file() for _, file, _ in data["photos"])
     assert read_image(folder / "filters-0003-0040.png").shape[2] == 3
 
 

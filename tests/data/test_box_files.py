@@ -26,7 +26,7 @@ def test_users_boxes(tmp_path):
     ("text", "match"),
     [
         ("[]", "got list"),
-        ("{", "expected JSON"),
+        ("{", "malformed JSON"),
         ('{"a": 1}', "image 'a': expected a list"),
         ('{"a": [[1, 2, 3, 4], [1, 2, 3]]}', "image 'a', box 2"),
         ('{"a": [[3, 2, 1, 4]]}', "x1 < x2"),
@@ -37,7 +37,7 @@ def test_users_boxes(tmp_path):
 )
 def test_bad_json_boxes_are_named(tmp_path, text, match):
     (tmp_path / "b.json").write_text(text)
-    with pytest.raises(ValueError, match=rf"b\.json: .*{match}"):
+    with pytest.raises(ValueError, match=rf"b\.json:.*{match}"):
         read_boxes(tmp_path / "b.json")
 
 

@@ -7,8 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detection.data import DatasetSource, Problems, load_labelled, read_image
-from detection.data.checking import duplicate_faults, read_for_checking, repaired_splits, usual_splits
+from detection.data import DatasetSettings, DatasetSource, Problems, load_annotations, load_labelled, read_image
+from detection.data.checking import (
+    duplicate_faults,
+    read_for_checking,
+    repaired_splits,
+    training_faults,
+    usual_splits,
+)
 from detection.data.formats.finding import find_set
 from detection.data.writing import write_dataset
 from detection.storage import fingerprint
@@ -68,7 +74,7 @@ def objects(**more):
         (objects(ymax="x"), {"box that is not four numbers"}),
         (GOOD + "\n" + GOOD, {"object given twice"}),
         (GOOD + "\n" + objects(name="dog"), {"one box of two classes"}),
-        (objects(name="Cat"), {"misspelt class"}),
+        (objects(name="Cat"), {"classes that look alike"}),
         (objects(name="catt"), {"misspelt class"}),
         (objects(name=" "), {"object without a name"}),
         ("<object><name>cat</name></object>", {"object without a box"}),
@@ -83,7 +89,8 @@ def test_faults_of_objects_name_file_and_line(devkit, text, kinds):
     assert {Path(one.file).name for one in faults} == {"t1.xml"}
     lines = {one.line for one in faults}
     assert lines <= {3, 5, 7}
-    assert {one.severity for one in faults} == {"warning" if kinds == {"one box of two classes"} else "error"}
+    mild = kinds <= {"one box of two classes", "classes that look alike"}
+    assert {one.severity for one in faults} == {"warning" if mild else "error"}
 
 
 def test_faults_of_files(devkit):
@@ -149,3 +156,85 @@ def test_a_repaired_copy_has_no_error_left(devkit, tmp_path):
     boxes = [item.box for one in images if one.image_id == "t1" for item in one.objects]
     assert boxes == [(10, 10, 40, 50), (10, 10, 120, 50)]
     assert {path: path.read_bytes() for path in devkit.rglob("*") if path.is_file()} == before
+
+
+def named_objects(devkit, *names):
+    """Twenty objects of the first name and one of each other, in t0."""
+    items = "".join(objects(name=name, xmax=41 + place) for place, name in enumerate([names[0]] * 20 + [*names[1:]]))
+    (devkit / "Annotations" / "t0.xml").write_text(f"<annotation>{items}</annotation>")
+    (devkit / "ImageSets" / "Main" / "trainval.txt").write_text("t0\n")
+    (devkit / "ImageSets" / "Main" / "test.txt").write_text("t0\n")
+    return {(one.kind, one.severity) for one in check(devkit)[2] if "class" in one.kind}
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (("dog", "dgo"), {("misspelt class", "error")}),
+        (("dog", "cat"), set()),
+        (("person", "preson"), {("misspelt class", "error")}),
+        (("A+", "A-"), {("classes that look alike", "warning")}),
+        (("Cat", "cat", "CAT"), {("classes that look alike", "warning")}),
+        (("\u0439", "\u0438\u0306"), {("classes that look alike", "warning")}),
+        (("-", "--", "+", "x", ":", "="), set()),
+        (("size 10", "size 11"), set()),
+    ],
+)
+def test_names_near_to_others(devkit, names, found):
+    assert named_objects(devkit, *names) == found
+
+
+def test_no_advice_to_merge_names_that_differ_in_signs(devkit):
+    named_objects(devkit, "A+", "A-")
+    (one,) = (one for one in check(devkit)[2] if one.kind == "classes that look alike")
+    assert "class_map" not in one.message
+    assert "two classes" in one.message
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("size", "told"), [((90, 120), (90, 120)), ((90, 90), (90, 90)), ((90, 120), None)])
+def test_photos_whose_frame_cannot_be_told(devkit, orientation, size, told):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.zeros((*size, 3), np.uint8)).save(devkit / "JPEGImages" / "t0.jpg", exif=exif)
+    text = "" if told is None else f"<size><width>{told[1]}</width><height>{told[0]}</height></size>"
+    (devkit / "Annotations" / "t0.xml").write_text(f"<annotation>{text}{GOOD}</annotation>")
+    found = [one for one in check(devkit)[2] if one.kind == "rotated image"]
+    assert [(one.severity, Path(one.file).name) for one in found] == (
+        [("warning", "t0.jpg")] if orientation > 1 else []
+    )
+    is_guess = orientation > 1 and (orientation < 5 or size[0] == size[1] or told is None)
+    assert any("do not tell" in one.message for one in found) == is_guess
+    problems = Problems()
+    load_annotations([DatasetSource(root=str(devkit), split="trainval")], ["cat", "dog"], problems)
+    assert any(": 1 photos have an EXIF rotation" in one for one in problems.notes) == is_guess
+
+
+def trained(devkit, **settings):
+    lines, faults = training_faults(DatasetSettings(root=str(devkit), **settings))
+    return lines, [(one.kind, one.severity, one.message) for one in faults]
+
+
+def test_what_training_does_is_told(devkit):
+    assert trained(devkit) == (
+        ["training would learn 2 classes from 25 images: trainval", "and be measured on 2 images: test"],
+        [],
+    )
+    (devkit / "ImageSets" / "Main" / "test.txt").write_text("t0\n")
+    ((kind, severity, message),) = trained(devkit)[1]
+    assert (kind, severity, message) == ("test image that is trained on", "warning", "1 images: t0")
+
+
+def test_what_training_refuses_is_an_error_in_its_words(devkit, tmp_path):
+    (tmp_path / "names.txt").write_text("cow\n")
+    for settings, words in (
+        ({"classes": str(tmp_path / "names.txt")}, "expected objects of cow to train on, got none"),
+        ({"class_map": {"cat": None, "dog": None}}, "expected annotated objects, got none"),
+        ({"train": (DatasetSource(split="absent"),)}, "'absent'"),
+    ):
+        ((kind, severity, message),) = trained(devkit, **settings)[1]
+        assert (kind, severity) == ("training refuses the set", "error")
+        assert words in message
+    (devkit / "ImageSets" / "Main" / "trainval.txt").write_text("\n")
+    assert {one.kind for one in check(devkit)[2]} >= {"split that cannot be read"}
+    assert "got an empty split" in trained(devkit)[1][0][2]

@@ -1,6 +1,9 @@
+import json
+import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,8 +19,12 @@ from detection.data import (
     collect_classes,
     dataset_classes,
     load_annotations,
+    load_training,
     read_class_names,
     read_image,
+    result_numbers,
+    shared_ids,
+    split_ids,
 )
 
 CAT, DOG = ("cat", (10, 20, 60, 80)), ("dog", (0, 0, 120, 90))
@@ -158,6 +165,18 @@ def test_a_bad_image_is_left_out_and_listed(make_devkit, spoil, kind):
         load(root, problems=Problems(strict=True))
 
 
+def test_an_image_with_more_pixels_than_the_setting_is_left_out(make_devkit):
+    root = make_devkit({"trainval": {"one": [CAT]}}, size=(90, 120))
+    settings = DatasetSettings(root=str(root), max_pixels=90 * 120)
+    assert len(load_annotations(settings.train_sources, ("cat",), Problems())) == 1
+    problems = Problems()
+    with pytest.raises(ValueError, match="usable"):
+        load_annotations(replace(settings, max_pixels=90 * 120 - 1).train_sources, ("cat",), problems)
+    assert [one.kind for one in problems] == ["image too large"]
+    with pytest.raises(ValueError, match=r"dataset.max_pixels: expected a number of at least 1, got 0"):
+        replace(settings, max_pixels=0)
+
+
 def test_no_usable_image_is_an_error(make_devkit):
     root = make_devkit({"trainval": {"a": [CAT]}})
     remove_image(root)
@@ -194,7 +213,8 @@ def test_a_wrong_root_says_what_is_there(make_devkit, tmp_path):
     assert f"use root {root} and year VOC2007" in message(root / "VOC2007")
     assert f"Did you mean root {root}?" in message(root.parent)
     assert "has the years: VOC2007" in message(root, "trainval", "VOC2012")
-    assert "has the splits: trainval" in message(root, "val")
+    with pytest.raises(ValueError, match="expected the split 'val', got the splits: trainval"):
+        load_annotations([source(root, "val")], ("cat",), Problems())
     (tmp_path / "other" / "x").mkdir(parents=True)
     assert "holds: x" in message(tmp_path / "other")
     shutil.rmtree(root / "VOC2007" / "JPEGImages")
@@ -237,3 +257,63 @@ def test_importing_the_room_loads_nothing_heavy():
     code = "import sys, detection.data; print([name for name in ('torch', 'cv2', 'sklearn') if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_sources_own_mapping_comes_before_the_data_sets():
+    own = DatasetSource(split="trainval", class_map={"cat": "tiger"})
+    settings = DatasetSettings(class_map={"cat": "lion", "dog": "wolf"}, train=(own,))
+    assert settings.train_sources[0].class_map == {"cat": "tiger", "dog": "wolf"}
+
+
+def test_nothing_to_train_on_is_refused(make_devkit):
+    root = make_devkit({"trainval": {"a": [CAT], "b": []}})
+    assert len(load_training([source(root)], ["cat", "dog"], Problems())) == 2
+    with pytest.raises(ValueError, match="expected objects of cow, horse to train on, got none"):
+        load_training([source(root)], ["cow", "horse"], Problems())
+
+
+def test_one_id_for_two_pictures_of_training_and_test(make_devkit, tmp_path):
+    roots = [make_devkit({"trainval": {"a": [CAT]}}, root=tmp_path / str(n), seed=n // 2) for n in range(3)]
+    images = list(map(load, roots))
+    assert shared_ids(images[0], images[0]) == shared_ids(images[0], images[1]) == ["a"]
+    assert shared_ids(images[0], []) == []
+    with pytest.raises(ValueError, match=r"image 'a': .* dataset.test: \[\{split: test, name: test\}\]"):
+        shared_ids(images[0], images[2])
+
+
+@pytest.mark.parametrize("kind", [DatasetSettings, DatasetSource])
+def test_names_of_a_class_map_are_cleaned_or_refused(kind):
+    assert kind(class_map={" a\n b ": "c\td", "NO": None}).class_map == {"a b": "c d", "NO": None}
+    for wrong in ({"a\x1b": "b"}, {"a": "\ud800"}, {"a": ""}, {"x" * 201: "b"}):
+        with pytest.raises(DataError, match="class_map"):
+            kind(class_map=wrong)
+    with pytest.raises(ValueError, match=r"class_map: expected each name once"):
+        kind(class_map={"a": "b", " a": "c"})
+
+
+def test_numbers_of_images_in_results(tmp_path):
+    for split, first in (("train", 1), ("val", 2)):
+        images = [{"id": first + k, "file_name": f"{split}{k}.jpg", "height": 9, "width": 9} for k in range(2)]
+        content = {"images": images, "annotations": [], "categories": [{"id": 1, "name": "cat"}]}
+        (tmp_path / f"{split}.json").write_text(json.dumps(content))
+    sources = [
+        DatasetSource(root=str(tmp_path / f"{split}.json"), split="all", name=split) for split in ("train", "val")
+    ]
+    assert result_numbers(sources[:1], Problems()) == {"1": "train/train0", "2": "train/train1"}
+    assert result_numbers(sources, Problems()) == {"1": "train/train0", "3": "val/val1"}
+
+
+def test_a_file_name_that_is_no_utf_8_becomes_an_id_that_is(make_devkit, tmp_path):
+    devkit = make_devkit({"trainval": {"one": [CAT]}})
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    name = os.fsdecode(b"sch\xf6n")
+    try:
+        shutil.copyfile(devkit / "VOC2007/JPEGImages/one.jpg", folder / f"{name}.jpg")
+    except OSError:
+        pytest.skip("the file system takes UTF-8 alone")
+    shutil.copyfile(devkit / "VOC2007/Annotations/one.xml", folder / f"{name}.xml")
+    (image,) = load_annotations([source(folder, "all", "")], ("cat",), Problems())
+    assert image.image_id == r"sch\udcf6n"
+    assert read_image(image.path).shape == (90, 120, 3)
+    assert split_ids([source(folder, "all", "")], Problems()) == [r"sch\udcf6n"]

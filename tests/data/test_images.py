@@ -102,7 +102,7 @@ def noise_jpeg():
     return buffer.getvalue()
 
 
-def test_files_that_cannot_be_used_are_data_errors(tmp_path, monkeypatch):
+def test_files_that_cannot_be_used_are_data_errors(tmp_path):
     (tmp_path / "half.jpg").write_bytes(noise_jpeg()[: len(noise_jpeg()) // 2])
     (tmp_path / "text.jpg").write_text("no image")
     (tmp_path / "empty.jpg").write_bytes(b"")
@@ -117,15 +117,37 @@ def test_files_that_cannot_be_used_are_data_errors(tmp_path, monkeypatch):
         assert caught.value.kind == kind
         assert name in caught.value.file
     assert image_size(tmp_path / "half.jpg") == (60, 80)
-    (tmp_path / "whole.jpg").write_bytes(noise_jpeg())
+
+
+@pytest.mark.filterwarnings("error")
+def test_pixels_up_to_the_limit(tmp_path, monkeypatch):
+    """Pillow's own limit warns of no image, and stands as it was afterwards."""
+    path = tmp_path / "whole.jpg"
+    path.write_bytes(noise_jpeg())
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60 * 80 // 3)
+    for read in (read_image, image_sizes):
+        with pytest.raises(DataError) as caught:
+            read(path, max_pixels=60 * 80 - 1)
+        assert (caught.value.kind, caught.value.file) == ("image too large", str(path))
+        assert "80 x 60 are 4,800 pixels, expected at most 4,799; max_pixels" in caught.value.message
+        read(path, max_pixels=60 * 80)
+        read(path)
+        read(path, max_pixels=None)
+    assert read_image(path, (60, 80), max_pixels=1).shape == (60, 80, 3)
+    assert Image.MAX_IMAGE_PIXELS == 60 * 80 // 3
+
+
+def test_an_image_of_a_few_bytes_is_refused_before_it_is_decoded(tmp_path):
+    path = tmp_path / "bomb.png"
+    Image.new("1", (20_000, 10_000)).save(path)
+    assert path.stat().st_size < 50_000
     for read in (read_image, image_size):
-        with pytest.raises(DataError, match="DecompressionBomb"):
-            read(tmp_path / "whole.jpg")
+        with pytest.raises(DataError, match=r"bomb\.png: image too large: 20000 x 10000 are 200,000,000 pixels"):
+            read(path)
 
 
 @given(st.integers(0, len(noise_jpeg()) - 1), st.integers(0, 255), st.integers(1, len(noise_jpeg())))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_file_is_read_or_refused(tmp_path, place, value, length):
     content = bytearray(noise_jpeg())
     content[place] = value
@@ -181,3 +203,47 @@ def test_written_images_come_back(tmp_path):
     with pytest.raises(ValueError, match=r"expected \(H, W, 3\) uint8"):
         write_image(tmp_path / "sub" / "b.png", gradient().astype(float))
     assert sorted(path.name for path in (tmp_path / "sub").iterdir()) == ["a.jpg", "a.png"]
+
+
+# How a photo of each kind is written for a test.
+READ = {
+    "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".JPG", ".Jfif"),
+    "png": (".png", ".apng", ".PNG"),
+    "bmp": (".bmp", ".dib"),
+    "tiff": (".tif", ".tiff", ".TIF"),
+    "gif": (".gif",),
+    "ppm": (".ppm", ".pnm", ".pgm", ".pbm"),
+    "webp": (".webp",),
+    "jpeg2000": (".jp2", ".j2k", ".j2c", ".jpx", ".jpf"),
+    "tga": (".tga",),
+    "pcx": (".pcx",),
+    "sgi": (".sgi",),
+}
+
+
+@pytest.mark.parametrize(("format", "extension"), [(one, end) for one, ends in READ.items() for end in ends])
+def test_what_pillow_reads_is_a_photo(tmp_path, format, extension):
+    path = tmp_path / f"x{extension}"
+    Image.new("RGB", (24, 16), (200, 100, 50)).save(path, format=format)
+    assert list_images([tmp_path]) == [path]
+    assert image_size(path) == (16, 24)
+    assert np.abs(read_image(path).astype(int) - (200, 100, 50)).max() < 8
+
+
+@pytest.mark.parametrize("extension", [".heic", ".HEIF", ".nef", ".CR2", ".dng"])
+def test_photos_that_cannot_be_read_are_named(tmp_path, extension):
+    """A raw photo is a TIFF file to Pillow, with a small preview as its first picture."""
+    path = tmp_path / f"x{extension}"
+    Image.fromarray(gradient()).save(path, format="tiff")
+    assert list_images([tmp_path]) == [path]
+    for read in (read_image, image_sizes):
+        with pytest.raises(DataError, match=f"unreadable image: .*{extension.lower()} photo: convert it to JPEG"):
+            read(path)
+        with pytest.raises(DataError, match="missing image"):
+            read(tmp_path / f"absent{extension}")
+
+
+def test_values_beyond_16_bits_are_white_and_negative_ones_black():
+    """The ends themselves, and one beyond each."""
+    values = np.array([[-1, 0, 0xFF, 0x100, 0xFFFF, 0x10000, 2**31 - 1]], np.int32)
+    assert read_image(Image.fromarray(values))[0, :, 0].tolist() == [0, 0, 0, 1, 255, 255, 255]

@@ -121,7 +121,7 @@ objects = st.lists(st.tuples(st.integers(0, 3), *[coordinate] * 4, st.booleans()
     st.tuples(st.integers(64, 200), st.integers(64, 200)),
     st.permutations(FORMATS),
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_sets(tmp_path_factory, lists, names, size, order):
     folder = tmp_path_factory.mktemp("random")
     path = put_picture(folder / "picture.png", size)

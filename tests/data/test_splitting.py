@@ -45,6 +45,11 @@ def test_every_image_is_in_one_part_and_the_seed_decides(lists, seed):
     assert split(names, 0.25, seed) == (kept, out)
 
 
+def test_another_seed_gives_another_split():
+    names = {str(number): ["cat"] for number in range(40)}
+    assert len({tuple(split(names, 0.25, seed)[1]) for seed in range(5)}) == 5
+
+
 def test_shares_of_each_class_are_kept():
     names = {str(n): ["rare"] if n % 25 == 0 else ["often", "also"] if n % 2 else [] for n in range(500)}
     _, out = split(names, 0.2, 3)

@@ -103,7 +103,7 @@ def coco_evaluation(detections, annotations, label, thresholds, iou_threshold=0.
     return run.eval["precision"][0, :, 0, 0, 0], float(run.eval["recall"][0, 0, 0, 0])
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.5, 0.75]))
 def test_both_metrics_at_coco_matching(seed, iou_threshold):
     """COCO reads precision at given recalls: at the eleven points that is VOC 2007, at each k of G objects the area."""

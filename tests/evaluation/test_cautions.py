@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from detection.evaluation import evaluate
+from detection.evaluation.cautions import _limit
 
 A, B, FAR = [0, 0, 10, 10], [20, 0, 30, 10], [60, 60, 70, 70]
 
@@ -98,3 +99,14 @@ def test_detections_of_a_part_of_the_split(truth, found):
 def test_class_without_detections(truth, found):
     texts = warnings_of([found("a", [A], [1])], [truth("a", [A, B], [0, 1])], ["cat", "dog"])
     assert "1 class has objects but no detection at all: dog" in texts
+
+
+@pytest.mark.parametrize(
+    ("counts", "limit"),
+    [
+        ([10, 10, 3], 10), ([9, 9, 3], 0), ([10, 3, 3], 0), ([11, 10, 10], 0), ([], 0),
+        ([10] * 2 + [0] * 198, 10), ([10] * 2 + [0] * 199, 0), ([10] * 3 + [0] * 198, 10),
+    ],
+)  # fmt: skip
+def test_equal_counts_are_a_limit_from_ten_on_in_two_images_and_a_hundredth_of_all(counts, limit):
+    assert _limit(np.array([counts], np.int64)) == limit

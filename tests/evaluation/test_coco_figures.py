@@ -52,7 +52,7 @@ def official(tmp_path, detections, annotations):
     return run.stats, [one.mean() if one.size else None for one in per_class]
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1))
 def test_equals_pycocotools_on_files(random_case, tmp_path_factory, seed):
     detections, annotations = random_case(seed, distinct=False)

@@ -98,7 +98,7 @@ def test_coco_is_compared_with_voc10(three):
     assert found.mean_ap == 0
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1))
 def test_missed_and_found_make_the_whole(random_case, seed):
     detections, annotations = random_case(seed)
@@ -110,3 +110,10 @@ def test_missed_and_found_make_the_whole(random_case, seed):
     for table in (found.by_size, found.by_aspect):
         assert sum(table.objects.values()) == sum(one.objects for one in evaluation.per_class)
         assert sum(table.missed.values()) == len(found.missed)
+
+
+@pytest.mark.parametrize(("detections", "cut"), [(1, -np.inf), (2, 0.8), (3, 0.8)])
+def test_the_cut_is_the_score_of_as_many_detections_as_objects(truth, found, detections, cut):
+    boxes, scores = [C, [50, 50, 55, 55], [50, 60, 55, 65]], [0.9, 0.8, 0.7]
+    result = evaluate([found("a", boxes[:detections], scores[:detections])], [truth("a", [A, B])], ["cat"])
+    assert score_cuts(result).tolist() == pytest.approx([cut])

@@ -88,7 +88,7 @@ def slow_kind(box, label, outcome_is_match, duplicate, ignored, truth):
     return "similar" if alike >= 0.1 else "other" if rest >= 0.1 else "background"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1))
 def test_kinds_by_brute_force(random_case, seed):
     detections, annotations = random_case(seed)
@@ -107,7 +107,7 @@ def test_kinds_by_brute_force(random_case, seed):
                 assert KINDS[kind] == "background"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["voc07", "voc10"]))
 def test_repaired_is_what_evaluating_repaired_detections_gives(random_case, seed, metric):
     detections, annotations = random_case(seed)

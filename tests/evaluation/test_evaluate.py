@@ -350,7 +350,7 @@ def random_case(seed, images=6, class_count=3):
     return detections, annotations
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     st.integers(0, 2**32 - 1),
     st.builds(
@@ -405,7 +405,7 @@ def figures(evaluation):
     return {key: value for key, value in evaluation.to_json().items() if key != "warnings"}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["ignore", "count", "drop"]))
 def test_objects_by_brute_force(seed, difficult):
     """Who found each object, its greatest IoU, recall and average best overlap."""
@@ -441,7 +441,7 @@ def test_objects_by_brute_force(seed, difficult):
         assert one.greatest_recall == (one.true_positives / one.objects if one.objects else None)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_both_voc_metrics_come_of_one_pass(seed):
     detections, annotations = random_case(seed)
@@ -456,7 +456,7 @@ def test_both_voc_metrics_come_of_one_pass(seed):
 # -- properties --------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_order_of_images_does_not_matter_without_ties(seed):
     generator = np.random.default_rng(seed)
@@ -470,7 +470,7 @@ def test_order_of_images_does_not_matter_without_ties(seed):
     assert first.to_json() == second.to_json()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_only_the_ranks_of_the_scores_matter(seed):
     detections, annotations = random_case(seed)
@@ -479,7 +479,7 @@ def test_only_the_ranks_of_the_scores_matter(seed):
     assert figures(first) == figures(second)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["voc07", "voc10"]))
 def test_a_false_positive_under_all_others_changes_nothing(seed, metric):
     """A false positive below every other detection changes no AP."""

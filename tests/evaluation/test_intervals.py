@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from detection.evaluation import ELEVEN_POINTS, Interval, IntervalSettings, difference, evaluate, intervals
 from detection.evaluation._kernels import weighted_ap
-from detection.evaluation.intervals import _curves, _draws
+from detection.evaluation.intervals import _curves, _draws, _interval
 from detection.types import AnnotatedImage, Detections
 
 A, B, FAR = [0, 0, 10, 10], [20, 0, 30, 10], [60, 60, 70, 70]
@@ -23,7 +23,7 @@ def copies(detections, annotations, weights):
     return found, truth
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["voc07", "voc10"]), st.sampled_from(["ignore", "count", "drop"]))
 def test_a_weight_is_as_many_copies(random_case, seed, metric, difficult):
     detections, annotations = random_case(seed)
@@ -36,7 +36,7 @@ def test_a_weight_is_as_many_copies(random_case, seed, metric, difficult):
         assert got == pytest.approx(np.nan if one.ap is None else one.ap, abs=1e-12, nan_ok=True)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(0, 2**32 - 1))
 def test_weights_of_one_give_cocos_figure(random_case, seed):
     detections, annotations = random_case(seed)
@@ -141,3 +141,10 @@ def test_only_the_same_can_be_compared(truth, found, other, message):
     one = evaluate([], [truth("a", [A])], ["cat"])
     with pytest.raises(ValueError, match=message):
         difference(one, other(truth, found), IntervalSettings(resamples=5))
+
+
+@pytest.mark.parametrize(("confidence", "low", "high"), [(0.9, 5, 95), (0.5, 25, 75)])
+def test_an_interval_leaves_out_as_much_on_either_side(confidence, low, high):
+    """Of the figures 0, 1 .. 100 what it holds is the middle."""
+    bound = _interval(50.0, np.arange(101.0), IntervalSettings(confidence=confidence))
+    assert (bound.value, bound.low, bound.high) == pytest.approx((50, low, high))

@@ -80,6 +80,16 @@ def test_damaged_files_are_absent_and_listed(tmp_path, damage):
     assert [str(path) in line for line in verify(tmp_path)] == [True]
 
 
+def test_another_digit_of_the_size_is_found(tmp_path):
+    cache = MapCache(tmp_path, "k")
+    cache.write(make_pyramid(), "f")
+    path = cache.path("a b/c")
+    content = path.read_bytes()
+    place = content.index(b'"size":"[') + len(b'"size":"[')
+    path.write_bytes(content[:place] + (b"1" if content[place : place + 1] != b"1" else b"2") + content[place + 1 :])
+    assert cache.look_up("a b/c", "f")[1].startswith(f"damaged: {path}: damaged: expected content of fingerprint")
+
+
 def test_only_float16_is_written(tmp_path):
     with pytest.raises(ValueError, match="expected float16, got float32"):
         MapCache(tmp_path, "k").write(make_pyramid(dtype=np.float32), "f")

@@ -158,3 +158,19 @@ def test_a_networks_own_head(tmp_path):
     assert trained_columns(own, 256) == (0, 256 * 36)
     hidden = (rows[:, : 256 * 36] @ state["fc6.down.weight"].T) @ state["fc6.up.weight"].T + state["fc6.bias"]
     assert np.allclose(from_state, np.maximum(hidden, 0), rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize(("outputs", "widths"), [("fc6", (5, 3)), ("fc7", (16, 17)), ("fc7", (5, 3))])
+def test_what_widths_are_filled_up_with_adds_nothing(outputs, widths):
+    """Layers of widths that are no multiple of the processor's: as NumPy multiplies them."""
+    rng = np.random.default_rng(5)
+    wide, thin = rng.standard_normal((widths[0], 7), np.float32), rng.standard_normal(widths[::-1], np.float32)
+    biases = rng.standard_normal(widths[0], np.float32), rng.standard_normal(widths[1], np.float32)
+    state = {"fc6.weight": wide, "fc6.bias": biases[0], "fc7.weight": thin, "fc7.bias": biases[1]}
+    rows = rng.standard_normal((4, 7), np.float32)
+    expected = {"fc6": np.maximum(rows @ wide.T + biases[0], 0)}
+    expected["fc7"] = np.maximum(expected["fc6"] @ thin.T + biases[1], 0)
+    head = Head(SETTINGS, 7, state)
+    assert np.allclose(head(rows, outputs), expected[outputs], atol=1e-5)
+    for values in head._tensors.values():
+        assert np.count_nonzero(values.cpu().numpy()) in {wide.size, thin.size, *widths}

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.geometry import area, clip, decode_offsets, encode_offsets, flip, iou
@@ -52,7 +52,6 @@ def slow_iou(a, b):
     return overlap / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - overlap)
 
 
-@settings(deadline=None)
 @given(random_boxes(), random_boxes())
 def test_iou_equals_the_loops(first, second):
     expected = [[slow_iou(a, b) for b in second] for a in first]
@@ -69,7 +68,6 @@ def devkit_iou(bb, bbgt):
     return iw * ih / ua
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_iou_equals_the_devkits_inclusive_arithmetic_bit_for_bit(seed):
     generator = np.random.default_rng(seed)
@@ -80,7 +78,6 @@ def test_iou_equals_the_devkits_inclusive_arithmetic_bit_for_bit(seed):
     assert iou(half_open[0], half_open[1]).tolist() == expected
 
 
-@settings(deadline=None)
 @given(random_boxes())
 def test_iou_is_symmetric_in_the_unit_range_and_one_with_itself(first):
     overlaps = iou(first, first)
@@ -89,7 +86,6 @@ def test_iou_is_symmetric_in_the_unit_range_and_one_with_itself(first):
     assert ((overlaps >= 0) & (overlaps <= 1)).all()
 
 
-@settings(deadline=None)
 @given(random_boxes(), st.sampled_from([0.5, 2, 8]))
 def test_iou_does_not_change_with_scale(first, factor):
     assert np.array_equal(iou(first, first[::-1]), iou(first * np.float32(factor), first[::-1] * np.float32(factor)))
@@ -105,7 +101,6 @@ def test_clip_by_hand():
     assert clip(EMPTY, (20, 10)).shape == (0, 4)
 
 
-@settings(deadline=None)
 @given(random_boxes(), st.integers(1, 300), st.integers(1, 300))
 def test_clip_stays_inside_and_changes_nothing_twice(first, height, width):
     once = clip(first, (height, width))
@@ -125,14 +120,12 @@ def test_flip_by_hand():
     assert flip(EMPTY, 10).shape == (0, 4)
 
 
-@settings(deadline=None)
 @given(random_boxes(), st.integers(800, 1000))
 def test_flip_twice_is_nothing(first, width):
     first = np.round(first * 4) / np.float32(4)
     assert np.array_equal(flip(flip(first, width), width), first)
 
 
-@settings(deadline=None)
 @given(random_boxes())
 def test_flip_keeps_overlaps(first):
     first = np.round(first * 4) / np.float32(4)
@@ -158,7 +151,6 @@ def test_zero_offsets_leave_the_box():
     assert decode_offsets(boxes([3, 4, 10, 20]), np.zeros((1, 4))).tolist() == [[3, 4, 10, 20]]
 
 
-@settings(deadline=None)
 @given(random_boxes(min_size=1), st.integers(0, 2**32 - 1))
 def test_decode_undoes_encode(first, seed):
     targets = first[np.random.default_rng(seed).permutation(len(first))]
@@ -169,7 +161,6 @@ def test_decode_undoes_encode(first, seed):
     np.testing.assert_allclose(result[reachable], targets[reachable], rtol=1e-6, atol=1e-4)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-3, 3), min_size=4, max_size=4), random_boxes(min_size=1))
 def test_encode_undoes_decode(offset, first):
     offsets = np.tile(offset, (len(first), 1))

@@ -47,7 +47,7 @@ def test_lengths_must_agree():
         nms(np.zeros((2, 4), np.float32), np.zeros(1, np.float32), 0.3)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(0, 150),
@@ -74,7 +74,7 @@ def test_keeps_what_torchvision_keeps_of_many_fractional_boxes():
         assert nms(boxes, scores, threshold).tolist() == reference(boxes, scores, threshold).tolist()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1))
 def test_survivors_are_apart_and_the_rest_is_covered(seed):
     generator = np.random.default_rng(seed)

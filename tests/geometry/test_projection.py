@@ -35,7 +35,6 @@ def test_equally_near_scales_give_the_first():
     assert choose_scale(boxes([0, 0, 10, 10]), np.array([2.0, 2.0])).tolist() == [0]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_scales_against_the_loop(seed):
     generator = np.random.default_rng(seed)
@@ -101,7 +100,7 @@ def enumerate_axis(low, high, stride, offset, length, cells):
     return best, best + 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.integers(0, 2**32 - 1),
     st.sampled_from([0.5, 1.0, 1.5, 2.0]),

@@ -89,7 +89,7 @@ def test_receptive_boxes_lie_in_the_image():
     assert boxes.tolist() == [[[24, 8, 48, 32], [0, 0, 24, 24]], [[0, 0, 48, 32]] * 2]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=0, max_size=9), st.integers(1, 4),
     st.randoms(use_true_random=False),

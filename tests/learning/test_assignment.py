@@ -47,7 +47,7 @@ def test_a_label_out_of_range():
         max_overlaps(OBJECTS, OBJECTS, LABELS[:2], 3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_against_nested_loops(seed):
     rng = np.random.default_rng(seed)

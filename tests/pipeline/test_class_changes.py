@@ -10,6 +10,7 @@ import pytest
 from detection import Detector
 from detection.data import DatasetSettings
 from detection.detector_files import read_description
+from detection.learning import Calibration
 from detection.pipeline.class_changes import add_class, drop_class, rename_class
 from detection.pipeline.runner import run_all
 from detection.pipeline.stages.detections import detect, read_detections
@@ -69,6 +70,19 @@ def test_add(run, open_run, zebras, shapes):
         SVMS.make(open_run(run, "--svm.C=0.5"))
 
 
+def test_photos_that_are_held_out_are_told(run, open_run, zebras, tmp_path):
+    """A plain folder has no splits: a part of it is kept for tests."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for path in (zebras / "VOC2007").glob("[JA]*/zebra*"):
+        shutil.copy(path, folder / path.name)
+    experiment = open_run(run)
+    add_class(experiment, "zebra", photos(folder))
+    told = experiment.work.console.file.getvalue()
+    assert "3 images are trainval, 1 are held out as test (dataset.held_out 0.2" in told
+    assert "added zebra: 3 positives in 3 of the 3 photos of the split trainval, " in told
+
+
 def test_add_is_training_that_class_alone(run, open_run, zebras):
     """Negatives come from the run's training images too."""
     add_class(open_run(run), "zebra", photos(zebras))
@@ -103,7 +117,10 @@ def test_what_is_refused(run, open_run, zebras, shapes, tmp_path):
     with pytest.raises(ValueError, match="--rename lion: expected one of"):
         rename_class(open_run(run), "lion", "tiger")
     with pytest.raises(ValueError, match="--rename box disc: the detector has the class disc"):
-        rename_class(open_run(run), "box", "disc")
+        rename_class(open_run(run), "box", "disc\n")
+    for change, option in ((rename_class, "--rename"), (add_class, "--add")):
+        with pytest.raises(ValueError, match=f"^{option}: class name that no file can hold"):
+            change(open_run(run), *(["box", "a\x1bb"] if change is rename_class else ["a\x1bb", photos(zebras)]))
     with pytest.raises(ValueError, match=r"expected svms .* there are none"):
         drop_class(open_run(tmp_path / "empty"), "box")
     root = shutil.copytree(zebras, tmp_path / "same ids")
@@ -125,7 +142,7 @@ def test_a_detector_is_never_half_replaced(run, monkeypatch, moves):
     move, left = os.replace, [moves]
 
     def failing(source, target):
-        if str(target).startswith(str(run / "detector")) and ".tmp-detector" not in str(target):
+        if str(target).startswith(str(run / "detector")) and ".tmp-" not in str(target):
             left[0] -= 1
             if left[0] < 0:
                 raise KeyboardInterrupt
@@ -145,3 +162,12 @@ def test_a_detector_is_never_half_replaced(run, monkeypatch, moves):
     changed.save(run / "detector")
     assert Detector.load(run / "detector").classes == ("a", "b")
     assert not [path for path in (run / "detector").iterdir() if path.name.startswith(".")]
+
+
+def test_the_calibration_of_a_dropped_class_goes_with_it(run, open_run):
+    slopes, trained = np.array([-1.5, -2.5]), np.array([True, True])
+    calibration = Calibration(slopes, np.array([0.25, 0.5]), trained)
+    replace(Detector.load(run / "detector"), calibration=calibration).save(run / "detector")
+    drop_class(open_run(run), "box")
+    left = Detector.load(run / "detector").calibration
+    assert (left.slopes.tolist(), left.intercepts.tolist(), left.trained.tolist()) == ([-2.5], [0.5], [True])

@@ -18,6 +18,7 @@ from detection.pipeline.stages.images import MAPS, PROPOSALS
 from detection.pipeline.stages.regressors import REGRESSORS
 from detection.pipeline.stages.svms import SVMS
 from detection.pipeline.work import worker_processes
+from detection.storage import read_json
 
 STAGES = ("proposals", "features", "svms", "regressors", "detections", "drawings", "evaluation", "misses", "report")
 
@@ -35,6 +36,7 @@ def redone(run, before):
 def mark(run):
     """Let every stage's record tell whether it is written again; returns the record."""
     content = record(run)
+    del content["content_fingerprint"]  # as of before there was one
     for stage in content["stages"].values():
         stage["seconds"] = -1.0
     (run / "run.yaml").write_text(yaml.safe_dump(content))
@@ -206,12 +208,12 @@ class TestSecondRun:
     def test_another_class_list_is_refused(self, run, open_run, tmp_path):
         names = tmp_path / "names.txt"
         names.write_text("box\ndisc\nring\n")
-        with pytest.raises(ValueError, match=r"classes.txt: the run's 2 classes are box, disc; got 3 others"):
+        with pytest.raises(ValueError, match=r"classes.txt: the run's 2 classes are box, disc; .* 3: added ring"):
             run_all(open_run(run, f"--dataset.classes={names}"))
 
     def test_another_training_set_with_other_classes_is_refused(self, run, open_run, make_devkit):
         other = make_devkit({"trainval": {"a": [("cat", (10, 20, 60, 80))]}, "test": {"b": []}})
-        with pytest.raises(ValueError, match="Use another --run"):
+        with pytest.raises(ValueError, match="another --run leaves this one as it is"):
             run_all(open_run(run, f"--dataset.root={other}"))
         assert record(run)["settings"]["dataset"]["root"] != str(other)
 
@@ -244,9 +246,9 @@ class TestSameResult:
                 one = detector.detect(image.path)
             for name in ("boxes", "scores", "labels"):
                 assert getattr(one, name).tobytes() == getattr(found[image.image_id], name).tobytes()
-        written = read_coco_results(detections_file(experiment), list(found))
-        for one in written:
-            assert one.boxes.tobytes() == found[one.image_id].boxes.tobytes()
+        rows = read_json(detections_file(experiment))
+        assert len(rows) == sum(len(one.scores) for one in found.values()) > 0
+        assert {row["image_id"] for row in rows} <= set(found)
 
 
 class TestFaultyData:
@@ -314,7 +316,7 @@ class TestFaultyData:
         root = make_devkit(options)
         make_devkit({"test": {"a": []}}, year="OTHER", seed=5)
         test = '[{"year": "OTHER", "split": "test"}]'
-        with pytest.raises(ValueError, match=r"image 'a': expected one file, got .*VOC2007.* and .*OTHER"):
+        with pytest.raises(ValueError, match=r"image 'a': expected one picture of an id, got .*VOC2007.* and .*OTHER"):
             run_all(open_run(tmp_path / "run", f"--dataset.root={root}", f"--dataset.test={test}"))
 
     def test_testing_on_training_images_is_warned_of(self, open_run, tmp_path):
@@ -347,7 +349,7 @@ class TestOrder:
     """A stage whose input is missing or of other settings says which tool makes it."""
 
     def test_detection_needs_svms(self, open_run, tmp_path):
-        with pytest.raises(ValueError, match=r"expected svms .* there are none; run tools/train_svm.py"):
+        with pytest.raises(ValueError, match=r"expected svms .* there are none, .* whole; run tools/train_svm.py"):
             detect(open_run(tmp_path / "run"))
 
     def test_regressors_need_svms(self, open_run, tmp_path):

@@ -100,25 +100,53 @@ def wait_for(process, text):
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
 def test_killed_in_every_stage(finished, shape_options, tmp_path):
-    """One run: killed in each stage in turn, and started again after each."""
+    """One run: killed in one stage after the other, and started again after each."""
     run = tmp_path / "run"
-    for line in ("proposals and maps: 3/13", "SVMs: 4/16", "box regression: 3/8", "detections: 2/5"):
+    for line in ("proposals and maps: 3/13", "SVMs: 4/16", "detections: 2/5"):
         with start(shape_options, run) as process:
             wait_for(process, line)
             os.killpg(process.pid, signal.SIGKILL)
     with start(shape_options, run) as process:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
     assert (process.returncode, errors) == (0, "")
     assert results(run) == results(finished)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
-def test_ctrl_c(shape_options, tmp_path):
-    """It goes to the whole group; the workers are starting at that moment."""
+@pytest.mark.parametrize(
+    ("number", "send", "status", "word"),
+    [
+        (signal.SIGINT, os.killpg, 130, "interrupted"),
+        (signal.SIGTERM, os.kill, 143, "terminated"),
+    ],
+)
+def test_ended_by_a_signal(shape_options, tmp_path, number, send, status, word):
+    """Ctrl-C goes to the whole group, SIGTERM to the process; the workers are starting at that moment."""
     with start([*shape_options, "--workers=2", "--proposals.preset=quality"], tmp_path / "run") as process:
         wait_for(process, "proposals and maps: 1/13")
-        os.killpg(process.pid, signal.SIGINT)
-        output, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, output + errors
-    assert errors == "interrupted: the same command goes on from here\n"
+        send(process.pid, number)
+        output, errors = process.communicate(timeout=300)
+    assert process.returncode == status, output + errors
+    assert errors == f"{word}: the same command goes on from here\n"
     assert "Traceback" not in output
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="asks Linux for the workers")
+def test_a_worker_that_is_killed_is_told_in_one_line(finished, shape_options, tmp_path):
+    """As the system does where memory is short."""
+    options = [*shape_options, "--workers=2"]
+    with start(options, tmp_path / "run") as process:
+        wait_for(process, "proposals and maps: 1/13")
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        workers = [one for one in children if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
+        os.kill(int(workers[0]), signal.SIGKILL)
+        output, errors = process.communicate(timeout=300)
+    assert process.returncode == 1, output + errors
+    assert errors.startswith("error: a worker process died")
+    assert "the same command goes on from there; --workers 1 and smaller" in errors
+    assert errors.count("\n") == 1
+    with start(options, tmp_path / "run") as process:
+        process.communicate(timeout=300)
+    assert process.returncode == 0
+    assert results(tmp_path / "run") == results(finished)

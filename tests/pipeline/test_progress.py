@@ -1,4 +1,5 @@
 import io
+from itertools import count
 
 from rich.console import Console
 
@@ -9,15 +10,18 @@ def silent(terminal=False):
     return Console(file=io.StringIO(), width=100, force_terminal=terminal)
 
 
-def test_progress_without_a_terminal_is_a_line_now_and_then():
-    console = silent()
+def test_progress_without_a_terminal_is_a_line_now_and_then(monkeypatch):
+    console, seconds = silent(), count()
+    # An item a second.
+    monkeypatch.setattr("detection.pipeline.progress.time.monotonic", lambda: next(seconds) * 4)
     with progress(console, "maps", 40) as advance:
         for _ in range(40):
             advance()
     lines = console.file.getvalue().splitlines()
     assert len(lines) == 10
-    assert lines[0].startswith("maps: 4/40, 0 s")
-    assert lines[-1] == "maps: 40/40, 0 s, 0 s left"
+    assert lines[0] == "maps: 4/40, 4 s, 36 s left"
+    assert lines[1] == "maps: 8/40, 8 s, 32 s left"
+    assert lines[-1] == "maps: 40/40, 40 s, 0 s left"
 
 
 def test_progress_on_a_terminal_is_a_bar():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from detection.data import DataError
+from detection.learning import ExtraPositives
 from detection.pipeline.source import shared_extractor
 from detection.types import AnnotatedImage
 
@@ -80,3 +81,12 @@ def test_the_extractor_is_built_once(experiment):
     settings = experiment.settings.features
     assert shared_extractor(settings, "cpu") is experiment.source.extractor()
     assert np.array_equal(experiment.source.extractor().backbone.strides, (16, 32))
+
+
+@pytest.mark.parametrize(("difficult", "objects"), [(True, 2), (False, 1)])
+def test_further_positives_of_difficult_objects_where_they_are_asked_for(experiment, difficult, objects):
+    image = dataclasses.replace(experiment.train_images[0], difficult=np.array([True, False]))
+    extra = ExtraPositives(mirrored=True, jittered=2, jitter_iou=0.8, difficult=difficult, seed=0)
+    regions = experiment.source.training_regions(image, "pool5", extra=extra)
+    assert len(regions.extra_labels) == len(regions.extra.boxes) == objects * 5
+    assert set(regions.extra_labels.tolist()) == set(image.labels[2 - objects :].tolist())

@@ -29,6 +29,7 @@ COUNTS = Stage(
     kept=lambda experiment: recorded(experiment, "counts", counts_file(experiment)),
     run=count,
     needs=lambda _: (DETECTIONS,),
+    files=lambda experiment: (counts_file(experiment),),
 )
 
 
@@ -47,7 +48,7 @@ def test_a_stage_from_outside_is_made_once_and_again_when_its_input_changes(run,
     again = open_run(run)
     COUNTS.make(again)
     assert printed(again).endswith("counts: done before\n")
-    (run / "counts.txt").unlink()
+    (run / "counts.txt").write_text("changed")
     COUNTS.make(again)
     assert "counts: 0.0 s; images 5" in printed(again)
 
@@ -61,7 +62,9 @@ def test_it_is_refused_without_what_it_needs(run, open_run):
     experiment = open_run(run, "--postprocess.max_per_class=1")
     with pytest.raises(ValueError, match=r"test\.json: expected detections .* of other settings .* tools/detect\.py"):
         COUNTS.make(experiment)
-    with pytest.raises(ValueError, match=r"counts\.txt: expected counts .* there are none; run tools/counts\.py"):
+    with pytest.raises(
+        ValueError, match=r"counts\.txt: expected counts .* there are none, .* whole; run tools/counts\.py"
+    ):
         COUNTS.require(experiment)
     assert not (run / "counts.txt").exists()
 

@@ -28,7 +28,7 @@ def test_by_hand():
     assert SpatialPyramidPooling([1])(maps[:0]).shape == (0, 1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(1, 3), st.integers(1, 4), st.integers(1, 17), st.integers(1, 17),
     st.lists(st.integers(1, 7), min_size=1, max_size=4, unique=True), st.integers(0, 99),

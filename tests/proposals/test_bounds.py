@@ -1,10 +1,12 @@
 """A tiny min_size leaves no more regions than can be grouped in reasonable time."""
 
 import numpy as np
+import pytest
 
 from detection.proposals import ProposalSettings, selective_search
 from detection.proposals import selective_search as function
 from detection.proposals.segmentation import segment, sort_edges
+from detection.proposals.settings import PRESETS
 
 MODULE = __import__("sys").modules[function.__module__]
 
@@ -26,11 +28,14 @@ def test_few_regions_stay_however_small():
     assert MODULE._bounded(graph, 1, 1).count == segment(graph, 1, 1).count == 400
 
 
-def test_no_preset_reaches_the_bound():
-    """Regions of at least k px, k 50 at least, in an image of max_pixels at most."""
-    settings = ProposalSettings()
-    assert settings.max_pixels / 50 <= MODULE.MOST_REGIONS
-    assert MODULE.LEAST_MEAN_SIZE <= 50
+@pytest.mark.parametrize("k", sorted({k for _, ks, _ in PRESETS.values() for k in ks}))
+def test_no_preset_reaches_the_bound(k):
+    """Noise has the most regions: as many as without the bound; in an image of max_pixels too, of k px at least."""
+    graph = sort_edges(noise(150, 160).astype(np.float32))
+    free = segment(graph, k, k)
+    assert free.count <= 150 * 160 // k
+    assert np.array_equal(MODULE._bounded(graph, k, k).labels, free.labels)
+    assert ProposalSettings().max_pixels // k <= MODULE.MOST_REGIONS
 
 
 def test_the_slow_case_ends():

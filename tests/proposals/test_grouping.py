@@ -64,7 +64,7 @@ def reference_boxes(regions, pairs, similarity, area):
     return made
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(1, 14), st.integers(0, 20), st.sampled_from(SIMILARITY_SETS))
 def test_equals_a_full_scan_of_all_pairs(seed, count, extra, similarity):
     rng = np.random.default_rng(seed)

@@ -56,7 +56,7 @@ def _segment(image, k, min_size):
     return segment(sort_edges(image.astype(np.float32)), k, min_size)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(IMAGES, st.sampled_from([1, 20, 100, 500]), st.sampled_from([1, 3, 10]))
 def test_equals_the_plain_reference(image, k, min_size):
     found = _segment(image, k, min_size)
@@ -79,7 +79,7 @@ def test_equals_the_reference_on_a_smooth_image_with_noise():
         assert found.count > 3
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(IMAGES, st.integers(1, 12))
 def test_every_pixel_is_in_one_region_of_sufficient_size(image, min_size):
     found = _segment(image, 10, min_size)

@@ -63,3 +63,16 @@ def test_damaged(kept, damage):
     content[-2] ^= 0x01
     path.write_bytes({"cut": content[:-7], "empty": b"", "byte": content, "foreign": b"x" * 500}[damage])
     assert kept.read("a b/c", "f") is None
+
+
+def test_damaged_imported_proposals_are_an_error(tmp_path):
+    """Nobody here can make them again."""
+    kept = ProposalStore(tmp_path, ProposalSettings(method="imported", imported="0123456789abcdef"))
+    kept.write(proposals("a"), "f")
+    whole = kept.path("a").read_bytes()
+    assert kept.read("a", "f") is not None
+    kept.path("a").write_bytes(whole[:-1])
+    for call in (kept.read, kept.has):
+        with pytest.raises(ValueError, match=r"a\.safetensors: .*; delete the file, and run tools/proposals"):
+            call("a", "f")
+    assert kept.read("b", "f") is None

@@ -42,11 +42,14 @@ def test_a_plot_a_class_with_objects(make_run):
     with_objects = [one.name for one in run.evaluation.per_class if one.objects]
     assert 0 < len(with_objects) < 60
     assert [plot.title for plot in precision_recall(run, None, 200)] == with_objects
-    few = precision_recall(run, None, 3)
-    counts = {one.name: one.objects for one in run.evaluation.per_class}
-    assert len(few) == 3
-    assert min(counts[plot.title] for plot in few) >= sorted(counts.values())[-3]
     assert precision_recall(run, None, 0) == []
+
+
+def test_of_more_classes_those_with_the_most_objects_in_the_lists_order(make_run):
+    run = make_run([f"c{i}" for i in range(7)])
+    assert [one.objects for one in run.evaluation.per_class] == [5, 4, 4, 5, 7, 5, 6]
+    titles = [[plot.title for plot in precision_recall(run, None, most)] for most in (1, 2, 3, 4)]
+    assert titles == [["c4"], ["c4", "c6"], ["c0", "c4", "c6"], ["c0", "c3", "c4", "c6"]]
 
 
 def test_a_drawn_curve_goes_through_every_point(make_run):

@@ -124,3 +124,11 @@ def test_a_crop_is_inside_and_holds_the_boxes(data):
     assert 0 <= top <= box[1]
     assert box[2] <= right <= width
     assert box[3] <= bottom <= height
+
+
+def test_missed_objects_come_by_their_size_the_largest_first(make_run):
+    groups = grouped(picks(make_run(["cat", "dog"]), None, ReportSettings(pictures=50)))
+    for label in (0, 1):
+        sizes = [(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in (pick.truth for pick in groups[label, "missed"])]
+        assert len(set(sizes)) > 1
+        assert sizes == sorted(sizes, reverse=True)

@@ -73,7 +73,7 @@ def test_the_input_is_left_alone_and_the_result_is_its_own(tmp_path):
     assert same(read_arrays(tmp_path / "a")[0]["x"], BASE.T)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_round_trip_of_any_view(tmp_path, data):
     dtype = data.draw(st.sampled_from(["float16", "float32", "int64", "uint8", "bool"]))
@@ -122,7 +122,7 @@ def test_equal_content_gives_equal_bytes(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.text(max_size=8), st.text(max_size=20), max_size=5))
 def test_metadata_of_any_text(tmp_path, metadata):
     write_arrays(tmp_path / "a", {"x": BASE, "é\n": BASE[0]}, metadata)

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from detection.storage import atomic_path, read_json, read_yaml, write_json, write_text, write_yaml
+from detection.storage.atomic import remove_leftovers
 
 
 def names(folder):
@@ -128,7 +129,7 @@ def test_broken_or_active_yaml_names_the_file(tmp_path, content):
 
 def test_yaml_of_bytes_that_are_no_text(tmp_path):
     (tmp_path / "broken.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match=r"broken\.yaml: expected YAML, got"):
+    with pytest.raises(ValueError, match=r"broken\.yaml: expected UTF-8 text, got"):
         read_yaml(tmp_path / "broken.yaml")
 
 
@@ -136,3 +137,58 @@ def test_strings_are_taken_as_paths(tmp_path):
     write_json(str(tmp_path / "a.json"), [1])
     assert json.loads((tmp_path / "a.json").read_text()) == [1]
     assert read_json(str(tmp_path / "a.json")) == [1]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from detection.storage import atomic_path
+with atomic_path(sys.argv[1]) as temporary:
+    print(temporary, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is a POSIX signal")
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "a.txt")], capture_output=True, text=True, timeout=60, check=False
+    )
+    killed = tmp_path / run.stdout.strip().split("/")[-1]
+    old, young, far = tmp_path / ".tmp-abc.txt", tmp_path / ".tmp-abd.txt", tmp_path / ".tmp-00000000-1-x"
+    folder = tmp_path / ".tmp-detector"
+    for path in (old, young, far):
+        path.touch()
+    folder.mkdir()
+    (folder / "x").touch()
+    for path in (old, folder):
+        os.utime(path, (1, 1))
+    with atomic_path(tmp_path / "b.txt") as mine:
+        assert killed.exists()
+        remove_leftovers(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {mine.name, young.name, far.name}
+    remove_leftovers(tmp_path / "none")
+
+
+def test_a_durable_file_reaches_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    done, replace = [], os.replace
+    monkeypatch.setattr("detection.storage.atomic.sync", lambda path: done.append(path.name))
+    monkeypatch.setattr("os.replace", lambda *paths: (done.append("moved"), replace(*paths)))
+    write_text(tmp_path / "a.txt", "a", durable=True)
+    assert done[0].startswith(".tmp-")
+    assert done[1:] == ["moved", tmp_path.name]
+    monkeypatch.undo()
+    write_text(tmp_path / "a.txt", "b", durable=True)
+    assert (tmp_path / "a.txt").read_text() == "b"
+
+
+def test_who_reads_the_old_file_reads_it_to_its_end(tmp_path):
+    """The new content is another file in its place, not written into the old one."""
+    target = tmp_path / "result.txt"
+    target.write_text("old content")
+    with target.open("rb", buffering=0) as reader:
+        assert reader.read(3) == b"old"
+        write_text(target, "new")
+        assert reader.read() == b" content"
+    assert target.read_text() == "new"
+    assert names(tmp_path) == ["result.txt"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detection.storage import file_stem
+from detection.storage import file_stem, printable, readable_stem, readable_stems
 
 NASTY = [
     "000001",
@@ -75,7 +75,7 @@ def test_names_differ():
     assert len({file_stem(one) for one in NASTY}) == len(NASTY)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(IDS)
 def test_any_id_has_a_flat_portable_name_and_short_ones_come_back(image_id):
     stem = file_stem(image_id)
@@ -84,7 +84,7 @@ def test_any_id_has_a_flat_portable_name_and_short_ones_come_back(image_id):
         assert unquote(stem) == image_id
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(IDS, unique=True, max_size=8))
 def test_no_two_ids_share_a_name(ids):
     assert len({file_stem(one) for one in ids}) == len(ids)
@@ -94,3 +94,50 @@ def test_long_ids_keep_their_beginning():
     stem = file_stem(string.ascii_lowercase * 20)
     assert stem.startswith(string.ascii_lowercase * 6)
     assert len(stem) == 200
+
+
+def test_names_of_pictures_can_be_read_and_differ():
+    names = ["slide B", "slide B/01", "slide B_01", "SLIDE B", "CON", ".a", "", "a:b\x1b", "日本", "x" * 201, "A+ b."]
+    found = readable_stems([*names, "slide B"])
+    assert found == {
+        "slide B": "slide B",
+        "slide B/01": "slide B_01",
+        "slide B_01": "slide B_01 (2)",
+        "SLIDE B": "SLIDE B (2)",
+        "CON": "_CON",
+        ".a": "_.a",
+        "": "_",
+        "a:b\x1b": "a_b_",
+        "日本": "日本",
+        "x" * 201: file_stem("x" * 201),
+        "A+ b.": "A+ b",
+    }
+    assert list(found) == names
+    assert readable_stems(["x" * 200]) == {"x" * 200: "x" * 200}
+
+
+def test_one_name_alone_is_no_others():
+    assert readable_stem("slide B") == "slide B"
+    assert readable_stem("a/b") == "a_b~c14cddc0"
+    assert readable_stem("a/b") != readable_stem("a:b")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("cat", "cat"),
+        ("日本 A+", "日本 A+"),
+        ("\x1b[2J", r"\x1b[2J"),
+        ("\x00\x07\x7f\x9b", r"\x00\x07\x7f\x9b"),
+        ("a\ud800\udcff", r"a\ud800\udcff"),
+        ("a\u202eb\u2066\u2028", r"a\u202eb\u2066\u2028"),
+        ("a\u200db", "a\u200db"),
+    ],
+)
+def test_a_terminal_gets_no_control_characters(text, shown):
+    assert printable(text) == printable(text, lines=True) == shown
+
+
+def test_line_ends_are_kept_where_they_are_lines():
+    assert printable("a\nb\tc\r") == r"a\nb\tc\r"
+    assert printable("a\nb\tc\r", lines=True) == "a\nb\tc\\r"

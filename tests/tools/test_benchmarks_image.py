@@ -25,7 +25,10 @@ def test_image(benchmark, measure, finished, capsys):
     assert [row["short_sides"] for row in rcnn] == [[96], [688], [480]]
     for row in rcnn:
         assert row["crops_timed"] == 3
-        assert 0 < row["times_with_proposals"] < row["times_without_proposals"]
+        ours, theirs, both = (row[f"{name}_cpu_s"] for name in ("ours", "rcnn", "proposals"))
+        assert min(ours, theirs, both) > 0
+        assert row["times_without_proposals"] == pytest.approx(theirs / ours)
+        assert row["times_with_proposals"] == pytest.approx((theirs + both) / (ours + both))
     assert "of convolutions cpu" in capsys.readouterr().out
     assert benchmark.main(["image", "--photos=0"]) == 2
 

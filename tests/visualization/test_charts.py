@@ -29,9 +29,15 @@ def test_each_line_is_drawn_in_its_colour():
 
 
 def test_points_that_are_no_number_or_beyond_the_axes_are_left_out():
-    nothing = [Line("a", (10, 100, 5000), (float("nan"), 7, 0.5))]
-    only_legend = line_chart("T", X, Y, nothing)
-    assert np.array_equal(only_legend, line_chart("T", X, Y, [Line("a", (), ())]))
+    """The others are joined; those on the axes' ends are within."""
+    x, y = (10, 31, 50, 100, 300, 500, 1000, 1001), (0, 0.5, float("nan"), 1.5, 0.5, -0.1, 1, 0.5)
+    inside = [0, 1, 4, 6]
+    drawn = line_chart("T", X, Y, [Line("a", x, y)])
+    assert np.array_equal(drawn, line_chart("T", X, Y, [Line("a", [x[i] for i in inside], [y[i] for i in inside])]))
+    for left_out in inside:
+        fewer = [i for i in inside if i != left_out]
+        other = line_chart("T", X, Y, [Line("a", [x[i] for i in fewer], [y[i] for i in fewer])])
+        assert not np.array_equal(drawn, other)
 
 
 def test_a_dashed_line_leaves_its_gaps():

@@ -113,6 +113,10 @@ def test_min_score_and_classes():
     assert (result[60:] == rgb[60:]).all()
     assert tuple(result[49, 30]) == class_colour(1)
     assert np.array_equal(draw_detections(rgb, found, ["cat", "dog"], min_score=1), rgb)
+    # A score at the least is drawn.
+    at, above = np.float32(0.9), np.nextafter(np.float32(0.9), np.float32(1))
+    assert np.array_equal(draw_detections(rgb, found, ["cat", "dog"], min_score=float(at)), result)
+    assert np.array_equal(draw_detections(rgb, found, ["cat", "dog"], min_score=float(above)), rgb)
 
 
 def test_a_label_outside_the_class_list_is_refused():
@@ -192,7 +196,7 @@ def test_the_label_scales_with_the_image():
     assert 4 < heights[1] / heights[0] < 6
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(20, 60), st.integers(20, 100), st.lists(st.floats(0, 1), min_size=4, max_size=4))
 def test_a_label_that_fits_is_drawn_whole(height, width, parts):
     """Somewhere in the image lies the very block of pixels that the label is where there is ample room."""

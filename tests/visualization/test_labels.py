@@ -39,7 +39,7 @@ def test_where_everything_is_taken_the_place_that_hides_least():
     assert place(box, label, size, every) == (20, 80, 45, 90)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_always_inside_the_image(data):
     height, width = data.draw(st.integers(1, 60)), data.draw(st.integers(1, 60))
@@ -52,7 +52,7 @@ def test_always_inside_the_image(data):
     assert (bottom - top, right - left) == label
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text(min_size=1, max_size=30), st.integers(1, 80), st.integers(1, 200))
 def test_what_fits_does_fit(text, height, width):
     fitted = fit(printable(text), 20, 10, (height, width))
@@ -73,6 +73,10 @@ def test_smaller_before_shorter_before_nothing():
     shorter = fit(text, 20, 10, (height, label_size(text, 10)[1] - 1))
     assert shorter[0].endswith("...")
     assert text.startswith(shorter[0][:-3])
+    least = label_size(text, 10)
+    # The least size itself, with just the room it takes.
+    assert fit(text, 20, 10, least) == (text, 10)
+    assert fit(text, 20, 10, (least[0] - 1, least[1])) is None
     assert fit(text, 20, 10, (3, 500)) is None
     assert fit(text, 20, 10, (50, 3)) is None
 

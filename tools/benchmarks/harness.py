@@ -18,7 +18,7 @@ from typing import Any
 
 from jsonargparse import ArgumentError
 
-from detection.command_line import Parser
+from detection.command_line import Parser, options_of
 from detection.storage import read_json, write_json, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -188,9 +188,9 @@ def run(benchmark: Callable[..., Tables], command: str, arguments: Sequence[str]
     parser.add_argument("--out", default="runs/benchmark", help="Folder of benchmark.json and benchmark.md.")
     text, tables = "", {}
     try:
-        options = vars(parser.parse_args(arguments))
-        out = options.pop("out")
-        for title, rows in benchmark(**options):
+        options = parser.parse_args(arguments)
+        out = options.out
+        for title, rows in benchmark(**options_of(benchmark, options, given=0)):
             tables[title] = rows
             text = keep(out, command, tables)
     except (ArgumentError, ValueError, OSError) as error:

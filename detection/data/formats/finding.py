@@ -1,21 +1,17 @@
 """Which format a data set has, found by looking or as told, and the reader of one of its splits."""
 
-from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
 from detection.data.files import content
 from detection.data.formats import FORMATS, FoundSet, label_format
+from detection.data.formats.other_tools import own_kind_in
 from detection.data.labels import LabelReader
 from detection.data.problems import DataError, Problems
+from detection.data.split_names import TEST_SPLIT, TRAIN_SPLIT, named_split, splits_of_kind
 from detection.data.splitting import split_images
 from detection.storage import file_fingerprint
-
-# The splits that are asked for where a user names none, and what stands for them in sets with other names.
-TRAIN_SPLIT, TEST_SPLIT = "trainval", "test"
-_TRAIN_NAMES = ("train", "training")
-_VALIDATION_NAMES = ("val", "valid", "validation")
 
 
 def find_set(path: Path | str, wanted: str = "auto", images: Path | None = None) -> FoundSet:
@@ -37,7 +33,9 @@ def find_set(path: Path | str, wanted: str = "auto", images: Path | None = None)
 
 
 def _hint(path: Path) -> str:
-    """Where below a set lies, for a message."""
+    """Which tool a set is of, or where below a set lies, for a message."""
+    if tool := own_kind_in(path):
+        return f" {tool}"
     below = [one for one in sorted(path.iterdir()) if one.is_dir() and possible_formats(one)] if path.is_dir() else []
     return f" Did you mean {below[0]}?" if below else " dataset.format says which it is"
 
@@ -51,35 +49,25 @@ def possible_formats(path: Path) -> list[str]:
 def open_split(found: FoundSet, split: str, problems: Problems, held_out: float, seed: int) -> list[LabelReader]:
     """The readers of a split, joined in this order: one, or train and val together for "trainval".
 
-    A split is meant by its name, by another usual one (val for "test" where there is no test, train for "trainval"),
-    or, in a set that is not split, or has one split of another name, by a division of its images: `held_out` of them
-    are "test", the others "trainval". "all" is the whole of a set that is not split or has one split.
-    What was done is noted in `problems`. Raises ValueError naming the splits that are there.
+    A split is meant by its name or by another usual one (valid for "val", train for "trainval", val for "test" where
+    there is no test), or, in an undivided set, by a division of its images: `held_out` of them are "test", the others
+    "trainval". "all" is the whole of an undivided set. What was done is noted in `problems`. Raises ValueError naming
+    the splits that are there.
     """
-    splits = found.splits
-    if split in splits:
-        return [splits[split]()]
-    train, val, test = (_named(splits, names) for names in (_TRAIN_NAMES, _VALIDATION_NAMES, (TEST_SPLIT,)))
-    whole = next(iter(splits.values())) if len(splits) == 1 else None if splits else found.whole
-    if split == "all" and whole is not None:
-        return [whole()]
-    if not found.fixed_splits and split in (TRAIN_SPLIT, TEST_SPLIT):
-        chosen = []
-        if split == TRAIN_SPLIT and train and (val or test):
-            chosen = [train, *([val] if val and test else [])]
-        elif split == TEST_SPLIT and train and val:
-            chosen = [val]
-        elif whole is not None and not {TRAIN_SPLIT, TEST_SPLIT} & set(splits):
-            return [_divided(whole(), split, problems, held_out, seed)]
-        if chosen:
-            problems.note(f"{found.path}: {split} is {' and '.join(chosen)}")
-            return [splits[one]() for one in chosen]
-    there = ", ".join(splits) or "none"
-    raise ValueError(f"{found.path}: format {found.format}: expected the split {split!r}, got the splits: {there}")
-
-
-def _named(splits: Mapping[str, object], names: Sequence[str]) -> str | None:
-    return next((one for one in splits if one.lower() in names), None)
+    if split not in (TRAIN_SPLIT, TEST_SPLIT) or named_split(found.splits, split) or found.fixed_splits:
+        return [found.opener(split)()]
+    kinds = (TRAIN_SPLIT, "train", "val", TEST_SPLIT)
+    both, train, val, test = (splits_of_kind(found.own_splits, kind) for kind in kinds)
+    if split == TEST_SPLIT:
+        chosen = test or (val if train else [])
+    else:
+        chosen = both or ([*train, *(val if test else ())] if train and (val or test) else [])
+    if chosen:
+        problems.note(f"{found.path}: {split} is {' and '.join(chosen)}")
+        return [found.splits[one]() for one in chosen]
+    if found.undivided is None or both or test:
+        return [found.opener(split)()]
+    return [_divided(found.undivided(), split, problems, held_out, seed)]
 
 
 def _divided(reader: LabelReader, split: str, problems: Problems, held_out: float, seed: int) -> LabelReader:

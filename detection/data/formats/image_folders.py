@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from detection.data.images import IMAGE_EXTENSIONS, files_with
+from detection.data.labels import class_name
 from detection.data.problems import DataError
 from detection.types import AnnotatedImage, ClassificationImage
 
@@ -16,6 +17,9 @@ def image_folder_classes(folder: Path | str) -> tuple[str, ...]:
     """The classes of FOLDER/CLASS/image: names of its folders, sorted. Raises ValueError for fewer than two."""
     folder = Path(folder)
     names = sorted(one.name for one in folder.iterdir() if one.is_dir() and not one.name.startswith("."))
+    for name in names:
+        if class_name(name, folder) != name:
+            raise ValueError(f"{folder}: expected folders called as classes are, got blanks around or in {name!r}")
     if len(names) < 2:
         raise ValueError(f"{folder}: expected a folder for each of at least two classes, got {names or 'none'}")
     return tuple(names)

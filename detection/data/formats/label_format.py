@@ -3,12 +3,13 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from detection.data.files import is_image_name
 from detection.data.labels import ImageObjects, LabelledObject, LabelReader
+from detection.data.split_names import in_usual_order, is_split_name, named_split
 
 
 @dataclass(frozen=True)
@@ -17,17 +18,44 @@ class FoundSet:
 
     path: its folder, COCO json or data.yaml. splits: name -> reader; none where the set is not split. whole: the reader
     of all images, None where there is none. label_extension: of its label files, one an image; "" where one file has
-    all. fixed_splits: a split that is not there is never made of others, nor by dividing. format: its name. also: other
-    formats it might be; `find_set` sets these two.
+    all. parts: splits whose images others have, too; they are opened by name alone. fixed_splits: a split that is not
+    there is never made of others, nor by dividing. format: its name. also: other formats it might be; `find_set` sets
+    these two.
     """
 
     path: Path
     splits: Mapping[str, Callable[[], LabelReader]]
     whole: Callable[[], LabelReader] | None = None
     label_extension: str = ""
+    parts: Collection[str] = ()
     fixed_splits: bool = False
     format: str = ""
     also: tuple[str, ...] = ()
+
+    @property
+    def own_splits(self) -> list[str]:
+        """The splits that together have each image once, in the usual order."""
+        return in_usual_order(name for name in self.splits if name not in self.parts)
+
+    @property
+    def undivided(self) -> Callable[[], LabelReader] | None:
+        """The reader of all images of a set that has no splits, one, or none of the usual names; None for others."""
+        own = self.own_splits
+        if len(own) == 1:
+            return self.splits[own[0]]
+        return None if any(map(is_split_name, own)) else self.whole
+
+    def opener(self, split: str) -> Callable[[], LabelReader]:
+        """The reader of the split that a name means (`named_split`); "all": of an undivided set.
+
+        Raises ValueError naming the splits that are there.
+        """
+        if name := named_split(self.splits, split):
+            return self.splits[name]
+        if split == "all" and self.undivided is not None:
+            return self.undivided
+        there = ", ".join(self.splits) or "none"
+        raise ValueError(f"{self.path}: format {self.format}: expected the split {split!r}, got the splits: {there}")
 
     def __str__(self) -> str:
         also = f"; could be {' or '.join(self.also)} too: dataset.format says which" if self.also else ""
@@ -40,7 +68,8 @@ class NewSet:
 
     folder: where. name: what the folder will be called. splits: name -> images; an image may be in several. classes:
     names in the order of their numbers. link: let images be hard links to the originals where the disk can. lost: what
-    the format cannot hold -> how many, counted by the writer.
+    the format cannot hold -> how many, counted by the writer. written_as: split -> the name under which the set is read
+    again, where that is another. pictures: file that was written -> id of its image.
     """
 
     folder: Path
@@ -49,10 +78,13 @@ class NewSet:
     classes: tuple[str, ...]
     link: bool = False
     lost: Counter[str] = field(default_factory=Counter)
+    written_as: dict[str, str] = field(default_factory=dict)
+    pictures: dict[Path, str] = field(default_factory=dict)
 
     def put_image(self, image: ImageObjects, place: Path) -> Path:
         """Copy an image, or link it, to a place below the folder, unless another split has brought it; its path."""
         path = place / image_file_name(image)
+        self.pictures[path] = image.image_id
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             return path

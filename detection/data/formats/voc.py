@@ -6,13 +6,22 @@ Where a file lies, what a split file and an annotation say, and how an annotatio
 
 import re
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from detection.data.files import ImageFinder, content, decode_text, is_file, is_image_name, stays_inside
+from detection.data.files import (
+    ImageFinder,
+    Tree,
+    content,
+    decode_text,
+    is_image_name,
+    stays_inside,
+    without_extension,
+)
 from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet
-from detection.data.formats.voc_xml import image_xml, read_annotation
+from detection.data.formats.voc_xml import image_xml, photo_name, read_annotation
 from detection.data.labels import ImageLabels, LabelReader
 from detection.data.problems import Problems
+from detection.data.split_names import TEST_SPLIT, TRAIN_SPLIT, is_split_name, parts_of_others, split_kind
 from detection.storage import write_text
 
 # The 20 classes in the devkit's order (VOCcode/VOCinit.m).
@@ -41,47 +50,69 @@ VOC_CLASSES = (
 
 # ImageSets/Main/CLASS_SPLIT.txt: id, blanks, and 1 (has the class), -1 (has not) or 0 (difficult ones only).
 _LABELLED_LINE = re.compile(r"(.*\S)\s+(?:-1|0|1)")
+_LONGEST_LINE = 4096
 # Of several year folders below a root, the one that is meant where none is named.
 _USUAL_YEAR = "VOC2007"
 
 
 class VocFolder:
-    """The files of one year folder of a devkit."""
+    """The files of one year folder of a devkit; names of folders and files in any case."""
 
     def __init__(self, root: Path | str, year: str) -> None:
         self.path = Path(root) / year
-        self._images = ImageFinder(self.path / "JPEGImages")
+        self._tree = Tree(self.path)
+        self.image_folder = self.path_of("JPEGImages")
+        self._images = ImageFinder(self.image_folder)
+
+    def path_of(self, name: str) -> Path:
+        """Where a folder of the devkit lies, whether or not it exists."""
+        return self._tree.find(name) or self.path / name
 
     def split_path(self, split: str) -> Path:
         """Where the list of a split's images lies."""
-        return self.path / "ImageSets" / "Main" / f"{split}.txt"
+        name = f"ImageSets/Main/{split}.txt"
+        return self._tree.find(name) or self.path / name
 
     def splits(self) -> list[str]:
         """The names of the lists in ImageSets/Main, sorted."""
-        return sorted(path.stem for path in self.split_path("x").parent.glob("*.txt"))
+        folder = self.path_of("ImageSets/Main")
+        return sorted(path.stem for path in folder.glob("*") if path.suffix.lower() == ".txt")
 
     def image_path(self, image_id: str) -> Path | None:
-        """The image of an id that may hold folders and its extension; see `ImageFinder`."""
-        return self._images.find(image_id)
+        """The image of an id that may hold folders and its extension; see `ImageFinder`.
+
+        Of several files of an id without extension, the one that the annotation names.
+        """
+        found = self._images.find(image_id)
+        if found is not None and found.name != PurePosixPath(image_id).name:
+            several = self._images.all_of(image_id)
+            if len(several) > 1 and (name := photo_name(self.annotation_path(image_id))):
+                return next((one for one in several if one.name.casefold() == name.casefold()), found)
+        return found
+
+    def same_name(self, image_id: str) -> list[Path]:
+        """All pictures that an id may mean."""
+        return self._images.all_of(image_id)
 
     def annotation_path(self, image_id: str) -> Path:
         """The annotation file of an id, whether or not it exists."""
-        base = self.path / "Annotations" / image_id
-        path = base.with_name(base.name + ".xml")
-        return base.with_suffix(".xml") if is_image_name(base) and not is_file(path) else path
+        base = self.path_of("Annotations") / image_id
+        name, stem = (f"Annotations/{one}.xml" for one in (image_id, without_extension(image_id)))
+        found = self._tree.find(name) or self._tree.find(stem)
+        return found or (base.with_suffix(".xml") if is_image_name(base) else base.with_name(base.name + ".xml"))
 
 
 class VocReader(LabelReader):
-    """A split of a year folder."""
+    """Some lists of a year folder, joined."""
 
-    def __init__(self, folder: VocFolder, split: str) -> None:
-        self.folder, self.split = folder, split
-        self.path, self.list_path = folder.path, folder.split_path(split)
-        self.image_folder = folder.path / "JPEGImages"
+    def __init__(self, folder: VocFolder, *splits: str) -> None:
+        self.folder, self.splits = folder, splits
+        self.path, self.list_path = folder.path, folder.split_path(splits[0])
+        self.image_folder = folder.image_folder
 
     def image_ids(self, problems: Problems) -> list[str]:
-        """The ids of the list in order, each once."""
-        return read_split_file(self.folder, self.split, problems)
+        """The ids of the lists in order, each once."""
+        return list(dict.fromkeys(one for name in self.splits for one in read_split_file(self.folder, name, problems)))
 
     def image_path(self, image_id: str) -> Path | None:
         """The image of an id, None where there is none."""
@@ -90,6 +121,12 @@ class VocReader(LabelReader):
     def labels(self, image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
         """The annotation file of an id. Raises DataError."""
         return read_annotation(self.folder.annotation_path(image_id), problems)
+
+    def passed_over(self) -> dict[Path, str]:
+        """Masks and previews: pictures of a listed photo's name."""
+        photos = {path: one for one in self.image_ids(Problems()) if (path := self.image_path(one)) is not None}
+        same = {other: photo for photo, one in photos.items() for other in self.folder.same_name(one)}
+        return {one: f"{photo} is the photo of that name" for one, photo in same.items() if one not in photos}
 
 
 def read_split_file(folder: VocFolder, split: str, problems: Problems) -> list[str]:
@@ -137,11 +174,35 @@ def _open(path: Path, _: Path | None) -> FoundSet:
     if year is None:
         raise ValueError(f"{path}: expected ImageSets/Main with lists of images (VOC); {content(path)}")
     folder = VocFolder(year, "")
-    for name in ("Annotations", "JPEGImages"):
-        if not (year / name).is_dir():
-            raise ValueError(f"{year / name}: expected a folder, found none; {content(year)}")
-    splits = {name: partial(VocReader, folder, name) for name in folder.splits()}
-    return FoundSet(year, splits, label_extension=".xml", fixed_splits=True)
+    for path in (folder.path_of("Annotations"), folder.image_folder):
+        if not path.is_dir():
+            raise ValueError(f"{path}: expected a folder, found none; {content(year)}")
+    names = folder.splits()
+    splits = {name: partial(VocReader, folder, name) for name in names}
+    of_classes = _lists_of_classes(folder)
+    for split in dict.fromkeys(of_classes.values()):  # VoTT writes no others
+        lists = [name for name, one in of_classes.items() if one == split]
+        splits.setdefault(split, partial(VocReader, folder, *lists))
+    whole = partial(VocReader, folder, *(name for name in names if name not in of_classes))
+    parts = set(of_classes) | parts_of_others(splits)
+    kinds = set(map(split_kind, splits))
+    # Half a devkit is not the whole of a set to be divided.
+    fixed = TRAIN_SPLIT in kinds or (TEST_SPLIT in kinds and "train" not in kinds)
+    return FoundSet(year, splits, whole, ".xml", parts, fixed_splits=fixed)
+
+
+def _lists_of_classes(folder: VocFolder) -> dict[str, str]:
+    """List of the images of a class -> the split it is of: cat_train -> train, and cat_default where it says which
+    images have the class.
+    """
+    names = folder.splits()
+    ends = {one: one.rpartition("_")[2] for one in names if one.rpartition("_")[0]}
+
+    def has_labels(name: str) -> bool:
+        with folder.split_path(name).open("rb") as file:
+            return _LABELLED_LINE.fullmatch(file.readline(_LONGEST_LINE).decode(errors="replace").strip()) is not None
+
+    return {one: end for one, end in ends.items() if is_split_name(end) or (end in names and has_labels(one))}
 
 
 def _write(new: NewSet) -> None:

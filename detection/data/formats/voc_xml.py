@@ -6,8 +6,9 @@ import math
 import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
@@ -18,15 +19,22 @@ from detection.data.labels import (
     ImageLabels,
     ImageObjects,
     LabelledObject,
-    checked_name,
+    class_name,
     fits_float32,
     read_each,
     shortened,
 )
 from detection.data.problems import DataError, Problems
 
+# Some 50,000 objects of ten elements each; they take a few seconds and 200 MB.
+MAX_ELEMENTS = 500_000
+MAX_DEPTH = 32
 _COORDINATES = ("xmin", "ymin", "xmax", "ymax")
 _TAG = re.compile(r"[A-Za-z_][\w.-]*")
+# Elements that are known in any case: some tools write <Object>.
+_KNOWN_TAGS = frozenset(
+    [*_COORDINATES, "annotation", "filename", "size", "width", "height", "object", "name", "difficult", "bndbox"]
+)
 # Elements of an object that are written from the record itself.
 _OWN_TAGS = frozenset(["name", "difficult", "bndbox", "segmentation", "part"])
 
@@ -41,10 +49,37 @@ def read_annotation(path: Path, problems: Problems) -> ImageLabels:
     root = _parse(path)
     if root.tag != "annotation":
         raise DataError("malformed annotation", path, f"expected the root <annotation>, got <{root.tag}>")
-    elements = enumerate(root.findall("object"), start=1)
-    return ImageLabels(
-        path, _read_size(root), tuple(read_each(elements, lambda one: _read_object(*one, path, problems), problems))
-    )
+    elements = enumerate(root.iter("object"), start=1)
+    boxes = [(*one, *box) for one in elements for box in enumerate(_boxes_of(*one, path, problems), start=1)]
+    objects = tuple(read_each(boxes, lambda one: _read_object(*one, path, problems), problems))
+    return ImageLabels(path, _read_size(root, path, problems), objects, found=len(boxes))
+
+
+def _boxes_of(index: int, element: "_Element", path: Path, problems: Problems) -> list["_Element | None"]:
+    """The boxes of an object, [None] where it has none; each of several is an object of its name."""
+    found = list(_own_boxes(element))
+    for further in found[1:]:
+        message = f"object {index} ({shortened(element.findtext('name') or '')}): read as an object of its own"
+        problems.repair("further box in an object", path, message, further.line)
+    return found or [None]
+
+
+def _own_boxes(element: "_Element") -> Iterator["_Element"]:
+    """The boxes in an element that are not of its parts, nor of objects in it."""
+    for child in element:
+        if child.tag == "bndbox":
+            yield child
+        elif child.tag not in ("part", "object"):
+            yield from _own_boxes(child)
+
+
+def photo_name(path: Path) -> str | None:
+    """The name of the photo that an annotation file says it is of, without folders; None where it says none."""
+    try:
+        name = _parse(path).findtext("filename") or ""
+    except DataError:  # told where the file is read
+        return None
+    return name.strip().replace("\\", "/").rpartition("/")[2] or None
 
 
 def annotation_xml(
@@ -89,19 +124,39 @@ class _Element(ElementTree.Element):
 
 
 def _tree(content: bytes, first_line: int) -> _Element:
-    """The root of an XML text that begins below first_line lines. A document type declaration raises DataError."""
+    """The root of an XML text that begins below first_line lines.
+
+    Raises DataError for a document type declaration, and beyond MAX_ELEMENTS and MAX_DEPTH.
+    """
     builder, parser = ElementTree.TreeBuilder(element_factory=_Element), expat.ParserCreate()
+    count = depth = 0
 
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        builder.start(tag, attributes).line = parser.CurrentLineNumber + first_line
+    def known(tag: str) -> str:
+        return small if (small := tag.lower()) in _KNOWN_TAGS else tag
 
-    def refuse(name: str, *_: object) -> None:
-        message = f"expected no document type declaration, got <!DOCTYPE {shortened(name)}>"
+    def refuse(message: str) -> NoReturn:
         raise DataError("malformed annotation", "", message, parser.CurrentLineNumber + first_line)
 
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal count, depth
+        count, depth = count + 1, depth + 1
+        if count > MAX_ELEMENTS:
+            refuse(f"expected at most {MAX_ELEMENTS:,} elements (an object has some ten), got more")
+        if depth > MAX_DEPTH:
+            refuse(f"expected elements at most {MAX_DEPTH} deep, got deeper ones")
+        builder.start(known(tag), attributes).line = parser.CurrentLineNumber + first_line
+
+    def end(tag: str) -> None:
+        nonlocal depth
+        depth -= 1
+        builder.end(known(tag))
+
+    def refuse_doctype(name: str, *_: object) -> None:
+        refuse(f"expected no document type declaration, got <!DOCTYPE {shortened(name)}>")
+
     parser.buffer_text = True
-    parser.StartElementHandler, parser.EndElementHandler = start, builder.end
-    parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = builder.data, refuse
+    parser.StartElementHandler, parser.EndElementHandler = start, end
+    parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = builder.data, refuse_doctype
     parser.Parse(content, True)
     return builder.close()
 
@@ -120,23 +175,35 @@ def _parse(path: Path) -> _Element:
         raise DataError("malformed annotation", path, f"expected XML, got {error}") from error
 
 
-def _read_size(root: ElementTree.Element) -> tuple[int, int] | None:
+def _read_size(root: _Element, path: Path, problems: Problems) -> tuple[int, int] | None:
     height, width = root.findtext("size/height"), root.findtext("size/width")
     if height is None or width is None:
         return None
     try:
-        return int(float(height)), int(float(width))
+        size = int(float(height)), int(float(width))
     except (ValueError, OverflowError):
-        return 0, 0
+        message = f"expected numbers, got {shortened(height)!r} and {shortened(width)!r}; the image's size is used"
+        problems.repair("image size that is not the image's", path, message, root.find("size").line)
+        return None
+    return size if any(size) else None  # LabelImg writes 0 for what it does not know
 
 
-def _read_object(index: int, element: _Element, path: Path, problems: Problems) -> LabelledObject:
+def _read_object(
+    index: int, element: _Element, number: int, box: _Element | None, path: Path, problems: Problems
+) -> LabelledObject:
+    """The object of the box of this number, from 1, of an element."""
     raw_name, line = element.findtext("name") or "", element.line
-    name = checked_name(raw_name, f"object {index}", path, line, problems)
-    what = f"object {index} ({name})"
-    box = _read_box(element, what, path, problems)
+    which = f"object {index}" if number == 1 else f"object {index}, box {number}"
+    if len(names := {(one.text or "").strip() for one in element.findall("name")}) > 1:
+        message = f"{which}: expected one, got {shortened(', '.join(sorted(names)))}"
+        raise DataError("object of several names", path, message, line)
+    name = class_name(raw_name, path, which, line, problems)
+    what = f"{which} ({name})"
+    if box is None:
+        raise DataError("object without a box", path, what, line)
+    corners = _read_box(box, what, path, problems)
     difficult = _read_difficult(element, what, path, problems)
-    return LabelledObject(index, name, box, difficult, line, extras=_extras(element))
+    return LabelledObject(index, name, corners, difficult, line, extras=_extras(element))
 
 
 def _extras(element: _Element) -> dict[str, str]:
@@ -148,11 +215,8 @@ def _extras(element: _Element) -> dict[str, str]:
     }
 
 
-def _read_box(element: _Element, what: str, path: Path, problems: Problems) -> Box:
-    found = element.find("bndbox")
-    if found is None:
-        raise DataError("object without a box", path, what, element.line)
-    texts = [element.findtext(f"bndbox/{side}") for side in _COORDINATES]
+def _read_box(found: _Element, what: str, path: Path, problems: Problems) -> Box:
+    texts = [found.findtext(side) for side in _COORDINATES]
     try:
         corners = [float(text) for text in texts]
     except (TypeError, ValueError):

@@ -7,22 +7,32 @@ image's width and height. A line ``class x1 y1 x2 y2 x3 y3 ...`` is a polygon an
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from detection.data.files import (
     MAX_LABEL_BYTES,
     ImageFinder,
     decode_text,
+    files_below,
     images_below,
-    is_file,
+    inside,
+    is_image_name,
     read_small,
-    stays_inside,
 )
-from detection.data.formats.folder import IMAGE_FOLDERS, image_ids_of, mirrored
+from detection.data.formats.folder import image_ids_of
 from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet, simple_extras
-from detection.data.formats.yolo_set import NAME_FILES, YoloSet, find_yaml
+from detection.data.formats.pairing import Pairs, pair_labels
+from detection.data.formats.yolo_set import (
+    YoloSet,
+    ends_of,
+    find_names,
+    find_yaml,
+    is_data_file,
+    label_files,
+    usual_label,
+)
 from detection.data.images import to_upright
 from detection.data.labels import (
     Box,
@@ -35,10 +45,11 @@ from detection.data.labels import (
     shortened,
 )
 from detection.data.problems import DataError, Problems
+from detection.data.split_names import SPLIT_NAMES, split_kind
 from detection.storage import write_text
 
 # The keys of splits that go by another name elsewhere; "test" is its val where the set has no other.
-_KEYS = {"trainval": "train", "all": "train", "training": "train", "valid": "val", "validation": "val"}
+_KEYS = {"trainval": "train", "all": "train"}
 # Values of an object's properties that are no loss: what tools write where nobody has said anything.
 _SAY_NOTHING = ("0", "", "Unspecified")
 # Text files that are looked at.
@@ -67,59 +78,88 @@ class YoloReader(LabelReader):
         self.category_ids = tuple(sorted(data.names))
         self._places = [data.root] if places is None else list(places)
         self.list_path = self._places[0] if len(self._places) == 1 else data.file
-        self._images: dict[str, Path] = {}
+        self._images: dict[str, str] = {}
+        self._paired: set[str] = set()
+        self._dropped: set[str] = set()
+        self._pairs = Pairs()
 
     def image_ids(self, problems: Problems) -> list[str]:
         """The ids of the split's images; a line of a list that leaves the set, or names no image, is left out."""
-        images: dict[Path, str] = {}
+        problems.extend(self.data.faults)
+        named: dict[str, str] = {}
+        listed: dict[str, None] = {}
         for place in self._places:
             if place.is_dir():
-                images |= {place / name: name for name in images_below(place)}
+                below = place.relative_to(self.path)
+                named |= {(below / name).as_posix(): name for name in images_below(place)}
             else:
-                images |= {path: path.relative_to(self.path).as_posix() for path in self._listed(place, problems)}
-        paths = dict(zip(images.values(), images, strict=True))
-        if len(paths) < len(images):  # the same name below two places
-            paths = {path.relative_to(self.path).as_posix(): path for path in images}
+                listed |= self._listed(place, problems)
+        named |= {one: one for one in listed}
+        if named.keys() != self._paired:  # it takes a while for 100,000 images
+            self._paired = set(named)
+            self._pairs = pair_labels(named, *label_files(self.data, named), lambda _: None)
+        pairs = self._pairs
+        # A picture that a list names is a photo; of those that were found, one that has no labels of its own is none.
+        self._dropped = set(pairs.passed_over) - set(listed)
+        named = {one: name for one, name in named.items() if one not in self._dropped}
+        paths = dict(zip(named.values(), named, strict=True))
+        if len(paths) < len(named):  # the same name below two places
+            paths = {one: one for one in named}
         self._images = {one: paths[name] for one, name in image_ids_of(paths).items()}
         return list(self._images)
 
-    def _listed(self, place: Path, problems: Problems) -> Iterable[Path]:
-        finder = ImageFinder(self.path)
+    def _listed(self, place: Path, problems: Problems) -> dict[str, None]:
+        """The images that a list names, as posix paths below the set's folder."""
+        finder, beside = ImageFinder(self.path), place.parent.relative_to(self.path)
         lines = decode_text(read_small(place, MAX_LABEL_BYTES, "list of images"), place).split("\n")
-        found: dict[Path, None] = {}
+        found: dict[str, None] = {}
+        by_end = []
         for number, line in enumerate(map(str.strip, lines), start=1):
-            name = _without_root(line.replace("\\", "/"), self.path)
-            if not name:
-                continue
-            if not stays_inside(name):
+            name = inside(line, self.path)
+            path = (finder.find(name) or finder.find((beside / name).as_posix())) if line and name else None
+            if line and path is None and (path := next(filter(None, map(finder.find, ends_of(line))), None)):
+                by_end.append(f"{shortened(line)!r} as {path.relative_to(self.path).as_posix()}")
+            if path is not None and (path := path.relative_to(self.path).as_posix()) not in found:
+                found[path] = None
+            elif path is not None:
+                problems.skip("image id listed again", place, shortened(line), number)
+            elif line and name is None:
                 message = f"expected a path inside {self.path}, got {shortened(line)!r}"
                 problems.skip("image id that leaves the folder", place, message, number)
-                continue
-            path = finder.find(name) or finder.find(f"{place.parent.relative_to(self.path).as_posix()}/{name}")
-            if path is None:
+            elif line:
                 problems.skip("missing image", place, shortened(line), number)
-            elif path in found:
-                problems.skip("image id listed again", place, shortened(line), number)
-            else:
-                found[path] = None
+        if by_end:
+            problems.note(f"{place}: images of {len(by_end)} lines are found by the ends of their paths: {by_end[0]}")
         return found
 
     def image_path(self, image_id: str) -> Path | None:
         """The image of an id."""
-        return self._images[image_id]
+        return self.path / self._images[image_id]
 
     def label_path(self, image_id: str) -> Path:
-        """The text file of an id: below ``labels`` where the image lies below ``images``, else beside it."""
-        image = self._images[image_id]
-        name, beside = image.relative_to(self.path), image.with_suffix(".txt")
-        places = [self.path / one.with_suffix(".txt") for one in mirrored(name, ["labels"])]
-        usual = places[0] if set(name.parts) & set(IMAGE_FOLDERS) else beside
-        return next(filter(is_file, [*places, beside]), usual)
+        """The text file of an id; where it would lie if there is none."""
+        name = self._images[image_id]
+        return self.path / (self._pairs.labels.get(name) or usual_label(name))
+
+    def passed_over(self) -> dict[Path, str]:
+        """Masks and previews beside photos; text files that hold no labels, as lists and read-me files do."""
+        found = {self.path / one: why for one, why in self._pairs.passed_over.items() if one in self._dropped}
+        files = files_below(self.path)
+        # A text of an image's name is for labels, whatever it holds.
+        stems = {PurePosixPath(one).stem.casefold() for one in files if is_image_name(one)}
+        own = {self.data.file, *self._places}
+        for text in (one for one in files if one.lower().endswith(".txt")):
+            path = self.path / text
+            if path.stem.casefold() not in stems and path.stat().st_size and not _has_labels(path):
+                found[path] = "a list or names" if path in own else "not a file of labels"
+        return found
 
     def labels(self, image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
         """The boxes of an id; an image without a text file has none. Raises DataError."""
-        path = self.label_path(image_id)
-        if not is_file(path):
+        path, name = self.label_path(image_id), self._images[image_id]
+        if name not in self._pairs.labels:
+            if why := self._pairs.unsure.get(name) or self._pairs.passed_over.get(name):
+                raise DataError("image without annotation", self.path / name, why)
             return ImageLabels(path, None, ())
         height, width = size or (1, 1)
         try:
@@ -128,10 +168,11 @@ class YoloReader(LabelReader):
             raise
         except ValueError as error:
             raise DataError("malformed label file", path, str(error).removeprefix(f"{path}: ")) from error
-        lines = ((number, line.split()) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
-        objects = read_each(lines, lambda one: self._object(*one, (height, width), path, problems), problems)
+        found = [(number, line.split()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+        objects = read_each(found, lambda one: self._object(*one, (height, width), path, problems), problems)
         # No size: the file gives none. Boxes are in the frame of the upright image.
-        return ImageLabels(path, None, tuple(objects), ROUNDING * max(height, width) if size else 0.0)
+        rounding = ROUNDING * max(height, width) if size else 0.0
+        return ImageLabels(path, None, tuple(objects), rounding, len(found))
 
     def _object(
         self, line: int, fields: list[str], size: tuple[int, int], path: Path, problems: Problems
@@ -185,13 +226,6 @@ def _span(names: Mapping[int, str]) -> str:
     return f"0 to {max(names)}" if len(names) == max(names) + 1 else f"{len(names)} numbers up to {max(names)}"
 
 
-def _without_root(line: str, root: Path) -> str:
-    """A line of a list relative to the set: ``./images/a.jpg``, or an absolute path inside the set."""
-    while line.startswith("./"):
-        line = line[2:]
-    return line.removeprefix(f"{root.absolute().as_posix()}/")
-
-
 def yolo_line(number: int, box: Sequence[float], size: tuple[int, int]) -> str:
     """A label line of a half-open float32 box in an image of (height, width) px, with all digits; see `_GRID`."""
     x1, y1, x2, y2 = map(float, box)
@@ -211,9 +245,16 @@ def _has_labels(path: Path) -> bool:
 
 def _looks_like(path: Path) -> bool:
     if path.is_file():
-        return path.suffix.lower() in (".yaml", ".yml")
-    if find_yaml(path) or any((path / name).is_file() for name in NAME_FILES):
+        return path.suffix.lower() in (".yaml", ".yml") or is_data_file(path)
+    if not path.is_dir():
+        return False
+    if find_yaml(path) or is_data_file(names := find_names(path) or path):
         return True
+    if names != path:
+        # A list of classes is of YOLO labels, or of none: there are such lists beside XML, too.
+        files = files_below(path)
+        labels = (path / one for one in files if one.lower().endswith(".txt"))
+        return any(map(_has_labels, labels)) or not any(one.lower().endswith(".xml") for one in files)
     return any(_has_labels(one) for folder in (path / "labels", path) for one in sorted(folder.glob("*.txt"))[:_PROBED])
 
 
@@ -225,11 +266,14 @@ def _open(path: Path, _: Path | None) -> FoundSet:
 
 def _write(new: NewSet) -> None:
     number = {one: place for place, one in enumerate(new.classes)}
-    keys = {split: _KEYS.get(split, split) for split in new.splits}
+    keys = {split: _KEYS.get(split, split_kind(split)) for split in new.splits}
     if "test" in keys and not {"val", "test"} & (set(keys.values()) - {"test"}):
         keys["test"] = "val"
     if len(set(keys.values())) < len(keys):
         keys = {split: split for split in new.splits}
+    if len(keys) == 1 and not set(keys.values()) & set(SPLIT_NAMES):
+        keys = dict.fromkeys(keys, "train")
+    new.written_as |= keys
     for split, images in new.splits.items():
         place = new.folder / "images" / keys[split]
         place.mkdir(parents=True, exist_ok=True)

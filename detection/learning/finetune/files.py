@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detection.storage import read_arrays, write_arrays, write_text
+from detection.storage import notice, read_arrays, write_arrays, write_text
 
 _FORMAT_VERSION = "1"
 # Fields of a checkpoint that are several named arrays.
@@ -93,14 +93,17 @@ class Checkpoint:
             "iteration": str(self.iteration),
             "best_iteration": str(self.best_iteration),
         }
-        write_arrays(path, arrays, metadata)
+        write_arrays(path, arrays, metadata, durable=True)
 
 
 def read_checkpoint(path: Path, key: str) -> Checkpoint | None:
-    """The checkpoint in a file; None where there is none, or one of other settings or data."""
+    """The checkpoint in a file; None where there is none, one of other settings or data, or a damaged one: said."""
     if not path.is_file():
         return None
-    arrays, metadata = read_arrays(path)
+    try:
+        arrays, metadata = read_arrays(path)
+    except ValueError as error:
+        return notice(f"{error}; training begins anew")
     if (metadata.get("format_version"), metadata.get("key")) != (_FORMAT_VERSION, key):
         return None
     parts = {part: {} for part in _PARTS}

@@ -1,29 +1,34 @@
 """What mining holds: feature rows that several SVMs share, and each SVM's samples among them."""
 
+import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from detection.storage import notice
+
 _BYTES_OF_A_VALUE = 4
 MIB = 2**20
+# Of the file of rows, whatever the disk would have room for: few calls, and not much that is not used.
+_RESERVED_AT_A_TIME = 16 * MIB
 
 
 class RowStore:
     """Rows of float32 with use counts: a row is held once however many SVMs use it, and its place is used again
     when none does.
 
-    memory: bytes that rows may take; they are reserved at once and cost nothing until they are written. path: the
-    file in which the rows lie, so that they outlive the process; None: in memory. values: (capacity, D) float32;
-    a row's place stays the same while it is used. Places set free can be used again after the next `commit`, so
-    that whoever noted places at the last one finds their rows unchanged.
+    memory: bytes that rows may take, at most; they cost nothing until they are written. path: the file in which the
+    rows lie, so that they outlive the process; None: in memory. values: (capacity, D) float32; a row's place stays the
+    same while it is used. Places set free can be used again after the next `commit`, so that whoever noted places at
+    the last one finds their rows unchanged. Raises OSError where the disk has no room for more rows in the file.
     """
 
     def __init__(self, memory: int, path: Path | None = None) -> None:
         self.memory, self.path = memory, path
         self.values = np.empty((0, 0), np.float32)
-        self.peak_rows = self._top = 0
+        self.peak_rows = self._top = self._reserved = 0
 
     def open(self, length: int, kept: bool = False) -> None:
         """Reserve places for rows of `length` values; `kept`: those that the file has. Once, before anything else."""
@@ -57,6 +62,7 @@ class RowStore:
         if len(rows) > self.room:
             raise ValueError(f"row store: expected at most {self.room} rows, got {len(rows)}")
         places = np.append(np.flatnonzero(~self._taken[: self._top]), self._top + np.arange(len(rows)))[: len(rows)]
+        self._reserve((int(places.max(initial=-1)) + 1) * self.values.shape[1] * _BYTES_OF_A_VALUE)
         for place, row in zip(places.tolist(), np.ascontiguousarray(values)[rows], strict=True):
             self.values[place] = row
             if self.path is not None:
@@ -64,6 +70,22 @@ class RowStore:
         self._taken[places] = True
         self._top = max(self._top, int(places.max(initial=-1)) + 1)
         return places
+
+    def _reserve(self, end: int) -> None:
+        """Take the disk up to byte `end` of the file before it is written: a mapped file that finds none ends it all
+        with a bus error, which nobody can handle.
+        """
+        if self.path is None or end <= self._reserved:
+            return
+        end = min(-(-end // _RESERVED_AT_A_TIME) * _RESERVED_AT_A_TIME, self.values.nbytes)
+        with self.path.open("r+b") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), self._reserved, end - self._reserved)
+            else:
+                file.seek(self._reserved)
+                for start in range(self._reserved, end, MIB):
+                    file.write(bytes(min(MIB, end - start)))
+        self._reserved = end
 
     def use(self, places: np.ndarray) -> None:
         """Count one more user of each place (no place twice)."""
@@ -84,11 +106,16 @@ class RowStore:
         checks: those of the first places, as far as they were used.
         """
         self._top, self._checks[: len(checks)] = len(checks), checks
+        self._reserved = self.peak_bytes
         for places in users:
             self.use(places)
         self.peak_rows = peak_rows
         self.commit()
-        return all(zlib.crc32(self.values[place]) == self._checks[place] for place in np.flatnonzero(self._taken))
+        taken = np.flatnonzero(self._taken)
+        is_whole = all(zlib.crc32(self.values[place]) == self._checks[place] for place in taken)
+        if not is_whole:
+            notice(f"{self.path}: damaged; mining begins anew")
+        return is_whole
 
     def used_checks(self) -> np.ndarray:
         """Checksums of all places ever used, for `restore`."""

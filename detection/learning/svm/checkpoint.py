@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from detection.storage import read_arrays, write_arrays
+from detection.storage import notice, read_arrays, write_arrays
 
 _FORMAT_VERSION = "4"
 
@@ -28,8 +28,8 @@ class MiningCheckpoint:
             return None
         try:
             arrays, metadata = read_arrays(self.state_file)
-        except ValueError:
-            return None
+        except ValueError as error:
+            return notice(f"{error}; mining begins anew")
         if (metadata.get("format_version"), metadata.get("key")) != (_FORMAT_VERSION, self.key):
             return None
         return arrays, json.loads(metadata["facts"])

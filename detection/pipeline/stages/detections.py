@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from detection.data import read_coco_results, write_coco_results, write_comp4
+from detection.data.detections import comp4_path
 from detection.detector import Detector
 from detection.engines import limit_threads
 from detection.pipeline.experiment import Experiment
@@ -20,7 +21,7 @@ from detection.pipeline.stages.images import usable
 from detection.pipeline.stages.regressors import REGRESSORS
 from detection.pipeline.stages.svms import SVMS
 from detection.pipeline.work import Work, map_images
-from detection.storage import file_stem, fingerprint, read_arrays, write_arrays
+from detection.storage import file_stem, fingerprint, notice_damaged, read_arrays, write_arrays
 from detection.types import AnnotatedImage, Detections
 
 # To be raised when a change of the code changes what is detected for the same input.
@@ -50,8 +51,10 @@ def _detect_one(item: tuple[AnnotatedImage, ImageSource], detector_folder: Path,
 def _read_part(path: Path, image_id: str, key: str) -> Detections | None:
     try:
         arrays, metadata = read_arrays(path)
-    except (FileNotFoundError, ValueError):
+    except FileNotFoundError:
         return None
+    except ValueError as error:
+        return notice_damaged(error)
     if metadata != {"format_version": PARTS_FORMAT_VERSION, "image_id": image_id, "key": key}:
         return None
     return Detections(image_id, arrays["boxes"], arrays["scores"], arrays["labels"])
@@ -73,6 +76,12 @@ def detect_images(
 def detections_file(experiment: Experiment) -> Path:
     """Where the test split's detections lie. Raises ValueError where there is no test split."""
     return experiment.run.detections / f"{experiment.split}.json"
+
+
+def _files(experiment: Experiment) -> list[Path]:
+    """All that there is of them: the devkit's files are for others to read, and may go."""
+    texts = (comp4_path(experiment.run.detections, experiment.split, name) for name in experiment.classes)
+    return [detections_file(experiment), *(path for path in texts if path.is_file())]
 
 
 def trained_parts(experiment: Experiment) -> tuple[Stage, ...]:
@@ -131,7 +140,8 @@ DETECTIONS = Stage(
     command="detect.py",
     place=detections_file,
     key=_key,
-    kept=lambda experiment: recorded(experiment, "detections", detections_file(experiment)),
+    kept=lambda experiment: recorded(experiment, "detections", *_files(experiment)),
     run=_run,
     needs=lambda experiment: (*finetuned_layers(experiment), *trained_parts(experiment)),
+    files=_files,
 )

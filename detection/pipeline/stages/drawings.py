@@ -11,7 +11,7 @@ from detection.pipeline.experiment import Experiment
 from detection.pipeline.stage import Stage
 from detection.pipeline.stages.detections import DETECTIONS, read_detections
 from detection.pipeline.work import Work
-from detection.storage import file_stem, fingerprint
+from detection.storage import fingerprint, readable_stems
 from detection.types import AnnotatedImage, Detections
 from detection.visualization import draw_detections, enlarge
 
@@ -36,6 +36,7 @@ def draw_images(
     without a record in `detections` is drawn without boxes.
     """
     found = {one.image_id: one for one in detections}
+    stems = readable_stems(one.image_id for one in images)
     written = []
     for image in images:
         try:
@@ -47,7 +48,7 @@ def draw_images(
             one = found[image.image_id]
             chances = None if calibration is None else calibration.of(one)
             drawn = draw_detections(*enlarge(drawn, one), classes, min_score, probabilities=chances)
-        path = Path(folder) / f"{file_stem(image.image_id)}.jpg"
+        path = Path(folder) / f"{stems[image.image_id]}.jpg"
         write_image(path, drawn)
         written.append(path)
     return written
@@ -55,8 +56,8 @@ def draw_images(
 
 def drawn_files(experiment: Experiment) -> list[Path]:
     """The drawings on file, in the order of the test images."""
-    images = experiment.test_images[:DRAWN_IMAGES]
-    paths = [experiment.run.drawings / f"{file_stem(one.image_id)}.jpg" for one in images]
+    stems = readable_stems(one.image_id for one in experiment.test_images[:DRAWN_IMAGES])
+    paths = [experiment.run.drawings / f"{stem}.jpg" for stem in stems.values()]
     return [path for path in paths if path.is_file()]
 
 

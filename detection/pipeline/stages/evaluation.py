@@ -54,16 +54,20 @@ def _file(experiment: Experiment) -> Path:
 
 
 def _key(experiment: Experiment) -> str:
-    settings = (experiment.settings.evaluation, experiment.settings.intervals)
+    settings = (experiment.settings.evaluation, experiment.settings.intervals, *_protocol(experiment).values())
     return fingerprint(_VERSION, DETECTIONS.key(experiment), experiment.test_key, list(experiment.classes), settings)
+
+
+def _protocol(experiment: Experiment) -> dict[str, Any]:
+    """What the figures say of the published protocol that the settings name, if they do."""
+    preset = (experiment.record or {}).get("preset")
+    return {"preset": preset, "differs_from_preset": experiment.preset_overrides} if preset else {}
 
 
 def _run(experiment: Experiment) -> Mapping[str, Any]:
     result, found = evaluation(experiment), bounds(experiment)
-    preset = (experiment.record or {}).get("preset")
-    protocol = {"preset": preset, "differs_from_preset": experiment.preset_overrides} if preset else {}
     extra = {} if found is None else {"intervals": found.to_json(experiment.classes)}
-    write_json(_file(experiment), result.to_json() | extra | protocol)
+    write_json(_file(experiment), result.to_json() | extra | _protocol(experiment))
     return {"metric": result.settings.metric, "mAP": result.mean_ap}
 
 
@@ -75,4 +79,5 @@ EVALUATION = Stage(
     kept=lambda experiment: recorded(experiment, "evaluation", _file(experiment)),
     run=_run,
     needs=lambda _: (DETECTIONS,),
+    files=lambda experiment: (_file(experiment),),
 )

@@ -20,7 +20,7 @@ from detection.pipeline.source import ImageSource, uses_finetuned
 from detection.pipeline.stage import Stage
 from detection.pipeline.stages.images import usable
 from detection.pipeline.work import Work, map_images, threads
-from detection.storage import file_fingerprint, fingerprint, read_metadata, write_arrays
+from detection.storage import file_fingerprint, fingerprint, notice_damaged, read_arrays, write_arrays
 from detection.types import AnnotatedImage
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def write_head(path: Path, head: FinetunedHead, key: str) -> None:
         "key": key,
         "iteration": str(head.iteration),
     }
-    write_arrays(path, head.layers, metadata)
+    write_arrays(path, head.layers, metadata, durable=True)
 
 
 def head_facts(head: FinetunedHead, origin: str, settings: FinetuneSettings) -> Mapping[str, Any]:
@@ -191,8 +191,12 @@ def _key(experiment: Experiment) -> str:
 
 
 def _kept(experiment: Experiment) -> str | None:
-    path = _file(experiment)
-    return read_metadata(path).get("key") if path.is_file() else None
+    try:
+        return read_arrays(_file(experiment))[1].get("key")
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        return notice_damaged(error)
 
 
 def _run(experiment: Experiment) -> Mapping[str, Any] | None:

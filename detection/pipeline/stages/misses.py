@@ -26,7 +26,7 @@ from detection.pipeline.stage import Stage
 from detection.pipeline.stages.detections import DETECTIONS, read_detections, shared_detector
 from detection.pipeline.stages.evaluation import evaluation
 from detection.pipeline.work import Work, map_images
-from detection.storage import fingerprint, read_json, write_json
+from detection.storage import fingerprint, notice_damaged, read_sealed_json, write_json, write_sealed_json
 from detection.types import AnnotatedImage, Detections
 
 # To be raised when a change of the code changes the causes of the same misses.
@@ -105,14 +105,17 @@ def _explain_image(
 def write_causes(path: Path, key: str, causes: Mapping[tuple[str, int], MissCause]) -> None:
     """Keep causes on file; `key` stands for all that made them."""
     rows = [{"image_id": image_id, "row": row, **cause_to_json(one)} for (image_id, row), one in causes.items()]
-    write_json(path, {"format_version": FORMAT_VERSION, "key": key, "misses": rows})
+    write_sealed_json(path, {"format_version": FORMAT_VERSION, "key": key, "misses": rows})
 
 
 def read_causes(path: Path, key: str) -> Causes | None:
-    """What `write_causes` wrote; None where it is absent or of another key or version."""
+    """What `write_causes` wrote; None where it is absent, damaged, which is said, or of another key or version."""
     if not path.is_file():
         return None
-    content = read_json(path)
+    try:
+        content = read_sealed_json(path, "it is of no use")
+    except ValueError as error:
+        return notice_damaged(error)
     if not isinstance(content, dict) or (content.get("format_version"), content.get("key")) != (FORMAT_VERSION, key):
         return None
     return {(one.pop("image_id"), one.pop("row")): cause_from_json(one) for one in content["misses"]}

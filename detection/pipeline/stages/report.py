@@ -1,6 +1,5 @@
 """Stage: the HTML report and the folder of its tables: ``RUN/report.html`` and ``RUN/report``."""
 
-import csv
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from detection.pipeline.stages.detections import DETECTIONS
 from detection.pipeline.stages.evaluation import EVALUATION, bounds, evaluation
 from detection.pipeline.stages.misses import MISSES, diagnosis
 from detection.report import Comparison, ReportRun, check_target, write_report
-from detection.storage import file_stem, fingerprint
+from detection.storage import fingerprint, read_csv, readable_stems
 
 # To be raised when a change of the code changes the report of the same run.
 _VERSION = 1
@@ -53,7 +52,7 @@ def compare_runs(experiment: Experiment, other: Experiment, path: Path | None = 
     something else stands in the page's place.
     """
     names = run_names(experiment.run.path, other.run.path)
-    target = Path(path or experiment.run.path / f"report-{file_stem(names[1])}.html")
+    target = Path(path or experiment.run.path / f"report-{readable_stems([names[1]])[names[1]]}.html")
     check_target(target)
     shared = {name: getattr(experiment.settings, name) for name in ("evaluation", "intervals", "diagnosis")}
     other.settings = dataclasses.replace(other.settings, **shared)
@@ -83,8 +82,12 @@ def gather(experiment: Experiment, name: str) -> ReportRun:
 
 
 def _other_stages(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What the record holds of the other stages: the report's own time is not known while it is written."""
-    return {stage: facts for stage, facts in record["stages"].items() if stage != "report"}
+    """What the record tells of the other stages: the report's own time is not known while it is written."""
+    return {
+        stage: {name: fact for name, fact in facts.items() if name != "files"}
+        for stage, facts in record["stages"].items()
+        if stage != "report"
+    }
 
 
 def probabilities(detector: Detector, evaluation: Evaluation) -> tuple[np.ndarray | None, ...] | None:
@@ -105,10 +108,7 @@ def probabilities(detector: Detector, evaluation: Evaluation) -> tuple[np.ndarra
 
 def read_mining_log(path: Path) -> tuple[tuple[str, ...], ...]:
     """Header and rows of a mining log; () where there is none."""
-    if not path.is_file():
-        return ()
-    with path.open(encoding="utf-8", newline="") as file:
-        return tuple(tuple(row) for row in csv.reader(file))
+    return tuple(map(tuple, read_csv(path))) if path.is_file() else ()
 
 
 def run_names(first: Path, second: Path) -> tuple[str, str]:
@@ -127,6 +127,7 @@ def _key(experiment: Experiment) -> str:
         files = read_description(experiment.run.detector)["files"]
     except FileNotFoundError:
         files = {}
+    record.pop("classes", None)  # in the other keys
     shown = {**record, "stages": _other_stages(record), "detector": files}
     settings = (experiment.settings.diagnosis, experiment.settings.report)
     return fingerprint(_VERSION, "report", EVALUATION.key(experiment), MISSES.key(experiment), settings, shown)
@@ -145,4 +146,5 @@ REPORT = Stage(
     kept=lambda experiment: recorded(experiment, "report", page(experiment)),
     run=_run,
     needs=lambda _: (DETECTIONS,),
+    files=lambda experiment: (page(experiment),),
 )

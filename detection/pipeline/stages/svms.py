@@ -1,6 +1,5 @@
 """Stage: one linear SVM a class, with hard-negative mining: ``RUN/detector``, its mining log and its samples."""
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -26,7 +25,7 @@ from detection.pipeline.stages.finetuning import finetuned_layers
 from detection.pipeline.stages.images import usable
 from detection.pipeline.vectors import training_streams
 from detection.pipeline.work import Work, threads
-from detection.storage import csv_text, write_text
+from detection.storage import csv_text, read_csv, write_text
 from detection.types import AnnotatedImage
 
 _COUNTS = ("added", "evicted", "left_out")
@@ -150,10 +149,7 @@ def rename_training_samples(path: Path, names: Mapping[str, str | None]) -> None
 
 
 def _sample_rows(path: Path) -> list[list[str]]:
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.reader(file))[1:]
+    return read_csv(path)[1:] if path.is_file() else []
 
 
 def _write_samples(path: Path, rows: Iterable[Sequence[str]]) -> None:

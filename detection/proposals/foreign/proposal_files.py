@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import PurePosixPath
@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from detection.data.matching_ids import digits_of
 from detection.proposals.foreign.faults import faulty_rows
 
 Order = Literal["xyxy", "yxyx", "xywh"]
@@ -86,6 +87,7 @@ class ProposalFile:
 
     image_ids: the image of each list, as the file names it, or None where it has lists alone. boxes: one (R, 4)
     float64 an image, the numbers as they stand, best first. convention: what they mean by the format's custom.
+    numbered: the ids are whole numbers in the file, not text.
     """
 
     path: str
@@ -93,6 +95,7 @@ class ProposalFile:
     convention: BoxConvention
     image_ids: tuple[str, ...] | None
     boxes: tuple[np.ndarray, ...]
+    numbered: bool = False
 
     def __post_init__(self) -> None:
         if self.image_ids is None:
@@ -115,10 +118,6 @@ def _stem(image_id: str) -> str:
     return PurePosixPath(image_id.replace("\\", "/")).stem or image_id
 
 
-def _number(image_id: str) -> str:
-    return str(int(image_id)) if image_id.isascii() and image_id.isdigit() else ""
-
-
 def _unique(ids: list[str], name: Callable[[str], str]) -> dict[str, str]:
     """name(id) -> id, where only one id has that name."""
     names = list(map(name, ids))
@@ -126,11 +125,15 @@ def _unique(ids: list[str], name: Callable[[str], str]) -> dict[str, str]:
     return {key: one for key, one in zip(names, ids, strict=True) if key and counts[key] == 1}
 
 
-def match_proposals(file: ProposalFile, image_ids: Sequence[str], by_position: bool = False) -> dict[str, int]:
+def match_proposals(
+    file: ProposalFile, image_ids: Sequence[str], by_position: bool = False, numbers: Mapping[str, str] | None = None
+) -> dict[str, int]:
     """Image id of the data set -> place of its list in the file; images the file has not are left out.
 
     By key: the same string, else the same file name without folder and extension, else the same number ("4" is
     "000004", Detectron's way), the last two only where no other id has it. Lists of other images are passed over.
+    numbers: number of an image in the data set's COCO json, as text -> image id: where the file's ids are numbers, they
+    are these, unless names fit more of the images.
     By position, only when asked: the file's lists are those of `image_ids` in order. Raises ValueError where the
     counts differ or the file's own ids say otherwise; by key, where the file has no ids or matches no image.
     """
@@ -142,12 +145,11 @@ def match_proposals(file: ProposalFile, image_ids: Sequence[str], by_position: b
             f"the order of a split of as many images, ask for matching by position (the split has {len(image_ids)})"
         )
     place = {one: index for index, one in enumerate(file.image_ids)}
-    found = {one: place[one] for one in image_ids if one in place}
-    for name in (_stem, _number):
-        taken = {file.image_ids[index] for index in found.values()}
-        theirs = _unique([one for one in file.image_ids if one not in taken], name)
-        ours = _unique([one for one in image_ids if one not in found], name)
-        found |= {one: place[theirs[key]] for key, one in ours.items() if key in theirs}
+    by_name = _match_by_name(file, image_ids, place)
+    known = set(image_ids)
+    means = {number: image_id for number, image_id in (numbers or {}).items() if file.numbered and image_id in known}
+    by_number = {means[one]: index for one, index in place.items() if one in means}
+    found = by_number if len(by_number) >= len(by_name) else by_name
     if image_ids and not found:
         raise ValueError(
             f"{file.path}: expected ids of the data set's {len(image_ids)} images, like "
@@ -155,6 +157,17 @@ def match_proposals(file: ProposalFile, image_ids: Sequence[str], by_position: b
             f"{', '.join(map(repr, file.image_ids[:_NAMED]))}"
         )
     return {one: found[one] for one in image_ids if one in found}
+
+
+def _match_by_name(file: ProposalFile, image_ids: Sequence[str], place: Mapping[str, int]) -> dict[str, int]:
+    """Image id -> place, by the same string, file name or number of a name."""
+    found = {one: place[one] for one in image_ids if one in place}
+    for name in (_stem, digits_of):
+        taken = {file.image_ids[index] for index in found.values()}
+        theirs = _unique([one for one in file.image_ids if one not in taken], name)
+        ours = _unique([one for one in image_ids if one not in found], name)
+        found |= {one: place[theirs[key]] for key, one in ours.items() if key in theirs}
+    return found
 
 
 def _match_by_position(file: ProposalFile, image_ids: Sequence[str]) -> dict[str, int]:

@@ -3,15 +3,19 @@
 import csv
 import io
 import json
+import math
+import struct
+import tokenize
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from detection.data.box_files import CSV_HEADER, read_csv, read_json
+from detection.data.box_files import CSV_HEADER, read_csv
+from detection.data.json_items import read_entries
+from detection.data.problems import DAMAGE_ERRORS
 from detection.storage import atomic_path, write_text
 
 # Named lists of rows: image id -> rows of numbers; the fifth, where there is one, is a score.
@@ -20,27 +24,38 @@ Rows = dict[str, Any]
 _COCO_BOX = "bbox"
 # Of our own .npz: all boxes in one array, those of image i from offsets[i] on.
 _NPZ_KEYS = {"image_ids", "offsets", "boxes"}
-_NPZ_ERRORS = (ValueError, OSError, EOFError, LookupError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+_NPZ_ERRORS = (
+    *DAMAGE_ERRORS,
+    zipfile.BadZipFile,
+    tokenize.TokenError,
+    struct.error,
+    MemoryError,
+    RuntimeError,  # encrypted, or a header nested without end
+)
+# Bytes that one byte of an .npz may become, above the first MIN_INFLATED; boxes become some 5, and deflate knows 1,000.
+MAX_INFLATION = 200
+MIN_INFLATED = 2**20
 
 
-def read_json_rows(path: Path | str) -> tuple[Rows, bool]:
-    """(image id -> rows, whether the file is a list of COCO results, whose boxes are x, y, width, height).
+def read_json_rows(path: Path | str) -> tuple[Rows, bool, bool]:
+    """(image id -> rows, whether the file is a list of COCO results, whose boxes are x, y, width, height, whether the
+    ids are whole numbers).
 
     {image_id: [[x1, y1, x2, y2], ...]}, or [{"image_id": ..., "bbox": [...], "score": ...}, ...]. NaN is read, and
     reported later with the other faults. Raises ValueError naming the file and the place.
     """
-    content = read_json(path)
-    if isinstance(content, dict):
-        return content, False
-    if not isinstance(content, list):
-        raise ValueError(f"{path}: expected an object of lists or a list of objects, got {type(content).__name__}")
+    is_coco, entries = read_entries(Path(path), finite=False)
+    if not is_coco:
+        return {one.key: one.value for one in entries}, False, False
     rows: Rows = {}
-    for place, one in enumerate(content, start=1):
+    kinds = set()
+    for _, place, _, one in entries:
         if not isinstance(one, dict) or "image_id" not in one or not isinstance(one.get(_COCO_BOX), list):
             raise ValueError(f"{path}: row {place}: expected an object with image_id and bbox, got {one!r:.80}")
         score = [one["score"]] if "score" in one else []
+        kinds.add(type(one["image_id"]))
         rows.setdefault(str(one["image_id"]), []).append(one[_COCO_BOX] + score)
-    return rows, True
+    return rows, True, kinds == {int}
 
 
 def write_json_rows(path: Path | str, proposals: Mapping[str, np.ndarray]) -> None:
@@ -81,6 +96,7 @@ def read_npz_rows(path: Path | str) -> Rows:
     Nothing pickled is read. Raises ValueError naming the file.
     """
     try:
+        _check_sizes(Path(path))
         with np.load(path, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
     except _NPZ_ERRORS as error:
@@ -96,6 +112,27 @@ def read_npz_rows(path: Path | str) -> Rows:
         raise ValueError(f"{path}: expected image_ids (N,) text, offsets (N + 1,) from 0 to the number of boxes")
     ends = offsets.astype(np.int64).tolist()
     return {str(key): boxes[ends[i] : ends[i + 1]] for i, key in enumerate(image_ids)}
+
+
+def _check_sizes(path: Path) -> None:
+    """Raise ValueError where the arrays of an .npz are larger than the file can hold, before any is made."""
+    limit = MIN_INFLATED + MAX_INFLATION * path.stat().st_size
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        if (total := sum(one.file_size for one in members)) > limit:
+            raise ValueError(f"{total:,} bytes of arrays, at most {limit:,} are read of a file of this size")
+        for member in members:
+            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError(f"array {member.filename!r:.80}: compression {member.compress_type}, expected deflate")
+            with archive.open(member) as stream:
+                version = np.lib.format.read_magic(stream)
+                read = {1: np.lib.format.read_array_header_1_0}.get(version[0], np.lib.format.read_array_header_2_0)
+                shape, _, dtype = read(stream)
+                size, there = math.prod(shape) * dtype.itemsize, member.file_size - stream.tell()
+            if size != there and not dtype.hasobject:
+                raise ValueError(f"array {member.filename!r:.80}: {dtype} of shape {shape} in {there} bytes")
 
 
 def write_npz_rows(path: Path | str, proposals: Mapping[str, np.ndarray]) -> None:

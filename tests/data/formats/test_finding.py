@@ -51,6 +51,7 @@ def xml(*objects, size=SIZE):
 def yolo(root: Path, labels, yaml="names: [cat, dog]\ntrain: images/train\nval: images/val\n", split="train"):
     """labels: image name -> text of its label file, None for no file."""
     put(root / "data.yaml", yaml)
+    (root / "images" / "val").mkdir(parents=True, exist_ok=True)
     for name, text in labels.items():
         put_image(root / "images" / split / f"{name}.jpg")
         if text is not None:
@@ -147,10 +148,10 @@ def test_names_of_a_yolo_set(tmp_path):
 def test_a_data_yaml_does_not_lead_outside(tmp_path, value):
     put_image(tmp_path / "outside" / "secret.jpg")
     root = yolo(tmp_path / "set", {"a": ""}, f"names: [cat]\ntrain: {value}\n")
-    with pytest.raises(ValueError, match=r"data\.yaml: train"):
+    with pytest.raises(ValueError, match=r"data\.yaml: split that is not there: train"):
         read(root, split="train")
     put(root / "data.yaml", f"path: {json.dumps(value)}\nnames: [cat]\ntrain: outside\n")
-    with pytest.raises(ValueError, match=r"data\.yaml: train"):
+    with pytest.raises(ValueError, match=r"data\.yaml: split that is not there: train"):
         read(root, split="train")
 
 
@@ -376,3 +377,10 @@ def test_joined_sets_of_two_formats_with_a_class_mapping(tmp_path, make_devkit):
     assert len(problems) == 0
     with pytest.raises(DataError, match="unknown class 'couch'"):
         load_annotations([DatasetSource(root=str(path), split="all")], ("cat", "sofa"), Problems(strict=True))
+
+
+def test_an_absolute_path_that_begins_in_the_set_does_not_lead_outside(tmp_path):
+    put_image(tmp_path / "outside" / "secret.jpg")
+    root = yolo(tmp_path / "set", {"a": ""}, f"names: [cat]\ntrain: {tmp_path}/set/../outside\n")
+    with pytest.raises(ValueError, match=r"data\.yaml: split that is not there: train: .*inside"):
+        read(root, split="train")

@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from detection.data import VOC_CLASSES, DataError, Problems
+from detection.data import VOC_CLASSES, DataError, Problems, read_dataset
 from detection.data.formats import voc_xml as module
+from detection.data.formats.finding import find_set
 from detection.data.formats.voc import VocFolder, read_split_file
 from detection.data.formats.voc_xml import annotation_xml, read_annotation
-from detection.data.labels import clean_name
 
 
 def write(path, content):
@@ -200,12 +201,12 @@ names = st.text(st.characters(exclude_categories=["C"]) | st.just("\n"), min_siz
 
 
 @given(st.lists(st.tuples(names, st.tuples(*[coordinates] * 4), st.booleans()), max_size=4))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_written_is_read(tmp_path, items):
     objects = []
     for name, (x1, y1, x2, y2), difficult in items:
         box = (min(x1, x2), min(y1, y2), max(x1, x2) + 1, max(y1, y2) + 1)
-        objects.append((clean_name(name) or "x", np.array(box, np.float32), difficult))
+        objects.append((" ".join(name.split()) or "x", np.array(box, np.float32), difficult))
     problems = Problems()
     path = write(tmp_path / "a.xml", annotation_xml("a&b.jpg", (10, 20), objects, source="<me>"))
     found = read_annotation(path, problems)
@@ -214,3 +215,63 @@ def test_what_is_written_is_read(tmp_path, items):
     for item, (name, box, difficult) in zip(found.objects, objects, strict=True):
         assert (item.name, item.difficult) == (name, difficult)
         assert np.array_equal(np.float32(item.box), box)
+
+
+def devkit(root, lists, photos=(), xmls=()):
+    """lists: name -> text; photos: names of files; xmls: (name, the photo it says it is of)."""
+    for name, text in lists.items():
+        write(root / "ImageSets" / "Main" / f"{name}.txt", text)
+    (root / "JPEGImages").mkdir()
+    for name in photos:
+        Image.new("RGB", (32, 24)).save(root / "JPEGImages" / name)
+    for name, photo in xmls:
+        write(root / "Annotations" / name, annotation_xml(photo, (24, 32), [("cat", (1, 2, 9, 9), False)]))
+    return root
+
+
+def test_the_annotation_says_which_picture_of_a_name_is_the_photo(tmp_path):
+    photos = ("a.jpg", "a.png", "b.jpg", "b.png", "c.jpg", "c.png")
+    xmls = (("a.xml", "a.jpg"), ("b.xml", "B.PNG"), ("c.xml", "other.bmp"))
+    root = devkit(tmp_path, {"train": "a\nb\nc\n"}, photos, xmls)
+    reader = find_set(root).splits["train"]()
+    ids = reader.image_ids(Problems())
+    assert [reader.image_path(one).name for one in ids] == ["a.jpg", "b.png", "c.jpg"]
+    others = {path.name: why.rpartition("/")[2] for path, why in reader.passed_over().items()}
+    assert others == {f"{one}": f"{photo} is the photo of that name" for one, photo in (
+        ("a.png", "a.jpg"), ("b.jpg", "b.png"), ("c.png", "c.jpg"),
+    )}  # fmt: skip
+
+
+def test_twins_that_are_listed_by_their_whole_names(tmp_path):
+    names = ("x.jpg", "x.png", "x.jpg.jpg")
+    root = devkit(tmp_path, {"train": "\n".join(names)}, names, [(f"{one}.xml", one) for one in names])
+    reader = find_set(root).splits["train"]()
+    ids = reader.image_ids(Problems())
+    assert [reader.image_path(one).name for one in ids] == list(names)
+    assert [reader.folder.annotation_path(one).name for one in ids] == [f"{one}.xml" for one in names]
+    assert reader.passed_over() == {}
+
+
+def test_a_devkit_in_any_case(tmp_path):
+    root = devkit(tmp_path / "set", {"Train": "A\n"}, ("a.JPG",), (("A.XML", "a.JPG"),))
+    for old, new in (("ImageSets/Main", "ImageSets/MAIN"), ("ImageSets", "imagesets")):
+        (root / old).rename(root / new)
+    (root / "JPEGImages").rename(root / "jpegimages")
+    (root / "Annotations").rename(root / "annotations")
+    (root / "imagesets" / "MAIN" / "Train.txt").rename(root / "imagesets" / "MAIN" / "Train.TXT")
+    found = find_set(tmp_path)
+    assert (found.format, list(found.splits)) == ("voc", ["Train"])
+    images = read_dataset(root, "train", problems=Problems(strict=True)).images
+    assert [(one.image_id, one.path.name, len(one.boxes)) for one in images] == [("A", "a.JPG", 1)]
+
+
+def test_lists_of_classes_make_the_splits_where_there_are_no_others(tmp_path):
+    lists = {f"{name}_{split}": f"{image}.jpg {mark}\n" for split, image in (("train", "a"), ("val", "b"))
+             for name, mark in (("cat", 1), ("dog", -1))}  # fmt: skip
+    root = devkit(tmp_path, lists, ("a.jpg", "b.jpg"), (("a.xml", "a.jpg"), ("b.xml", "b.jpg")))
+    found = find_set(root)
+    assert found.own_splits == ["train", "val"]
+    assert [found.splits[one]().image_ids(Problems()) for one in ("train", "val")] == [["a.jpg"], ["b.jpg"]]
+    write(root / "ImageSets" / "Main" / "sunny_day.txt", "a\n")
+    write(root / "ImageSets" / "Main" / "day.txt", "b\n")
+    assert find_set(root).own_splits == ["train", "val", "day", "sunny_day"]

@@ -42,7 +42,7 @@ def test_tensorboard_gets_the_same_figures(tmp_path, monkeypatch):
     assert closed == [True]
 
 
-def test_a_checkpoint_comes_back_as_it_was(tmp_path):
+def test_a_checkpoint_comes_back_as_it_was(tmp_path, caplog):
     rng, path = np.random.default_rng(0), tmp_path / "checkpoint.safetensors"
     weights, velocities, best = ({"fc6.weight": rng.random((2, 3)), "fc8.bias": rng.random(2)} for _ in range(3))
     generators = {str(rank): rng.integers(0, 255, 16).astype(np.uint8) for rank in range(11)}
@@ -58,5 +58,11 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path):
         }
     assert read_checkpoint(path, "other") is None
     assert read_checkpoint(tmp_path / "none.safetensors", "key") is None
+    whole = path.read_bytes()
+    for damaged in (whole[:-1], whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:]):
+        path.write_bytes(damaged)
+        assert read_checkpoint(path, "key") is None
+        assert caplog.messages[-1].startswith(f"{path}: ")
+        assert caplog.messages[-1].endswith("; training begins anew")
     replace(kept, best={}, best_measure=float("inf")).write(path)
     assert read_checkpoint(path, "key").best == {}

@@ -40,6 +40,8 @@ def test_foreground_and_background():
 def test_difficult_objects():
     assert kinds((False, True), use_difficult=True)[4] == 0
     assert kinds((False, True), use_difficult=False) == [2, BACKGROUND, BACKGROUND, LEFT_OUT, LEFT_OUT, 2, LEFT_OUT]
+    # What overlaps a difficult object a little is no background either.
+    assert kinds((True, False), use_difficult=False) == [*[LEFT_OUT] * 4, 0, LEFT_OUT, 0]
 
 
 def test_an_image_without_objects_or_proposals():

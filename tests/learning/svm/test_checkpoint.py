@@ -25,10 +25,17 @@ def test_the_last_state_comes_back(checkpoint):
     assert checkpoint.images_done() == 13
 
 
-def test_nothing_to_go_on_from(checkpoint):
+def test_nothing_to_go_on_from(checkpoint, caplog):
     assert MiningCheckpoint(checkpoint.folder, "other").read() is None
     checkpoint.state_file.write_bytes(checkpoint.state_file.read_bytes()[:-5])
     assert checkpoint.read() is None
+    checkpoint.write(ARRAYS, FACTS)
+    data = bytearray(checkpoint.state_file.read_bytes())
+    data[-1] ^= 1
+    checkpoint.state_file.write_bytes(data)
+    assert checkpoint.read() is None
+    assert [one.split(": ", 1)[0] for one in caplog.messages] == [str(checkpoint.state_file)] * 2
+    assert all(one.endswith("; mining begins anew") for one in caplog.messages)
     checkpoint.write(ARRAYS, FACTS)
     checkpoint.rows_file.unlink()
     assert checkpoint.read() is None

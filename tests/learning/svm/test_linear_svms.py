@@ -31,7 +31,7 @@ def test_by_hand():
     assert scores.tolist() == [[11.5, -4, -np.inf]]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 9), st.integers(1, 13), st.integers(1, 70), st.integers(0, 2**32 - 1))
 def test_against_float64(rows, classes, length, seed):
     svms, regions = make_svms(classes, length, seed), make_regions(rows, length, seed)

@@ -1,6 +1,10 @@
+import errno
+import os
+
 import numpy as np
 import pytest
 
+from detection.learning.svm import _rows
 from detection.learning.svm._rows import ClassCache, RowStore, Task
 
 
@@ -95,3 +99,56 @@ def test_a_class_keeps_what_is_wanted():
     assert cache.keep(np.array([True, True, True, False, True])).tolist() == [7]
     assert (cache.negatives, cache.places.tolist(), cache.keys.tolist()) == (2, [4, 5, 6, 8], [[0, 1], [3, 1]])
     assert (cache.positives, cache.origins.tolist(), cache.boxes[2:, 0].tolist()) == (2, [7, 7], [0, 8])
+
+
+class TestTheDisk:
+    """It is taken before rows are written: a mapped file on a full disk ends a process with a bus error."""
+
+    @pytest.fixture(params=[True, False])
+    def reserved(self, request, monkeypatch):
+        """(start, length) of what is taken; with a call of the system for it and without."""
+        taken = []
+        monkeypatch.setattr(_rows, "_RESERVED_AT_A_TIME", 60)
+        if request.param:
+            fallocate = os.posix_fallocate
+            monkeypatch.setattr(
+                "os.posix_fallocate", lambda file, *part: (taken.append(part), fallocate(file, *part))[1]
+            )
+        else:
+            monkeypatch.delattr("os.posix_fallocate")
+            monkeypatch.setattr(
+                _rows, "range", lambda start, end, _: (taken.append((start, end - start)), [start])[1], raising=False
+            )
+        return taken
+
+    def test_it_is_taken_in_steps_and_not_twice(self, tmp_path, reserved):
+        store = opened(12 * 17, tmp_path / "rows")
+        for count, total in ((5, 60), (1, 120), (4, 120), (1, 180), (6, 204)):
+            added(store, rows(count, count))
+            assert sum(length for _, length in reserved) == total
+        assert reserved == [(0, 60), (60, 60), (120, 60), (180, 24)]
+        assert store.values[:, 0].tolist() == [5] * 5 + [1] + [4] * 4 + [1] + [6] * 6
+
+    def test_what_is_there_is_left_as_it_is(self, tmp_path, reserved):
+        store = opened(12 * 17, tmp_path / "rows")
+        store.use(places := added(store, rows(7, 3)))
+        checks = store.used_checks().copy()
+        again = RowStore(12 * 17, tmp_path / "rows")
+        again.open(3, kept=True)
+        assert again.restore([places], checks, 7)
+        reserved.clear()
+        added(again, rows(1, 4))
+        assert reserved == [(84, 36)]
+        assert again.values[:8, 0].tolist() == [3] * 7 + [4]
+
+    def test_a_full_disk_is_an_error_that_can_be_told(self, tmp_path, monkeypatch):
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        store = opened(path=tmp_path / "rows")
+        monkeypatch.setattr("os.posix_fallocate", full, raising=False)
+        with pytest.raises(OSError, match="No space left on device"):
+            added(store, rows(2, 1))
+        assert store.room == len(store.values)
+        monkeypatch.undo()
+        assert added(store, rows(2, 1)).tolist() == [0, 1]

@@ -195,3 +195,11 @@ def test_extra_positives_of_settings():
     assert SVMSettings().extra_positives is None
     extra = SVMSettings(mirrored_positives=True, jittered_positives=2).extra_positives
     assert (extra.mirrored, extra.jittered, extra.jitter_iou, extra.difficult) == (True, 2, 0.8, True)
+
+
+def test_images_of_one_seed_have_samples_of_their_own():
+    settings = NormSettings(windows=5)
+    samples = [norm_sample_proposals(position, 100, settings).tolist() for position in range(4)]
+    assert len(set(map(tuple, samples))) == 4
+    assert samples[1] == norm_sample_proposals(1, 100, settings).tolist()
+    assert samples[1] != norm_sample_proposals(1, 100, dataclasses.replace(settings, seed=4)).tolist()

@@ -185,7 +185,7 @@ def test_no_features_and_no_bias():
     assert solution.objective == pytest.approx(4e-3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.floats(0.05, 20))
 def test_scaled_features_are_a_scaled_problem(seed, scale):
     """Features times s = features as they are, C s^2 and bias_multiplier / s: what mining rests on."""

@@ -3,11 +3,13 @@
 import dataclasses
 import tracemalloc
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from detection.learning import MiningCheckpoint, NormSettings, SVMSettings, TrainingRegions, train_svms
+from detection.learning.svm._trainer import Trainer
 from detection.types import RegionFeatures
 
 SETTINGS = SVMSettings(C=0.05, retrain_after=60, norm=NormSettings(target=10, windows=10), memory_mib=4)
@@ -205,3 +207,16 @@ def test_further_positives(make_regions):
     heavy, _ = train_svms(stream_of(images), 3, dataclasses.replace(SETTINGS, positive_weight=4, tolerance=1e-7))
     exact, _ = train_svms(stream_of(more), 3, dataclasses.replace(SETTINGS, tolerance=1e-7))
     np.testing.assert_allclose(exact.weights, heavy.weights, atol=2e-3)
+
+
+def test_where_room_is_short_the_hardest_stay():
+    """Of four proposals that are new, two find room: those whose best score of an SVM that wants them is greatest."""
+    caches = [SimpleNamespace(left_out=0), SimpleNamespace(left_out=5)]
+    trainer = SimpleNamespace(
+        caches=caches, store=SimpleNamespace(room=2), _new=lambda wanted: np.flatnonzero(wanted.any(axis=1))
+    )
+    scores = np.array([[0.1, 9.0], [0.5, 0.2], [0.3, 0.4], [0.2, 0.3], [9.0, 9.0]])
+    wanted = np.array([[True, False], [True, False], [True, True], [True, True], [False, False]])
+    Trainer._leave_out(trainer, scores, wanted)
+    assert wanted.tolist() == [[False, False], [True, False], [True, True], [False, False], [False, False]]
+    assert [one.left_out for one in caches] == [2, 6]

@@ -1,7 +1,7 @@
 import pytest
 
 from detection.pipeline.stages import detections
-from detection.pipeline.stages.detections import detect_images, read_detections
+from detection.pipeline.stages.detections import DETECTIONS, detect_images, read_detections
 from detection.storage import read_arrays
 
 
@@ -51,3 +51,20 @@ def test_an_unreadable_image_is_listed(experiment, tmp_path):
     )  # fmt: skip
     assert [one.image_id for one in found] == ["sub dir/test 0"]
     assert [one.file for one in experiment.work.problems] == [str(tmp_path / "x")]
+
+
+@pytest.mark.parametrize(
+    ("option", "holds"),
+    [
+        ("--postprocess.max_per_class=1", lambda one: len(one.labels) == len(set(one.labels.tolist()))),
+        ("--postprocess.min_score=-0.5", lambda one: (one.scores >= -0.5).all()),
+    ],
+)
+def test_detections_are_of_the_settings_in_force(run, open_run, option, holds):
+    before = read_detections(open_run(run))
+    experiment = open_run(run, option)
+    DETECTIONS.make(experiment)
+    found = read_detections(experiment)
+    assert sum(len(one.scores) for one in found) > 0
+    assert all(map(holds, found))
+    assert not all(map(holds, before))

@@ -30,7 +30,7 @@ def test_scores_decide_what_is_drawn(tmp_path, work):
     images = [image(tmp_path / "a.png", "a b/c"), image(tmp_path / "none.png", "b"), image(tmp_path / "a.png", "d")]
     for least, is_drawn in ((0.4, True), (0.6, False)):
         drawn, plain = draw_images(images, [found], ["cat"], least, tmp_path / "out", work)
-        assert (drawn.name, plain.name) == ("a%20b%2Fc.jpg", "d.jpg")
+        assert (drawn.name, plain.name) == ("a b_c.jpg", "d.jpg")
         spread = int(np.ptp(read_image(drawn).astype(int)))
         assert (spread > 100) == is_drawn
         assert np.ptp(read_image(plain)) < 10

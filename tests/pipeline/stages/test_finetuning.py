@@ -30,7 +30,7 @@ def tuned(open_run, run):
 
 def test_from_proposals_to_detections(tuned, run):
     experiment = tuned("--features.layer=fc7")
-    with pytest.raises(ValueError, match=r"head.safetensors: expected .* there are none; run tools/finetune.py"):
+    with pytest.raises(ValueError, match=r"head.safetensors: .* there are none, .* whole; run tools/finetune"):
         SVMS.make(experiment)
     experiment = tuned("--features.layer=fc7")
     evaluation = run_all(experiment)
@@ -54,6 +54,20 @@ def test_from_proposals_to_detections(tuned, run):
         got = detector.detect(str(image.path), image.image_id)
         for name in ("boxes", "scores", "labels"):
             assert getattr(got, name).tobytes() == getattr(expected, name).tobytes(), image.image_id
+
+
+def test_damaged_layers_reach_no_svms_and_come_again_from_the_checkpoint(tuned, run, caplog):
+    FINETUNE.make(tuned("--features.layer=fc7"))
+    path = run / "finetuned/head.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+    experiment = tuned("--features.layer=fc7")
+    with pytest.raises(ValueError, match=r"head\.safetensors: damaged|none that are whole; run tools/finetune\.py"):
+        SVMS.make(experiment)
+    assert not (run / "mining").exists()
+    FINETUNE.make(tuned("--features.layer=fc7"))
+    assert path.read_bytes() == whole
+    assert f"{path}: damaged: expected content of fingerprint" in caplog.text
 
 
 def test_regressors_serve_every_layer_and_old_layers_are_refused(tuned, run):

@@ -5,7 +5,7 @@ import pytest
 
 from detection.evaluation import MissCause, explain_misses, score_cuts
 from detection.pipeline.stages import misses
-from detection.pipeline.stages.detections import read_detections
+from detection.pipeline.stages.detections import DETECTIONS, read_detections
 from detection.pipeline.stages.evaluation import evaluation
 from detection.pipeline.stages.misses import diagnosis, read_causes, write_causes
 
@@ -94,3 +94,14 @@ def test_image_that_is_gone_has_no_proposal(run, open_run):
     assert gone
     assert all(one.cause == NONE for one in gone)
     assert any("absent.jpg" in one.file for one in experiment.work.problems)
+
+
+def test_what_the_least_score_drops_was_scored_low(run, open_run):
+    """No detection is left, so each object was missed; a box good enough was found for some, and scored too low."""
+    experiment = open_run(run, "--postprocess.min_score=50")
+    DETECTIONS.make(experiment)
+    found = diagnosis(experiment)
+    causes = [one.cause.cause for one in found.missed]
+    assert len(causes) == sum(len(one.labels) for one in experiment.test_images)
+    assert "scored low" in causes
+    assert set(causes) <= {"scored low", "moved away", "no proposal"}

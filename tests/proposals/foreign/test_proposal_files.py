@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -105,6 +107,20 @@ def test_match_by_key():
 def test_an_ambiguous_name_matches_nothing():
     file = file_of([[]] * 3, ("x/1.jpg", "y/1.jpg", "b"))
     assert match_proposals(file, ["1", "b"]) == {"b": 2}
+
+
+def test_numbers_of_a_coco_json_come_before_names():
+    """Every number is some image's name too."""
+    ids, numbers = ["1", "10", "2"], {"1": "1", "2": "10", "3": "2"}
+    file = file_of([[], [], []], ("1", "2", "3"))
+    assert match_proposals(replace(file, numbered=True), ids, numbers=numbers) == {"1": 0, "10": 1, "2": 2}
+    assert match_proposals(file, ids, numbers=numbers) == {"1": 0, "2": 1}
+    assert match_proposals(replace(file, numbered=True), ids) == {"1": 0, "2": 1}
+    # Names that fit more images than the numbers do, as Ultralytics' and Detectron's.
+    ids, numbers = ["000001", "000002"], {"2": "000001", "3": "000002"}
+    assert match_proposals(replace(file, numbered=True), ids[:1], numbers=numbers) == {"000001": 1}
+    file = replace(file_of([[], []], ("1", "2")), numbered=True)
+    assert match_proposals(file, ids, numbers=numbers) == {"000001": 0, "000002": 1}
 
 
 def test_no_match_and_no_ids_are_errors():

@@ -1,14 +1,21 @@
 """Detectron's and mmdetection's pickled proposals, read without running anything that is in the file."""
 
 import pickle
+import pickletools
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 _NUMBERS = "biuf"
+# Steps that give a value a number, by which it can be named again.
+_NUMBERING = ("PUT", "BINPUT", "LONG_BINPUT")
 _NUMPY_MODULES = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray", "numpy._core.numeric")
-_CONTAINERS = {"list": list, "dict": dict, "tuple": tuple, "set": set, "frozenset": frozenset}
+_CONTAINERS = {"list": list, "dict": dict, "tuple": tuple}
+# Of lists in lists.
+MAX_DEPTH = 16
+# A file may name one list again and again, each time in two bytes: so many values may come of a byte.
+MAX_VALUES_PER_BYTE = 16
 # What a damaged or hostile file makes the unpickler raise.
 _ERRORS = (
     pickle.UnpicklingError,
@@ -64,6 +71,8 @@ class _Array:
             raise ValueError("an array of no dtype")
         kind = dtype.build()
         if kind is None:
+            if not isinstance(content, list):
+                raise ValueError("an array of objects that is no list")
             return content
         content = content.encode("latin1") if isinstance(content, str) else bytes(content)
         return np.frombuffer(content, kind).reshape(shape, order="F" if by_column else "C").copy()
@@ -122,7 +131,7 @@ class _Unpickler(pickle.Unpickler):
         }
         if module in _NUMPY_MODULES and name in numpy_names:
             return numpy_names[name]
-        raise pickle.UnpicklingError(f"{module}.{name}, which such a file has no use for")
+        raise pickle.UnpicklingError(f"{f'{module}.{name}':.80}, which such a file has no use for")
 
     def persistent_load(self, pid: Any) -> Any:
         raise pickle.UnpicklingError("a persistent id")
@@ -137,18 +146,47 @@ def read_pickle(path: Path | str) -> Any:
     """
     try:
         with Path(path).open("rb") as file:
-            return _built(_Unpickler(file, encoding="latin1").load())
+            _check_memo(file)
+            file.seek(0)
+            content = _Unpickler(file, encoding="latin1").load()
+        return _Builder(MAX_VALUES_PER_BYTE * Path(path).stat().st_size).built(content, MAX_DEPTH)
     except _ERRORS as error:
-        raise ValueError(
-            f"{path}: expected a pickle of NumPy arrays and builtin containers, got {error or type(error).__name__}"
-        ) from error
+        problem = str(error) or type(error).__name__
+        raise ValueError(f"{path}: expected a pickle of NumPy arrays and builtin containers, got {problem}") from error
 
 
-def _built(value: Any) -> Any:
-    if isinstance(value, (_Array, _Dtype)):
-        return _built(value.build()) if isinstance(value, _Array) else value.name
-    if isinstance(value, dict):
-        return {_built(key): _built(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_built(one) for one in value)
-    return value
+def _check_memo(file: BinaryIO) -> None:
+    """Raise ValueError where the file gives a value a number that is above that of its steps.
+
+    The unpickler makes room for all numbers below it: 11 bytes may ask for 32 GB. Sizes of text and bytes are compared
+    with the file on the way.
+    """
+    for count, (operation, argument, _) in enumerate(pickletools.genops(file)):
+        if operation.name in _NUMBERING and argument > count:
+            raise ValueError(f"value number {argument} after {count} steps")
+
+
+class _Builder:
+    """Makes real arrays of the stand-ins, each once, and counts what it makes. values: at most so many."""
+
+    def __init__(self, values: int) -> None:
+        self._left = values
+        self._arrays: dict[int, tuple[Any, Any]] = {}
+
+    def built(self, value: Any, depth: int) -> Any:
+        """The value with all that is in it. Raises ValueError below `depth`, and for too many values."""
+        self._left -= 1
+        if self._left < 0 or depth < 0:
+            raise ValueError("lists that hold each other" if depth < 0 else "the same lists again and again")
+        if isinstance(value, _Dtype):
+            return value.name
+        if isinstance(value, _Array):
+            # The stand-in is kept too: another one could get its id.
+            known = self._arrays.get(id(value)) or (value, self.built(value.build(), depth - 1))
+            self._arrays[id(value)] = known
+            return known[1]
+        if isinstance(value, dict):
+            return {self.built(key, depth - 1): self.built(one, depth - 1) for key, one in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(self.built(one, depth - 1) for one in value)
+        return value

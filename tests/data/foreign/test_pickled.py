@@ -6,8 +6,15 @@ import pickletools
 import numpy as np
 import pytest
 
+from detection.data.foreign.child import ForeignReader
+from detection.data.foreign.pickled import MAX_DEPTH, read_pickle
 from detection.proposals.foreign import read_proposals
-from detection.proposals.foreign.pickled import read_pickle
+
+
+@pytest.fixture(scope="module")
+def reader():
+    with ForeignReader() as one:
+        yield one
 
 
 def written(tmp_path, content, protocol=2, name="boxes.pkl"):
@@ -81,11 +88,11 @@ def hostile(tmp_path):
 
 @pytest.mark.parametrize("which", range(8))
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
-def test_a_hostile_file_runs_nothing(tmp_path, which, protocol):
+def test_a_hostile_file_runs_nothing(tmp_path, reader, which, protocol):
     mark, attacks = hostile(tmp_path)
     path = written(tmp_path, {"boxes": [attacks[which]], "ids": [1]}, protocol)
     with pytest.raises(ValueError, match=r"boxes.pkl: expected a pickle of NumPy arrays and builtin containers"):
-        read_proposals(path)
+        reader.read("pickle", path)
     assert not os.path.exists(mark)
 
 
@@ -110,11 +117,11 @@ def test_a_hostile_file_runs_nothing(tmp_path, which, protocol):
     ],
     ids=range(15),
 )
-def test_crafted_bytes_are_refused_or_harmless(tmp_path, text):
+def test_crafted_bytes_are_refused_or_harmless(tmp_path, reader, text):
     path = tmp_path / "boxes.pkl"
     path.write_bytes(text)
     with pytest.raises(ValueError, match=r"boxes.pkl"):
-        read_proposals(path)
+        reader.read("pickle", path)
 
 
 def forged(dtype, shape, content, flags=0):
@@ -146,10 +153,10 @@ def forged(dtype, shape, content, flags=0):
         ("f8", (1,), 7),
     ],
 )
-def test_forged_arrays_are_refused(tmp_path, dtype, shape, content):
+def test_forged_arrays_are_refused(tmp_path, reader, dtype, shape, content):
     path = written(tmp_path, {"boxes": [forged(dtype, shape, content)], "ids": [1]})
     with pytest.raises(ValueError, match=r"boxes.pkl"):
-        read_proposals(path)
+        reader.read("pickle", path)
 
 
 def test_the_file_is_what_pickletools_says(tmp_path):
@@ -168,6 +175,9 @@ def test_detectron(tmp_path):
     content = {"boxes": boxes, "scores": [np.float32([0.1, 0.7]), np.zeros(0, np.float32)], "indexes": [3, 12]}
     file = read_proposals(written(tmp_path, content))
     assert file.image_ids == ("3", "12")
+    assert file.numbered
+    content["indexes"] = ["3", "12"]
+    assert not read_proposals(written(tmp_path, content)).numbered
     assert str(file.convention) == "order xyxy, base 0, end inclusive"
     assert file.boxes[0].tolist() == [[1, 2, 3, 4], [0, 0, 9, 9]]  # by score
     assert file.boxes[1].shape == (0, 4)
@@ -193,6 +203,70 @@ def test_mmdetection_has_no_ids(tmp_path):
     file = read_proposals(written(tmp_path, [np.array([[1, 2, 3, 4, 0.2], [5, 6, 7, 8, 0.9]])]))
     assert file.image_ids is None
     assert file.boxes[0].tolist() == [[5, 6, 7, 8], [1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ({"boxes": 5, "ids": [1]}, "boxes: expected a list with an item an image, got 5"),
+        ({"boxes": [5], "ids": [1]}, "image 1: expected rows of four numbers"),
+        ({"boxes": [[]], "ids": 7}, "ids: expected a list with an item an image, got 7"),
+        ({"boxes": [[]], "ids": [[1, [2]]]}, "expected text or a number as the id of an image"),
+        ({"boxes": [[]], "ids": [10**400]}, "a number of 1329 bits, at most 1000 are read"),
+        ({"boxes": [[]], "scores": 3}, "scores: expected a list"),
+        ({"boxes": [[[1, 2, 3, 4]]], "scores": [["x"]]}, "image 1: expected numbers as scores"),
+        ({"boxes": [[[1, 2, 3, 10**250]]]}, "image 1: expected rows of four numbers"),
+        ({"boxes": [], "bbox_mode": [[0], [1, 2]]}, "expected bbox_mode 0"),
+        ({(1, 2): []}, "a tuple as the key of a dictionary"),
+        ({"boxes": [{1}]}, "set, which such a file has no use for"),
+    ],
+    ids=range(11),
+)
+def test_values_of_the_wrong_kind_are_named(tmp_path, content, fault):
+    with pytest.raises(ValueError, match=rf"boxes\.pkl: .*{fault}"):
+        read_proposals(written(tmp_path, content))
+
+
+def nested(depth):
+    value = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def test_lists_in_lists_up_to_the_limit(tmp_path):
+    assert read_pickle(written(tmp_path, nested(MAX_DEPTH)))
+    with pytest.raises(ValueError, match="lists that hold each other"):
+        read_pickle(written(tmp_path, nested(MAX_DEPTH + 1)))
+    endless = []
+    endless.append(endless)
+    with pytest.raises(ValueError, match="lists that hold each other"):
+        read_pickle(written(tmp_path, endless))
+
+
+def test_shared_lists_and_arrays(tmp_path):
+    boxes = np.ones((1000, 4))
+    found = read_pickle(written(tmp_path, [boxes] * 1000))
+    assert len(found) == 1000
+    assert found[0] is found[-1]
+    doubled = [1]
+    for _ in range(12):
+        doubled = [doubled] * 9
+    with pytest.raises(ValueError, match=r"boxes\.pkl: .* got the same lists again and again"):
+        read_pickle(written(tmp_path, doubled))
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [(b"\x80\x02Nr\x03\x00\x00\x00.", 3), (b"Np3\n.", 3), (b"Nr\xff\xff\xff\x7f.", 2147483647)]
+)
+def test_numbers_of_values_up_to_the_steps(tmp_path, text, number):
+    """A number larger than the steps before it would make room for as many values."""
+    path = tmp_path / "boxes.pkl"
+    path.write_bytes(text)
+    with pytest.raises(ValueError, match=rf"got value number {number} after [12] steps"):
+        read_pickle(path)
+    path.write_bytes(b"\x80\x02Nr\x02\x00\x00\x00.")
+    assert read_pickle(path) is None
 
 
 @pytest.mark.parametrize(

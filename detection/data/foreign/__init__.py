@@ -1,0 +1,1 @@
+"""Binary files of other programs: MATLAB's and pickles, read in a process of their own."""
