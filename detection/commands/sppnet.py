@@ -22,7 +22,6 @@ GROUPS: dict[str, dict[str, Command]] = {
         "demo": Command("the whole pipeline on embedded data: handwritten digits on photos", "demo"),
         "init": Command("write a YAML file of settings with comments, to be edited", "init"),
         "warmup": Command("compile what is compiled once on a machine, so that the first run need not", "warmup"),
-        "completion": Command("print what makes your shell complete these commands", "completion"),
         "download": Command("Pascal VOC 2007 trainval and test from the official archives", "download_voc"),
     },
     "Your data": {
