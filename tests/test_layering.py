@@ -35,6 +35,7 @@ ROOMS = (
     "classification",
     "config",
     "commands",
+    "__main__",
 )
 # Library -> the modules, or packages with all in them, that may import it. "" is the package itself.
 TORCH = (

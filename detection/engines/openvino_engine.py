@@ -111,11 +111,15 @@ def _export(network: fx.GraphModule, size_multiple: int) -> torch.export.Exporte
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the pages that torch logs about lengths it cannot solve for, and goes on."""
-    logger = logging.getLogger("torch.fx.experimental.symbolic_shapes")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    """Without the pages that torch logs about lengths it cannot solve for, and goes on.
+
+    OpenVINO's converter sets the level of all logging, and leaves it so where it fails: it is given back.
+    """
+    loggers = [logging.getLogger(), logging.getLogger("torch.fx.experimental.symbolic_shapes")]
+    before = [one.level for one in loggers]
+    loggers[1].setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

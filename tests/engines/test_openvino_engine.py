@@ -1,3 +1,4 @@
+import logging
 import pickle
 import random
 
@@ -150,3 +151,4 @@ class Unknown(nn.Module):
 def test_networks_that_it_cannot_take(module, fault):
     with pytest.raises(ValueError, match=rf"^features\.engine: OpenVINO cannot convert .*{fault}.*set engine torch"):
         OpenVINOEngine(traced(module), 4)
+    assert logging.getLogger().level == logging.WARNING

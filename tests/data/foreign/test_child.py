@@ -63,7 +63,7 @@ def test_a_file_that_crashes_its_reader_is_named_and_the_next_is_read(tmp_path, 
 def test_limits_hold_for_each_file(tmp_path, reader, monkeypatch):
     pytest.importorskip("resource")
     monkeypatch.setattr(child, "SECONDS", 1)
-    with pytest.raises(ValueError, match=r"a\.pkl: .* ended its process \((SIGXCPU|SIGKILL)\)"):
+    with pytest.raises(ValueError, match=r"a\.pkl: .* (ended its process \((SIGXCPU|SIGKILL)\)|took more than 12 s)"):
         reader.read("pickle", written(tmp_path, COPIES))
     monkeypatch.setattr(child, "SECONDS", 60)
     monkeypatch.setattr(child, "MEMORY", 2**27)
