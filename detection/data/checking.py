@@ -232,7 +232,7 @@ def _unread(census: Census) -> Iterator[Fault]:
     """Pictures and label files that are in no image, and sums that do not add up."""
     messages = {
         NO_SPLIT: "no list or label file names it",
-        NO_IMAGE: "no image has its name",
+        NO_IMAGE: "no image of the splits that are read has its name",
         UNREAD: "an image of its name has no labels, and they are looked for elsewhere, or in another format",
     }
     for path, kind in census.files.items():
