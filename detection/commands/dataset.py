@@ -223,6 +223,8 @@ class OpenSet:
         self, out: str, splits: Mapping[str, Sequence[ImageObjects]], to: str | None = None, link: bool = False
     ) -> None:
         """Write splits in a format, None for the set's own; prints the sum, and what that format cannot hold."""
+        if unreadable := [str(one) for one in self.checked.faults if one.kind == checking.UNREADABLE_SPLIT]:
+            raise ValueError("\n".join([*unreadable, "nothing is written; --splits names those to write"]))
         problems = Problems()
         lost = write_dataset(out, to or self.checked.found.format, splits, self.checked.classes, link, problems)
         what = ", ".join(f"{name}: {number}" for name, number in sorted(lost.items()))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from detection.data.files import MAX_LABEL_BYTES, is_image_name, read_small, shown_names
 from detection.data.formats import FoundSet
+from detection.data.formats.other_tools import own_kind
 from detection.data.labels import ImageLabels, LabelReader
 from detection.data.problems import DataError, Problem, Problems
 from detection.data.split_names import SPLIT_NAMES
@@ -21,6 +22,7 @@ from detection.data.split_names import SPLIT_NAMES
 # Files that look like labels.
 _LABEL_EXTENSIONS = (".xml", ".txt", ".json")
 _XML_OBJECT = re.compile(rb"<\s*object[\s/>]", re.IGNORECASE)
+_JSON_SHAPE = re.compile(rb'"label"\s*:')
 # Why files are told of one by one.
 NO_SPLIT = "image in no split"
 NO_IMAGE = "labels without an image"
@@ -227,6 +229,8 @@ class SetTally:
                 others[path] = passed[path]
             elif _is_list(name):
                 others[path] = "lists, names and read-me files"
+            elif name.stem in self.unlabelled and _is_of_another_format(name, self.found.label_extension):
+                labels[path] = UNREAD, count_objects(name)
             elif extension != self.found.label_extension:
                 others[path] = f"{extension} files, which format {self.found.format} does not read"
             else:
@@ -256,14 +260,25 @@ def _is_list(path: Path) -> bool:
     )
 
 
+def _is_of_another_format(path: Path, label_extension: str) -> bool:
+    """Whether a file has the labels of one photo, and not as those that are read: VOC's XML, or a tool's own kind."""
+    if path.suffix.lower() == label_extension:
+        return False
+    return own_kind(path) is not None or (path.suffix.lower() == ".xml" and count_objects(path) > 0)
+
+
 def count_objects(path: Path) -> int:
-    """The objects of a label file that no reader reads: XML elements, or lines; 0 where it cannot be read."""
+    """The objects of a label file that no reader reads: XML elements, shapes of LabelMe, or lines; 0 where it cannot be
+    read.
+    """
     try:
         content = read_small(path, MAX_LABEL_BYTES, "label file")
     except DataError:
         return 0
     if path.suffix.lower() == ".xml":
         return len(_XML_OBJECT.findall(content))
+    if path.suffix.lower() == ".json":
+        return len(_JSON_SHAPE.findall(content))
     return sum(map(bool, map(bytes.strip, content.split(b"\n"))))
 
 

@@ -34,6 +34,7 @@ _HARMLESS = frozenset(
         "image found by its last part",
     ]
 )
+UNREADABLE_SPLIT = "split that cannot be read"
 # The largest coordinate that programs which keep boxes in 16 bits can hold (R-CNN's family).
 _LARGEST_UINT16 = 65535
 # A name as near as this to another, and this much rarer, is taken for a slip of it.
@@ -108,7 +109,7 @@ def read_for_checking(
             checked.readers[split] = reader = opener()
             images = list(labelled_images(reader, problems, classes, class_map, tally=checked.tally))
         except ValueError as error:
-            checked.faults.append(Fault("error", "split that cannot be read", str(found.path), 0, f"{split}: {error}"))
+            checked.faults.append(Fault("error", UNREADABLE_SPLIT, str(found.path), 0, f"{split}: {error}"))
             images = []
         checked.splits[split] = images
     checked.faults += [_fault(one) for one in problems]
@@ -231,8 +232,8 @@ def _unread(census: Census) -> Iterator[Fault]:
     """Pictures and label files that are in no image, and sums that do not add up."""
     messages = {
         NO_SPLIT: "no list or label file names it",
-        NO_IMAGE: "no image has its name",
-        UNREAD: "an image of its name has no labels, and they are looked for elsewhere",
+        NO_IMAGE: "no image of the splits that are read has its name",
+        UNREAD: "an image of its name has no labels, and they are looked for elsewhere, or in another format",
     }
     for path, kind in census.files.items():
         yield Fault("error" if kind == UNREAD else "warning", kind, str(path), 0, messages[kind], "left out")

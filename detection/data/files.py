@@ -82,6 +82,8 @@ def without_extension(name: str) -> str:
 
 def read_small(path: Path, limit: int, what: str) -> bytes:
     """The bytes of a file of at most `limit`. what: its kind, as in "annotation". Raises DataError."""
+    if path.exists() and not is_file(path):  # a pipe would be waited for
+        raise DataError(f"unreadable {what}", path, "expected a file, got a folder, pipe or device")
     try:
         return read_limited(path, limit)
     except TooLargeError as error:

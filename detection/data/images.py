@@ -179,6 +179,8 @@ def _opened(path: str | os.PathLike, max_pixels: int | None) -> Iterator[Image.I
     if (kind := Path(path).suffix.lower()) in _UNREAD_EXTENSIONS and os.path.exists(path):
         message = f"expected a picture that Pillow reads, got a {kind} photo: convert it to JPEG or PNG"
         raise DataError("unreadable image", path, message)
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+        raise DataError("unreadable image", path, "expected a file, got a folder, pipe or device")
     with _refused_as_data_error(str(path)), _open(path) as image:
         if max_pixels is not None and image.width * image.height > max_pixels:
             raise DataError(

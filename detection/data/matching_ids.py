@@ -2,6 +2,9 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
+
+from detection.data.files import without_extension
 
 
 def images_by_ids(
@@ -12,7 +15,8 @@ def images_by_ids(
     numbers: a number of the annotations, as text -> image id. numbered: whether the ids are such numbers; None: if all
     are integers. A number may be a name too: where the ids of a file are numbers, the annotations' own numbers are
     tried first, where they are text the names. Whatever fits more of the ids is taken: the numbers, the names, or the
-    digits alone, where one image has them ("201" is "000201", as Ultralytics writes).
+    digits alone, where one image has them ("201" is "000201", as Ultralytics writes), or the names of files, with
+    folders above the image's own ("images/000201.jpg" is "000201").
     """
     distinct = list(dict.fromkeys(ids))
     by_name, by_digits = {one: one for one in known}, unique_by_digits(known)
@@ -23,7 +27,17 @@ def images_by_ids(
     digits = {one: digits_of(str(one)) for one in distinct}
     counts = Counter(digits.values())
     found.append({one: by_digits[key] for one, key in digits.items() if key in by_digits and counts[key] == 1})
+    files = {one: id_of_file(str(one), known) for one in distinct}
+    owners = Counter(files.values())
+    found.append({one: image_id for one, image_id in files.items() if image_id is not None and owners[image_id] == 1})
     return max(found, key=len)  # of equal ones the first
+
+
+def id_of_file(name: str, known: Collection[str]) -> str | None:
+    """The image id that a path of its file ends in, without the extension, the longest such; None for none."""
+    parts = PurePosixPath(without_extension(name.replace("\\", "/"))).parts
+    ends = ("/".join(parts[start:]) for start in range(len(parts)))
+    return next((one for one in ends if one in known), None)
 
 
 def digits_of(name: str) -> str:

@@ -73,7 +73,8 @@ def find_results(path: Path | str, split: str | None = None, image_ids: Collecti
     if not path.exists():
         raise ValueError(f"{path}: expected detections, found nothing there")
     folder = path / "detections" if path.is_dir() and (path / "detections").is_dir() else path
-    texts = sorted(folder.rglob("*.txt")) if folder.is_dir() else [path] if path.suffix.lower() == ".txt" else []
+    files = sorted(folder.rglob("*")) if folder.is_dir() else [path]
+    texts = [one for one in files if one.suffix.lower() == ".txt" and one.is_file()]
     # Odd characters of a name are percent-encoded by `comp4_path`.
     devkit = {unquote(found["rest"]): one for one in texts if (found := _DEVKIT_NAME.fullmatch(one.name))}
     jsons = sorted(folder.glob("*.json")) if folder.is_dir() else [path] if path.suffix.lower() == ".json" else []
@@ -99,10 +100,12 @@ def find_results(path: Path | str, split: str | None = None, image_ids: Collecti
 def _are_of_classes(files: Mapping[str, Path], image_ids: Collection[str]) -> bool:
     """Whether text files begin their lines with ids of images, and are not called after images, as Detectron2's are."""
     known = set(image_ids)
-    named = sum(Path(name).name in known for name in files)
+    names = [Path(name).name for name in files]
+    named = len(images_by_ids(names, known, {}))
     begun = [line.rsplit(maxsplit=_YOLO_FIELDS - 1) for one in files.values() if (line := _first_line(one))]
-    beginning = sum(len(fields) == _YOLO_FIELDS and fields[0].strip() in known for fields in begun)
-    return beginning > max(named, len(begun) // 2)
+    ids = [fields[0].strip() for fields in begun if len(fields) == _YOLO_FIELDS]
+    meant = images_by_ids(ids, known, {})
+    return sum(one in meant for one in ids) > max(named, len(begun) // 2)
 
 
 def _first_line(path: Path) -> str:

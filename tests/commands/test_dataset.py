@@ -215,3 +215,23 @@ def test_samples_are_converted_whole(tool, shared_faults, tmp_path):
     assert len(list((tmp_path / "s" / "images").rglob("*.jpg"))) == 12
     assert tool("convert", shared_faults / "yaml_norway" / "input", "--to", "yolo", "--out", tmp_path / "y")[0] == 0
     assert read_dataset(tmp_path / "y", "train").classes == ("SE", "NO")
+
+
+@pytest.mark.parametrize("command", [("convert", "--to", "folder"), ("split",), ("check", "--fix")])
+def test_a_split_that_cannot_be_read_is_not_lost(tool, photos, tmp_path, command):
+    """Nothing is written without it, unless the others are named."""
+    name, *rest = command
+    assert tool("split", photos, "--out", tmp_path / "parts")[0] == 0
+    assert tool("convert", tmp_path / "parts", "--to", "coco", "--out", tmp_path / "coco")[0] == 0
+    content = tmp_path / "coco/annotations/instances_test.json"
+    content.write_text(content.read_text()[:-9])
+    out = (*rest, tmp_path / "out") if "--fix" in rest else (*rest, "--out", tmp_path / "out")
+    status, said = tool(name, tmp_path / "coco", *out)
+    assert status == 2
+    assert "split that cannot be read: test: " in said
+    assert "instances_test.json" in said
+    assert "nothing is written; --splits names those to write" in said
+    assert not (tmp_path / "out").exists()
+    status, said = tool(name, tmp_path / "coco", *out, "--splits", "trainval")
+    assert status != 2
+    assert (tmp_path / "out").is_dir()

@@ -232,3 +232,26 @@ def test_a_sum_as_text():
     assert str(Sum("pictures", 5, 3, {"b": 1, "a": 1, "c": 0})) == "5 pictures found = 3 read + 2 left out (1 a, 1 b)"
     assert Sum("x", 5, 3, {"a": 1}).missing == 1
     assert str(Sum("x", 1, 1, {}, ("read", "written"))) == "1 x read = 1 written + 0 left out"
+
+
+def test_labels_of_another_format_beside_a_photo_without_its_own(tmp_path):
+    """A photo without a text file has no objects; one with an XML or LabelMe's json has some, that nobody reads."""
+    for number in range(4):
+        path = tmp_path / f"images/{number}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (60, 40)).save(path)
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    (labels / "0.txt").write_text("0 .5 .5 .2 .2\n")
+    (labels / "1.xml").write_text("<annotation><object><name>cat</name></object></annotation>")
+    shapes = [{"label": "cat", "points": []}, {"label": "dog", "points": []}]
+    (labels / "2.json").write_text(json.dumps({"shapes": shapes, "imagePath": "2.jpg"}))
+    (labels / "3.json").write_text(json.dumps({"weather": "rain"}))
+    (tmp_path / "data.yaml").write_text("train: images\nnames: [cat]\n")
+    census = tally_of(tmp_path, "train").census()
+    unread = "labels that no image reads"
+    assert left(census.objects) == {unread: 3}
+    assert census.objects.found == 4
+    assert census.adds_up
+    assert {path.name: why for path, why in census.files.items()} == {"1.xml": unread, "2.json": unread}
+    assert census.passed_over == {".json files, which format yolo does not read": ["3.json"]}

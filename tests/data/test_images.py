@@ -1,4 +1,5 @@
 import io
+import os
 
 import numpy as np
 import pytest
@@ -247,3 +248,13 @@ def test_values_beyond_16_bits_are_white_and_negative_ones_black():
     """The ends themselves, and one beyond each."""
     values = np.array([[-1, 0, 0xFF, 0x100, 0xFFFF, 0x10000, 2**31 - 1]], np.int32)
     assert read_image(Image.fromarray(values))[0, :, 0].tolist() == [0, 0, 0, 1, 255, 255, 255]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a pipe with a name")
+def test_a_pipe_and_a_folder_are_no_photos(tmp_path):
+    """Opening a pipe waits for its writer for ever."""
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    for name in ("pipe.jpg", "folder.jpg"):
+        with pytest.raises(DataError, match=f"{name}: unreadable image: expected a file, got a folder, pipe or device"):
+            read_image(tmp_path / name)

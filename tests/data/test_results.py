@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from detection.data import Problems, write_coco_results, write_comp4
+from detection.data.matching_ids import images_by_ids
 from detection.data.results import find_results, read_results
 from detection.types import AnnotatedImage, Detections
 
@@ -161,3 +162,19 @@ def test_nothing_usable(tmp_path):
 def test_run_folder_stands_for_its_detections(tmp_path):
     write_coco_results(tmp_path / "detections/test.json", FOUND)
     same(read(tmp_path, {1: "cat", 2: "dog house"}), FOUND)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["a.jpg", "b.png"], {"a.jpg": "a", "b.png": "b"}),
+        (["x/train/a.jpg", "C:\\x\\b.JPG"], {"x/train/a.jpg": "a", "C:\\x\\b.JPG": "b"}),
+        (["x/sub/c.jpg", "sub/c"], {"sub/c": "sub/c"}),  # the names as they are go first
+        (["x/sub/c.jpg"], {"x/sub/c.jpg": "sub/c"}),
+        (["val/c.jpg"], {}),  # another folder's
+        (["1/a.jpg", "2/a.jpg"], {}),  # two pictures are not one
+        (["a", "b.jpg"], {"b.jpg": "b", "a": "a"}),
+    ],
+)
+def test_ids_that_are_files(given, expected):
+    assert images_by_ids(given, {"a", "b", "sub/c"}, {}) == expected

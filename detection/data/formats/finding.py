@@ -4,7 +4,7 @@ from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
-from detection.data.files import content
+from detection.data.files import content, is_file
 from detection.data.formats import FORMATS, FoundSet, label_format
 from detection.data.formats.other_tools import own_kind_in
 from detection.data.labels import LabelReader
@@ -77,10 +77,11 @@ def _divided(reader: LabelReader, split: str, problems: Problems, held_out: floa
     for image_id in reader.image_ids(quiet):
         path = reader.image_path(image_id)
         try:
-            if path is None:
+            if path is None or not is_file(path):  # a pipe would be waited for
                 continue
+            key = file_fingerprint(path)
             names[image_id] = [item.name for item in reader.labels(image_id, None, quiet).objects]
-            contents[image_id] = file_fingerprint(path)
+            contents[image_id] = key
         except (DataError, OSError):
             continue
     kept, out = split_images(names, held_out, seed, contents)

@@ -19,7 +19,7 @@ from detection.data.files import (
 )
 from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet
 from detection.data.formats.voc_xml import image_xml, photo_name, read_annotation
-from detection.data.labels import ImageLabels, LabelReader
+from detection.data.labels import ImageLabels, LabelReader, shortened
 from detection.data.problems import Problems
 from detection.data.split_names import TEST_SPLIT, TRAIN_SPLIT, is_split_name, parts_of_others, split_kind
 from detection.storage import write_text
@@ -147,9 +147,10 @@ def read_split_file(folder: VocFolder, split: str, problems: Problems) -> list[s
     ids: dict[str, None] = {}
     for line in lines:
         if not stays_inside(line):
-            problems.skip("image id that leaves the folder", path, f"expected a relative path without .., got {line!r}")
+            message = f"expected a relative path without .., got {shortened(line)!r}"
+            problems.skip("image id that leaves the folder", path, message)
         elif line in ids:
-            problems.skip("image id listed again", path, repr(line))
+            problems.skip("image id listed again", path, repr(shortened(line)))
         else:
             ids[line] = None
     return list(ids)

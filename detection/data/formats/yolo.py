@@ -18,6 +18,7 @@ from detection.data.files import (
     files_below,
     images_below,
     inside,
+    is_file,
     is_image_name,
     read_small,
 )
@@ -150,7 +151,7 @@ class YoloReader(LabelReader):
         own = {self.data.file, *self._places}
         for text in (one for one in files if one.lower().endswith(".txt")):
             path = self.path / text
-            if path.stem.casefold() not in stems and path.stat().st_size and not _has_labels(path):
+            if path.stem.casefold() not in stems and is_file(path) and path.stat().st_size and not _has_labels(path):
                 found[path] = "a list or names" if path in own else "not a file of labels"
         return found
 
@@ -236,6 +237,8 @@ def yolo_line(number: int, box: Sequence[float], size: tuple[int, int]) -> str:
 
 def _has_labels(path: Path) -> bool:
     """Whether a text file begins with a line of YOLO labels."""
+    if not is_file(path):  # a pipe would be waited for
+        return False
     try:
         fields = path.open("rb").read(4096).split(b"\n")[0].split()
         return len(fields) >= _BOX_FIELDS and all(math.isfinite(float(field)) for field in fields)

@@ -1,6 +1,7 @@
 """Sets in all formats: found by looking, read with their own coordinate rules, joined, divided."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ from detection.data import (
     load_annotations,
     read_dataset,
 )
-from detection.data.formats.finding import find_set, possible_formats
+from detection.data.census import SetTally
+from detection.data.formats.finding import find_set, open_split, possible_formats
 from detection.data.formats.yolo_set import YoloSet
+from detection.data.usable import labelled_images
 
 SIZE = (90, 120)
 CLASSES = ("cat", "dog")
@@ -384,3 +387,31 @@ def test_an_absolute_path_that_begins_in_the_set_does_not_lead_outside(tmp_path)
     root = yolo(tmp_path / "set", {"a": ""}, f"names: [cat]\ntrain: {tmp_path}/set/../outside\n")
     with pytest.raises(ValueError, match=r"data\.yaml: split that is not there: train: .*inside"):
         read(root, split="train")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a pipe with a name")
+def test_pipes_and_broken_links_in_a_set(tmp_path):
+    """They are told and left out: none is waited for, and what the rest says is read."""
+    for number in range(5):
+        put_image(tmp_path / f"images/{number}.jpg")
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        (tmp_path / f"labels/{number}.txt").write_text("0 .5 .5 .2 .2\n")
+    (tmp_path / "labels/4.txt").unlink()
+    os.mkfifo(tmp_path / "labels/4.txt")
+    os.mkfifo(tmp_path / "images/pipe.jpg")
+    (tmp_path / "labels/pipe.txt").write_text("0 .5 .5 .2 .2\n")
+    os.mkfifo(tmp_path / "notes.txt")
+    (tmp_path / "labels/link.txt").symlink_to("nowhere")
+    (tmp_path / "images/link.jpg").symlink_to("nowhere")
+    (tmp_path / "data.yaml").write_text("train: images\nnames: [cat]\n")
+    problems = Problems()
+    readers = [open_split(find_set(tmp_path), one, problems, 0.2, 0)[0] for one in ("trainval", "test")]
+    tally = SetTally(find_set(tmp_path))
+    read = [one.image_id for reader in readers for one in labelled_images(reader, problems, None, {}, tally=tally)]
+    assert sorted(read) == ["0", "1", "2", "3"]
+    assert sorted((one.kind, one.file.rpartition("/")[2]) for one in problems.records) == [
+        ("missing image", "link.jpg"),
+        ("unreadable image", "pipe.jpg"),
+        ("unreadable label file", "4.txt"),
+    ]
+    assert tally.census().adds_up

@@ -275,3 +275,12 @@ def test_lists_of_classes_make_the_splits_where_there_are_no_others(tmp_path):
     write(root / "ImageSets" / "Main" / "sunny_day.txt", "a\n")
     write(root / "ImageSets" / "Main" / "day.txt", "b\n")
     assert find_set(root).own_splits == ["train", "val", "day", "sunny_day"]
+
+
+def test_long_lines_of_a_list_are_cut_in_messages(tmp_path):
+    lists = tmp_path / "ImageSets/Main"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("\n".join(["../" + "x" * 9000, "y" * 4000, "y" * 4000]))
+    problems = Problems()
+    assert read_split_file(VocFolder(tmp_path, ""), "train", problems) == ["y" * 4000]
+    assert [len(one.message) < 400 for one in problems.records] == [True, True]
