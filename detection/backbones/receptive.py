@@ -13,6 +13,8 @@ from detection.backbones.receptive_layers import ReceptiveField
 
 # Small enough for every activation and gate to be linear there.
 _AMPLITUDE = 1e-6
+# What oneDNN and torch say where memory is short.
+_SHORT_MEMORY = ("create a primitive", "allocate memory", "out of memory")
 _FIRST_LENGTH = 512
 _LAST_LENGTH = 8192
 # Cells compared around the strip's middle.
@@ -68,7 +70,7 @@ def _axis_offsets(probe: nn.Module, strides: tuple[int, ...], axis: int) -> np.n
         try:
             maps = probe(strip.contiguous())
         except (RuntimeError, AssertionError) as error:
-            if "create a primitive" in str(error):  # what oneDNN says where memory is short
+            if any(words in str(error) for words in _SHORT_MEMORY):
                 raise MemoryError(str(error)) from error
             raise ValueError(f"backbone: the network does not run on images of any size: {error}") from error
         offsets = [_offset(one, stride, axis, length) for one, stride in zip(maps, strides, strict=True)]

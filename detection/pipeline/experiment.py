@@ -182,8 +182,8 @@ class Experiment:
             threads=self.work.threads,
             head_file=self.run.finetuned / "head.safetensors",
         )
-        if self.record is not None and self.run.read()["settings"] is None:
-            self.run.write_settings(self.record, self.preset_overrides)
+        if self.run.read()["settings"] is None:
+            self.keep_settings()
         return source
 
     # Keys that several stages share.
@@ -228,12 +228,16 @@ class Experiment:
             self._kept[name] = key, make()
         return self._kept[name][1]
 
+    def keep_settings(self) -> None:
+        """Note the settings in ``run.yaml``, unless this experiment keeps none."""
+        if self.record is not None:
+            self.run.write_settings(self.record, self.preset_overrides)
+
     def record_stage(
         self, name: str, key: str, seconds: float, figures: Mapping[str, Any], files: Iterable[Path] = ()
     ) -> None:
         """Note in ``run.yaml`` that a stage is done, with the fingerprints of `files`, and print it."""
-        if self.record is not None:
-            self.run.write_settings(self.record, self.preset_overrides)
+        self.keep_settings()
         self.run.record_stage(name, key, seconds, {**figures, "peak_memory_mib": peak_memory_mib()}, files)
         shown = ", ".join(f"{figure} {value}" for figure, value in figures.items())
         self.work.console.print(f"{name}: {seconds:.1f} s; {shown}", highlight=False)

@@ -38,8 +38,13 @@ class Stage:
         for one in self.needs(experiment):
             one.require(experiment)
         started = time.monotonic()
-        if self.kept(experiment) == self.key(experiment):
+        kept = self.kept(experiment)
+        if kept is not None and kept == self.key(experiment):
             experiment.say(f"{self.name}: done before")
+            if experiment.run.stage_key(self.name) != kept and not experiment.edits:
+                # Killed between the result and its record: the figures are lost, settings and key need not be.
+                experiment.keep_settings()
+                experiment.run.record_stage(self.name, kept, None, {}, self.files(experiment))
             return
         figures = self.run(experiment)
         if figures is not None:

@@ -52,7 +52,10 @@ def folder_lock(folder: Path | str) -> Iterator[None]:
     """
     folder = Path(folder)
     is_new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(f"{folder}: expected a folder, or a free name; a file is in the way") from error
     try:
         lock = _Lock.take(folder / LOCK_FILE)
         try:
@@ -211,7 +214,7 @@ def _read(path: Path) -> dict[str, Any]:
     """What the lock's file says of its owner; nothing where that is not written yet, or damaged."""
     try:
         record = json.loads(_text(path))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
 

@@ -109,17 +109,18 @@ class RunFolder:
         return self.read()["stages"].get(stage, {}).get("key")
 
     def record_stage(
-        self, stage: str, key: str, seconds: float, facts: Mapping[str, Any], files: Iterable[Path] = ()
+        self, stage: str, key: str, seconds: float | None, facts: Mapping[str, Any], files: Iterable[Path] = ()
     ) -> None:
-        """Note that `stage` is done: its key, wall seconds and plain figures.
+        """Note that `stage` is done: its key, wall seconds, None where nobody knows them any more, and plain figures.
 
         files: what it wrote in the run in formats that hold no fingerprint; `are_whole` tells whether it still is.
         """
         content = {path.relative_to(self.path).as_posix(): file_fingerprint(path) for path in files}
+        time_taken = {} if seconds is None else {"seconds": round(seconds, 1)}
         facts = {**facts, **({"files": content} if content else {})}
         with self._changed() as record:
             finished = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-            record["stages"][stage] = {"key": key, "seconds": round(seconds, 1), "finished": finished, **facts}
+            record["stages"][stage] = {"key": key, **time_taken, "finished": finished, **facts}
 
     @contextmanager
     def _changed(self) -> Iterator[dict[str, Any]]:

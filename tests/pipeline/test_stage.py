@@ -7,6 +7,7 @@ from detection.pipeline.runner import run_all
 from detection.pipeline.stage import Stage, recorded
 from detection.pipeline.stages import STAGES
 from detection.pipeline.stages.detections import DETECTIONS, read_detections
+from detection.pipeline.stages.misses import MISSES
 from detection.storage import fingerprint, write_text
 
 
@@ -50,12 +51,29 @@ def test_a_stage_from_outside_is_made_once_and_again_when_its_input_changes(run,
     assert printed(again).endswith("counts: done before\n")
     (run / "counts.txt").write_text("changed")
     COUNTS.make(again)
-    assert "counts: 0.0 s; images 5" in printed(again)
+    assert printed(again).endswith(" s; images 5\n")
 
     other = open_run(run, "--postprocess.max_per_class=1")
     run_all(other, (*STAGES, COUNTS))
     assert "counts: done before" not in printed(other)
     assert {line.split("\t")[1] for line in (run / "counts.txt").read_text().splitlines()} <= {"0", "1", "2"}
+
+
+def test_what_was_killed_before_its_record_is_recorded_by_the_next_call(run, open_run):
+    """Settings too: the next command may be given the run alone."""
+    experiment = open_run(run, "--evaluation.iou_threshold=0.6")
+    before = experiment.run.read()
+    MISSES.run(experiment)
+    MISSES.make(experiment)
+    assert printed(experiment).endswith("misses: done before\n")
+    record = experiment.run.read()
+    assert (before["settings"] or {}).get("evaluation") != record["settings"]["evaluation"]
+    assert record["settings"]["evaluation"]["iou_threshold"] == 0.6
+    made = record["stages"].pop("misses")
+    assert made["key"] == MISSES.key(experiment)
+    assert set(made) == {"key", "finished"}  # nobody knows the figures
+    before["stages"].pop("misses", None)
+    assert record["stages"] == before["stages"]
 
 
 def test_it_is_refused_without_what_it_needs(run, open_run):

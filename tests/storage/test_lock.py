@@ -229,3 +229,21 @@ def test_a_brief_lock_is_not_waited_for_for_ever(tmp_path, monkeypatch):
         assert lock._lock(held.fileno())
         with pytest.raises(LockedError, match=r"\.brief: another process has held it"), brief_lock(tmp_path / ".brief"):
             pass
+
+
+def test_a_file_in_the_way_of_the_folder_is_named(tmp_path):
+    (tmp_path / "run").write_text("x")
+    for folder in (tmp_path / "run", tmp_path / "run" / "below"):
+        with pytest.raises(NotADirectoryError, match=f"{folder.name}: expected a folder.* a file is in the way"), (
+            folder_lock(folder)
+        ):  # fmt: skip
+            pass
+
+
+def test_a_damaged_lock_that_nobody_holds_is_taken(tmp_path):
+    for number, content in enumerate((b"", b"\xff\x00", b"[1]", b"{}", b"[" * 200_000)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / ".lock").write_bytes(content)
+        with folder_lock(folder):
+            assert json.loads((folder / ".lock").read_text())["process"] == os.getpid()

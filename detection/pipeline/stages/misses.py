@@ -26,7 +26,7 @@ from detection.pipeline.stage import Stage
 from detection.pipeline.stages.detections import DETECTIONS, read_detections, shared_detector
 from detection.pipeline.stages.evaluation import evaluation
 from detection.pipeline.work import Work, map_images
-from detection.storage import fingerprint, notice_damaged, read_sealed_json, write_json, write_sealed_json
+from detection.storage import fingerprint, notice_damaged, read_sealed_json, write_sealed_json
 from detection.types import AnnotatedImage, Detections
 
 # To be raised when a change of the code changes the causes of the same misses.
@@ -132,8 +132,23 @@ def diagnosis(experiment: Experiment, keep: bool = True) -> Diagnosis:
     causes = read_causes(_file(experiment), _key(experiment)) or _causes(experiment)
     found = diagnose(evaluation(experiment), experiment.test_images, experiment.settings.diagnosis, causes)
     if keep:
-        write_json(experiment.run.evaluation / f"{experiment.split}.diagnosis.json", found.to_json())
+        write_sealed_json(_diagnosis_file(experiment), found.to_json())
     return found
+
+
+def has_diagnosis(experiment: Experiment) -> bool:
+    """Whether the file that `diagnosis` keeps is there and whole; damage is said."""
+    try:
+        return isinstance(read_sealed_json(_diagnosis_file(experiment), "it is of no use"), dict)
+    except FileNotFoundError:
+        return False
+    except ValueError as error:
+        notice_damaged(error)
+        return False
+
+
+def _diagnosis_file(experiment: Experiment) -> Path:
+    return experiment.run.evaluation / f"{experiment.split}.diagnosis.json"
 
 
 def _causes(experiment: Experiment) -> Causes:

@@ -14,7 +14,7 @@ from detection.pipeline.experiment import Experiment
 from detection.pipeline.stage import Stage, recorded
 from detection.pipeline.stages.detections import DETECTIONS
 from detection.pipeline.stages.evaluation import EVALUATION, bounds, evaluation
-from detection.pipeline.stages.misses import MISSES, diagnosis
+from detection.pipeline.stages.misses import MISSES, diagnosis, has_diagnosis
 from detection.report import Comparison, ReportRun, check_target, write_report
 from detection.storage import fingerprint, read_csv, readable_stems
 
@@ -143,7 +143,7 @@ REPORT = Stage(
     command="report.py",
     place=page,
     key=_key,
-    kept=lambda experiment: recorded(experiment, "report", page(experiment)),
+    kept=lambda experiment: recorded(experiment, "report", page(experiment)) if has_diagnosis(experiment) else None,
     run=_run,
     needs=lambda _: (DETECTIONS,),
     files=lambda experiment: (page(experiment),),

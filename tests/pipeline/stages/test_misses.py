@@ -8,6 +8,7 @@ from detection.pipeline.stages import misses
 from detection.pipeline.stages.detections import DETECTIONS, read_detections
 from detection.pipeline.stages.evaluation import evaluation
 from detection.pipeline.stages.misses import diagnosis, read_causes, write_causes
+from detection.storage import read_sealed_json
 
 NONE = MissCause("no proposal", None, 0.0, None, 0.0, None)
 LOW = MissCause("scored low", (0.0, 0.0, 9.0, 9.0), 0.8, (0.0, 0.0, 9.0, 10.0), 0.9, -1.5)
@@ -67,8 +68,17 @@ def test_kept_on_file_and_not_computed_again(experiment, run, open_run, monkeypa
     first = diagnosis(experiment)
     path = run / "evaluation/test.misses.json"
     assert path.is_file()
-    on_file = json.loads((run / "evaluation/test.diagnosis.json").read_text())
+    kept = run / "evaluation/test.diagnosis.json"
+    on_file = read_sealed_json(kept, "none")
     assert on_file == json.loads(json.dumps(first.to_json()))
+    whole = kept.read_text()
+    # One digit of a figure; one of an earlier version, which has no fingerprint; cut off; absent.
+    changed = whole.replace('"near_iou": 0.1', '"near_iou": 0.2')
+    for text, is_whole in ((whole, True), (json.dumps(on_file), True), (changed, False), (whole[:99], False)):
+        kept.write_text(text)
+        assert misses.has_diagnosis(experiment) is is_whole
+    kept.unlink()
+    assert not misses.has_diagnosis(experiment)
 
     def fail(*_, **__):
         raise AssertionError("computed again")
