@@ -66,7 +66,7 @@ def test_the_draw_is_the_seeds(drawn):
 def test_every_room_and_no_line_twice(drawn):
     modules = [one.relative_to(ROOT / "detection") for one in (ROOT / "detection").rglob("*.py")]
     rooms = {one.parts[0].removesuffix(".py") for one in modules if one.name != "__init__.py"}
-    assert {one.room for one in drawn} == rooms
+    assert {one.room for one in drawn} == rooms - {"__main__"}  # it has nothing to change
     assert len({(one.file, one.mutation.line) for one in drawn}) == 150
 
 
