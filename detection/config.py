@@ -20,7 +20,7 @@ from jsonargparse import ArgumentParser, Namespace
 from detection.command_line import Parser
 from detection.pipeline.settings import ClassesChanged, StageSettings
 from detection.report.figures import flat
-from detection.storage import read_yaml
+from detection.storage import read_yaml, shortened
 from detection.storage.run import RunFolder
 
 
@@ -61,6 +61,8 @@ class Settings(StageSettings):
 _OF_THE_CALL = ("run", "workers", "device", "classes_changed", "strict")
 # Of no protocol: where things lie, and what computes.
 _PLACES = ("dataset.root", "features.weights", "features.engine", "finetune.initial", "proposals.imported")
+# Letters of an error: jsonargparse repeats the value, which may be a whole file.
+_LONGEST_MESSAGE = 1000
 
 
 class SettingsError(ValueError):
@@ -98,7 +100,7 @@ def _named(name: Path | str, function: Callable[..., Any], *arguments: Any) -> A
         return function(*arguments)
     except Exception as error:
         # jsonargparse raises several kinds; all mean that the text cannot be used, and none names its file.
-        raise SettingsError(f"{name}: {error}") from error
+        raise SettingsError(f"{name}: {shortened(str(error), _LONGEST_MESSAGE)}") from error
 
 
 def _read_first(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -130,8 +132,11 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Settings, N
             _named(run.record_file, parser.parse_string, sources[str(run.record_file)])
     options = _named("command line", parser.parse_args, [*(f"--config={one}" for one in sources.values()), *rest])
     # Values that do not go together may come from several places.
-    values = _named(" or ".join([*sources, "command line"]), parser.instantiate, options)
-    return Settings(**{one.name: values[one.name] for one in dataclasses.fields(Settings)}), values
+    where = " or ".join([*sources, "command line"])
+    values = _named(where, parser.instantiate, options)
+    return _named(
+        where, lambda: Settings(**{one.name: values[one.name] for one in dataclasses.fields(Settings)})
+    ), values
 
 
 def read_settings(*arguments: str) -> Settings:

@@ -105,8 +105,20 @@ def test_a_bad_option_is_named(arguments, message, tmp_path):
 
 @pytest.mark.parametrize(("key", "value"), [("limit", 0), ("workers", -1), ("threads", 0)])
 def test_wrong_numbers(key, value, tmp_path):
-    with pytest.raises(ValueError, match=f"{key}: expected a number >= "):
+    with pytest.raises(SettingsError, match=f"command line: {key}: expected a number >= "):
         settings_of(f"--{key}={value}", f"--run={tmp_path}")
+    file = tmp_path / "c.yaml"
+    file.write_text(f"{key}: {value}\n")
+    with pytest.raises(SettingsError, match=f"c.yaml or command line: {key}: expected a number >= "):
+        settings_of(f"--config={file}", f"--run={tmp_path}")
+
+
+def test_a_value_as_long_as_a_file_is_not_repeated(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text(f"evaluation: {{difficult: i{'x' * 70_000}}}\n")
+    with pytest.raises(SettingsError, match=r"c.yaml: .*evaluation.difficult") as error:
+        settings_of(f"--config={file}", f"--run={tmp_path}")
+    assert len(str(error.value)) < 1100 + len(str(file))
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from detection.data.problems import DataError, Problems
+from detection.storage import shortened
 
 # Letters of a class name; longer ones are damage, and would fill messages and file names.
 MAX_NAME = 200
-_SHOWN = 80
 _BYTE_ORDER_MARK = "\ufeff"
 _NO_CHARACTERS = "\ufffe\uffff"
 # Below this every number is finite in float32: no need to convert it.
@@ -151,7 +151,7 @@ def class_name(raw: object, path: object, what: str = "", line: int = 0, problem
     """
     what = f"{what}: " if what else ""
     if not isinstance(raw, str):
-        raise DataError("class name that is no text", path, f"{what}expected text, got {raw!r:.{_SHOWN}}", line)
+        raise DataError("class name that is no text", path, f"{what}expected text, got {shortened(repr(raw))}", line)
     name = " ".join(raw.replace(_BYTE_ORDER_MARK, " ").split())
     if not name:
         raise DataError("object without a name", path, f"{what}expected a class name, got {shortened(raw)!r}", line)
@@ -164,8 +164,3 @@ def class_name(raw: object, path: object, what: str = "", line: int = 0, problem
     if name != raw and problems is not None:
         problems.repair("blanks in a class name", path, f"{what}{shortened(raw)!r}, read as {name!r}", line)
     return name
-
-
-def shortened(text: str) -> str:
-    """A text for a message: its beginning where it is long."""
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."

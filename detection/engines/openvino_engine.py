@@ -12,7 +12,7 @@ from torch import fx
 
 from detection.engines.ir_cache import load_or_convert
 from detection.engines.openvino_import import import_openvino
-from detection.storage import fingerprint
+from detection.storage import fingerprint, shortened
 
 # Raised whenever the code here converts a network to something else.
 _VERSION = 1
@@ -90,7 +90,7 @@ def _convert(network: fx.GraphModule, size_multiple: int) -> Any:
                 raise TypeError(f"torch.export fixed the input's shape to {tuple(shape)}")
             return import_openvino().convert_model(program)
         except Exception as error:  # whatever the exporter or the converter stumble over in a foreign network
-            why = " ".join(str(error).split())[:_SHOWN] or type(error).__name__
+            why = shortened(" ".join(str(error).split()) or type(error).__name__, _SHOWN)
             raise ValueError(
                 f"features.engine: OpenVINO cannot convert this backbone for images of any size ({why}); "
                 "set engine torch"

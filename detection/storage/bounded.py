@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from detection.storage.names import shortened
+
 # YAML is read slowly: this takes some seconds, and holds some 200,000 names.
 MAX_YAML_BYTES = 2**22
 MAX_YAML_DEPTH = 32
@@ -157,5 +159,4 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return shortened(" ".join(str(error).split()) or type(error).__name__, _SHOWN)

@@ -10,6 +10,8 @@ from urllib.parse import quote
 _MAX_STEM = 200
 # Windows keeps these for devices, in either case and whatever follows the first dot.
 _DEVICES = frozenset(["CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))])
+# Letters of a text from a file that a message shows.
+_LONGEST_SHOWN = 80
 # What Windows or a path takes for something else.
 _NOT_IN_FILES = re.compile(r'[<>:"/\\|?*]')
 # They turn the direction of the text behind them, or begin a line.
@@ -65,6 +67,11 @@ def _readable(name: str) -> str:
     if not stem or stem.startswith(".") or stem.split(".")[0].upper() in _DEVICES:
         stem = f"_{stem}"
     return stem if len(stem.encode()) <= _MAX_STEM else file_stem(name)
+
+
+def shortened(text: str, most: int = _LONGEST_SHOWN) -> str:
+    """A text for a message: its beginning where it has more than `most` letters."""
+    return text if len(text) <= most else text[:most] + "..."
 
 
 def encodable(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from detection.storage.atomic import write_json, write_yaml
 from detection.storage.bounded import read_json, read_yaml
 from detection.storage.fingerprint import fingerprint
+from detection.storage.names import shortened
 from detection.storage.notices import notice_older
 
 _NAME = "content_fingerprint"
@@ -57,7 +58,8 @@ def _checked(path: Path | str, read: Callable[[Path | str], Any], remedy: str) -
         found = f"none ({error})"
     if found != content[_NAME]:
         raise ValueError(
-            f"{path}: damaged, or changed by hand: expected content of fingerprint {content[_NAME]}, got {found}; "
+            f"{path}: damaged, or changed by hand: expected content of fingerprint "
+            f"{shortened(str(content[_NAME]))}, got {found}; "
             f"where you changed it on purpose, delete its line {_NAME!r}, else {remedy}"
         )
     return rest

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detection.storage import file_stem, printable, readable_stem, readable_stems
+from detection.storage import file_stem, printable, readable_stem, readable_stems, shortened
 
 NASTY = [
     "000001",
@@ -141,3 +141,9 @@ def test_a_terminal_gets_no_control_characters(text, shown):
 def test_line_ends_are_kept_where_they_are_lines():
     assert printable("a\nb\tc\r") == r"a\nb\tc\r"
     assert printable("a\nb\tc\r", lines=True) == "a\nb\tc\\r"
+
+
+def test_a_long_text_is_shortened_for_a_message():
+    assert shortened("x" * 80) == "x" * 80
+    assert shortened("x" * 81) == "x" * 80 + "..."
+    assert shortened("abcd", 3) == "abc..."

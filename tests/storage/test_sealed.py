@@ -55,3 +55,11 @@ def test_one_of_before_there_were_fingerprints(file, caplog, monkeypatch):
     assert [one.split(": of an")[0] for one in caplog.messages] == [str(path)]
     path.write_text("[1]")
     assert read(path, "leave it") == [1]
+
+
+def test_a_fingerprint_as_long_as_a_file_is_not_repeated(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"content_fingerprint": "e" * 10_000, "a": 1}))
+    with pytest.raises(ValueError, match=r"a\.json: damaged, .* fingerprint e+\.\.\., got") as error:
+        read_sealed_json(path, "make it again")
+    assert len(str(error.value)) < 400 + len(str(path))

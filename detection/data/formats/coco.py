@@ -27,10 +27,10 @@ from detection.data.formats.coco_file import CocoImage, read_content
 from detection.data.formats.folder import image_ids_of
 from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet, image_file_name, simple_extras
 from detection.data.formats.other_tools import own_kind, own_kind_in
-from detection.data.labels import ImageLabels, ImageObjects, LabelledObject, LabelReader, shortened
+from detection.data.labels import ImageLabels, ImageObjects, LabelledObject, LabelReader
 from detection.data.problems import Problems
 from detection.data.split_names import is_split_name, parts_of_others, without_year
-from detection.storage import write_text
+from detection.storage import shortened, write_text
 
 # COCO's own numbers have two decimals: x + width may be off by one of each.
 ROUNDING = 0.02

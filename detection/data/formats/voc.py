@@ -19,10 +19,10 @@ from detection.data.files import (
 )
 from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet
 from detection.data.formats.voc_xml import image_xml, photo_name, read_annotation
-from detection.data.labels import ImageLabels, LabelReader, shortened
+from detection.data.labels import ImageLabels, LabelReader
 from detection.data.problems import Problems
 from detection.data.split_names import TEST_SPLIT, TRAIN_SPLIT, is_split_name, parts_of_others, split_kind
-from detection.storage import write_text
+from detection.storage import shortened, write_text
 
 # The 20 classes in the devkit's order (VOCcode/VOCinit.m).
 VOC_CLASSES = (

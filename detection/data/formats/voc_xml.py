@@ -22,9 +22,9 @@ from detection.data.labels import (
     class_name,
     fits_float32,
     read_each,
-    shortened,
 )
 from detection.data.problems import DataError, Problems
+from detection.storage import shortened
 
 # Some 50,000 objects of ten elements each; they take a few seconds and 200 MB.
 MAX_ELEMENTS = 500_000

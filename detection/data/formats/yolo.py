@@ -43,11 +43,10 @@ from detection.data.labels import (
     LabelReader,
     ordered_box,
     read_each,
-    shortened,
 )
 from detection.data.problems import DataError, Problems
 from detection.data.split_names import SPLIT_NAMES, split_kind
-from detection.storage import write_text
+from detection.storage import shortened, write_text
 
 # The keys of splits that go by another name elsewhere; "test" is its val where the set has no other.
 _KEYS = {"trainval": "train", "all": "train"}

@@ -19,10 +19,10 @@ from detection.data.files import (
 )
 from detection.data.formats.folder import IMAGE_FOLDERS, split_folders
 from detection.data.formats.pairing import Nearness
-from detection.data.labels import class_name, shortened
+from detection.data.labels import class_name
 from detection.data.problems import DataError, Problem
 from detection.data.split_names import in_usual_order, is_split_name
-from detection.storage import read_yaml
+from detection.storage import read_yaml, shortened
 
 # A class's number.
 _NUMBER = re.compile(r"[0-9]{1,9}")
