@@ -80,6 +80,7 @@ class OpenSet:
         self.work, self.options = work, options
         found = find_set(options.path, options.format, None if options.images is None else Path(options.images))
         self.say(str(found))
+        found = found.remembering()
         names = None
         if options.classes is not None:
             names = VOC_CLASSES if options.classes == "voc" else read_class_names(options.classes)
@@ -104,7 +105,7 @@ class OpenSet:
         """
         keys, unread = self._pixel_keys(), self.work.problems.records
         found = {checking.Fault("error", one.kind, one.file, one.line, one.message, one.action) for one in unread}
-        notes, refusals = checking.training_faults(self._training_settings())
+        notes, refusals = checking.training_faults(self._training_settings(), self.checked.found)
         found |= {*self.checked.faults, *refusals, *checking.duplicate_faults(self.checked, keys)}
         faults = sorted(found, key=lambda one: (one.file, one))
         self.say(*map(str, faults[:_PRINTED]))
@@ -179,6 +180,7 @@ class OpenSet:
             seed: Seed of the split: the same seed, the same split.
             link: Let images be hard links to the originals, not copies.
         """
+        self._refuse_unreadable()
         keys = self._pixel_keys()
         # By path: two splits may have one id for two pictures.
         images = {str(one.path): one for one in self.images if one.path in keys}
@@ -223,14 +225,18 @@ class OpenSet:
         self, out: str, splits: Mapping[str, Sequence[ImageObjects]], to: str | None = None, link: bool = False
     ) -> None:
         """Write splits in a format, None for the set's own; prints the sum, and what that format cannot hold."""
-        if unreadable := [str(one) for one in self.checked.faults if one.kind == checking.UNREADABLE_SPLIT]:
-            raise ValueError("\n".join([*unreadable, "nothing is written; --splits names those to write"]))
+        self._refuse_unreadable()
         problems = Problems()
         lost = write_dataset(out, to or self.checked.found.format, splits, self.checked.classes, link, problems)
         what = ", ".join(f"{name}: {number}" for name, number in sorted(lost.items()))
         self.say(f"{out}: {', '.join(f'{name} {len(images)} images' for name, images in splits.items())}")
         self.say(*problems.notes, *map(str, self._written(splits)))
         self.say(f"lost, because the format cannot hold it: {what or 'nothing'}")
+
+    def _refuse_unreadable(self) -> None:
+        """Raise ValueError where a split could not be read."""
+        if unreadable := [str(one) for one in self.checked.faults if one.kind == checking.UNREADABLE_SPLIT]:
+            raise ValueError("\n".join([*unreadable, "nothing is written; --splits names those to write"]))
 
     def _written(self, splits: Mapping[str, Sequence[ImageObjects]]) -> Iterator[Sum]:
         """The sums of what was written, of all that was read."""

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from detection.data.files import read_small
+from detection.data.files import read_text
 from detection.data.json_items import MAX_ITEMS_BYTES, read_entries
-from detection.storage.bounded import decode_text
 
 CSV_HEADER = ("image_id", "x1", "y1", "x2", "y2")
 
@@ -21,7 +20,7 @@ def read_csv(path: Path | str) -> Iterator[tuple[str, str, list[float]]]:
     A first line whose second field is no number is a header. A line with the id alone, or with its other fields empty,
     has no numbers. Raises ValueError naming file and line for anything else.
     """
-    text = decode_text(read_small(Path(path), MAX_ITEMS_BYTES, "file"), path)
+    text = read_text(Path(path), "file", MAX_ITEMS_BYTES)
     reader = csv.reader(io.StringIO(text, newline=""))
     try:
         for place, fields in enumerate(reader):

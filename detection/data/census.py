@@ -17,7 +17,7 @@ from detection.data.formats import FoundSet
 from detection.data.formats.other_tools import own_kind
 from detection.data.labels import ImageLabels, LabelReader
 from detection.data.problems import DataError, Problem, Problems
-from detection.data.split_names import SPLIT_NAMES
+from detection.data.split_names import is_split_name
 
 # Files that look like labels.
 _LABEL_EXTENSIONS = (".xml", ".txt", ".json")
@@ -227,6 +227,8 @@ class SetTally:
                 continue
             if path in passed:
                 others[path] = passed[path]
+            elif extension == ".txt" and is_split_name(name.stem):
+                others[path] = f"lists of splits, which format {self.found.format} does not read here"
             elif _is_list(name):
                 others[path] = "lists, names and read-me files"
             elif name.stem in self.unlabelled and _is_of_another_format(name, self.found.label_extension):
@@ -256,7 +258,7 @@ def _is_list(path: Path) -> bool:
     """A list of images or names, or a text to be read by people."""
     stem = path.stem.lower()
     return path.suffix.lower() == ".txt" and (
-        stem in (*SPLIT_NAMES, "classes") or stem.startswith("readme") or path.parent.name == "Main"
+        stem == "classes" or stem.startswith("readme") or path.parent.name in ("Main", "ImageSets")
     )
 
 

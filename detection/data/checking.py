@@ -242,20 +242,24 @@ def _unread(census: Census) -> Iterator[Fault]:
             yield Fault("error", "sum that does not add up", str(census.path), 0, str(one))
 
 
-def training_faults(settings: DatasetSettings) -> tuple[list[str], list[Fault]]:
+def training_faults(settings: DatasetSettings, found: FoundSet | None = None) -> tuple[list[str], list[Fault]]:
     """What training does with a set, as lines of text, and why it refuses it, in its own words.
 
-    It reads what training reads, by the same functions. settings: as a run would have them.
+    It reads what training reads, by the same functions. settings: as a run would have them. found: the set at their
+    root, where it has been opened already: what it remembers is not read again.
     """
     problems, faults = Problems(), []
     lines = []
+    train, test = (
+        [replace(one, found=found) for one in some] for some in (settings.train_sources, settings.test_sources)
+    )
     try:
-        classes = dataset_classes(settings, problems)
-        images = [load_training(settings.train_sources, classes, problems)]
+        classes = dataset_classes(settings, problems, train)
+        images = [load_training(train, classes, problems)]
         lines.append(
             f"training would learn {len(classes)} classes from {len(images[0])} images: {_named(settings.train)}"
         )
-        images.append(load_annotations(settings.test_sources, classes, problems))
+        images.append(load_annotations(test, classes, problems))
         lines.append(f"and be measured on {len(images[1])} images: {_named(settings.test)}")
         shared = shared_ids(*images)
         if shared:

@@ -1,5 +1,6 @@
 """A data set as the stages take it: its classes, its annotated images."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from detection.data.census import Tally
-from detection.data.files import MAX_LABEL_BYTES, content, decode_text, read_small
+from detection.data.files import content, read_text
 from detection.data.formats import FoundSet
 from detection.data.formats.finding import find_set, open_split, possible_formats
 from detection.data.formats.voc import VOC_CLASSES, VocFolder, year_folder
@@ -81,18 +82,23 @@ def _only_split(path: Path | str, format: str) -> str:
     return next(iter(found.splits), "all")
 
 
-def dataset_classes(settings: DatasetSettings, problems: Problems) -> tuple[str, ...]:
-    """The class list that the settings ask for. Raises ValueError where it would be empty."""
+def dataset_classes(
+    settings: DatasetSettings, problems: Problems, train: Sequence[DatasetSource] | None = None
+) -> tuple[str, ...]:
+    """The class list that the settings ask for. train: their training sources, where they have been resolved already.
+
+    Raises ValueError where it would be empty.
+    """
     if settings.classes == "collect":
-        return collect_classes(settings.train_sources, problems)
+        return collect_classes(settings.train_sources if train is None else train, problems)
     return VOC_CLASSES if settings.classes == "voc" else read_class_names(settings.classes)
 
 
 def read_class_names(path: Path | str) -> tuple[str, ...]:
     """Class names from a text file, one a line, blank lines passed over. Raises ValueError for none or a repeat."""
-    lines = decode_text(read_small(Path(path), MAX_LABEL_BYTES, "class names"), path).split("\n")
+    lines = read_text(Path(path), "class names").split("\n")
     names = tuple(class_name(one, path, line=number) for number, one in enumerate(lines, start=1) if one.strip())
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if not names or repeated:
         raise ValueError(f"{path}: expected class names, each once, got {repeated or 'none'}")
     return names
@@ -276,7 +282,8 @@ def _open(source: ResolvedSource, problems: Problems) -> tuple[FoundSet, list[La
     base = Path(source.root) / source.year
     if source.format == "voc" or (source.format == "auto" and source.year):
         _check_devkit(source, base)
-    found = find_set(base, source.format, None if source.images is None else Path(source.images))
+    images = None if source.images is None else Path(source.images)
+    found = source.found or find_set(base, source.format, images)
     readers = open_split(found, source.split, problems, source.held_out, source.seed)
     problems.note(str(found))
     return found, readers

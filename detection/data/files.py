@@ -8,13 +8,14 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from detection.data.images import IMAGE_EXTENSIONS
 from detection.data.problems import DataError
-from detection.storage.bounded import TooLargeError, read_limited
-from detection.storage.bounded import decode_text as decode_text  # for the readers of labels
+from detection.storage.bounded import TooLargeError, decode_text, read_limited, text_encoding
 
 # Above any real label file; larger files are refused unread.
 MAX_LABEL_BYTES = 2**25
 # What Linux takes; longer names are damage.
 _LONGEST_PATH = 4096
+# Of a file that is looked at.
+_HEAD_BYTES = 4096
 # Names of a folder's content in a message.
 _LISTED = 10
 
@@ -92,6 +93,27 @@ def read_small(path: Path, limit: int, what: str) -> bytes:
         raise DataError(f"missing {what}", path, "no such file") from error
     except (OSError, ValueError) as error:
         raise DataError(f"unreadable {what}", path, str(error)) from error
+
+
+def read_text(path: Path, what: str, limit: int = MAX_LABEL_BYTES) -> str:
+    """The text of a file of at most `limit` bytes. what: its kind. Raises DataError, also where it is not UTF-8."""
+    content = read_small(path, limit, what)
+    try:
+        return decode_text(content, path)
+    except ValueError as error:
+        raise DataError(f"malformed {what}", path, str(error).removeprefix(f"{path}: ")) from error
+
+
+def head_text(path: Path, size: int = _HEAD_BYTES) -> str:
+    """The first `size` bytes of a file as text, whatever they are; "" for a pipe, which would be waited for.
+
+    Raises OSError.
+    """
+    if not is_file(path):
+        return ""
+    with path.open("rb") as file:
+        content = file.read(size)
+    return content.decode(text_encoding(content), errors="replace")
 
 
 class Tree:

@@ -3,6 +3,7 @@
 Pillow alone opens images here, pixels are taken as sRGB, and of a file with several pictures the first is read.
 """
 
+import io
 import os
 import struct
 import threading
@@ -167,6 +168,9 @@ def _refused_as_data_error(name: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise DataError("missing image", name, "no such file") from error
+    except MemoryError as error:
+        message = "decoding it takes more memory than there is: it claims too much, or the machine has too little left"
+        raise DataError("unreadable image", name, message) from error
     except _PILLOW_ERRORS as error:
         raise DataError("unreadable image", name, f"{type(error).__name__}: {error}") from error
 
@@ -181,7 +185,7 @@ def _opened(path: str | os.PathLike, max_pixels: int | None) -> Iterator[Image.I
         raise DataError("unreadable image", path, message)
     if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
         raise DataError("unreadable image", path, "expected a file, got a folder, pipe or device")
-    with _refused_as_data_error(str(path)), _open(path) as image:
+    with _refused_as_data_error(str(path)), _Photo(path) as file, _open(file) as image:
         if max_pixels is not None and image.width * image.height > max_pixels:
             raise DataError(
                 "image too large",
@@ -192,12 +196,31 @@ def _opened(path: str | os.PathLike, max_pixels: int | None) -> Iterator[Image.I
         yield image
 
 
-def _open(path: str | os.PathLike) -> Image.Image:
+class _Photo(io.BufferedReader):
+    """A picture's file, of which no more is asked for than there is.
+
+    A length in a file may claim 4 GB, and memory for as much as is asked for is taken before anything is read.
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        super().__init__(io.FileIO(path))
+        self._end = os.fstat(self.fileno()).st_size
+
+    def read(self, size: int | None = -1) -> bytes:
+        """At most `size` bytes; all that are left for None or a negative number."""
+        left = max(self._end - self.tell(), 0)
+        return super().read(left if size is None or size < 0 else min(size, left))
+
+    def __repr__(self) -> str:
+        return repr(self.name)  # Pillow's messages show it
+
+
+def _open(file: _Photo) -> Image.Image:
     """Pillow's image, the header read, without a word on its size."""
     with _PILLOW_LIMIT:
         kept, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(path)
+            return Image.open(file)
         finally:
             Image.MAX_IMAGE_PIXELS = kept
 

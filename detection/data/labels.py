@@ -113,6 +113,30 @@ class LabelReader:
         return {}
 
 
+def remembering(reader: LabelReader, memory: dict[str, tuple]) -> LabelReader:
+    """A reader that reads the labels of an image once, and then has them from `memory`; readers of one split may share
+    that. It reads again for another size, but not where only names are wanted.
+    """
+    read = reader.labels
+
+    def labels(image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
+        if image_id not in memory or size not in (None, memory[image_id][0]):
+            own = Problems()
+            try:
+                found = read(image_id, size, own)
+            except DataError as error:
+                found = error.args
+            memory[image_id] = size, found, own.records
+        _, found, records = memory[image_id]
+        problems.extend(records)
+        if not isinstance(found, ImageLabels):
+            raise DataError(*found)
+        return found
+
+    reader.labels = labels
+    return reader
+
+
 def read_each(items: Iterable[Item], read: Callable[[Item], LabelledObject], problems: Problems) -> Iterator:
     """What `read` makes of each object; those that raise DataError are left out and counted."""
     for item in items:

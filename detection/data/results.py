@@ -4,7 +4,6 @@ Unlike the readers of a run's own detections these take what other programs writ
 and images, and boxes without area, which official tools count as false positives.
 """
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,22 +14,19 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from detection.data import yolo_results
 from detection.data.detections import comp4_columns, group_rows, parsed_lines, read_coco_columns, row_name
+from detection.data.files import head_text
 from detection.data.matching_ids import images_by_ids
 from detection.data.problems import Problems
+from detection.data.yolo_results import LARGEST_SHARE, WRONG_SHARE
 from detection.types import AnnotatedImage, Detections
 
 ResultFormat = Literal["coco", "devkit", "classes", "yolo"]
 # comp4_det_test_cat.txt, and py-faster-rcnn's comp4_SALT_det_test_cat.txt (lib/datasets/pascal_voc.py).
 _DEVKIT_NAME = re.compile(r"comp\d(?:_.+?)?_det_(?P<rest>.+)\.txt")
-_YOLO_FIELDS = 6
-# A box that ends below so many px from the corner of its image, or has a share above it, is of the other unit; where
-# this part of the boxes are, the file is.
-_LARGEST_SHARE = 2.0
-_WRONG_SHARE = 0.5
 # Above this part of boxes with a negative side the numbers are no corner, width and height.
 _MOST_NEGATIVE = 0.1
-_FIRST_BYTES = 1000
 # Text files beside YOLO's results that are none.
 _OTHER_TEXTS = ("classes.txt", "labels.txt", "requirements.txt", "readme.txt")
 
@@ -102,17 +98,15 @@ def _are_of_classes(files: Mapping[str, Path], image_ids: Collection[str]) -> bo
     known = set(image_ids)
     names = [Path(name).name for name in files]
     named = len(images_by_ids(names, known, {}))
-    begun = [line.rsplit(maxsplit=_YOLO_FIELDS - 1) for one in files.values() if (line := _first_line(one))]
-    ids = [fields[0].strip() for fields in begun if len(fields) == _YOLO_FIELDS]
+    begun = [line.rsplit(maxsplit=yolo_results.FIELDS - 1) for one in files.values() if (line := _first_line(one))]
+    ids = [fields[0].strip() for fields in begun if len(fields) == yolo_results.FIELDS]
     meant = images_by_ids(ids, known, {})
     return sum(one in meant for one in ids) > max(named, len(begun) // 2)
 
 
 def _first_line(path: Path) -> str:
     """The first line that is not blank, "" where there is none among the first letters."""
-    with path.open("rb") as file:
-        text = file.read(_FIRST_BYTES).decode("utf-8-sig", errors="replace")
-    return next((line for line in text.split("\n") if line.strip()), "")
+    return next((line for line in head_text(path).split("\n") if line.strip()), "")
 
 
 def read_results(
@@ -136,7 +130,7 @@ def read_results(
     are in px and should be in shares, or the other way round, or have many negative sides.
     """
     readers = {"coco": _read_coco, "devkit": _read_devkit, "classes": _read_devkit, "yolo": _read_yolo}
-    rows = readers[found.format](found, images, numbers, split)
+    rows = readers[found.format](found, images, numbers, split, problems)
     rows = replace(rows, ids=_image_ids(rows.ids, images, source_ids or {}))
     if found.format != "yolo":
         _refuse_shares(found.path, rows, images)
@@ -174,14 +168,14 @@ def _image_ids(ids: Sequence[str | int], images: Sequence[AnnotatedImage], sourc
 
 
 def _refuse_shares(path: Path, rows: _Rows, images: Sequence[AnnotatedImage]) -> None:
-    """Raise ValueError where most boxes end within _LARGEST_SHARE px of the corner of images that are larger."""
-    large = {one.image_id for one in images if min(one.size) > 4 * _LARGEST_SHARE}
+    """Raise ValueError where most boxes end within LARGEST_SHARE px of the corner of images that are larger."""
+    large = {one.image_id for one in images if min(one.size) > 4 * LARGEST_SHARE}
     inside = np.array([one in large for one in rows.ids], dtype=bool)
-    tiny = inside & (np.abs(rows.boxes).max(axis=1, initial=0) <= _LARGEST_SHARE)
-    if inside.any() and tiny.sum() > _WRONG_SHARE * inside.sum():
+    tiny = inside & (np.abs(rows.boxes).max(axis=1, initial=0) <= LARGEST_SHARE)
+    if inside.any() and tiny.sum() > WRONG_SHARE * inside.sum():
         row = int(np.flatnonzero(tiny)[0])
         raise ValueError(
-            f"{path}: {tiny.sum()} of {inside.sum()} boxes end within {_LARGEST_SHARE:g} px of the image's corner, the "
+            f"{path}: {tiny.sum()} of {inside.sum()} boxes end within {LARGEST_SHARE:g} px of the image's corner, the "
             f"first at {rows.where(row)}: {rows.boxes[row].tolist()}. They seem to be shares of the image, and px are "
             "expected here: multiply by its width and height"
         )
@@ -208,7 +202,7 @@ def _with_area(path: Path, rows: _Rows, problems: Problems) -> np.ndarray:
     return boxes
 
 
-def _read_coco(found: ResultFiles, images, numbers, split) -> _Rows:
+def _read_coco(found: ResultFiles, images, numbers, split, problems) -> _Rows:
     path = found.files[""]
     ids, categories, boxes, scores = read_coco_columns(path)
     where = row_name(path)
@@ -231,53 +225,25 @@ def _span(numbers: Mapping[int, str]) -> str:
     return f"{min(numbers)} to {max(numbers)}" if numbers else "no class"
 
 
-def _read_devkit(found: ResultFiles, images, numbers, split) -> _Rows:
+def _read_devkit(found: ResultFiles, images, numbers, split, problems) -> _Rows:
     names, ids, boxes, scores, where = comp4_columns(found.of_split(split).items())
     return _Rows(ids, names, boxes, scores, where)
 
 
-def _read_yolo(found: ResultFiles, images, numbers, split) -> _Rows:
+def _read_yolo(found: ResultFiles, images, numbers, split, problems) -> _Rows:
     known = {one.image_id for one in images}
     counts = Counter(one.path.stem for one in images)
     by_stem = {one.path.stem: one.image_id for one in images if counts[one.path.stem] == 1}
     ids = (name if name in known else by_stem.get(Path(name).name, name) for name in found.files)
-    ids, rows, where = parsed_lines(zip(ids, found.files.values(), strict=True), _yolo_line)
-    columns = np.array([values for _, values in rows], dtype=np.float64).reshape(-1, _YOLO_FIELDS - 1)
-    _refuse_px(columns, where)
+    ids, rows, where = parsed_lines(zip(ids, found.files.values(), strict=True), yolo_results.parse_line)
+    columns = np.array([values for _, values in rows], dtype=np.float64).reshape(-1, yolo_results.FIELDS - 1)
+    yolo_results.refuse_px(columns, where)
     meant = dict(zip(ids, _image_ids(ids, images, {}), strict=True))
-    sizes = {one.image_id: one.size for one in images}
-    width_height = np.array([sizes.get(meant[one], (1, 1))[::-1] for one in ids], dtype=np.float64).reshape(-1, 2)
-    centres, halves = columns[:, :2] * width_height, columns[:, 2:4] * width_height / 2
-    boxes = np.concatenate([centres - halves, centres + halves], axis=1)
-    return _Rows(ids, _names([number for number, _ in rows], numbers, where), boxes, columns[:, 4], where)
-
-
-def _refuse_px(columns: np.ndarray, where: Callable[[int], str]) -> None:
-    """Raise ValueError where most lines of YOLO's, (N, 5) from x to confidence, have numbers that are no shares."""
-    wrong = np.abs(columns[:, :4]).max(axis=1, initial=0) > _LARGEST_SHARE
-    if wrong.sum() <= _WRONG_SHARE * len(columns):
-        return
-    row = int(np.flatnonzero(wrong)[0])
-    is_padilla = ((columns[wrong, 0] >= 0) & (columns[wrong, 0] <= 1) & (columns[wrong, 4] > 1)).all()
-    order = "class confidence left top right bottom" if is_padilla else "class x y width height confidence"
-    raise ValueError(
-        f"{where(row)}: expected shares of the image, got {columns[row].tolist()} behind the class, as {wrong.sum()} "
-        f"of {len(columns)} lines have: these are px, and seem to be {order!r}. Give boxes in px as COCO results, or "
-        "'class x y width height confidence' in shares: x, width by the image's width, y, height by its height"
-    )
-
-
-def _yolo_line(line: str, place: str) -> tuple[int, list[float]]:
-    fields = line.split()
-    try:
-        number, values = int(fields[0]), [float(field) for field in fields[1:]]
-    except ValueError:
-        number, values = -1, []
-    if number < 0 or len(fields) != _YOLO_FIELDS or not all(map(math.isfinite, values)):
-        hint = ""
-        if len(fields) == _YOLO_FIELDS - 1:
-            hint = "; the confidence is missing (Ultralytics: save_conf=True)"
-        elif number < 0 and len(fields) == _YOLO_FIELDS:
-            hint = "; the class is its number, from 0"
-        raise ValueError(f"{place}: expected 'class x y width height confidence', got {line.strip()!r:.80}{hint}")
-    return number, values
+    by_id = {one.image_id: one for one in images}
+    layout = yolo_results.find_layout(columns, [meant[one] for one in ids], by_id, found.path)
+    if layout is not yolo_results.LAYOUTS[0]:
+        problems.repair("results with columns in another order", found.path, f"read as '{layout.name}'")
+    sizes = {one.image_id: one.size[::-1] for one in images}
+    width_height = np.array([sizes.get(meant[one], (1, 1)) for one in ids], dtype=np.float64).reshape(-1, 2)
+    boxes, names = layout.boxes(columns, width_height), _names([number for number, _ in rows], numbers, where)
+    return _Rows(ids, names, boxes, columns[:, layout.score], where)

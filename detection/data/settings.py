@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, fields
 
-from detection.data.formats import label_format
+from detection.data.formats import FoundSet, label_format
 from detection.data.images import MAX_PIXELS
 from detection.data.labels import class_name
 
@@ -69,12 +69,13 @@ class DatasetSource:
 class ResolvedSource(DatasetSource):
     """A source with what it has from its data set. held_out, seed: how a set without splits is divided.
 
-    max_pixels: of an image.
+    max_pixels: of an image. found: the set at its root, where somebody has opened it already.
     """
 
     held_out: float = 0.2
     seed: int = 0
     max_pixels: int = MAX_PIXELS
+    found: FoundSet | None = field(default=None, compare=False, repr=False)
 
 
 def resolved(

@@ -9,8 +9,8 @@ TRAIN_SPLIT, TEST_SPLIT = "trainval", "test"
 _NAMES = {
     TRAIN_SPLIT: (TRAIN_SPLIT,),
     "train": ("train", "training"),
-    "val": ("val", "valid", "validation"),
-    TEST_SPLIT: (TEST_SPLIT, "testing"),
+    "val": ("val", "valid", "validation", "dev", "development"),
+    TEST_SPLIT: (TEST_SPLIT, "testing", "eval", "evaluation", "holdout"),
 }
 _KINDS = {name: kind for kind, names in _NAMES.items() for name in names}
 # Every name, without a year.

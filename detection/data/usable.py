@@ -119,7 +119,8 @@ class _Split:
             labels = self.reader.labels(image_id, None, Problems())
             number = len(labels.objects) if labels.found is None else labels.found
         except DataError as unreadable:  # they may be what is wrong
-            labels, number = None, 0 if is_image_name(unreadable.file) else count_objects(Path(unreadable.file))
+            is_counted = self.tally is not None and not is_image_name(unreadable.file)
+            labels, number = None, count_objects(Path(unreadable.file)) if is_counted else 0
         self.problems.skip_error(error, objects=number)
         if self.tally is not None:
             self.tally.add_image(image_id, self.reader.image_path(image_id), labels, (number, 0, 0), error.kind)

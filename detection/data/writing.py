@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detection.data.formats import NewSet, label_format
+from detection.data.formats import FORMATS, NewSet, label_format
 from detection.data.formats.finding import find_set
 from detection.data.images import to_upright
 from detection.data.labels import ImageObjects, class_name
@@ -42,9 +42,16 @@ def write_dataset(
 
     The folder appears when all is written, read again and found to be the same. Raises FileExistsError for a folder
     that is there and not empty, DataError for a class name that no file can hold, ValueError for an unknown format, for
-    an object whose class is not in `classes`, and for a set that the format does not give back.
+    an object whose class is not in `classes`, for no class where the format needs one, and for a set that the format
+    does not give back.
     """
     out, known = Path(out), label_format(format)
+    if known.needs_classes and not classes:
+        others = ", ".join(name for name, one in FORMATS.items() if not one.needs_classes)
+        raise ValueError(
+            f"{out}: format {format} holds no set without a class, and this one has neither an object nor a list of "
+            f"classes; nothing is written. Formats that hold photos alone: {others}"
+        )
     for name in classes:
         if class_name(name, out) != name:
             raise ValueError(f"{out}: expected class names without blanks around them, got {name!r}")

@@ -43,7 +43,7 @@ def weighted_ap(images, hits, objects, weights, points):
                 best = max(best, precision[k])
                 before = found[k - 1] if k > 0 else 0.0
                 total += (found[k] - before) / count * best
-            result[b] = total
+            result[b] = min(total, 1.0)
         else:
             k = kept - 1
             for p in range(points.shape[0] - 1, -1, -1):

@@ -21,6 +21,8 @@ MAX_JSON_DEPTH = 64
 # Of a whole number: float64 ends at 309 digits.
 MAX_DIGITS = 300
 _BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+# Of text that begins with an ASCII letter.
+_ZERO_AT = {0: "utf-16-be", 1: "utf-16-le"}
 _SHOWN = 200
 # What PyYAML raises: a tag whose text is not of its kind gives any of these.
 YAML_ERRORS = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
@@ -42,12 +44,21 @@ def read_limited(path: Path | str, limit: int) -> bytes:
     return content
 
 
+def text_encoding(content: bytes) -> str:
+    """What a text is in: UTF-8, or UTF-16 by its byte order mark or by the zero that it has beside its first letter."""
+    head = content[:2]
+    return _BYTE_ORDER_MARKS.get(head) or _ZERO_AT.get(head.find(0) if any(head) else -1, "utf-8-sig")
+
+
 def decode_text(content: bytes, path: Path | str) -> str:
-    """UTF-8, or UTF-16 by its byte order mark. Raises ValueError naming the file."""
+    """The text of `text_encoding`. Raises ValueError naming the file, the byte that is not of it, and what to do."""
     try:
-        return content.decode(_BYTE_ORDER_MARKS.get(content[:2], "utf-8-sig"))
+        return content.decode(text_encoding(content))
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected UTF-8 text, got {error}") from error
+        at = error.start + len(content) - len(error.object)  # a byte order mark is cut off
+        line = content.count(b"\n", 0, at) + 1
+        got = f"the byte 0x{content[at]:02x} at position {at}, line {line} ({error.encoding}: {error.reason})"
+        raise ValueError(f"{path}: expected UTF-8 text, got {got}; save the file as UTF-8") from error
 
 
 # libyaml, where PyYAML was built with it: some ten times faster.

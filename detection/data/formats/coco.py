@@ -17,6 +17,7 @@ from urllib.parse import unquote
 from detection.data.files import (
     ImageFinder,
     content,
+    head_text,
     images_below,
     inside,
     is_image_name,
@@ -39,7 +40,7 @@ _PROBED = 50
 _ANNOTATION_FOLDERS = ("annotations", "labels")
 # A file begins as an object with a list of images or annotations; a large one may have its categories first.
 _HEAD_BYTES = 2**16
-_HEAD = re.compile(rb'[\xef\xbb\xbf\s]*\{.*"(images|annotations|categories)"\s*:\s*\[', re.DOTALL)
+_HEAD = re.compile(r'\s*\{.*"(images|annotations|categories)"\s*:\s*\[', re.DOTALL)
 
 
 def file_split(path: Path) -> str:
@@ -58,12 +59,11 @@ def file_split(path: Path) -> str:
 def _is_coco(path: Path) -> bool:
     """Whether a JSON file begins as an object with one of COCO's lists; the rest is not read."""
     try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
-            match = _HEAD.match(head)
-            # Label Studio's YOLO export has a notes.json of categories.
-            usual = match is not None and (match[1] != b"categories" or b'"images"' in head or bool(file.read(1)))
-            return usual and own_kind(path) is None
+        match = _HEAD.match(head := head_text(path, _HEAD_BYTES))
+        # Label Studio's YOLO export has a notes.json of categories.
+        is_large = path.stat().st_size > _HEAD_BYTES
+        usual = match is not None and (match[1] != "categories" or '"images"' in head or is_large)
+        return usual and own_kind(path) is None
     except OSError:
         return False
 

@@ -98,8 +98,9 @@ class _Parser:
                     self._leave_out(_image_key(item.value), error)
                 else:
                     self.problems.skip_error(error)
-        if not self.names or not self.images:
-            missing = "categories" if not self.names else "images"
+        # Photos alone need no classes.
+        if not self.images or (self.found and not self.names):
+            missing = "categories" if self.images else "images"
             reasons = "".join(f"; {line}" for line in self.problems.summary()[:1])
             raise DataError("malformed COCO json", self.path, f"expected {missing}, got none{reasons}")
         for number in self.shared["images"]:

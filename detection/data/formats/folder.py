@@ -135,8 +135,7 @@ class FolderReader(LabelReader):
 
 def _looks_like(path: Path) -> bool:
     """Whether there are images and XML below, and no devkit, whose lists would be passed over."""
-    devkits = [one for pattern in ("*/ImageSets/Main", "*/*/ImageSets/Main") for one in path.glob(pattern)]
-    if devkits or not path.is_dir():
+    if any(path.glob("*/ImageSets")) or any(path.glob("*/*/ImageSets")) or not path.is_dir():
         return False
     files = files_below(path, _FOLLOWED)
     xmls = [path / one for one in files if one.lower().endswith(".xml")]

@@ -4,11 +4,12 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from detection.data.files import is_image_name
-from detection.data.labels import ImageObjects, LabelledObject, LabelReader
+from detection.data.labels import ImageObjects, LabelledObject, LabelReader, remembering
 from detection.data.split_names import in_usual_order, is_split_name, named_split
 
 
@@ -19,8 +20,8 @@ class FoundSet:
     path: its folder, COCO json or data.yaml. splits: name -> reader; none where the set is not split. whole: the reader
     of all images, None where there is none. label_extension: of its label files, one an image; "" where one file has
     all. parts: splits whose images others have, too; they are opened by name alone. fixed_splits: a split that is not
-    there is never made of others, nor by dividing. format: its name. also: other formats it might be; `find_set` sets
-    these two.
+    there is never made of others, nor by dividing. told: what a user should know of how it was found. format: its name.
+    also: other formats it might be; `find_set` sets these two.
     """
 
     path: Path
@@ -29,6 +30,7 @@ class FoundSet:
     label_extension: str = ""
     parts: Collection[str] = ()
     fixed_splits: bool = False
+    told: str = ""
     format: str = ""
     also: tuple[str, ...] = ()
 
@@ -57,9 +59,19 @@ class FoundSet:
         there = ", ".join(self.splits) or "none"
         raise ValueError(f"{self.path}: format {self.format}: expected the split {split!r}, got the splits: {there}")
 
+    def remembering(self) -> "FoundSet":
+        """The same set, of which what is read of an image's labels is kept: all readers of a split share it."""
+        splits = {name: partial(_remembering, one, {}) for name, one in self.splits.items()}
+        return replace(self, splits=splits, whole=self.whole and partial(_remembering, self.whole, {}))
+
     def __str__(self) -> str:
         also = f"; could be {' or '.join(self.also)} too: dataset.format says which" if self.also else ""
-        return f"{self.path}: format {self.format}{also}"
+        told = f"; {self.told}" if self.told else ""
+        return f"{self.path}: format {self.format}{told}{also}"
+
+
+def _remembering(opener: Callable[[], LabelReader], memory: dict[str, tuple]) -> LabelReader:
+    return remembering(opener(), memory)
 
 
 @dataclass
@@ -110,7 +122,8 @@ class LabelFormat:
     name: what ``dataset.format`` says. expects: what a set of it holds, for a message. looks_like: whether a file or
     folder may be such a set. open: the set at a path; the second argument is the folder of its images, None where
     that is to be looked for. It raises ValueError saying what was looked for and what is there. write: writes a set
-    to its new folder. fallback: meant only where a set looks like no other format.
+    to its new folder. fallback: meant only where a set looks like no other format. needs_classes: whether a set without a
+    single class cannot be written.
     """
 
     name: str
@@ -119,6 +132,7 @@ class LabelFormat:
     open: Callable[[Path, Path | None], FoundSet]
     write: Callable[[NewSet], None]
     fallback: bool = False
+    needs_classes: bool = False
 
 
 def image_file_name(image: ImageObjects) -> str:

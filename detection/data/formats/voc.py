@@ -12,8 +12,9 @@ from detection.data.files import (
     ImageFinder,
     Tree,
     content,
-    decode_text,
+    head_text,
     is_image_name,
+    read_text,
     stays_inside,
     without_extension,
 )
@@ -50,7 +51,8 @@ VOC_CLASSES = (
 
 # ImageSets/Main/CLASS_SPLIT.txt: id, blanks, and 1 (has the class), -1 (has not) or 0 (difficult ones only).
 _LABELLED_LINE = re.compile(r"(.*\S)\s+(?:-1|0|1)")
-_LONGEST_LINE = 4096
+# Where the lists of images lie. Some programs leave the second folder out.
+_LISTS = ("ImageSets/Main", "ImageSets")
 # Of several year folders below a root, the one that is meant where none is named.
 _USUAL_YEAR = "VOC2007"
 
@@ -70,13 +72,22 @@ class VocFolder:
 
     def split_path(self, split: str) -> Path:
         """Where the list of a split's images lies."""
-        name = f"ImageSets/Main/{split}.txt"
+        name = f"{self.list_folder}/{split}.txt"
         return self._tree.find(name) or self.path / name
 
+    @property
+    def list_folder(self) -> str:
+        """The folder of the lists: ImageSets/Main, or ImageSets where lists of splits lie in it, and none in Main."""
+        return _LISTS[bool(not self._lists_in(_LISTS[0]) and self._lists_in(_LISTS[1]))]
+
     def splits(self) -> list[str]:
-        """The names of the lists in ImageSets/Main, sorted."""
-        folder = self.path_of("ImageSets/Main")
-        return sorted(path.stem for path in folder.glob("*") if path.suffix.lower() == ".txt")
+        """The names of the lists, sorted."""
+        return self._lists_in(self.list_folder)
+
+    def _lists_in(self, name: str) -> list[str]:
+        found = [one.stem for one in self.path_of(name).glob("*") if one.suffix.lower() == ".txt"]
+        # Beside other folders of lists there may be texts of any kind.
+        return sorted(one for one in found if name == _LISTS[0] or is_split_name(one.rpartition("_")[2]))
 
     def image_path(self, image_id: str) -> Path | None:
         """The image of an id that may hold folders and its extension; see `ImageFinder`.
@@ -138,7 +149,7 @@ def read_split_file(folder: VocFolder, split: str, problems: Problems) -> list[s
     Raises ValueError for an empty split or a file that is not text.
     """
     path = folder.split_path(split)
-    lines = [line for line in map(str.strip, decode_text(path.read_bytes(), path).split("\n")) if line]
+    lines = [line for line in map(str.strip, read_text(path, "list of images").split("\n")) if line]
     if not lines:
         raise ValueError(f"{path}: expected one image id a line, got an empty split")
     labelled = [_LABELLED_LINE.fullmatch(line) for line in lines]
@@ -189,7 +200,8 @@ def _open(path: Path, _: Path | None) -> FoundSet:
     kinds = set(map(split_kind, splits))
     # Half a devkit is not the whole of a set to be divided.
     fixed = TRAIN_SPLIT in kinds or (TEST_SPLIT in kinds and "train" not in kinds)
-    return FoundSet(year, splits, whole, ".xml", parts, fixed_splits=fixed)
+    told = "" if folder.list_folder == _LISTS[0] else f"lists of images in {folder.list_folder}, without Main"
+    return FoundSet(year, splits, whole, ".xml", parts, fixed_splits=fixed, told=told)
 
 
 def _lists_of_classes(folder: VocFolder) -> dict[str, str]:
@@ -200,8 +212,8 @@ def _lists_of_classes(folder: VocFolder) -> dict[str, str]:
     ends = {one: one.rpartition("_")[2] for one in names if one.rpartition("_")[0]}
 
     def has_labels(name: str) -> bool:
-        with folder.split_path(name).open("rb") as file:
-            return _LABELLED_LINE.fullmatch(file.readline(_LONGEST_LINE).decode(errors="replace").strip()) is not None
+        line = head_text(folder.split_path(name)).partition("\n")[0]
+        return _LABELLED_LINE.fullmatch(line.strip()) is not None
 
     return {one: end for one, end in ends.items() if is_split_name(end) or (end in names and has_labels(one))}
 

@@ -25,12 +25,15 @@ from detection.data.labels import (
 )
 from detection.data.problems import DataError, Problems
 from detection.storage import shortened
+from detection.storage.bounded import decode_text
 
 # Some 50,000 objects of ten elements each; they take a few seconds and 200 MB.
 MAX_ELEMENTS = 500_000
 MAX_DEPTH = 32
 _COORDINATES = ("xmin", "ymin", "xmax", "ymax")
 _TAG = re.compile(r"[A-Za-z_][\w.-]*")
+# An XML that says it is in anything but UTF-8.
+_OTHER_ENCODING = re.compile(rb"""<\?xml[^>]*encoding\s*=\s*["'](?!utf-?8["'])""", re.IGNORECASE)
 # Elements that are known in any case: some tools write <Object>.
 _KNOWN_TAGS = frozenset(
     [*_COORDINATES, "annotation", "filename", "size", "width", "height", "object", "name", "difficult", "bndbox"]
@@ -170,6 +173,11 @@ def _parse(path: Path) -> _Element:
         raise DataError(error.kind, path, error.message, error.line) from None
     except expat.ExpatError as error:
         message = f"expected XML, got {expat.ErrorString(error.code)}, column {error.offset}"
+        if not _OTHER_ENCODING.match(content):
+            try:
+                decode_text(stored, path)
+            except ValueError as not_text:
+                message = str(not_text).removeprefix(f"{path}: ")
         raise DataError("malformed annotation", path, message, error.lineno) from error
     except (LookupError, ValueError) as error:
         raise DataError("malformed annotation", path, f"expected XML, got {error}") from error

@@ -12,15 +12,14 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from detection.data.files import (
-    MAX_LABEL_BYTES,
     ImageFinder,
-    decode_text,
     files_below,
+    head_text,
     images_below,
     inside,
     is_file,
     is_image_name,
-    read_small,
+    read_text,
 )
 from detection.data.formats.folder import image_ids_of
 from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet, simple_extras
@@ -111,7 +110,7 @@ class YoloReader(LabelReader):
     def _listed(self, place: Path, problems: Problems) -> dict[str, None]:
         """The images that a list names, as posix paths below the set's folder."""
         finder, beside = ImageFinder(self.path), place.parent.relative_to(self.path)
-        lines = decode_text(read_small(place, MAX_LABEL_BYTES, "list of images"), place).split("\n")
+        lines = read_text(place, "list of images").split("\n")
         found: dict[str, None] = {}
         by_end = []
         for number, line in enumerate(map(str.strip, lines), start=1):
@@ -162,13 +161,8 @@ class YoloReader(LabelReader):
                 raise DataError("image without annotation", self.path / name, why)
             return ImageLabels(path, None, ())
         height, width = size or (1, 1)
-        try:
-            text = decode_text(read_small(path, MAX_LABEL_BYTES, "label file"), path)
-        except DataError:
-            raise
-        except ValueError as error:
-            raise DataError("malformed label file", path, str(error).removeprefix(f"{path}: ")) from error
-        found = [(number, line.split()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+        lines = enumerate(read_text(path, "label file").split("\n"), start=1)
+        found = [(number, line.split()) for number, line in lines if line.strip()]
         objects = read_each(found, lambda one: self._object(*one, (height, width), path, problems), problems)
         # No size: the file gives none. Boxes are in the frame of the upright image.
         rounding = ROUNDING * max(height, width) if size else 0.0
@@ -236,10 +230,8 @@ def yolo_line(number: int, box: Sequence[float], size: tuple[int, int]) -> str:
 
 def _has_labels(path: Path) -> bool:
     """Whether a text file begins with a line of YOLO labels."""
-    if not is_file(path):  # a pipe would be waited for
-        return False
     try:
-        fields = path.open("rb").read(4096).split(b"\n")[0].split()
+        fields = head_text(path).partition("\n")[0].split()
         return len(fields) >= _BOX_FIELDS and all(math.isfinite(float(field)) for field in fields)
     except (OSError, ValueError):
         return False
@@ -297,4 +289,4 @@ def _label_lines(image: ImageObjects, number: Mapping[str, int], lost: Counter[s
         yield yolo_line(number[item.name], box, size)
 
 
-YOLO = LabelFormat("yolo", "a data.yaml with names (YOLO)", _looks_like, _open, _write)
+YOLO = LabelFormat("yolo", "a data.yaml with names (YOLO)", _looks_like, _open, _write, needs_classes=True)

@@ -1,7 +1,6 @@
 """What a YOLO set says of itself: class names and splits, in a data.yaml or what stands in its place."""
 
 import re
-from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
@@ -9,13 +8,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from detection.data.files import (
-    MAX_LABEL_BYTES,
     Tree,
-    decode_text,
+    head_text,
     inside,
     is_file,
     is_image_name,
-    read_small,
+    read_text,
 )
 from detection.data.formats.folder import IMAGE_FOLDERS, split_folders
 from detection.data.formats.pairing import Nearness
@@ -30,8 +28,6 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 NAME_FILES = ("classes.txt", "labels/classes.txt", "obj.names", "labels.txt", "names.txt", "train/_darknet.labels")
 # A line of a YAML file or obj.data that is meant to hold class names, whatever else is wrong with it.
 _NAMES_LINE = re.compile(r"(?:^|[{,])[ \t]*[\"']?names[\"']?[ \t]*[:=]", re.MULTILINE)
-# Of a file that is looked at.
-_HEAD_BYTES = 4096
 
 
 class YoloSet:
@@ -57,7 +53,7 @@ class YoloSet:
         else:
             content = _read_data_file(self.file) if kind == ".data" else _lists_beside(self.root)
             names = self.file if kind != ".data" else self._inside("names", content.get("names"), None)
-            lines = decode_text(read_small(names, MAX_LABEL_BYTES, "class names"), names).split("\n")
+            lines = read_text(names, "class names").split("\n")
             self.names = _class_names(list(filter(str.strip, lines)), names)
         self.splits = self._splits_of(content)
         if not self.splits:
@@ -184,9 +180,7 @@ def find_yaml(folder: Path) -> Path | None:
 def _has_names(path: Path) -> bool:
     """Whether a YAML file has a line of names, be the rest as it may: what is wrong is told when it is read."""
     try:
-        return (
-            path.is_file() and _NAMES_LINE.search(decode_text(read_small(path, MAX_LABEL_BYTES, ""), path)) is not None
-        )
+        return path.is_file() and _NAMES_LINE.search(read_text(path, "data.yaml")) is not None
     except ValueError:
         return path.stem == "data"
 
@@ -201,7 +195,7 @@ def find_names(folder: Path) -> Path | None:
 
 def is_data_file(path: Path) -> bool:
     """Whether a file is darknet's obj.data, which names lists and the file of names."""
-    return path.suffix.lower() == ".data" and is_file(path) and _NAMES_LINE.search(_head(path)) is not None
+    return path.suffix.lower() == ".data" and _NAMES_LINE.search(head_text(path)) is not None
 
 
 def _set_file(folder: Path) -> Path:
@@ -213,7 +207,7 @@ def _set_file(folder: Path) -> Path:
 
 def _read_data_file(path: Path) -> dict[str, str]:
     """The values of darknet's obj.data: ``train = data/train.txt``."""
-    lines = decode_text(read_small(path, MAX_LABEL_BYTES, "data file"), path).splitlines()
+    lines = read_text(path, "data file").splitlines()
     pairs = (line.partition("=") for line in lines if "=" in line)
     return {key.strip(): value.strip() for key, _, value in pairs}
 
@@ -221,13 +215,7 @@ def _read_data_file(path: Path) -> dict[str, str]:
 def _lists_beside(root: Path) -> dict[str, str]:
     """Split -> text file that lists its images, of those that are named as splits are."""
     named = [one for one in sorted(root.glob("*.txt")) if is_split_name(one.stem)]
-    return {one.stem: one.name for one in named if is_image_name(_head(one).strip().partition("\n")[0].strip())}
-
-
-def _head(path: Path) -> str:
-    with path.open("rb") as file:
-        content = file.read(_HEAD_BYTES)
-    return content.decode("utf-16" if content[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig", errors="replace")
+    return {one.stem: one.name for one in named if is_image_name(head_text(one).strip().partition("\n")[0].strip())}
 
 
 def read_yaml_mapping(path: Path) -> dict[str, Any]:
@@ -255,5 +243,6 @@ def _class_names(value: Any, path: Path) -> dict[int, str]:
         names[int(number)] = class_name(name, path, f"names: {number}")
     repeated = [name for name, count in Counter(names.values()).items() if count > 1]
     if not names or repeated:
-        raise ValueError(f"{path}: names: expected class names, each once, got {repeated or 'none'}")
+        hint = "" if names else "; photos without objects need one, too"
+        raise ValueError(f"{path}: names: expected class names, each once, got {repeated or 'none'}{hint}")
     return names

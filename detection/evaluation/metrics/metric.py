@@ -39,9 +39,9 @@ def precision_recall(true_positive: np.ndarray, objects: int) -> tuple[np.ndarra
 def interpolated_ap(precision: np.ndarray, recall: np.ndarray, points: tuple[float, ...]) -> float:
     """Mean over `points` t of the best precision at recall >= t, 0 where none reaches t, summed in their order.
 
-    precision, recall: (M,) float64 as from `precision_recall`.
+    precision, recall: (M,) float64 as from `precision_recall`. Rounding takes no sum above 1.
     """
     total = 0.0
     for point in points:
         total += float(precision[recall >= point].max(initial=0.0)) / len(points)
-    return total
+    return min(total, 1.0)

@@ -14,7 +14,7 @@ def eleven_point_ap(precision: np.ndarray, recall: np.ndarray) -> float:
     """VOC 2007: mean over ELEVEN_POINTS t of the best precision at recall >= t, 0 where none reaches t.
 
     precision, recall: (M,) float64 as from `precision_recall`. Source: devkit 2007, VOCcode/VOCevaldet.m,
-    summed in its order, so that a perfect curve gives its 1.0000000000000002.
+    summed in its order. A perfect curve gives 1, where the devkit has 1.0000000000000002.
     """
     return interpolated_ap(precision, recall, ELEVEN_POINTS)
 
@@ -28,7 +28,7 @@ def area_ap(precision: np.ndarray, recall: np.ndarray) -> float:
     heights = np.concatenate([[0.0], precision, [0.0]])
     heights = np.maximum.accumulate(heights[::-1])[::-1]
     rises = np.flatnonzero(steps[1:] != steps[:-1]) + 1
-    return float(np.sum((steps[rises] - steps[rises - 1]) * heights[rises]))
+    return min(float(np.sum((steps[rises] - steps[rises - 1]) * heights[rises])), 1.0)
 
 
 VOC07 = Metric("voc07", "VOC 2007 AP (11 points)", eleven_point_ap, ELEVEN_POINTS)
