@@ -27,6 +27,7 @@ _JSON_SHAPE = re.compile(rb'"label"\s*:')
 NO_SPLIT = "image in no split"
 NO_IMAGE = "labels without an image"
 UNREAD = "labels that no image reads"
+UNREAD_LIST = "list of a split that is not read"
 _NO_PHOTO = "mask or preview"
 _OTHER_SPLIT = "in a split that was not asked for"
 
@@ -228,7 +229,10 @@ class SetTally:
             if path in passed:
                 others[path] = passed[path]
             elif extension == ".txt" and is_split_name(name.stem):
-                others[path] = f"lists of splits, which format {self.found.format} does not read here"
+                if any(map(is_split_name, self.found.splits)):
+                    others[path] = f"lists of splits, which format {self.found.format} does not read here"
+                else:
+                    labels[path] = UNREAD_LIST, 0
             elif _is_list(name):
                 others[path] = "lists, names and read-me files"
             elif name.stem in self.unlabelled and _is_of_another_format(name, self.found.label_extension):

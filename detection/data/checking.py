@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import Literal
 
-from detection.data.census import NO_IMAGE, NO_SPLIT, UNREAD, Census, SetTally
+from detection.data.census import NO_IMAGE, NO_SPLIT, UNREAD, UNREAD_LIST, Census, SetTally
 from detection.data.dataset import dataset_classes, load_annotations, load_training, shared_ids
 from detection.data.files import shown_names
 from detection.data.formats import FoundSet
@@ -40,6 +41,8 @@ _LARGEST_UINT16 = 65535
 # A name as near as this to another, and this much rarer, is taken for a slip of it.
 _NEAR = 0.8
 _RARE = 0.05
+# Pairs of names that are compared; where there are more, names are not the fault.
+_COMPARED = 200_000
 
 
 @dataclass(frozen=True, order=True)
@@ -177,18 +180,26 @@ def _slips(checked: CheckedSet, classes: Sequence[str] | None) -> Iterator[Fault
         for item in labels.objects:
             counts[item.name] += 1
             first.setdefault(item.name, (str(labels.path), item.line))
-    for name, count in counts.items():
-        commoner = [one for one in counts if (counts[one], one) > (count, name)]
-        same = [one for one in commoner if _plain(one) == _plain(name)]
-        rarer_than = [one for one in commoner if count <= _RARE * counts[one] and _letters(one) != _letters(name)]
-        for other in same[:1]:
+    ranked = sorted(counts, key=lambda one: (counts[one], one), reverse=True)
+    letters = {name: _letters(name) for name in ranked}
+    commonest: dict[str, str] = {}
+    compared = 0
+    for name in ranked:
+        count, other = counts[name], commonest.setdefault(_plain(name), name)
+        if other is not name:
             message = (
                 f"{name!r} ({count} objects) and {other!r} ({counts[other]}) differ in case or signs alone: two classes"
             )
             yield Fault("warning", "classes that look alike", *first[name], message)
+            continue
+        commoner = takewhile(lambda one: count <= _RARE * counts[one], ranked)  # noqa: B023 (used at once)
+        rarer_than = [one for one in commoner if letters[one] != letters[name]]
+        compared += len(rarer_than)
+        if compared > _COMPARED:
+            return
         near = get_close_matches(name, rarer_than, 1, _NEAR)
-        near += [one for one in rarer_than if sorted(_letters(one)) == sorted(_letters(name))]  # dgo
-        for other in () if same else near[:1]:
+        near += [one for one in rarer_than if sorted(letters[one]) == sorted(letters[name])]  # dgo
+        for other in near[:1]:
             advice = f"class_map: {{{_quoted(name)}: {_quoted(other)}}}"
             message = f"{name!r} ({count} objects) looks like {other!r} ({counts[other]}); {advice}"
             yield Fault("error", "misspelt class", *first[name], message)
@@ -234,6 +245,7 @@ def _unread(census: Census) -> Iterator[Fault]:
         NO_SPLIT: "no list or label file names it",
         NO_IMAGE: "no image of the splits that are read has its name",
         UNREAD: "an image of its name has no labels, and they are looked for elsewhere, or in another format",
+        UNREAD_LIST: "the set is divided anew; splits are folders (train, test), or lists in a devkit's ImageSets/Main",
     }
     for path, kind in census.files.items():
         yield Fault("error" if kind == UNREAD else "warning", kind, str(path), 0, messages[kind], "left out")
@@ -248,8 +260,7 @@ def training_faults(settings: DatasetSettings, found: FoundSet | None = None) ->
     It reads what training reads, by the same functions. settings: as a run would have them. found: the set at their
     root, where it has been opened already: what it remembers is not read again.
     """
-    problems, faults = Problems(), []
-    lines = []
+    problems, faults, lines = Problems(), [], []
     train, test = (
         [replace(one, found=found) for one in some] for some in (settings.train_sources, settings.test_sources)
     )

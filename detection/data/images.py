@@ -32,7 +32,7 @@ IMAGE_EXTENSIONS = (*_READ.split(), ".jpf", ".dib", ".tga", ".pcx", ".sgi", ".qo
 # pixel, some 1 GB at this size; detection twice as much. A file of a few hundred KB may claim any number.
 MAX_PIXELS = 100_000_000
 # All that Pillow's readers raise on files which are damaged or not images.
-_PILLOW_ERRORS = (*DAMAGE_ERRORS, SyntaxError, struct.error)
+_PILLOW_ERRORS = (*DAMAGE_ERRORS, SyntaxError, struct.error, RuntimeError, AssertionError, AttributeError)
 # Held while Pillow's own limit of pixels is away: it warns on the screen, and knows nothing of the setting here.
 _PILLOW_LIMIT = threading.Lock()
 _MODES_WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")

@@ -137,8 +137,7 @@ def read_results(
     boxes = _with_area(found.path, rows, problems)
     places = {name: place for place, name in enumerate(classes)}
     labels = np.array([places.get(name, -1) for name in rows.names], dtype=np.int64)
-    for name in sorted({rows.names[row] for row in np.flatnonzero(labels < 0)}):
-        count = rows.names.count(name)
+    for name, count in sorted(Counter(rows.names[row] for row in np.flatnonzero(labels < 0)).items()):
         problems.skip(f"detections of the unknown class {name!r}", found.path, f"{count} detections")
     kept = np.flatnonzero(labels >= 0)
     ids = [rows.ids[row] for row in kept]

@@ -15,8 +15,8 @@ from detection.data.labels import ImageLabels, ImageObjects, LabelledObject, Lab
 from detection.data.problems import DataError, Problems
 from detection.geometry import clip
 
-# Unknown names for which the nearest known one is looked up; in a file with more of them names are not the fault.
-_LOOKED_UP = 1000
+# Pairs of an unknown name and a known one that are compared; where there are more, names are not the fault.
+_COMPARED = 200_000
 
 
 def labelled_images(
@@ -196,6 +196,7 @@ class _Naming:
 
     def _hint(self, name: str) -> str:
         if name not in self._hints:
-            nearest = get_close_matches(name, self._classes, n=1) if len(self._hints) < _LOOKED_UP else []
+            is_looked_up = (len(self._hints) + 1) * len(self._classes) <= _COMPARED
+            nearest = get_close_matches(name, self._classes, n=1) if is_looked_up else []
             self._hints[name] = f", nearest known {nearest[0]!r}" if nearest else ""
         return self._hints[name]

@@ -100,8 +100,8 @@ def find_layout(columns: np.ndarray, ids: Sequence[str], images: Mapping[str, An
     """The layout of lines with the numbers (N, 5) behind their class, of the images of these ids.
 
     Those are possible under which most boxes lie in their image. Of several the usual one is taken, unless under
-    another twice as many boxes are of an object. path: names the files. Raises DataError where the usual one is not
-    possible and objects do not tell which other one is meant.
+    another more than twice as many boxes are of an object; where the usual one is not possible, the one with most such
+    boxes. path: names the files. Raises DataError where two of these have equally many.
     """
     rows = np.unique(np.linspace(0, len(columns) - 1, min(len(columns), _PROBED)).astype(np.int64))
     columns, ids = columns[rows], [ids[row] for row in rows]
@@ -111,11 +111,10 @@ def find_layout(columns: np.ndarray, ids: Sequence[str], images: Mapping[str, An
         return possible[0]
     hits = {one: _hits(one, columns, ids, images) for one in possible}
     best = max(possible, key=hits.__getitem__)  # of equal ones the first
-    second = hits[LAYOUTS[0]] if LAYOUTS[0] in possible else sorted(hits.values())[-2]
-    if hits[best] > 2 * second:
-        return best
     if LAYOUTS[0] in possible:
-        return LAYOUTS[0]
+        return best if hits[best] > 2 * hits[LAYOUTS[0]] else LAYOUTS[0]
+    if hits[best] > sorted(hits.values())[-2]:
+        return best
     names = " or ".join(f"'{one.name}'" for one in possible)
     message = f"expected '{LAYOUTS[0].name}' in shares of the image; the lines may be {names}, and the objects do not "
     raise DataError("unknown order of columns", path, f"{message}tell which: write the columns in the expected order")

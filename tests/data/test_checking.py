@@ -1,6 +1,9 @@
 """Every fault of a set is found with its file and line, and a repaired copy has none."""
 
+import re
 import shutil
+import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -238,3 +241,61 @@ def test_what_training_refuses_is_an_error_in_its_words(devkit, tmp_path):
     (devkit / "ImageSets" / "Main" / "trainval.txt").write_text("\n")
     assert {one.kind for one in check(devkit)[2]} >= {"split that cannot be read"}
     assert "got an empty split" in trained(devkit)[1][0][2]
+
+
+def opened(monkeypatch):
+    """How often files are opened, by name; filled as they are."""
+    counts, plain = Counter(), Path.open
+
+    def counting(path, *arguments, **more):
+        counts[path.name] += 1
+        return plain(path, *arguments, **more)
+
+    monkeypatch.setattr(Path, "open", counting)
+    return counts
+
+
+@pytest.mark.parametrize("format", ["voc", "folder", "yolo"])
+@pytest.mark.parametrize("splits", [("trainval", "test"), ("all",)])
+def test_a_label_file_is_read_once(devkit, tmp_path, monkeypatch, format, splits):
+    """By check and what it says of training together; twice where the format was found by it, or it is damaged."""
+    images = load_labelled([DatasetSource(root=str(devkit), split=one) for one in ("trainval", "test")], Problems())
+    parts = [images] if splits == ("all",) else [images[:25], images[25:]]
+    root, end = tmp_path / "out", ".txt" if format == "yolo" else ".xml"
+    write_dataset(root, format, dict(zip(splits, parts, strict=True)), ["cat", "dog"])
+    next(root.rglob(f"t3{end}")).write_bytes(b"\xe9")
+    counts = opened(monkeypatch)
+    found = find_set(root).remembering()
+    checked = read_for_checking(found, usual_splits(found), None, {})
+    checked.census.lines()
+    lines, faults = training_faults(DatasetSettings(root=str(root)), found)
+    assert [one.kind for one in checked.faults] == [f"malformed {'label file' if format == 'yolo' else 'annotation'}"]
+    assert not faults
+    assert len(lines) >= 2
+    labels = {name: count for name, count in counts.items() if re.fullmatch(rf"[te]\d+{end}", name)}
+    assert len(labels) == 27
+    assert labels.pop(f"t3{end}") == 2
+    assert sum(labels.values()) - len(labels) <= 1
+    assert max(labels.values()) <= 2
+
+
+def test_what_is_remembered_is_what_is_read(devkit):
+    """Also of a split that is opened twice, and with the faults of each file."""
+    (devkit / "Annotations" / "t1.xml").write_text(f"<annotation>{GOOD}{GOOD.replace('50', '5000')}</annotation>")
+    found, problems = find_set(devkit).remembering(), []
+    for reader in (find_set(devkit).opener("trainval")(), found.opener("trainval")(), found.opener("trainval")()):
+        said = Problems()
+        seen = [reader.labels(one, size, said) for one in reader.image_ids(said) for size in (None, (9, 9), None)]
+        problems.append((seen, said.records))
+    assert problems[0] == problems[1] == problems[2]
+
+
+def test_thousands_of_names_take_no_longer_each(make_devkit):
+    """A file of names in place of classes: names are compared with others as long as they are few."""
+    names = [("".join(chr(97 + int(one)) for one in str(number)), (10, 10, 40, 50)) for number in range(6000)]
+    root = make_devkit({"trainval": {"a": names}})
+    found = find_set(root)
+    begun = time.process_time()
+    checked = read_for_checking(found, usual_splits(found), None, {})
+    assert time.process_time() - begun < 10  # 45 s where every name was compared with every other
+    assert len(checked.classes) == 6000

@@ -1,5 +1,7 @@
+import contextlib
 import io
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from detection.data import DataError, image_size, image_sizes, list_images, read_image, write_image
+from detection.data import DataError, image_size, image_sizes, images, list_images, read_image, write_image
 
 
 def gradient(height=6, width=9):
@@ -258,3 +260,49 @@ def test_a_pipe_and_a_folder_are_no_photos(tmp_path):
     for name in ("pipe.jpg", "folder.jpg"):
         with pytest.raises(DataError, match=f"{name}: unreadable image: expected a file, got a folder, pipe or device"):
             read_image(tmp_path / name)
+
+
+# Formats with lengths in their files, and how much memory Python may ask for to read 40 x 30 pixels.
+WITH_LENGTHS = ("png", "jpeg", "bmp", "tiff", "gif", "webp", "avif", "tga", "pcx", "sgi", "ppm")
+MEMORY = 2**22
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged TIFF
+@pytest.mark.parametrize("format", WITH_LENGTHS)
+def test_a_length_of_4_gb_takes_no_memory(tmp_path, format):
+    """Whatever a file claims, no more is asked for than the file has."""
+    stored, path = io.BytesIO(), tmp_path / "x.png"
+    Image.fromarray(gradient(30, 40)).save(stored, format=format)
+    whole, most = stored.getvalue(), 0
+    for place in range(0, min(len(whole), 320), 3):
+        for claim in (b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f"):
+            path.write_bytes(whole[:place] + claim + whole[place + 4 :])
+            tracemalloc.start()
+            with contextlib.suppress(DataError):
+                read_image(path, max_pixels=10_000)
+            most = max(most, tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+    assert most < MEMORY
+
+
+def test_a_chunk_of_4_gb_behind_the_pixels(tmp_path):
+    stored = io.BytesIO()
+    Image.fromarray(gradient()).save(stored, format="png")
+    whole = bytearray(stored.getvalue())
+    place = whole.index(b"IDAT") - 4
+    whole[place : place + 4] = b"\xff\xff\xff\xff"
+    (tmp_path / "x.png").write_bytes(whole)
+    tracemalloc.start()
+    with contextlib.suppress(DataError):
+        read_image(tmp_path / "x.png")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < MEMORY
+
+
+@pytest.mark.parametrize("reader", [read_image, image_size])
+def test_too_little_memory_is_told_of_the_picture(tmp_path, monkeypatch, reader):
+    Image.fromarray(gradient()).save(tmp_path / "a.png")
+    monkeypatch.setattr(images, "_orientation", lambda _: bytes(2**62))
+    with pytest.raises(DataError, match=r"a\.png: unreadable image: decoding it takes more memory than there is"):
+        reader(tmp_path / "a.png")

@@ -140,3 +140,35 @@ def test_names():
     assert in_usual_order(["x", "test", "valid", "train"]) == ["train", "valid", "test", "x"]
     assert parts_of_others(["train", "val", "test"]) == set()
     assert parts_of_others(["train", "valid", "Trainval", "test"]) == {"train", "valid"}
+
+
+@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize(
+    ("name", "kind"), [("dev", "val"), ("Development", "val"), ("eval", "test"), ("holdout", "test")]
+)
+def test_other_names_of_what_is_measured_on(tmp_path, format, name, kind):
+    WRITERS[format](tmp_path, "train", "a")
+    WRITERS[format](tmp_path, name, "b")
+    found = find_set(tmp_path)
+    assert usual_splits(found) == ["train", name]
+    assert [one[-1:] for one in names(found, kind)] == ["b"]
+    assert [one[-1:] for one in names(found, "test")] == ["b"]
+
+
+@pytest.mark.parametrize("has_main", [False, True])
+def test_lists_without_main(tmp_path, has_main):
+    for split, stem in (("train", "a"), ("val", "b"), ("test", "c"), ("notes", "d")):
+        write_voc(tmp_path, split, stem)
+    main = tmp_path / "ImageSets" / "Main"
+    for path in main.iterdir():
+        path.rename(path.parent.parent / path.name)
+    if not has_main:
+        main.rmdir()
+    found = find_set(tmp_path)
+    assert str(found) == f"{tmp_path}: format voc; lists of images in ImageSets, without Main"
+    assert usual_splits(found) == ["train", "val", "test"]
+    assert (names(found, "trainval"), names(found, "test")) == (["a", "b"], ["c"])
+    (tmp_path / "ImageSets" / "Main").mkdir(exist_ok=True)
+    (tmp_path / "ImageSets" / "Main" / "train.txt").write_text("b\n")
+    assert usual_splits(find_set(tmp_path)) == ["train"]
+    assert str(find_set(tmp_path)) == f"{tmp_path}: format voc"

@@ -141,3 +141,17 @@ def test_names_of_splits_that_a_format_has_not(tmp_path, format):
     assert len(read_dataset(tmp_path / "one").images) == 2
     with pytest.raises(ValueError, match=f"format {format} does not give back .*expected the split 'default'"):
         write_dataset(tmp_path / "two", format, {"default": [one], "odd": [other]}, ["cat"])
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_photos_without_any_class(tmp_path, format):
+    splits = {"train": [image("a", picture(tmp_path / "a.png"), ())]}
+    if format == "yolo":
+        words = r"format yolo holds no set without a class, .* photos alone: voc, coco, folder"
+        with pytest.raises(ValueError, match=words):
+            write_dataset(tmp_path / "out", format, splits, [])
+        assert not (tmp_path / "out").exists()
+        return
+    assert not write_dataset(tmp_path / "out", format, splits, [])
+    (one,) = load_labelled([DatasetSource(root=str(tmp_path / "out"), split="train")], Problems())
+    assert one.objects == ()

@@ -4,7 +4,14 @@ import math
 import pytest
 
 from detection.storage import bounded, read_json, read_yaml
-from detection.storage.bounded import MAX_DIGITS, MAX_JSON_DEPTH, MAX_YAML_DEPTH, TooLargeError, read_limited
+from detection.storage.bounded import (
+    MAX_DIGITS,
+    MAX_JSON_DEPTH,
+    MAX_YAML_DEPTH,
+    TooLargeError,
+    decode_text,
+    read_limited,
+)
 
 
 def written(tmp_path, text, name="a.yaml"):
@@ -117,3 +124,18 @@ def test_a_key_twice(tmp_path):
     many = json.dumps({str(place): 0 for place in range(50_000)})[:-1]
     with pytest.raises(ValueError, match="the key '49999' more than once"):
         read_json(written(tmp_path, many + ', "49999": 1}'))
+
+
+@pytest.mark.parametrize("coding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_is_told_by_its_first_letter(coding):
+    assert decode_text("a\né".encode(coding), "a.txt") == "a\né"
+
+
+@pytest.mark.parametrize("head", [b"", b"\xef\xbb\xbf"])
+def test_what_is_not_utf_8_is_told_with_its_place_and_what_to_do(head):
+    content = head + "cat\nchâton".encode("cp1252")
+    place = len(head) + 6
+    words = f"a.txt: expected UTF-8 text, got the byte 0xe2 at position {place}, line 2 .*; save the file as UTF-8"
+    assert content[place] == 0xE2
+    with pytest.raises(ValueError, match=words):
+        decode_text(content, "a.txt")

@@ -122,8 +122,8 @@ class LabelFormat:
     name: what ``dataset.format`` says. expects: what a set of it holds, for a message. looks_like: whether a file or
     folder may be such a set. open: the set at a path; the second argument is the folder of its images, None where
     that is to be looked for. It raises ValueError saying what was looked for and what is there. write: writes a set
-    to its new folder. fallback: meant only where a set looks like no other format. needs_classes: whether a set without a
-    single class cannot be written.
+    to its new folder. fallback: meant only where a set looks like no other format. needs_classes: whether it holds no
+    set without a class.
     """
 
     name: str

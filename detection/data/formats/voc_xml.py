@@ -180,7 +180,7 @@ def _parse(path: Path) -> _Element:
                 message = str(not_text).removeprefix(f"{path}: ")
         raise DataError("malformed annotation", path, message, error.lineno) from error
     except (LookupError, ValueError) as error:
-        raise DataError("malformed annotation", path, f"expected XML, got {error}") from error
+        raise DataError("malformed annotation", path, f"expected XML, got {error}; save the file as UTF-8") from error
 
 
 def _read_size(root: _Element, path: Path, problems: Problems) -> tuple[int, int] | None:

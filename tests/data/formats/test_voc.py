@@ -70,7 +70,10 @@ def test_an_empty_split_names_the_file(tmp_path, content):
 
 
 def test_a_split_that_is_not_text(tmp_path):
-    with pytest.raises(ValueError, match=r"train\.txt: malformed list of images: expected UTF-8 text, got the byte 0xe9 at position 0, line 1"):
+    with pytest.raises(
+        ValueError,
+        match=r"train\.txt: malformed list of images: expected UTF-8 text, got the byte 0xe9 at position 0, line 1",
+    ):
         split_of(tmp_path, b"\xe9\n")
 
 

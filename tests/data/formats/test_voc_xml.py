@@ -2,7 +2,7 @@
 
 import pytest
 
-from detection.data import Problems
+from detection.data import DataError, Problems
 from detection.data.formats.voc_xml import photo_name, read_annotation
 
 BOX = "<bndbox><xmin>1</xmin><ymin>2</ymin><xmax>{}</xmax><ymax>9</ymax></bndbox>"
@@ -99,3 +99,24 @@ def test_the_photo_that_a_file_says_it_is_of(tmp_path, text, name):
     path.write_text(f"<annotation>{text}</annotation>")
     assert photo_name(path) == name
     assert photo_name(tmp_path / "absent.xml") is None
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_codings(tmp_path, coding):
+    path = tmp_path / "a.xml"
+    path.write_bytes(f"<annotation><object><name>é</name>{BOX.format(5)}</object></annotation>".encode(coding))
+    assert [one.name for one in read_annotation(path, Problems()).objects] == ["é"]
+
+
+def test_an_encoding_that_is_declared(tmp_path):
+    text = f"<annotation><object><name>é</name>{BOX.format(5)}</object></annotation>"
+    path = tmp_path / "a.xml"
+    path.write_bytes(f'<?xml version="1.0" encoding="windows-1252"?>{text}'.encode("cp1252"))
+    assert [one.name for one in read_annotation(path, Problems()).objects] == ["é"]
+    for head in ("", '<?xml version="1.0" encoding="UTF-8"?>'):
+        path.write_bytes((head + text).encode("cp1252"))
+        with pytest.raises(DataError, match=r"a\.xml:1: .* the byte 0xe9 at position .*save the file as UTF-8"):
+            read_annotation(path, Problems())
+    path.write_bytes(f'<?xml version="1.0" encoding="windows-1252"?>{text}<'.encode("cp1252"))
+    with pytest.raises(DataError, match="expected XML, got"):
+        read_annotation(path, Problems())

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from detection.evaluation import ELEVEN_POINTS, area_ap, eleven_point_ap, precision_recall
+from detection.evaluation._kernels import weighted_ap
 
 
 def curve(outcomes, objects):
@@ -45,3 +46,16 @@ def test_sum_is_in_the_devkits_order():
         reached = [p for p, r in zip(precision.tolist(), recall.tolist(), strict=True) if r >= t]
         total = total + max(reached, default=0) / 11
     assert eleven_point_ap(precision, recall) == total
+
+
+@pytest.mark.parametrize("objects", [*range(1, 60), 1000])
+def test_a_perfect_curve_is_never_above_one(objects):
+    outcomes = np.ones(objects, bool)
+    assert eleven_point_ap(*curve(outcomes, objects)) == 1
+    places, points = np.arange(objects), np.array(ELEVEN_POINTS)
+    once = np.ones((1, objects), np.int32)
+    for found in (
+        area_ap(*curve(outcomes, objects)),
+        *(weighted_ap(places, outcomes, places, once, one)[0] for one in (points, points[:0])),
+    ):
+        assert 1 - 1e-12 <= found <= 1
