@@ -241,7 +241,8 @@ def _read_yolo(found: ResultFiles, images, numbers, split, problems) -> _Rows:
     by_id = {one.image_id: one for one in images}
     layout = yolo_results.find_layout(columns, [meant[one] for one in ids], by_id, found.path)
     if layout is not yolo_results.LAYOUTS[0]:
-        problems.repair("results with columns in another order", found.path, f"read as '{layout.name}'")
+        usual = yolo_results.LAYOUTS[0].name
+        problems.repair(f"columns read as {layout.name!r}", found.path, f"the usual ones are {usual!r}")
     sizes = {one.image_id: one.size[::-1] for one in images}
     width_height = np.array([sizes.get(meant[one], (1, 1)) for one in ids], dtype=np.float64).reshape(-1, 2)
     boxes, names = layout.boxes(columns, width_height), _names([number for number, _ in rows], numbers, where)

@@ -299,3 +299,15 @@ def test_thousands_of_names_take_no_longer_each(make_devkit):
     checked = read_for_checking(found, usual_splits(found), None, {})
     assert time.process_time() - begun < 10  # 45 s where every name was compared with every other
     assert len(checked.classes) == 6000
+
+
+def test_lists_that_a_plain_folder_is_not_divided_by_are_told(devkit, tmp_path):
+    images = load_labelled([DatasetSource(root=str(devkit), split="test")], Problems())
+    write_dataset(tmp_path / "out", "folder", {"all": images}, ["cat"])
+    for name in ("train.txt", "readme.txt"):
+        (tmp_path / "out" / name).write_text("e0\n")
+    checked, _, faults = check(tmp_path / "out")
+    assert found_by(faults) == {("list of a split that is not read", "train.txt", 0, "warning")}
+    assert [one for one in checked.census.lines() if "passed over" in one] == [
+        "  passed over: 1 lists, names and read-me files: readme.txt"
+    ]

@@ -172,3 +172,42 @@ def test_lists_without_main(tmp_path, has_main):
     (tmp_path / "ImageSets" / "Main" / "train.txt").write_text("b\n")
     assert usual_splits(find_set(tmp_path)) == ["train"]
     assert str(find_set(tmp_path)) == f"{tmp_path}: format voc"
+
+
+@pytest.mark.parametrize("images", ["images", "Imgs"])
+def test_photos_of_a_devkit_in_a_folder_of_another_name(tmp_path, images):
+    for split, stem in (("train", "a"), ("val", "b")):
+        write_voc(tmp_path, split, stem)
+    (tmp_path / "JPEGImages").rename(tmp_path / images)
+    assert [one.path.parent.name for one in read_dataset(tmp_path, "val").images] == [images]
+    assert names(find_set(tmp_path), "trainval") == ["a"]
+
+
+def test_lists_beside_labels_of_another_format_make_no_devkit(tmp_path):
+    write_yolo(tmp_path, "train", "a")
+    (tmp_path / "ImageSets").mkdir()
+    (tmp_path / "ImageSets" / "val.txt").write_text("a\n")
+    assert find_set(tmp_path).format == "yolo"
+
+
+@pytest.mark.parametrize("format", ["folder", "yolo"])
+@pytest.mark.parametrize("above", ["set", "set/photos"])
+def test_splits_in_a_folder_of_their_own(tmp_path, format, above):
+    for split, stem in (("train", "a"), ("dev", "b"), ("other", "c")):
+        WRITERS[format](tmp_path / above, split, stem)
+    if format == "yolo":
+        (tmp_path / above / "data.yaml").unlink()
+        (tmp_path / "classes.txt").write_text("cat\n")
+    found = find_set(tmp_path)
+    assert (found.format, usual_splits(found)) == (format, ["train", "dev"])
+    assert [one[-1:] for one in names(found, "test")] == ["b"]
+
+
+def test_annotations_beside_photos_in_folders_of_splits(tmp_path):
+    for split, stem in (("train", "a"), ("val", "b")):
+        write_folder(tmp_path / "photos", split, stem)
+        (tmp_path / "annotations" / split).mkdir(parents=True)
+        (tmp_path / "photos" / split / f"{stem}.xml").rename(tmp_path / "annotations" / split / f"{stem}.xml")
+    found = find_set(tmp_path)
+    assert usual_splits(found) == ["train", "val"]
+    assert [one.boxes.tolist() for one in read_dataset(tmp_path, "val").images] == [[list(BOX)]]

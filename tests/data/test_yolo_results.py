@@ -61,8 +61,8 @@ def test_the_order_of_columns_is_found(tmp_path, layout, largest, hits):
     for one, (boxes, scores) in found.items():
         assert got[one].boxes == pytest.approx(boxes[::-1] * [WIDTH, HEIGHT, WIDTH, HEIGHT], abs=1e-2)
         assert got[one].scores == pytest.approx(scores[::-1], abs=1e-5)
-    told = [] if layout == LAYOUTS[0].name else [("repaired", f"read as '{layout}'")]
-    assert [(one.action, one.message) for one in problems] == told
+    told = [] if layout == LAYOUTS[0].name else [("repaired", f"columns read as '{layout}'")]
+    assert [(one.action, one.kind) for one in problems] == told
 
 
 def test_the_usual_order_stays_where_boxes_reach_outside_and_nothing_is_found(tmp_path):

@@ -1,5 +1,6 @@
 """A plain folder of images with Pascal VOC XML beside them, or in a folder of annotations."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property, partial
@@ -31,6 +32,13 @@ def split_folders(root: Path) -> dict[str, Path]:
             if is_split_name(child.name) and child.is_dir():
                 found.setdefault(child.name, child)
     return found
+
+
+def deeper_split_folders(root: Path, images: Iterable[str]) -> dict[str, Path]:
+    """Split -> folder, where the splits lie in a folder that holds all images, posix paths below `root`."""
+    parents = [PurePosixPath(one).parent for one in images]
+    top = root / os.path.commonpath(parents) if parents else root
+    return {name: one for name, one in split_folders(top).items() if images_below(one)} if top != root else {}
 
 
 def image_ids_of(names: Iterable[str]) -> dict[str, str]:
@@ -145,8 +153,9 @@ def _looks_like(path: Path) -> bool:
 def _open(path: Path, _: Path | None) -> FoundSet:
     if not path.is_dir():
         raise ValueError(f"{path}: expected a folder of images with XML, got a file")
-    folders = {name: folder for name, folder in split_folders(path).items() if images_below(folder)}
     whole = FolderSet(path)
+    folders = {name: folder for name, folder in split_folders(path).items() if images_below(folder)}
+    folders = folders or deeper_split_folders(path, whole.images)
     splits = {name: partial(FolderReader, whole, folder) for name, folder in folders.items()}
     return FoundSet(path, splits, partial(FolderReader, whole), ".xml")
 

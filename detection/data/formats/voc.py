@@ -18,6 +18,7 @@ from detection.data.files import (
     stays_inside,
     without_extension,
 )
+from detection.data.formats.folder import IMAGE_FOLDERS
 from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet
 from detection.data.formats.voc_xml import image_xml, photo_name, read_annotation
 from detection.data.labels import ImageLabels, LabelReader
@@ -63,7 +64,8 @@ class VocFolder:
     def __init__(self, root: Path | str, year: str) -> None:
         self.path = Path(root) / year
         self._tree = Tree(self.path)
-        self.image_folder = self.path_of("JPEGImages")
+        folders = filter(None, map(self._tree.find, ("JPEGImages", *IMAGE_FOLDERS)))
+        self.image_folder = next(folders, self.path / "JPEGImages")
         self._images = ImageFinder(self.image_folder)
 
     def path_of(self, name: str) -> Path:
@@ -85,9 +87,12 @@ class VocFolder:
         return self._lists_in(self.list_folder)
 
     def _lists_in(self, name: str) -> list[str]:
-        found = [one.stem for one in self.path_of(name).glob("*") if one.suffix.lower() == ".txt"]
-        # Beside other folders of lists there may be texts of any kind.
-        return sorted(one for one in found if name == _LISTS[0] or is_split_name(one.rpartition("_")[2]))
+        found = sorted(one.stem for one in self.path_of(name).glob("*") if one.suffix.lower() == ".txt")
+        if name == _LISTS[0]:
+            return found
+        # Here there may be texts of any kind, also beside labels of another format.
+        has_labels = self.path_of("Annotations").is_dir()
+        return [one for one in found if has_labels and is_split_name(one.rpartition("_")[2])]
 
     def image_path(self, image_id: str) -> Path | None:
         """The image of an id that may hold folders and its extension; see `ImageFinder`.

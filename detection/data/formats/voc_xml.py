@@ -177,7 +177,7 @@ def _parse(path: Path) -> _Element:
             try:
                 decode_text(stored, path)
             except ValueError as not_text:
-                message = str(not_text).removeprefix(f"{path}: ")
+                message += f"; {str(not_text).removeprefix(f'{path}: ')}"
         raise DataError("malformed annotation", path, message, error.lineno) from error
     except (LookupError, ValueError) as error:
         raise DataError("malformed annotation", path, f"expected XML, got {error}; save the file as UTF-8") from error

@@ -10,12 +10,13 @@ from typing import Any
 from detection.data.files import (
     Tree,
     head_text,
+    images_below,
     inside,
     is_file,
     is_image_name,
     read_text,
 )
-from detection.data.formats.folder import IMAGE_FOLDERS, split_folders
+from detection.data.formats.folder import IMAGE_FOLDERS, deeper_split_folders, split_folders
 from detection.data.formats.pairing import Nearness
 from detection.data.labels import class_name
 from detection.data.problems import DataError, Problem
@@ -57,7 +58,8 @@ class YoloSet:
             self.names = _class_names(list(filter(str.strip, lines)), names)
         self.splits = self._splits_of(content)
         if not self.splits:
-            self.splits = {name: [folder] for name, folder in split_folders(self.root).items()}
+            folders = split_folders(self.root) or deeper_split_folders(self.root, images_below(self.root))
+            self.splits = {name: [folder] for name, folder in folders.items()}
 
     def _splits_of(self, content: Mapping[str, Any]) -> dict[str, list[Path]]:
         base = content.get("path")
