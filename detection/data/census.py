@@ -229,10 +229,12 @@ class SetTally:
             if path in passed:
                 others[path] = passed[path]
             elif extension == ".txt" and is_split_name(name.stem):
-                if any(map(is_split_name, self.found.splits)):
-                    others[path] = f"lists of splits, which format {self.found.format} does not read here"
-                else:
+                # Deeper ones may be of something else, as those in the annotations of the Oxford pets.
+                is_plain = name.parent.name == "ImageSets" or str(name.parent) == self._root()
+                if is_plain and not any(map(is_split_name, self.found.splits)):
                     labels[path] = UNREAD_LIST, 0
+                else:
+                    others[path] = f"lists of splits, which format {self.found.format} does not read here"
             elif _is_list(name):
                 others[path] = "lists, names and read-me files"
             elif name.stem in self.unlabelled and _is_of_another_format(name, self.found.label_extension):
