@@ -18,11 +18,12 @@ from detection.data.formats.other_tools import own_kind
 from detection.data.labels import ImageLabels, LabelReader
 from detection.data.problems import DataError, Problem, Problems
 from detection.data.split_names import is_split_name
+from detection.storage.bounded import text_encoding
 
 # Files that look like labels.
 _LABEL_EXTENSIONS = (".xml", ".txt", ".json")
-_XML_OBJECT = re.compile(rb"<\s*object[\s/>]", re.IGNORECASE)
-_JSON_SHAPE = re.compile(rb'"label"\s*:')
+_XML_OBJECT = re.compile(r"<\s*object[\s/>]", re.IGNORECASE)
+_JSON_SHAPE = re.compile(r'"label"\s*:')
 # Why files are told of one by one.
 NO_SPLIT = "image in no split"
 NO_IMAGE = "labels without an image"
@@ -283,11 +284,12 @@ def count_objects(path: Path) -> int:
         content = read_small(path, MAX_LABEL_BYTES, "label file")
     except DataError:
         return 0
+    text = content.decode(text_encoding(content), errors="replace")
     if path.suffix.lower() == ".xml":
-        return len(_XML_OBJECT.findall(content))
+        return len(_XML_OBJECT.findall(text))
     if path.suffix.lower() == ".json":
-        return len(_JSON_SHAPE.findall(content))
-    return sum(map(bool, map(bytes.strip, content.split(b"\n"))))
+        return len(_JSON_SHAPE.findall(text))
+    return sum(map(bool, map(str.strip, text.split("\n"))))
 
 
 class Tally:

@@ -149,3 +149,20 @@ def test_a_json_of_categories_alone_is_no_set(tmp_path):
     content = {"categories": many, "images": [], "annotations": []}
     (tmp_path / "lvis.json").write_text(json.dumps(content))
     assert coco_files(tmp_path) == [tmp_path / "lvis.json"]
+
+
+def test_photos_alone_need_no_categories(tmp_path):
+    assert read(tmp_path, [(0, "a.jpg"), (1, "b.jpg")], [], categories=[]) == ({"a": [], "b": []}, [])
+    with pytest.raises(ValueError, match="expected categories, got none"):
+        read(tmp_path, [(0, "a.jpg")], [(0, 0)], categories=[])
+    with pytest.raises(ValueError, match="expected images, got none"):
+        read(tmp_path, [], [])
+
+
+@pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_codings(tmp_path, coding):
+    read(tmp_path, [(0, "a.jpg")], [(0, 0)])
+    path = tmp_path / "a.json"
+    path.write_bytes(path.read_text().replace('"cat"', '"é"').encode(coding))
+    assert coco_files(tmp_path) == [path]
+    assert read_dataset(tmp_path).classes == ("é", "dog")

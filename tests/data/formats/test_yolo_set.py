@@ -6,9 +6,11 @@ import pytest
 from PIL import Image
 
 from detection.data import Problems, read_dataset
+from detection.data.census import SetTally
 from detection.data.checking import read_for_checking, usual_splits
 from detection.data.formats.finding import find_set, possible_formats
 from detection.data.formats.yolo_set import YoloSet, find_yaml
+from detection.data.usable import labelled_images
 
 LINE = "0 0.5 0.5 0.5 0.5\n"
 
@@ -213,3 +215,20 @@ def test_a_list_of_classes_beside_xml_makes_no_yolo_set(tmp_path, names):
     assert possible_formats(tmp_path) == ["folder"]
     put(tmp_path / "b.txt", LINE)
     assert possible_formats(tmp_path) == ["yolo"]
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+def test_labels_and_names_in_any_coding(tmp_path, coding):
+    """Those that belong to no image are still told as labels, and not as texts."""
+    photo(tmp_path / "images" / "a.jpg")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "classes.txt").write_bytes("é\n".encode(coding))
+    for name, lines in (("a", 1), ("gone", 2)):
+        (tmp_path / "labels" / f"{name}.txt").write_bytes((LINE * lines).encode(coding))
+    found = find_set(tmp_path)
+    tally = SetTally(found)
+    (one,) = labelled_images(found.opener("all")(), Problems(), None, {}, tally=tally)
+    assert [item.name for item in one.objects] == ["é"]
+    census = tally.census()
+    assert census.adds_up
+    assert (census.objects.found, census.objects.left_out) == (3, {"labels without an image": 2})
