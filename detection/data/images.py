@@ -35,6 +35,8 @@ MAX_PIXELS = 100_000_000
 _PILLOW_ERRORS = (*DAMAGE_ERRORS, SyntaxError, struct.error, RuntimeError, AssertionError, AttributeError)
 # Held while Pillow's own limit of pixels is away: it warns on the screen, and knows nothing of the setting here.
 _PILLOW_LIMIT = threading.Lock()
+# Bytes that may be asked for whatever a file has.
+_SMALL = 2**16
 _MODES_WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 _MODES_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _JPEG_QUALITY = 92
@@ -208,8 +210,9 @@ class _Photo(io.BufferedReader):
 
     def read(self, size: int | None = -1) -> bytes:
         """At most `size` bytes; all that are left for None or a negative number."""
-        left = max(self._end - self.tell(), 0)
-        return super().read(left if size is None or size < 0 else min(size, left))
+        if size is not None and size > _SMALL:  # to look costs more than a small read
+            size = min(size, max(self._end - self.tell(), 0))
+        return super().read(size)
 
     def __repr__(self) -> str:
         return repr(self.name)  # Pillow's messages show it
