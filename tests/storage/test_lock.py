@@ -152,6 +152,17 @@ class TestAnotherMachine:
         with folder_lock(tmp_path / "run"):
             pass
 
+    def test_a_sign_of_the_future_counts_from_now_on(self, tmp_path):
+        """As where the disk's clock was set back: it would hold for as long as that."""
+        write_owner(tmp_path / "run", machine="elsewhere", host="far")
+        path, now = tmp_path / "run" / ".lock", time.time()
+        os.utime(path, (now, now + 86400))
+        assert "last sign of life is 0 s old" in refused(tmp_path / "run")
+        assert now - 1 < path.stat().st_mtime < now + 60
+        os.utime(path, (now, path.stat().st_mtime - lock.PATIENCE - 1))
+        with folder_lock(tmp_path / "run"):
+            pass
+
     def test_another_container_of_the_same_kernel(self, tmp_path, monkeypatch):
         """The system's lock reaches it; where there is none, its processes have other numbers."""
         write_owner(tmp_path / "run", host="container", process=os.getpid())
@@ -238,6 +249,19 @@ def test_a_file_in_the_way_of_the_folder_is_named(tmp_path):
             folder_lock(folder)
         ):  # fmt: skip
             pass
+
+
+@pytest.mark.parametrize("make", [os.mkdir, getattr(os, "mkfifo", os.mkdir), lambda path: os.symlink(os.devnull, path)])
+def test_what_is_no_file_in_its_place_is_refused(tmp_path, make):
+    """A pipe would be read for ever."""
+    make(tmp_path / ".lock")
+    for lock_it in (lambda: folder_lock(tmp_path), lambda: brief_lock(tmp_path / ".lock")):
+        with (
+            pytest.raises(ValueError, match=r"\.lock: expected a file that says who writes here, or none, found"),
+            lock_it(),
+        ):
+            pass
+    assert not (tmp_path / ".lock").is_file()
 
 
 def test_a_damaged_lock_that_nobody_holds_is_taken(tmp_path):
