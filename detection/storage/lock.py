@@ -182,7 +182,7 @@ def _open(path: Path) -> tuple[int, bool | None]:
         # A pipe would be waited for.
         if path.exists() and not path.is_file():
             raise ValueError(
-                f"{path}: expected a file that says who writes here, or none, found another thing; remove it"
+                f"{path}: expected a file, the lock of the folder, or none, found something else; remove it"
             )
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:

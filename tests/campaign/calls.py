@@ -123,6 +123,8 @@ class Running:
         except BaseException:
             traceback.print_exc()
         finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
             sys.stdout.flush()
             sys.stderr.flush()
         return status if isinstance(status, int) else int(bool(status))

@@ -215,6 +215,23 @@ def test_processes():
     assert machine() == machine() != ""
 
 
+LIMITED = """
+import resource
+from detection.storage.processes import address_space_left
+assert address_space_left() is None
+resource.setrlimit(resource.RLIMIT_AS, (2**40, 2**40))
+left = address_space_left()
+assert 2**40 - 2**33 < left < 2**40 - 2**23, left
+kept = bytearray(2**28)
+assert 2**28 <= left - address_space_left() < 2**29
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux tells what is used")
+def test_what_a_limit_leaves():
+    subprocess.run([sys.executable, "-c", LIMITED], check=True)
+
+
 def test_a_brief_lock_is_waited_for(tmp_path, monkeypatch):
     order = []
 
@@ -257,7 +274,7 @@ def test_what_is_no_file_in_its_place_is_refused(tmp_path, make):
     make(tmp_path / ".lock")
     for lock_it in (lambda: folder_lock(tmp_path), lambda: brief_lock(tmp_path / ".lock")):
         with (
-            pytest.raises(ValueError, match=r"\.lock: expected a file that says who writes here, or none, found"),
+            pytest.raises(ValueError, match=r"\.lock: expected a file, the lock of the folder, or none"),
             lock_it(),
         ):
             pass
