@@ -6,6 +6,7 @@ import os
 import platform
 import shlex
 import signal
+import stat
 import sys
 import tempfile
 import threading
@@ -179,11 +180,11 @@ def _open(path: Path) -> tuple[int, bool | None]:
     The file is the one that is at the path now: the last owner may remove it between the opening and the locking.
     """
     while True:
-        # A pipe would be waited for.
-        if path.exists() and not path.is_file():
-            raise ValueError(
-                f"{path}: expected a file, the lock of the folder, or none, found something else; remove it"
-            )
+        with suppress(FileNotFoundError):
+            # A pipe would be waited for.
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                what = "expected a file, the lock of the folder, or none, found something else"
+                raise ValueError(f"{path}: {what}; remove it")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             is_locked = _lock(descriptor)
@@ -236,7 +237,8 @@ def _lives(owner: Mapping[str, Any], descriptor: int, path: Path, is_locked: boo
     age = _age(path, descriptor)
     if age < 0:
         # The disk's clock was set back, or a copy keeps another clock's times. An owner that lives is not disturbed.
-        os.utime(path)
+        with suppress(OSError):
+            os.utime(path)
     return age < PATIENCE
 
 
