@@ -26,6 +26,7 @@ from rich.text import Text
 
 from detection.storage import printable
 from detection.storage.bounded import YAML_ERRORS, check_yaml
+from detection.storage.processes import address_space_left
 from detection.storage.yaml_text import quoted_mapping, quoted_mappings
 
 # The setting whose keys and values are text, whatever YAML would make of them: names of classes.
@@ -41,7 +42,11 @@ _DEBUG = "--debug"
 DEBUG_VARIABLE = "SPPNET_DEBUG"
 _shows_traceback: ContextVar[bool] = ContextVar("shows_traceback", default=False)
 # How libraries say in a RuntimeError, or one of their own, that they got no memory.
-_NO_MEMORY = ("allocate memory", "out of memory", "not enough memory", "insufficient memory", "bad_alloc")
+_NO_MEMORY = (
+    "allocate memory", "out of memory", "not enough memory", "insufficient memory", "bad_alloc", "start new thread",
+)  # fmt: skip
+# MiB that a command has to be left by a limit of its address space: with up to 160, LLVM and C++ libraries abort it.
+_LEAST_LEFT = 256
 _GOES_ON = "nothing that was finished is lost, the same command goes on from there"
 _NEEDS_LESS = "--workers 1 and smaller --features.short_sides or --svm.memory_mib need less memory"
 
@@ -206,6 +211,7 @@ def exit_status(body: Callable[[], object], failures: tuple[type[Exception], ...
     console = terminal(stderr=True)
     try:
         with _terminable():
+            _check_memory()
             status = body()
         return status if isinstance(status, int) else 0
     except (Exception, KeyboardInterrupt, TerminatedError) as error:
@@ -218,6 +224,15 @@ def exit_status(body: Callable[[], object], failures: tuple[type[Exception], ...
         is_told = isinstance(error, (*REFUSED, *failures))
         say(console, f"error: {error if is_told else _failure(error)}")
         return 2 if isinstance(error, REFUSED) else 1
+
+
+def _check_memory() -> None:
+    """Raise MemoryError where libraries would end the process without a word."""
+    left = address_space_left()
+    if left is not None and left < _LEAST_LEFT * 2**20:
+        raise MemoryError(
+            f"a limit (ulimit -v) leaves {left // 2**20} MiB of address space, expected at least {_LEAST_LEFT}"
+        )
 
 
 def _signal_behind(error: BaseException | None) -> signal.Signals | None:

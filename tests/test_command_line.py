@@ -60,6 +60,11 @@ class TestExitStatus:
                 1,
                 f"error: no memory: DefaultCPUAllocator: can't allocate memory: you tried to; {GOES_ON}; {LESS}\n",
             ),
+            (
+                RuntimeError("can't start new thread"),
+                1,
+                f"error: no memory: can't start new thread; {GOES_ON}; {LESS}\n",
+            ),
             (RuntimeError("std::bad_alloc"), 1, f"error: no memory: std::bad_alloc; {GOES_ON}; {LESS}\n"),
             (
                 BrokenProcessPool("A process was terminated"),
@@ -77,6 +82,17 @@ class TestExitStatus:
 
         assert exit_status(fail) == status
         assert capsys.readouterr().err == message
+
+    @pytest.mark.parametrize(("left", "status"), [(None, 0), (256 * 2**20, 0), (256 * 2**20 - 1, 1), (0, 1)])
+    def test_a_limit_of_memory_that_no_library_can_work_with(self, monkeypatch, capsys, left, status):
+        monkeypatch.setattr("detection.command_line.address_space_left", lambda: left)
+        called = []
+        assert exit_status(lambda: called.append(1)) == status
+        assert len(called) == 1 - status
+        told = (
+            f"no memory: a limit (ulimit -v) leaves {(left or 0) // 2**20} MiB of address space, expected at least 256"
+        )
+        assert capsys.readouterr().err == (f"error: {told}; {GOES_ON}; {LESS}\n" if status else "")
 
     @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM that can be sent")
     def test_sigterm(self, capsys):

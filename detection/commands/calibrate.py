@@ -7,7 +7,7 @@ calibration error, RUN/evaluation/SPLIT-reliability.json and .png.
 """
 
 from detection.command_line import say
-from detection.commands.session import run_command
+from detection.commands.session import always, run_command
 from detection.detector import Detector
 from detection.pipeline import validation
 from detection.pipeline.experiment import Experiment
@@ -32,4 +32,4 @@ def calibrate(
         say(experiment.work.console, f"chart: {validation.chart_path(experiment)}")
 
 
-main = run_command(__doc__, calibrate)
+main = run_command(__doc__, calibrate, needs_run=always)

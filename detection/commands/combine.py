@@ -19,8 +19,7 @@ import numpy as np
 
 from detection.command_line import function_command, say, text_table
 from detection.commands.evaluate import evaluate_files, run_truth
-from detection.commands.session import open_experiment
-from detection.config import read_settings
+from detection.commands.session import open_kept
 from detection.data import write_coco_results, write_comp4
 from detection.detector import Detector
 from detection.engines import limit_threads
@@ -115,8 +114,7 @@ def combine(runs: list[str], out: str, workers: int = 0, device: str = "cpu") ->
         raise ValueError(f"expected two runs or more, got {len(runs)}")
     workers = workers or default_workers()
     with worker_processes(workers) as executor:
-        parsed = [read_settings(f"--run={run}", f"--device={device}", f"--workers={workers}") for run in runs]
-        experiments = [open_experiment(one, executor=executor) for one in parsed]
+        experiments = [open_kept(run, executor=executor, device=device, workers=workers) for run in runs]
         first = experiments[0]
         found = combine_detections(experiments, first.settings.postprocess, first.work)
     for one in experiments:

@@ -21,7 +21,7 @@ from jsonargparse import ArgumentParser
 
 from detection import data
 from detection.command_line import FLAG, add_function_options, command, function_command, say
-from detection.commands.session import run_command
+from detection.commands.session import always, run_command
 from detection.config import Settings, build_parser
 from detection.data.images import MAX_PIXELS
 from detection.detector import Detector
@@ -199,7 +199,7 @@ def _run(arguments: list[str]) -> int:
     if {"--help", "-h"} & set(arguments):
         _help_parser().print_help()
         return 0
-    return run_command(__doc__, lambda experiment: (detect(experiment), draw(experiment)))(arguments)
+    return run_command(__doc__, lambda one: (detect(one), draw(one)), needs_run=always)(arguments)
 
 
 main = command(_run)

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from detection import evaluation
 from detection.command_line import Parser, command, say, terminal
-from detection.commands.session import experiment_command, looks_only
+from detection.commands.session import experiment_command, never
 from detection.data import Problems, read_class_names, read_dataset
 from detection.data.formats.finding import find_set
 from detection.data.results import ResultFiles, find_results, read_results
@@ -107,12 +107,14 @@ def read_truth(
     classes_file: str | None,
     problems: Problems,
     usual: tuple[str, ...] | None = None,
+    class_map: Mapping[str, str | None] | None = None,
 ) -> Truth:
     """The annotations at a path, and what class numbers in results mean.
 
     split: may be None in a set with one split or none. Classes are those of `classes_file`, else of the run that the
     detections are of, else the `usual` ones, else those that the annotations have, with those of the devkit's results
-    behind. Images need not be there where the annotations hold their sizes (VOC, COCO).
+    behind. class_map: name in the annotations -> name of the class. Images need not be there where the annotations hold
+    their sizes (VOC, COCO).
     """
     from_user = classes_file is not None
     given = read_class_names(classes_file) if from_user else run_classes(detections) or usual
@@ -122,7 +124,7 @@ def read_truth(
     named = {split_kind(one) for one in (*found.splits, split) if one is not None and is_split_name(one)}
     is_another = bool(found.label_extension) and len(named) > 1
     asked = split if found.fixed_splits or len(found.splits) > 1 or is_another else None
-    dataset = read_dataset(annotations, asked, "auto", given, problems, need_images=False)
+    dataset = read_dataset(annotations, asked, "auto", given, problems, class_map, need_images=False)
     if given is not None:
         return Truth(dataset.images, given, *_by_place(given), split or dataset.split, dataset.source_ids, from_user)
     named = find_results(detections, split, _ids(dataset.images)).classes(split or dataset.split) or ()
@@ -209,8 +211,9 @@ def _truth(experiment: Experiment, options: Namespace) -> Truth:
     if options.annotations is None and options.split is None and options.classes is None:
         return run_truth(experiment)
     root = options.annotations or experiment.settings.dataset.root
-    detections = options.detections or str(experiment.run.path)
-    return read_truth(root, options.split, detections, options.classes, experiment.work.problems, experiment.classes)
+    detections, class_map = options.detections or str(experiment.run.path), experiment.settings.dataset.class_map
+    own = experiment.work.problems, experiment.classes, experiment.named(class_map)
+    return read_truth(root, options.split, detections, options.classes, *own)
 
 
 def evaluate_results(subject: Subject, detections: str) -> None:
@@ -250,10 +253,15 @@ def _compare(subject: Subject, first: Evaluation, path: str) -> dict[str, Any]:
     return content | ({} if change is None else {"difference": change.to_json(first.classes)})
 
 
+def _needs_run(options: Namespace) -> bool:
+    """Results on file can be measured before there is a run, with a --config that tells the data."""
+    return options.detections is None or not options.config
+
+
 def _run(arguments: list[str]) -> int:
     names = {one.split("=")[0] for one in arguments}
     if not {"--detections", "--annotations"} & names or {"--run", "--config"} & names:
-        return experiment_command(__doc__, evaluate_run, add_options, looks_only)(arguments)
+        return experiment_command(__doc__, evaluate_run, add_options, never, _needs_run)(arguments)
     parser = Parser(description=__doc__)
     add_options(parser)
     parser.add_class_arguments(EvaluationSettings, "evaluation")

@@ -8,7 +8,7 @@ prune    remove all sets of maps but the one of the settings in force
 """
 
 from detection.command_line import subcommands
-from detection.commands.session import looks_only, run_command
+from detection.commands.session import always, never, run_command
 from detection.features import cache
 from detection.pipeline.experiment import Experiment
 
@@ -41,8 +41,8 @@ def prune(experiment: Experiment) -> None:
 main = subcommands(
     __doc__,
     {
-        "info": run_command(__doc__, info, writes=looks_only),
-        "verify": run_command(__doc__, verify, writes=looks_only),
-        "prune": run_command(__doc__, prune),
+        "info": run_command(__doc__, info, writes=never, needs_run=always),
+        "verify": run_command(__doc__, verify, writes=never, needs_run=always),
+        "prune": run_command(__doc__, prune, needs_run=always),
     },
 )

@@ -27,7 +27,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from detection.command_line import say, subcommands
 from detection.commands.proposals_report import quality_of, report_table, write_report
-from detection.commands.session import experiment_command, images_of, looks_only
+from detection.commands.session import always, experiment_command, images_of, never
 from detection.data import result_numbers, split_ids
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.imported_proposals import proposal_settings_in_force
@@ -250,13 +250,18 @@ def _proposals_of(
     return found.boxes, found.missing
 
 
+def _needs_run(options: Namespace) -> bool:
+    """Files of proposals can be looked at before there is a run."""
+    return not options.windows
+
+
 main = subcommands(
     __doc__,
     {
         "generate": experiment_command(__doc__, lambda experiment, _: PROPOSALS.make(experiment)),
         "import": experiment_command(__doc__, import_files, _add_import),
-        "export": experiment_command(__doc__, export, _add_export, looks_only),
-        "check": experiment_command(__doc__, check, _add_check, lambda options: options.fix),
-        "report": experiment_command(__doc__, report, _add_report, looks_only),
+        "export": experiment_command(__doc__, export, _add_export, never, always),
+        "check": experiment_command(__doc__, check, _add_check, lambda options: options.fix, _needs_run),
+        "report": experiment_command(__doc__, report, _add_report, never, _needs_run),
     },
 )

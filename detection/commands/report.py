@@ -10,8 +10,7 @@ interval, and whether RUN2 is any better; the file is then RUN/report-RUN2.html.
 
 from pathlib import Path
 
-from detection.commands.session import looks_only, open_experiment, require_run, run_command
-from detection.config import read_settings
+from detection.commands.session import always, never, open_kept, run_command
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.stages.report import compare_runs, report_page
 
@@ -24,17 +23,14 @@ def report(experiment: Experiment, compare: str | None = None, out: str | None =
         compare: Folder of a second run on the same test images.
         out: HTML file to write; the tables go to a folder of its name.
     """
-    require_run(experiment.run.path)
     target = None if out is None else Path(out)
     if compare is None:
         path = report_page(experiment, target)
     else:
-        require_run(compare, "--compare")
-        # Under the settings that the second run keeps.
-        settings = read_settings(f"--run={compare}", f"--device={experiment.work.device}", "--workers=1")
-        second = open_experiment(settings, experiment.work.console, experiment.work.executor)
+        work = experiment.work
+        second = open_kept(compare, work.console, work.executor, device=work.device, workers=1)
         path = compare_runs(experiment, second, target)
     print(f"page: {path}\ntables and curves: {path.with_suffix('')}")
 
 
-main = run_command(__doc__, report, writes=looks_only)
+main = run_command(__doc__, report, writes=never, needs_run=always)

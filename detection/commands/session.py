@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
 from detection.command_line import Main, add_function_options, command, options_of, say, terminal
-from detection.config import Settings, build_parser, parse, preset_overrides, resolved
+from detection.config import Settings, build_parser, parse, preset_overrides, read_settings, resolved
 from detection.data import Problems
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.work import Work, default_workers, worker_processes
@@ -22,6 +22,18 @@ from detection.types import AnnotatedImage
 
 # Files named in full at the end of a run; all of them are in RUN/problems.txt.
 _LISTED_PROBLEMS = 20
+# Of a command's options.
+Condition = Callable[[Namespace], bool]
+
+
+def always(_: Namespace) -> bool:
+    """Whatever the options are."""
+    return True
+
+
+def never(_: Namespace) -> bool:
+    """Under no options: `writes` of a command whose files are whole and those that any process would write."""
+    return False
 
 
 def open_experiment(settings: Settings, console: Console | None = None, executor: Executor | None = None) -> Experiment:
@@ -45,6 +57,18 @@ def open_experiment(settings: Settings, console: Console | None = None, executor
     return Experiment(
         RunFolder(settings.run), settings, work, settings.limit, resolved(settings), differs, settings.classes_changed
     )
+
+
+def open_kept(
+    path: Path | str, console: Console | None = None, executor: Executor | None = None, **of_the_call: object
+) -> Experiment:
+    """The experiment of a run that is there, under the settings that it keeps. Raises ValueError as `require_run`.
+
+    of_the_call: settings that no run keeps, workers and device. console, executor: see `open_experiment`.
+    """
+    require_run(path)
+    settings = read_settings(f"--run={path}", *(f"--{name}={value}" for name, value in of_the_call.items()))
+    return open_experiment(settings, console, executor)
 
 
 def images_of(experiment: Experiment, split: str) -> list[AnnotatedImage]:
@@ -74,15 +98,19 @@ def experiment_command(
     description: str | None,
     body: Callable[[Experiment, Namespace], object],
     add_options: Callable[[ArgumentParser], None] | None = None,
-    writes: Callable[[Namespace], bool] = lambda _: True,
+    writes: Condition = always,
+    needs_run: Condition = never,
 ) -> Main:
     """The command line of a run's settings and own options, which does `body` and lists the faults.
 
     writes: whether it changes, under these options, what the run holds; then it is the only such process in the run.
+    needs_run: whether it is nothing, under these options, without a run that is there; then one that is not is refused.
     """
 
     def run(arguments: list[str]) -> object:
         settings, options = parse(build_parser(description or "", add_options), arguments)
+        if needs_run(options):
+            require_run(settings.run)
         with _held(RunFolder(settings.run), writes(options)), _workers(settings) as executor:
             experiment = open_experiment(settings, executor=executor)
             try:
@@ -93,16 +121,12 @@ def experiment_command(
     return command(run)
 
 
-def looks_only(_: Namespace) -> bool:
-    """`writes` of a command that needs no lock: what it writes are whole files that any process would write alike."""
-    return False
-
-
-def require_run(path: Path | str, option: str = "--run") -> None:
-    """Raise ValueError where a path that an option names is no run."""
+def require_run(path: Path | str) -> None:
+    """Raise ValueError where a path is no run."""
     if RunFolder(path).read()["settings"] is None:
+        found = "no settings in it" if Path(path).is_dir() else "none"
         raise ValueError(
-            f"{option} {path}: expected the folder of a run, found no settings in it; tools/run_pipeline.py makes one"
+            f"{path}: expected the folder of a run, found {found}; tools/run_pipeline.py --run {path} makes one"
         )
 
 
@@ -120,15 +144,17 @@ def run_command(
     description: str | None,
     function: Callable[..., object],
     own: Mapping[str, Mapping[str, Any]] | None = None,
-    writes: Callable[[Namespace], bool] = lambda _: True,
+    writes: Condition = always,
+    needs_run: Condition = never,
 ) -> Main:
     """`experiment_command` of a function of an experiment, whose other parameters are the command's options.
 
-    own: see `add_function_options`. writes: see `experiment_command`.
+    own: see `add_function_options`. writes, needs_run: see `experiment_command`.
     """
     return experiment_command(
         description,
         lambda experiment, options: function(experiment, **options_of(function, options)),
         lambda parser: add_function_options(parser, function, own),
         writes,
+        needs_run,
     )

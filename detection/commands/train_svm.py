@@ -55,5 +55,8 @@ def train_svm(
 
 _NAME = {"type": str}  # as it is typed, no YAML: a class may be called null
 main = run_command(
-    __doc__, train_svm, {"--add": _NAME, "--drop": _NAME, "--rename": {**_NAME, "nargs": 2, "metavar": ("OLD", "NEW")}}
+    __doc__,
+    train_svm,
+    {"--add": _NAME, "--drop": _NAME, "--rename": {**_NAME, "nargs": 2, "metavar": ("OLD", "NEW")}},
+    needs_run=lambda options: bool(options.add or options.drop or options.rename),
 )

@@ -21,7 +21,7 @@ import numpy as np
 from jsonargparse import ArgumentParser, Namespace
 
 from detection.command_line import say
-from detection.commands.session import experiment_command, images_of, looks_only
+from detection.commands.session import experiment_command, images_of, never
 from detection.data import image_size, read_image, write_image
 from detection.detector import Detector
 from detection.engines import limit_threads
@@ -235,4 +235,9 @@ def write_samples(experiment: Experiment, options: Namespace, out: Path) -> None
         say(experiment.work.console, path)
 
 
-main = experiment_command(__doc__, body, add_options, looks_only)
+def _needs_run(options: Namespace) -> bool:
+    """Filters can be looked at before there is a run, with a --config that tells the data."""
+    return bool(options.samples or options.window) or not options.config
+
+
+main = experiment_command(__doc__, body, add_options, never, _needs_run)

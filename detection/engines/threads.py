@@ -43,9 +43,15 @@ def single_threaded_pool(count: int) -> ThreadPoolExecutor:
     before = torch.get_num_threads()
     pool = ThreadPoolExecutor(count, initializer=_compute_alone)
     started = threading.Barrier(count + 1)
-    for _ in range(count):
-        pool.submit(started.wait)
-    started.wait()
+    try:
+        for _ in range(count):
+            pool.submit(started.wait)
+        started.wait()
+    except BaseException:
+        # No memory for another thread, or Ctrl-C: those that are there would wait for ever, and the process for them.
+        started.abort()
+        pool.shutdown(wait=False)
+        raise
     # torch hands the last number that any thread has set to threads that are new to it: not to be ours.
     torch.set_num_threads(before)
     return pool

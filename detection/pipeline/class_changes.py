@@ -42,6 +42,8 @@ def add_class(experiment: Experiment, name: str, photos: DatasetSettings) -> Non
     detector = _detector_of(experiment)
     if name in detector.classes:
         raise ValueError(f"--add {name}: the detector has this class; --drop {name} first, or --rename")
+    if (now := experiment.names.get(name)) is not None:
+        raise ValueError(f"--add {name}: so the run's data call its class {now}, which was renamed; take another name")
     classes = (*detector.classes, name)
     images = load_annotations(photos.train_sources, classes, experiment.work.problems)
     experiment.say_notes()  # how many are held out

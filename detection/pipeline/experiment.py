@@ -106,11 +106,33 @@ class Experiment:
         """The class list before those changes, in which the labels of the training images count."""
         return tuple(self.trained().get("base_classes", ())) or self.classes
 
+    @property
+    def names(self) -> dict[str, str | None]:
+        """Name of a class in the data -> its name after those changes; None: it was dropped."""
+        found: dict[str, str | None] = {one: one for one in self.base_classes}
+        for kind, name, *more in self.edits:
+            if kind == "add":
+                found[name] = name
+            else:
+                new = more[0] if kind == "rename" else None
+                found = {one: new if now == name else now for one, now in found.items()}
+        return found
+
+    def named(self, class_map: Mapping[str, str | None]) -> dict[str, str | None]:
+        """A ``class_map`` whose outcome are the names of now."""
+        names = self.names
+        return {**names, **{name: names.get(known, known) for name, known in class_map.items()}}
+
+    def _named_at_first(self, class_map: Mapping[str, str | None]) -> dict[str, str | None]:
+        """The same with names of `base_classes`: files may have been given the names of now."""
+        first = {now: name for name, now in self.names.items() if now is not None and now not in self.base_classes}
+        return {**first, **{name: first.get(known, known) for name, known in class_map.items()}}
+
     @cached_property
     def train_images(self) -> list[AnnotatedImage]:
         """The training images; classes without an object among them are warned of."""
         classes, before = self.base_classes, len(self.work.problems)
-        images = self._load(load_training, self.settings.dataset.train_sources, classes)
+        images = self._load(load_training, self.settings.dataset.train_sources, classes, self._named_at_first)
         missing = classes_without_objects(images, classes)
         unknown = any(one.kind.startswith("unknown class") for one in self.work.problems.records[before:])
         if (missing or unknown) and self.settings.dataset.classes == "collect" and self._takes_new_classes():
@@ -128,14 +150,17 @@ class Experiment:
         are kept by id.
         """
         training = self.train_images
-        images = self._load(load_annotations, self.settings.dataset.test_sources, self.classes)
+        images = self._load(load_annotations, self.settings.dataset.test_sources, self.classes, self.named)
         shared = shared_ids(training, images)
         if shared:
             self.warn(f"{len(shared)} test images are training images too: {', '.join(shared[:_NAMED])}")
         self.say("\n".join(self._tally.lines()))
         return images
 
-    def _load(self, load: Callable, sources: Sequence[DatasetSource], classes: Sequence[str]) -> list[AnnotatedImage]:
+    def _load(
+        self, load: Callable, sources: Sequence[DatasetSource], classes: Sequence[str], named: Callable[[Mapping], dict]
+    ) -> list[AnnotatedImage]:
+        sources = [replace(one, class_map=named(one.class_map)) for one in sources]
         images = load(sources, classes, self.work.problems, tally=self._tally)[: self.limit]
         self.say_notes()
         return images

@@ -199,8 +199,8 @@ class SpatialPyramidPooling(nn.Module):
 
     levels: n stands for n x n bins. (N, C, h, w) floating maps of any h, w >= 1 -> (N, C * bins) of the same dtype, in
     the order and with the bins of ``detection.pooling.spp``; equal, bit for bit, to pooling the region that covers
-    the map. Runs under ``torch.export`` and as ONNX with height and width dynamic. Raises ValueError for levels < 1
-    and maps of another shape.
+    the map. Runs under ``torch.export`` and as ONNX with height and width dynamic, in torch 2.6 up to a limit (`max` of
+    ``Dim``). Raises ValueError for levels < 1 and maps of another shape.
     """
 
     def __init__(self, levels: Sequence[int]) -> None:
@@ -254,7 +254,8 @@ def export_onnx(module: nn.Module, path: Path | str, height: int, width: int, ch
         raise ImportError("ONNX: expected the packages onnx and onnxscript; pip install sppnet[onnx]") from error
     device = next((one.device for one in module.parameters()), torch.device("cpu"))
     example = torch.rand(2, channels, height, width, device=device)
-    dynamic = {0: "images", 2: "height", 3: "width"}
+    # torch 2.6 refuses names alone, and sides that could be the largest of all numbers.
+    dynamic = {axis: torch.export.Dim(name, max=2**20) for axis, name in ((0, "images"), (2, "height"), (3, "width"))}
     with atomic_path(path) as temporary:
         program = torch.onnx.export(
             module.eval(), (example,), input_names=["images"], dynamic_shapes=(dynamic,), dynamo=True, verbose=False

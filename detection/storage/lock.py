@@ -6,6 +6,7 @@ import os
 import platform
 import shlex
 import signal
+import stat
 import sys
 import tempfile
 import threading
@@ -43,12 +44,13 @@ class LockedError(ValueError):
 
 @contextmanager
 def folder_lock(folder: Path | str) -> Iterator[None]:
-    """Hold the lock of a folder, which is made as needed. Raises LockedError where another process has it.
+    """Hold the lock of a folder, which is made as needed. Raises LockedError where another process has it, ValueError
+    where what lies in the lock's place is no file.
 
     The file ``.lock`` in it has the system's lock (flock, on Windows msvcrt.locking), which ends with the process,
     and says who has it. On a shared disk whose locks do not reach other machines, that text and the signs of life that
-    its owner gives decide: an owner on another machine counts as dead after `PATIENCE` seconds without one. An owner
-    whose lock was taken over ends with LockedError.
+    its owner gives decide: an owner on another machine counts as dead after `PATIENCE` seconds without one; a sign of
+    the future counts from when somebody sees it. An owner whose lock was taken over ends with LockedError.
     """
     folder = Path(folder)
     is_new = not folder.exists()
@@ -178,6 +180,11 @@ def _open(path: Path) -> tuple[int, bool | None]:
     The file is the one that is at the path now: the last owner may remove it between the opening and the locking.
     """
     while True:
+        with suppress(FileNotFoundError):
+            # A pipe would be waited for.
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                what = "expected a file, the lock of the folder, or none, found something else"
+                raise ValueError(f"{path}: {what}; remove it")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             is_locked = _lock(descriptor)
@@ -227,7 +234,12 @@ def _lives(owner: Mapping[str, Any], descriptor: int, path: Path, is_locked: boo
         if owner.get("host") == platform.node():  # else another container, whose processes have other numbers
             started = process_started(owner["process"]) if isinstance(owner.get("process"), int) else None
             return started is not None and started == owner.get("process_started")
-    return _age(path, descriptor) < PATIENCE
+    age = _age(path, descriptor)
+    if age < 0:
+        # The disk's clock was set back, or a copy keeps another clock's times. An owner that lives is not disturbed.
+        with suppress(OSError):
+            os.utime(path)
+    return age < PATIENCE
 
 
 def _age(path: Path, descriptor: int) -> float:

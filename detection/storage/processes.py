@@ -1,4 +1,4 @@
-"""Which machine this is, and whether a process that left its number still runs."""
+"""Which machine this is, whether a process that left its number still runs, and what this one may still take."""
 
 import ctypes
 import os
@@ -25,6 +25,18 @@ def machine() -> str:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
         return platform.node()
+
+
+def address_space_left() -> int | None:
+    """Bytes that this process may still map; None without a limit (``ulimit -v``), or where no system tells."""
+    try:
+        import resource
+
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    except (ImportError, OSError):
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if limit == resource.RLIM_INFINITY else max(limit - pages * resource.getpagesize(), 0)
 
 
 def process_started(process: int) -> str | None:

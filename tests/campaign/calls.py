@@ -105,6 +105,8 @@ class Running:
         for stream, path in zip((1, 2), self.files, strict=True):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
         os.environ["COLUMNS"] = "200"
+        # A process in the background starts with Ctrl-C ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.argv = [f"tools/{call.name}.py", *call.arguments]
         # A worker process would import this module again, for nothing.
         main = sys.modules["__main__"]
@@ -121,6 +123,8 @@ class Running:
         except BaseException:
             traceback.print_exc()
         finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
             sys.stdout.flush()
             sys.stderr.flush()
         return status if isinstance(status, int) else int(bool(status))

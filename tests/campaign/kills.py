@@ -1,4 +1,6 @@
-"""Commands killed at any moment and given again: they end well, with the bits of one that was never disturbed."""
+"""Commands killed, interrupted and terminated at any moment and given again: they end well, with the bits of one that
+was never disturbed.
+"""
 
 import os
 import random
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.campaign.calls import Call, Running, do
+from tests.campaign.calls import Call, Done, Running, do
 from tests.campaign.runs import FINETUNED, Material, bits, changes_of, copied, difference
 from tests.campaign.trials import Job, Trial
 from tests.conftest import write_devkit
@@ -18,6 +20,11 @@ from tests.conftest import write_devkit
 COUNT = 200
 # Trials of one command before its folder is thrown away: a job each.
 _A_JOB = 4
+# Half of all are SIGKILL. Of the others, which a command can answer: the exit status.
+_SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
+_STATUSES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+# Seconds until a command that was started has surely set up how it answers.
+_BEGUN = 0.1
 _CLASSIFIER = (
     "--run=run", "--features.backbone=timm/mobilenetv3_small_050", "--features.weights=random",
     "--features.stages=[16]", "--features.levels=[2,1]", "--intervals.resamples=20", "--workers=1",
@@ -101,13 +108,12 @@ def _try_kills(folder: Path, victim: _Victim, seeds: list[str]) -> Iterator[Tria
     for seed in seeds:
         rng = random.Random(seed)
         place = _started(victim, folder / "killed")
-        how = _kill(victim, place, rng, changes, seconds)
         # What is left of one that was killed twice is harder to go on from.
-        if rng.random() < 0.3:
-            how += f"; then {_kill(victim, place, rng, changes, seconds)}"
+        ends = [_end(victim, place, rng, changes, seconds) for _ in range(2 if rng.random() < 0.3 else 1)]
+        how = "; then ".join(words for words, _ in ends)
         kept = shutil.copytree(place, folder / "kept", symlinks=True)
-        fault = _again(victim, place, expected)
-        yield Trial(f"{victim.name} killed {how}", fault, str(victim.call), tuple(kept.iterdir()) if fault else ())
+        fault = "".join(wrong for _, wrong in ends) or _again(victim, place, expected)
+        yield Trial(f"{victim.name}: {how}", fault, str(victim.call), tuple(kept.iterdir()) if fault else ())
         shutil.rmtree(place)
         shutil.rmtree(kept)
 
@@ -119,23 +125,48 @@ def _started(victim: _Victim, place: Path) -> Path:
     return place
 
 
-def _kill(victim: _Victim, place: Path, rng: random.Random, changes: int, seconds: float) -> str:
-    """Start the command and kill it; how, in words."""
+def _end(victim: _Victim, place: Path, rng: random.Random, changes: int, seconds: float) -> tuple[str, str]:
+    """Start the command and send it a signal; how, in words, and what was wrong with its answer."""
+    number, locks = rng.choice(_SIGNALS), _locks(place)
+    how = signal.Signals(number).name
     if changes and rng.random() < 0.5:
-        number = rng.randint(1, changes)
-        done = do(victim.call, place, stop_at=number)
-        return f"before change {number} of {changes}" + ("" if done.status == -signal.SIGKILL else ", which never came")
-    moment = rng.uniform(0, seconds)
-    running = Running(victim.call, place)
-    until = time.monotonic() + moment
-    while time.monotonic() < until and not running.is_done():
-        time.sleep(0.01)
-    workers = [] if running.is_done() else running.workers()
-    if workers and rng.random() < 0.5:
-        os.kill(rng.choice(workers), signal.SIGKILL)
-        return f"a worker, after {moment:.2f} s; exit status {running.wait().status}"
-    running.kill()
-    return f"after {moment:.2f} s of {seconds:.2f} s; exit status {running.wait().status}"
+        at = rng.randint(1, changes)
+        done = do(victim.call, place, stop_at=at, stop=lambda: _send(number, os.getpid()))
+        how += f" before change {at} of {changes}"
+    else:
+        moment = rng.uniform(_BEGUN, max(seconds, _BEGUN))
+        running = Running(victim.call, place)
+        until = time.monotonic() + moment
+        while time.monotonic() < until and not running.is_done():
+            time.sleep(0.01)
+        workers = [] if running.is_done() else running.workers()
+        how += f" after {moment:.2f} s of {seconds:.2f} s"
+        if number == signal.SIGKILL and workers and rng.random() < 0.5:
+            os.kill(rng.choice(workers), number)
+            how += ", a worker"
+        else:
+            _send(number, running.pid)
+        done = running.wait()
+    how += f"; exit status {done.status}"
+    return how, _answer_fault(done, number, victim, _locks(place) - locks) if number in _STATUSES else ""
+
+
+def _send(number: int, process: int) -> None:
+    """Send a signal as it comes: SIGTERM to the process, the others to all of its group, as a terminal's Ctrl-C."""
+    (os.kill if number == signal.SIGTERM else os.killpg)(process, number)
+
+
+def _locks(place: Path) -> set[Path]:
+    return set(place.rglob(".*lock"))
+
+
+def _answer_fault(done: Done, number: int, victim: _Victim, locks: set[Path]) -> str:
+    """What is wrong with how a command answered a signal: it may have been done before."""
+    if locks:
+        return f"after {signal.Signals(number).name} there is still {', '.join(map(str, sorted(locks)))}"
+    if done.status in victim.again and "Traceback" not in done.errors:
+        return ""
+    return done.refusal_fault("the same command goes on from here", statuses=(_STATUSES[number],))
 
 
 def _again(victim: _Victim, place: Path, expected: dict[str, bytes]) -> str:

@@ -86,7 +86,7 @@ def _try_disks(folder: Path, call: Call, result: str, kind: str, seed: int, coun
         with _mounted(place / "disk") as disk:
             stop = partial(_fill, disk, slack) if kind == "full" else partial(_lock, disk)
             done = do(call, place, stop_at=at, stop=stop)
-            _mount("-o", f"remount,rw,size={_DISK}", str(disk))
+            _mend(disk)
             fault = _after(done, call, place, disk / result, expected, kind)
         yield Trial(f"{kind} disk from change {at} on, {slack} KiB left", fault, str(call))
 
@@ -99,7 +99,16 @@ def _fill(disk: Path, slack: int) -> None:
 
 
 def _lock(disk: Path) -> None:
-    _mount("-o", "remount,ro", str(disk))
+    """Lay a read-only view of the disk over it: a disk with files that are open for writing takes no other way."""
+    _mount("--bind", str(disk), str(disk))
+    _mount("-o", "remount,bind,ro", str(disk))
+
+
+def _mend(disk: Path) -> None:
+    """Take away what `_fill` or `_lock` did."""
+    if os.statvfs(disk).f_flag & os.ST_RDONLY:
+        subprocess.run(["umount", str(disk)], check=True)
+    _mount("-o", f"remount,size={_DISK}", str(disk))
 
 
 def _after(done: Done, call: Call, place: Path, result: Path, expected: dict[str, bytes], kind: str) -> str:

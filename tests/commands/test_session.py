@@ -152,6 +152,45 @@ class TestOneWriter:
             assert call("train_bbox") == 2
 
 
+class TestWhatIsNoRun:
+    """Commands that are nothing without a run say that there is none, and leave nothing behind."""
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            "evaluate", "evaluate --detections=x", "evaluate --annotations=x", "calibrate", "train_bbox", "detect",
+            "report", "train_svm --add=cat --photos=x", "train_svm --drop=cat", "train_svm --rename cat dog",
+            "visualize_features", "visualize_features --images x", "visualize_features --samples cat --config=custom",
+            "visualize_features --window=1,2,3,4 --config=custom", "proposals export --out=x", "proposals check",
+            "proposals report", "features info", "features verify", "features prune",
+        ],
+    )  # fmt: skip
+    def test_it_is_said(self, call, load_tool, tmp_path, capsys):
+        name, *arguments = call.split()
+        assert load_tool(name).main([*arguments, f"--run={tmp_path / 'typo'}"]) == 2
+        said = capsys.readouterr()
+        expected = f"{tmp_path / 'typo'}: expected the folder of a run, found none; tools/run_pipeline.py"
+        assert (said.out, said.err) == ("", f"error: {expected} --run {tmp_path / 'typo'} makes one\n")
+        assert not list(tmp_path.iterdir())
+
+    def test_of_two_runs(self, load_tool, run, tmp_path, capsys):
+        (tmp_path / "photos").mkdir()
+        assert load_tool("combine").main([str(run), str(tmp_path / "photos"), f"--out={tmp_path / 'out'}"]) == 2
+        expected = f"error: {tmp_path / 'photos'}: expected the folder of a run, found no settings in it; tools/"
+        assert capsys.readouterr().err.startswith(expected)
+
+    def test_what_needs_none(self, load_tool, tmp_path, shape_options, finished, capsys):
+        """Files can be looked at, with a config that tells the data."""
+        (tmp_path / "mine.yaml").write_text("".join(f"{one[2:].replace('=', ': ')}\n" for one in shape_options))
+        options = [f"--config={tmp_path / 'mine.yaml'}", f"--run={tmp_path / 'new'}"]
+        detections = f"--detections={finished / 'detections/test.json'}"
+        assert load_tool("evaluate").main([*options, detections]) == 0
+        assert load_tool("proposals").main(["report", *options, f"--windows={finished}"]) == 0
+        out = f"--out={tmp_path / 'looks'}"
+        assert load_tool("visualize_features").main([*options, "--images", "test1", "--filter", "3", out]) == 0
+        assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("engine", ["auto", "torch"])
 def test_the_engine_that_computes_is_named_in_what_is_kept(tmp_path, engine):
     console = Console(file=io.StringIO(), width=200)

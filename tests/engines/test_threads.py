@@ -28,6 +28,24 @@ def test_threads_of_the_pool_compute_alone():
         assert convolved_with() == 3
 
 
+def test_no_thread_waits_for_one_that_cannot_be_started(monkeypatch):
+    """As under a limit of memory: the process would never end."""
+    start, before = threading.Thread.start, set(threading.enumerate())
+
+    def fails(thread):
+        if set(threading.enumerate()) - before:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fails)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        single_threaded_pool(2)
+    monkeypatch.undo()
+    for one in set(threading.enumerate()) - before:
+        one.join(20)
+        assert not one.is_alive()
+
+
 @pytest.mark.parametrize("make", [single_threaded_pool, parallel_executor])
 def test_no_threads_are_refused(make):
     with pytest.raises(ValueError, match="threads: expected at least 1, got 0"):

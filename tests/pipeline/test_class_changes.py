@@ -3,17 +3,19 @@
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from detection import Detector
-from detection.data import DatasetSettings
+from detection.data import DatasetSettings, DatasetSource
 from detection.detector_files import read_description
 from detection.learning import Calibration
 from detection.pipeline.class_changes import add_class, drop_class, rename_class
 from detection.pipeline.runner import run_all
-from detection.pipeline.stages.detections import detect, read_detections
+from detection.pipeline.stages.detections import DETECTIONS, detect, read_detections
+from detection.pipeline.stages.evaluation import evaluation
 from detection.pipeline.stages.svms import SVMS
 
 
@@ -106,12 +108,68 @@ def test_drop_and_rename(run, open_run, zebras):
     ]  # fmt: skip
 
 
+def average_precisions(experiment):
+    return {one.name: one.ap for one in evaluation(experiment).per_class}
+
+
+def test_data_keep_counting_under_another_name(run, open_run):
+    """The files call the class as before; the names of two may change places."""
+    before = average_precisions(open_run(run))
+    assert 0 < before["disc"] != before["box"] > 0
+    for old, new, expected in (
+        ("disc", "plate", {"box": before["box"], "plate": before["disc"]}),
+        ("box", "disc", {"disc": before["box"], "plate": before["disc"]}),
+        ("plate", "box", {"disc": before["box"], "box": before["disc"]}),
+    ):
+        rename_class(open_run(run), old, new)
+        DETECTIONS.make(open_run(run))
+        experiment = open_run(run)
+        assert average_precisions(experiment) == expected
+        assert not experiment.work.problems
+
+
+def test_files_may_be_given_the_new_name_too(run, open_run, shapes, tmp_path):
+    """By hand, or by a class_map: the run is of the same data."""
+    before = average_precisions(open_run(run))
+    rename_class(open_run(run), "disc", "plate")
+    root = Path(shutil.copytree(shapes, tmp_path / "VOCdevkit"))
+    for path in (root / "VOC2007/Annotations").rglob("*.xml"):
+        path.write_text(path.read_text().replace(">disc<", ">plate<"))
+    DETECTIONS.make(open_run(run))
+    for option in (f"--dataset.root={root}", '--dataset.class_map={"disc": "plate"}'):
+        experiment = open_run(run, option)
+        run_all(experiment)
+        assert average_precisions(experiment) == {"box": before["box"], "plate": before["disc"]}
+        assert not experiment.work.problems
+
+
+def test_objects_of_a_dropped_class_are_none_of_another(run, open_run):
+    before = average_precisions(open_run(run))
+    drop_class(open_run(run), "disc")
+    rename_class(open_run(run), "box", "disc")
+    detect(open_run(run))
+    experiment = open_run(run)
+    assert average_precisions(experiment) == {"disc": before["box"]}
+    assert experiment.names == {"box": "disc", "disc": None}
+
+
+def test_a_dropped_class_can_be_added_again(run, open_run, shapes):
+    drop_class(open_run(run), "disc")
+    add_class(open_run(run), "disc", DatasetSettings(root=str(shapes), train=(DatasetSource(split="test"),)))
+    experiment = open_run(run)
+    assert experiment.names == {"box": "box", "disc": "disc"}
+    assert {int(label) for one in experiment.test_images for label in one.labels} == {0, 1}
+
+
 def test_what_is_refused(run, open_run, zebras, shapes, tmp_path):
     files = {path.name: path.read_bytes() for path in (run / "detector").iterdir()}
     with pytest.raises(ValueError, match="--add box: the detector has this class"):
         add_class(open_run(run), "box", photos(zebras))
     with pytest.raises(ValueError, match="--add lion: expected objects of this class in"):
         add_class(open_run(run), "lion", photos(zebras))
+    rename_class(open_run(shutil.copytree(run, tmp_path / "renamed")), "box", "crate")
+    with pytest.raises(ValueError, match="--add box: so the run's data call its class crate"):
+        add_class(open_run(tmp_path / "renamed"), "box", photos(zebras))
     with pytest.raises(ValueError, match="--drop lion: expected one of box, disc"):
         drop_class(open_run(run), "lion")
     with pytest.raises(ValueError, match="--rename lion: expected one of"):

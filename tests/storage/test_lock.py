@@ -152,6 +152,17 @@ class TestAnotherMachine:
         with folder_lock(tmp_path / "run"):
             pass
 
+    def test_a_sign_of_the_future_counts_from_now_on(self, tmp_path):
+        """As where the disk's clock was set back: it would hold for as long as that."""
+        write_owner(tmp_path / "run", machine="elsewhere", host="far")
+        path, now = tmp_path / "run" / ".lock", time.time()
+        os.utime(path, (now, now + 86400))
+        assert "last sign of life is 0 s old" in refused(tmp_path / "run")
+        assert now - 1 < path.stat().st_mtime < now + 60
+        os.utime(path, (now, path.stat().st_mtime - lock.PATIENCE - 1))
+        with folder_lock(tmp_path / "run"):
+            pass
+
     def test_another_container_of_the_same_kernel(self, tmp_path, monkeypatch):
         """The system's lock reaches it; where there is none, its processes have other numbers."""
         write_owner(tmp_path / "run", host="container", process=os.getpid())
@@ -204,6 +215,23 @@ def test_processes():
     assert machine() == machine() != ""
 
 
+LIMITED = """
+import resource
+from detection.storage.processes import address_space_left
+assert address_space_left() is None
+resource.setrlimit(resource.RLIMIT_AS, (2**40, 2**40))
+left = address_space_left()
+assert 2**40 - 2**33 < left < 2**40 - 2**23, left
+kept = bytearray(2**28)
+assert 2**28 <= left - address_space_left() < 2**29
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux tells what is used")
+def test_what_a_limit_leaves():
+    subprocess.run([sys.executable, "-c", LIMITED], check=True)
+
+
 def test_a_brief_lock_is_waited_for(tmp_path, monkeypatch):
     order = []
 
@@ -238,6 +266,19 @@ def test_a_file_in_the_way_of_the_folder_is_named(tmp_path):
             folder_lock(folder)
         ):  # fmt: skip
             pass
+
+
+@pytest.mark.parametrize("make", [os.mkdir, getattr(os, "mkfifo", os.mkdir), lambda path: os.symlink(os.devnull, path)])
+def test_what_is_no_file_in_its_place_is_refused(tmp_path, make):
+    """A pipe would be read for ever."""
+    make(tmp_path / ".lock")
+    for lock_it in (lambda: folder_lock(tmp_path), lambda: brief_lock(tmp_path / ".lock")):
+        with (
+            pytest.raises(ValueError, match=r"\.lock: expected a file, the lock of the folder, or none"),
+            lock_it(),
+        ):
+            pass
+    assert not (tmp_path / ".lock").is_file()
 
 
 def test_a_damaged_lock_that_nobody_holds_is_taken(tmp_path):

@@ -55,11 +55,26 @@ def sets(write_set, tmp_path_factory):
     for name, boxes in (("windows", whole), ("others", {one: [[0, 0, 50, 300], [5, 5, 90, 70]] for one in whole})):
         (root / f"{name}.json").write_text(json.dumps(boxes))
     (root / "lists.pkl").write_bytes(pickle.dumps([np.float32([[10, 20, 60, 80]])] * 5))
+    _write_named(root)
     (root / "cat.txt").write_text("cat\n")
     (root / "classes.txt").write_text("dog\ncat\ncow\n")
     for name, shape, seed in (("head", (432, 6, 5), 0), ("other", (432, 6, 5), 1), ("start", (6048, 8, 6), 2)):
         write_arrays(root / f"{name}.safetensors", _head(*shape, np.random.default_rng(seed)), {})
     return root
+
+
+def _write_named(root: Path) -> None:
+    """Folders of photos named by class, and of maps."""
+    rng = np.random.default_rng(3)
+    for part in ("train", "test"):
+        for label, name in enumerate(("box", "disc")):
+            photos, maps = (root / folder / part / name for folder in ("named", "maps"))
+            for number in range(2):
+                photos.mkdir(parents=True, exist_ok=True)
+                maps.mkdir(parents=True, exist_ok=True)
+                np.save(maps / f"{number}.npy", rng.random((4, 5, 6)) + label)
+                noise = rng.integers(0, 100 + 99 * label, (64, 80, 3)).astype(np.uint8)
+                Image.fromarray(noise).save(photos / f"{number}.png")
 
 
 def _ids():

@@ -2,6 +2,8 @@
 
 import pytest
 import test_options
+import test_options_of_classifiers
+import test_options_of_downloads
 import test_options_of_proposals
 import test_options_of_results
 import test_settings_of_data
@@ -28,15 +30,16 @@ def test_every_setting_is_shown_to_count_or_said_why_not():
     assert sorted([*SETTINGS, *NOT_SHOWN]) == sorted(setting_names())
 
 
-OPTIONS = [*test_options.WIRES, *test_options_of_results.WIRES, *test_options_of_proposals.WIRES]
+OPTIONS = [
+    *test_options.WIRES, *test_options_of_results.WIRES, *test_options_of_proposals.WIRES,
+    *test_options_of_classifiers.WIRES, *test_options_of_downloads.WIRES,
+]  # fmt: skip
 OPTIONS_NOT_SHOWN = [*test_options.NOT_SHOWN, *test_options_of_results.NOT_SHOWN]
-# Tools whose options have no table yet.
-WITHOUT_TABLE = {"download_voc", "train_classifier"}
 
 
 def test_every_tool_with_options_has_a_table():
     tools = {name for name in COMMANDS if list(option_names(name))}
-    assert tools - WITHOUT_TABLE == {name.split()[0] for name in OPTIONS}
+    assert tools == {name.split()[0] for name in OPTIONS}
 
 
 def test_few_are_not_shown():

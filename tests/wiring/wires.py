@@ -58,6 +58,17 @@ class Call:
     begins: tuple[int, ...] = (0, 1)
     ends: tuple[int, ...] = (0, 1)
 
+    def at(self, places: Mapping[str, str]) -> Call:
+        """The call with more places, {name} for each, filled in."""
+        known = [(f"{{{name}}}", place) for name, place in places.items()]
+
+        def filled(arguments: tuple[str, ...]) -> tuple[str, ...]:
+            for name, place in known:
+                arguments = tuple(one.replace(name, place) for one in arguments)
+            return arguments
+
+        return dataclasses.replace(self, given=filled(self.given), change=filled(self.change))
+
     @property
     def before(self) -> tuple[str, ...]:
         """The arguments without the change."""

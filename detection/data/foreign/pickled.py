@@ -10,7 +10,7 @@ import numpy as np
 _NUMBERS = "biuf"
 # Steps that give a value a number, by which it can be named again.
 _NUMBERING = ("PUT", "BINPUT", "LONG_BINPUT")
-_NUMPY_MODULES = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray", "numpy._core.numeric")
+_NUMPY_MODULES = ("numpy", *(f"numpy.{one}.{part}" for one in ("core", "_core") for part in ("multiarray", "numeric")))
 _CONTAINERS = {"list": list, "dict": dict, "tuple": tuple}
 # Of lists in lists.
 MAX_DEPTH = 16
