@@ -1,13 +1,13 @@
 """How ``make`` sets up its environment."""
 
-import http.server
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
+
+from tests.loopback import Server
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -44,20 +44,9 @@ def install(tmp_path):
 @pytest.fixture
 def index():
     """The address of a package index that answers."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200 if self.path == "/torch/" else 404)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with Server() as server:
+        server.files["/torch/"] = b""
+        yield server.address
 
 
 def test_torch_comes_from_the_index_that_is_named(install, index):
