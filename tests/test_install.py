@@ -1,8 +1,10 @@
 """How ``make`` sets up its environment."""
 
+import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -78,3 +80,15 @@ def test_the_tests_packages_come_with_the_tests_alone(install):
 def test_the_versions_of_torch_are_those_of_the_package():
     wanted = [line.strip(' ",\n') for line in (ROOT / "pyproject.toml").read_text().splitlines() if '"torch' in line]
     assert f'"{wanted[0]}" "{wanted[1]}"' in (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux" or shutil.which("ldd") is None, reason="needs Linux and ldd")
+def test_opencv_needs_no_library_of_a_desktop():
+    """Every compiled part of cv2 finds what it needs, without libGL, X11 or GTK."""
+    folder = Path(find_spec("cv2").origin).parent
+    parts = [*folder.glob("*.so"), *folder.parent.glob("opencv_python*.libs/*.so*")]
+    assert len(parts) > 1
+    told = subprocess.run(["ldd", *parts], capture_output=True, text=True, check=True).stdout
+    assert "libc.so" in told
+    needed = re.findall(r"^\s+(lib\S+|.*not found)", told, re.MULTILINE)
+    assert [one for one in needed if re.match(r"lib(GL|EGL|X11|xcb|gtk|Qt|glib)|.*not found", one)] == []
