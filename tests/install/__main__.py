@@ -67,7 +67,7 @@ def build_wheel(folder: Path) -> Path:
     found = Metadata.from_email(text, validate=True)
     assert found.description_content_type == "text/markdown"
     assert (found.license_expression, found.author) == ("Apache-2.0", "sppnet contributors")
-    assert {"detection/py.typed", "detection/configs/custom.yaml"} < set(names), names
+    assert {"detection/py.typed", "detection/data/__init__.pyi", "detection/configs/custom.yaml"} < set(names), names
     assert not [one for one in names if one.startswith(("tests/", "tools/", "examples/"))], names
     return wheel
 
