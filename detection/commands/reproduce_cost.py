@@ -10,6 +10,7 @@ from sklearn.datasets import load_sample_image
 
 from detection.config import Settings
 from detection.data import VOC_CLASSES
+from detection.engines import limit_threads
 from detection.features import FeatureExtractor
 from detection.features.cache import estimate_bytes
 from detection.learning.finetune.trial import batch_seconds
@@ -72,11 +73,11 @@ def trial(settings: Settings, workers: int) -> Cost:
     corner = photo[:100, :120]
     extractor.regions(extractor.pyramid("", corner, map), propose("", corner, settings.proposals).boxes, "pool5")
 
-    boxes, proposals = _timed(lambda: propose("", photo, settings.proposals).boxes)
-    pyramid, maps = _timed(lambda: extractor.pyramid("", photo, map))
-    pooled, pooling = _timed(lambda: extractor.regions(pyramid, boxes, "pool5").values)
-    length = pooled.shape[1]
-    batch = batch_seconds(length, len(VOC_CLASSES), settings.finetune, settings.device)
+    with limit_threads(settings.threads):
+        boxes, proposals = _timed(lambda: propose("", photo, settings.proposals).boxes)
+        pyramid, maps = _timed(lambda: extractor.pyramid("", photo, map))
+        pooled, pooling = _timed(lambda: extractor.regions(pyramid, boxes, "pool5").values)
+        batch = batch_seconds(pooled.shape[1], len(VOC_CLASSES), settings.finetune, settings.device)
     # Forward alone is a third of forward and backward.
     head = batch / 3 * len(pooled) / settings.finetune.batch_size
     map_sets = 1 + settings.finetune.flips
