@@ -130,20 +130,26 @@ def run_all(programs: Path, folder: Path, checkout: bool) -> Iterator[str]:
     programs: the environment's bin, which comes first on PATH. checkout: whether `folder` is one.
     """
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
-    environment.pop("PYTHONPATH", None)
+    environment = environment_of(programs)
     for one in commands(text):
         why = one.excluded or ("" if checkout or not one.of_the_checkout else "needs the checkout")
         if why:
             print(f"  not run  {one.text}: {why}", flush=True)
-        elif not _runs(["bash", "-c", one.stands_for], one.stands_for, folder, environment):
+        elif not runs(["bash", "-c", one.stands_for], one.stands_for, folder, environment):
             yield one.text
     (folder / "readme.py").write_text(python_script(text), encoding="utf-8")
-    if not _runs([str(programs / "python"), "readme.py"], "README's Python", folder, environment):
+    if not runs([str(programs / "python"), "readme.py"], "README's Python", folder, environment):
         yield "README's Python"
 
 
-def _runs(words: list[str], name: str, folder: Path, environment: dict[str, str]) -> bool:
+def environment_of(programs: Path) -> dict[str, str]:
+    """The variables of a process in an activated environment, of which nothing else is on Python's path."""
+    others = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    return {**others, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+
+
+def runs(words: list[str], name: str, folder: Path, environment: dict[str, str]) -> bool:
+    """Whether a command ends with status 0; its time is printed, and all that it said where it does not."""
     started = time.monotonic()
     ended = subprocess.run(
         words, cwd=folder, env=environment, text=True, stdin=subprocess.DEVNULL, capture_output=True, check=False
