@@ -38,7 +38,11 @@ def check_wheel(folder: Path) -> list[str]:
     _call([sys.executable, "-m", "venv", programs.parent])
     _call([programs / "python", "-m", "pip", "install", "--quiet", wheel])
     print(f"installed: {sizes(programs.parent)}", flush=True)
-    empty = folder / "empty"
+    return use_wheel(wheel, programs, folder / "empty")
+
+
+def use_wheel(wheel: Path, programs: Path, empty: Path) -> list[str]:
+    """README's commands, Python and `_FURTHER` in an empty folder, by an environment that has the wheel; what failed."""
     empty.mkdir()
     # As README has it: an environment in the folder where one works.
     (empty / ".venv").symlink_to(programs.parent)
