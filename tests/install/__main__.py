@@ -42,7 +42,7 @@ def check_wheel(folder: Path) -> list[str]:
 
 
 def use_wheel(wheel: Path, programs: Path, empty: Path) -> list[str]:
-    """README's commands, Python and `_FURTHER` in an empty folder, by an environment that has the wheel; what failed."""
+    """README's commands, Python and `_FURTHER` in an empty folder, by an environment with the wheel; what failed."""
     empty.mkdir()
     # As README has it: an environment in the folder where one works.
     (empty / ".venv").symlink_to(programs.parent)
@@ -55,7 +55,9 @@ def use_wheel(wheel: Path, programs: Path, empty: Path) -> list[str]:
 
 def build_wheel(folder: Path) -> Path:
     """The wheel of this checkout, whose metadata are checked: packaging raises where a field is not as it should be."""
-    _call([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, ROOT])
+    # Of a copy: setuptools takes up what an earlier build left in its folder.
+    source = copy_checkout(folder / "source")
+    _call([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, source])
     wheel = next(folder.glob("sppnet-*.whl"))
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
@@ -79,14 +81,19 @@ def _megabytes(folder: Path) -> float:
     return sum(one.lstat().st_size for one in folder.rglob("*") if not one.is_dir() or one.is_symlink()) / 1e6
 
 
-def check_checkout(folder: Path) -> list[str]:
-    """Use a copy of the checkout, so that nothing is left in this one; what failed."""
-    copy = folder / "checkout"
+def copy_checkout(folder: Path) -> Path:
+    """The files of this checkout that git knows, in another folder, which is returned."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in filter(None, listed.split("\0")):
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         # With its times: make would install anew what is newer.
-        shutil.copy2(ROOT / name, copy / name, follow_symlinks=False)
+        shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)
+    return folder
+
+
+def check_checkout(folder: Path) -> list[str]:
+    """Use a copy of the checkout, so that nothing is left in this one; what failed."""
+    copy = copy_checkout(folder / "checkout")
     programs = Path(sys.prefix).resolve() / "bin"
     (copy / ".venv").symlink_to(programs.parent)
     make_stand_ins(programs / "python", copy)
