@@ -9,7 +9,7 @@ import re
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from detection.backbones import torchvision_networks
 from detection.command_line import FLAG, Main, command
@@ -72,18 +72,18 @@ def reproduce(
     """
     archives = missing_archives(root, VOC2007_ARCHIVES)
     to_fetch = {one.name: one.size for one in archives}
-    url, size = torchvision_networks.published_file(backbone) if _is_fetched(backbone, weights) else ("", 0)
-    file = Path(root) / "weights" / url.rpartition("/")[2]
-    if url and not file.is_file():
-        to_fetch[file.name] = size
+    published = _published(root, backbone, weights)
+    if published and not published.file.is_file():
+        to_fetch[published.file.name] = published.size
     if dry_run or not experiment.run.record_file.is_file():
         _tell_cost(experiment, root, to_fetch)
     if dry_run:
         return
     with progress_bars() if to_fetch else nullcontext(lambda *_: None) as report:
         download_archives(root, address, archives, download, report=report)
-        if url:
-            fetch(url, file, _HASH.search(file.name)[1], download, report, "sha256")
+        if published:
+            digits = _HASH.search(published.file.name)[1]
+            fetch(published.address, published.file, digits, download, report, "sha256")
     result = run_all(experiment)
     table, notes = comparison({one.name: one.ap for one in result.per_class}, result.mean_ap, backbone)
     experiment.work.console.print(table)
@@ -93,8 +93,20 @@ def reproduce(
     experiment.say(f"this run: {experiment.run.path}; other than {experiment.settings.preset}: {differs or 'nothing'}")
 
 
-def _is_fetched(backbone: str, weights: str | None) -> bool:
-    return weights is None and backbone in _FETCHED
+class _Weights(NamedTuple):
+    """Weights to fetch: address, bytes, and where they go."""
+
+    address: str
+    size: int
+    file: Path
+
+
+def _published(root: str, backbone: str, weights: str | None) -> _Weights | None:
+    """None where the weights are a file of the user's, or come with a package."""
+    if weights is not None or backbone not in _FETCHED:
+        return None
+    address, size = torchvision_networks.published_file(backbone)
+    return _Weights(address, size, Path(root) / "weights" / address.rpartition("/")[2])
 
 
 def _tell_cost(experiment: Experiment, root: str, to_fetch: dict[str, int]) -> None:
@@ -125,11 +137,9 @@ def _settings_of(arguments: list[str]) -> list[str]:
         settings.append(f"--finetune.initial={weights}")
     else:
         settings.append(f"--features.backbone={backbone}")
-    if _is_fetched(backbone, weights):
-        url, _ = torchvision_networks.published_file(backbone)
-        weights = str(Path(given.root) / "weights" / url.rpartition("/")[2])
-    if weights is not None:
-        settings.append(f"--features.weights={weights}")
+    published = _published(given.root, backbone, weights)
+    if weights or published:
+        settings.append(f"--features.weights={weights or published.file}")
     return [*settings, *_NETWORK_SETTINGS.get((backbone, given.protocol), ())]
 
 
