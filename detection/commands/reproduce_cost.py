@@ -60,7 +60,7 @@ class Cost:
             f"time: {self.seconds / _HOUR:,.1f} hours at least, by a trial on this machine: a photo's proposals "
             f"{self.proposals:.2f} s, maps {self.maps:.2f} s, vectors {self.vectors:.2f} s, of {photos:,} photos by "
             f"{self.workers} processes; a batch of fine-tuning {self.batch:.3f} s, of {self.iterations:,}. Not in it: "
-            "SVMs, box regression, evaluation, what else the machine does. --threads N or --device cuda speed batches up",
+            "SVMs, box regression, evaluation, what else the machine does. --threads N or --device cuda speed it up",
         ]
 
 
