@@ -31,6 +31,7 @@ SMALL = (
     "--intervals.resamples=20",
     "--workers=1",
     "--download.retries=0",
+    "--download.wait=0",
 )
 PHOTOS = {"trainval": 30, "test": 10}
 
@@ -99,7 +100,8 @@ def test_cut_twice_and_gone_on_with(server, tmp_path, monkeypatch, capsys):
     assert re.search(r"time: [\d,.]+ hours at least", told)
     assert (server.asked, root.exists()) == ([], False)
 
-    server.cut_after = [5000]
+    # In the first archive, and again before another byte has come.
+    server.cut_after = [5000, 0]
     assert reproduce.main(words) == 1
     assert "given up at 5000 bytes" in capsys.readouterr().err
 
@@ -110,11 +112,11 @@ def test_cut_twice_and_gone_on_with(server, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(reproduce, "run_all", cut)
         assert reproduce.main(words) == 130
-    assert server.asked == [None, "bytes=5000-", None, None]
+    assert server.asked == [None, "bytes=5000-", "bytes=5000-", None, None]
     capsys.readouterr()
 
     assert reproduce.main(words) == 0
-    assert len(server.asked) == 4
+    assert len(server.asked) == 5
     check_end(capsys.readouterr().out, root / "runs" / "voc2007_paper-alexnet")
 
 
