@@ -71,7 +71,7 @@ def comparison(found: Mapping[str, float | None], mean: float | None, backbone: 
     ]
     lines.append(["mAP", _percent(mean), *(f"{one.mean:.1f}" for one in rows)])
     numbers = [f"[{number}]" for number in range(1, len(rows) + 1)]
-    title = "AP on VOC 2007 test in percent: this run, and published [1] to [5]"
+    title = "AP in percent on VOC 2007 test"
     table = text_table(title, ["class", "this run", *numbers], lines)
     notes = [f"[{number}] {one.method} with {one.backbone}: {one.source}" for number, one in enumerate(rows, start=1)]
     return table, [*notes, *MEANS]
