@@ -1,13 +1,15 @@
 """How ``make`` sets up its environment."""
 
-import http.server
+import re
 import shutil
 import subprocess
 import sys
-import threading
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from tests.loopback import Server
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -44,20 +46,9 @@ def install(tmp_path):
 @pytest.fixture
 def index():
     """The address of a package index that answers."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200 if self.path == "/torch/" else 404)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with Server() as server:
+        server.files["/torch/"] = b""
+        yield server.address
 
 
 def test_torch_comes_from_the_index_that_is_named(install, index):
@@ -89,3 +80,15 @@ def test_the_tests_packages_come_with_the_tests_alone(install):
 def test_the_versions_of_torch_are_those_of_the_package():
     wanted = [line.strip(' ",\n') for line in (ROOT / "pyproject.toml").read_text().splitlines() if '"torch' in line]
     assert f'"{wanted[0]}" "{wanted[1]}"' in (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux" or shutil.which("ldd") is None, reason="needs Linux and ldd")
+def test_opencv_needs_no_library_of_a_desktop():
+    """Every compiled part of cv2 finds what it needs, without libGL, X11 or GTK."""
+    folder = Path(find_spec("cv2").origin).parent
+    parts = [*folder.glob("*.so"), *folder.parent.glob("opencv_python*.libs/*.so*")]
+    assert len(parts) > 1
+    told = subprocess.run(["ldd", *parts], capture_output=True, text=True, check=True).stdout
+    assert "libc.so" in told
+    needed = re.findall(r"^\s+(lib\S+|.*not found)", told, re.MULTILINE)
+    assert [one for one in needed if re.match(r"lib(GL|EGL|X11|xcb|gtk|Qt|glib)|.*not found", one)] == []

@@ -3,6 +3,12 @@
 Takes the options of tools/run_pipeline.py; without any it uses configs/demo.yaml. Goes on where it stopped.
 """
 
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
 from detection.command_line import command
 from detection.commands.session import run_command
 from detection.data import read_image, write_digits, write_image
@@ -24,7 +30,19 @@ def demo(experiment: Experiment) -> None:
     print(f"mAP on {len(experiment.test_images)} test images: {evaluation.mean_ap:.3f}")
     print(f"drawn detections: {sheet} and {experiment.run.drawings}")
     print(f"where it fails: {experiment.run.path / 'report.html'}")
-    print(f"try: python tools/detect.py --model {experiment.run.detector} PHOTO.jpg --out detections")
+    detect = shlex.join(["detect", "--model", str(experiment.run.detector), "PHOTO.jpg", "--out", "found"])
+    print(f"detect in a photo: {program()} {detect}")
+    print(f"next, with labelled photos of your own: {program()} check FOLDER")
+
+
+def program() -> str:
+    """The ``sppnet`` of this environment as it can be typed here: its name where PATH leads to it, else its path."""
+    own = shutil.which("sppnet", path=str(Path(sys.executable).parent))
+    if own is None:
+        return f"{shlex.quote(sys.executable)} -m detection"
+    if shutil.which("sppnet") == own:
+        return "sppnet"
+    return shlex.quote(os.path.relpath(own) if Path(own).is_relative_to(Path.cwd()) else own)
 
 
 def _run(arguments: list[str]) -> int:

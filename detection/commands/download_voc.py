@@ -6,7 +6,7 @@ A run that was stopped goes on where it was, each archive's MD5 is checked, and 
 from pathlib import Path
 
 from detection.command_line import function_command
-from detection.data.downloads import VOC2007_ADDRESS, DownloadError, DownloadSettings, download_archives, progress_bars
+from detection.data.downloads import VOC2007_ADDRESS, DownloadSettings, download_archives, progress_bars
 
 
 def download_voc(
@@ -28,4 +28,4 @@ def download_voc(
     print(f"Pascal VOC 2007 lies in {Path(root) / 'VOCdevkit' / 'VOC2007'}")
 
 
-main = function_command(__doc__, download_voc, failures=(DownloadError,))
+main = function_command(__doc__, download_voc)

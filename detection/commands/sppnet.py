@@ -23,6 +23,7 @@ GROUPS: dict[str, dict[str, Command]] = {
         "init": Command("write a YAML file of settings with comments, to be edited", "init"),
         "warmup": Command("compile what is compiled once on a machine, so that the first run need not", "warmup"),
         "download": Command("Pascal VOC 2007 trainval and test from the official archives", "download_voc"),
+        "reproduce": Command("the paper's experiment on Pascal VOC 2007, beside the published figures", "reproduce"),
     },
     "Your data": {
         "check": Command("every fault of a data set, with file and line; --fix mends a copy", "dataset", ("check",)),

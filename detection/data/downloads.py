@@ -29,17 +29,21 @@ _TEMPORARY = (408, 425, 429, 500, 502, 503, 504)
 _NETWORK_ERRORS = (OSError, http.client.HTTPException)
 
 
-class DownloadError(RuntimeError):
+class DownloadError(OSError):
     """A file could not be fetched, is not the one expected, or is not safe to unpack."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A tar file to fetch. name: its file name. md5: of its content. holds: one file it brings, FOLDER/.../FILE."""
+    """A tar file to fetch. name: its file name. md5: of its content. holds: one file it brings, FOLDER/.../FILE.
+
+    size: bytes, 0 where that is not known.
+    """
 
     name: str
     md5: str
     holds: str
+    size: int = 0
 
     @property
     def folder(self) -> str:
@@ -72,8 +76,14 @@ VOC2007_ARCHIVES = (
         "VOCtrainval_06-Nov-2007.tar",
         "c52e279531787c972589f7e41ab4ae64",
         "VOCdevkit/VOC2007/ImageSets/Main/trainval.txt",
+        460_032_000,
     ),
-    Archive("VOCtest_06-Nov-2007.tar", "b6e924de25625d8de591ea690078ad9f", "VOCdevkit/VOC2007/ImageSets/Main/test.txt"),
+    Archive(
+        "VOCtest_06-Nov-2007.tar",
+        "b6e924de25625d8de591ea690078ad9f",
+        "VOCdevkit/VOC2007/ImageSets/Main/test.txt",
+        451_020_800,
+    ),
 )
 DEFAULT_SETTINGS = DownloadSettings()
 
@@ -96,46 +106,62 @@ def download_archives(
     keep: leave them there afterwards. Raises DownloadError as `fetch` and `unpack` do.
     """
     root = Path(root)
-    for archive in archives:
+    for archive in missing_archives(root, archives):
         path = root / archive.folder / archive.name
-        done = path.with_name(f".{archive.name}.done")
-        if (root / archive.holds).is_file() and done.is_file() and done.read_text().strip() == archive.md5:
-            continue
         fetch(f"{address.rstrip('/')}/{archive.name}", path, archive.md5, settings, report)
         unpack(path, root, report)
         if not (root / archive.holds).is_file():
             raise DownloadError(f"{path}: expected it to hold {archive.holds}, which is not there")
-        write_text(done, archive.md5 + "\n")
+        write_text(_mark(root, archive), archive.md5 + "\n")
         if not keep:
             path.unlink()
 
 
+def missing_archives(root: Path | str, archives: tuple[Archive, ...] = VOC2007_ARCHIVES) -> tuple[Archive, ...]:
+    """Those that are not unpacked in `root` yet."""
+    return tuple(one for one in archives if not _is_unpacked(Path(root), one))
+
+
+def _mark(root: Path, archive: Archive) -> Path:
+    return root / archive.folder / f".{archive.name}.done"
+
+
+def _is_unpacked(root: Path, archive: Archive) -> bool:
+    mark = _mark(root, archive)
+    return (root / archive.holds).is_file() and mark.is_file() and mark.read_text().strip() == archive.md5
+
+
 def fetch(
-    url: str, path: Path, md5: str, settings: DownloadSettings = DEFAULT_SETTINGS, report: Report = _silent
+    url: str,
+    path: Path,
+    digits: str,
+    settings: DownloadSettings = DEFAULT_SETTINGS,
+    report: Report = _silent,
+    algorithm: str = "md5",
 ) -> Path:
     """Download one file, going on where an earlier try or run stopped (PATH.part); its path.
 
-    A server that ignores ranges sends all of it again. A file with another MD5 is thrown away, and once fetched
-    anew, from its start, if a part of it came from an earlier run. A file that is there already with the right
-    MD5 is taken. Raises DownloadError after too many failures or for a wrong MD5, ValueError for an address that
-    is not http or https.
+    digits: hexadecimal ones that the file's sum by `algorithm` (of hashlib) begins with. A server that ignores ranges
+    sends all of it again. A file with another sum is thrown away, and once fetched anew, from its start, if a part of
+    it came from an earlier run. A file that is there already with the right sum is taken. Raises DownloadError after
+    too many failures or for a wrong sum, ValueError for an address that is not http or https.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise ValueError(f"address: expected http:// or https://, got {url!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_file() and _md5(path) == md5:
+    if path.is_file() and _sum(path, algorithm).startswith(digits):
         return path
     part = path.with_name(path.name + ".part")
     resumed = part.is_file()
     while True:
         _fetch_part(url, part, settings, report)
-        found = _md5(part)
-        if found == md5:
+        found = _sum(part, algorithm)
+        if found.startswith(digits):
             os.replace(part, path)
             return path
         part.unlink()
         if not resumed:
-            raise DownloadError(f"{url}: expected MD5 {md5}, got {found}")
+            raise DownloadError(f"{url}: expected {algorithm.upper()} {digits}, got {found}")
         resumed = False
 
 
@@ -181,9 +207,9 @@ def progress_bars() -> Iterator[Report]:
         yield report
 
 
-def _md5(path: Path) -> str:
+def _sum(path: Path, algorithm: str) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
 def _size(path: Path) -> int:

@@ -17,7 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_every_command_of_the_package_has_its_name():
-    assert {one.module for one in COMMANDS.values()} == {module for module, _ in MODULES.values()} | {"init", "warmup"}
+    assert {one.module for one in COMMANDS.values()} == {module for module, _ in MODULES.values()} | {
+        "init",
+        "reproduce",
+        "warmup",
+    }
     assert len(COMMANDS) == sum(map(len, GROUPS.values()))
     for name, one in COMMANDS.items():
         assert callable(import_module(f"detection.commands.{one.module}").main), name
