@@ -15,7 +15,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 endif
 endif
 
-.PHONY: demo test test-oldest lint bench campaign mutants clean
+.PHONY: demo test test-oldest lint docs bench campaign mutants clean
 .DEFAULT_GOAL := demo
 
 .venv/installed: pyproject.toml
@@ -57,6 +57,10 @@ test-oldest: .venv-oldest/installed
 lint: .venv/installed-dev
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
+
+# The pages that are made from docstrings and help: docs/commands, docs/settings, docs/api.md.
+docs: .venv/installed-dev
+	$(BIN)/python tools/docs.py
 
 # An environment of its own: the contributed modules of OpenCV in place of the plain ones, since they overwrite each other.
 NEEDS_BUT_OPENCV := 'import tomllib; print("\n".join(one for one in \

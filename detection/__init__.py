@@ -5,12 +5,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from detection.caches import choose_kernel_folder
 
 if TYPE_CHECKING:
     from detection.detector import Detector
 
 __all__ = ["Detector"]
+
+# Before any room loads numba.
+choose_kernel_folder(Path(__file__).parent)
 
 
 def __getattr__(name: str) -> Any:

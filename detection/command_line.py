@@ -1,45 +1,46 @@
 """What every command line shares; it loads no torch, so that commands which need none start at once."""
 
-import argparse
-import inspect
-import json
 import os
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import FrameType, UnionType
-from typing import Any, Union, get_args, get_origin
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
-import docstring_parser
-import yaml
-from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace, get_loader, set_loader
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
 from rich.measure import Measurement
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from detection.option_parser import (
+    DEBUG,
+    LOG_FILE,
+    QUIET,
+    Parser,
+    add_function_options,
+    options_of,
+    plain_name,
+)
 from detection.storage import printable
-from detection.storage.bounded import YAML_ERRORS, check_yaml
 from detection.storage.processes import address_space_left
-from detection.storage.yaml_text import quoted_mapping, quoted_mappings
-
-# The setting whose keys and values are text, whatever YAML would make of them: names of classes.
-_TEXT_SETTING = "class_map"
+from detection.talking import LOG, Manner, talking
 
 # Takes arguments, None for those of the process, and returns the exit status.
 Main = Callable[[list[str] | None], int]
 
 # What a user gave that cannot be used; any other exception is a job that failed.
 REFUSED = (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
-_DEBUG = "--debug"
 # A process in whose environment this is not empty shows tracebacks too.
 DEBUG_VARIABLE = "SPPNET_DEBUG"
+# Everything is told.
+_ALL = Manner()
 _shows_traceback: ContextVar[bool] = ContextVar("shows_traceback", default=False)
 # How libraries say in a RuntimeError, or one of their own, that they got no memory.
 _NO_MEMORY = (
@@ -55,112 +56,44 @@ class TerminatedError(BaseException):
     """The process was asked to end (SIGTERM); as Ctrl-C, it is no Exception, so that everything is put in order."""
 
 
-_load_yaml = get_loader("yaml")
-
-
-def _load(text: str) -> Any:
-    """A value, or a file of settings, as jsonargparse reads them, under the limits of `read_yaml`."""
-    try:
-        check_yaml(text)
-        return _load_yaml(quoted_mappings(text, _TEXT_SETTING))
-    except YAML_ERRORS as error:
-        raise yaml.YAMLError(str(error) or type(error).__name__) from error
-
-
-set_loader("yaml", _load, exceptions=(yaml.YAMLError,))
-
-
-class HelpFormatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Help that leaves the lines of a description as they are."""
-
-
-class Parser(ArgumentParser):
-    """Takes lists as ``a,b,c`` too: jsonargparse alone wants ``[a, b, c]``, and shells read brackets as patterns.
-
-    Keys and values of mappings are text as it is typed: ``{NO: Norway}`` is no ``{false: Norway}``.
-    """
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **{"formatter_class": HelpFormatter, **named})
-        self.add_argument(_DEBUG, action="store_true", help="Show the traceback of an error.")
-
-    def parse_args(self, args: Sequence[str] | None = None, *more: Any, **named: Any) -> Namespace:
-        """As ``ArgumentParser.parse_args``."""
-        words = list(sys.argv[1:] if args is None else args)
-        for place, word in enumerate(words):
-            name, is_joined, value = word.partition("=")
-            as_yaml = _as_yaml(getattr(self._option_string_actions.get(name), "_typehint", None))
-            if as_yaml is not None and is_joined:
-                words[place] = f"{name}={as_yaml(value)}"
-            elif as_yaml is not None and place + 1 < len(words):
-                words[place + 1] = as_yaml(words[place + 1])
-        return super().parse_args(words, *more, **named)
-
-
-def _as_yaml(hint: Any) -> Callable[[str], str] | None:
-    """What makes a typed value YAML: of lists and tuples, optional or not, and of mappings of text; None of all else.
-
-    Lists of records are all else.
-    """
-    found = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    if any(get_origin(one) is dict for one in found):
-        return quoted_mapping
-    lists = [one for one in found if get_origin(one) in (list, tuple)]
-    item = next((one for one in get_args(lists[0])[:1] if one in (str, int, float)), None) if lists else None
-    return None if item is None else lambda value: _bracketed(value, item)
-
-
-def _bracketed(value: str, item: type) -> str:
-    """``a,b,c`` as a list in YAML; what is one already, or null, as it is."""
-    if value[:1] == "[" or value == "null" or value.startswith("--"):
-        return value
-    words = [one.strip() for one in value.split(",")] if value.strip() else []
-    return f"[{', '.join(json.dumps(one, ensure_ascii=False) if item is str else one for one in words)}]"
-
-
 # An option without a value, in `add_function_options`.
 FLAG = {"action": "store_true"}
 
 
-def add_function_options(
-    parser: ArgumentParser,
-    function: Callable,
-    own: Mapping[str, Mapping[str, Any]] | None = None,
-    given: int = 1,
-    left_out: Collection[str] = (),
-) -> None:
-    """An option for each parameter of `function` behind the first `given`, from its signature and docstring.
-
-    own: option -> arguments of ``add_argument`` but for its help, of parameters that types do not describe: flags
-    and several words. left_out: parameters that become none.
-    """
-    own = own or {}
-    names = {option: option.lstrip("-").replace("-", "_") for option in own}
-    parser.add_function_arguments(function, as_group=False, skip={given, *names.values(), *left_out})
-    texts = {one.arg_name: one.description for one in docstring_parser.parse(function.__doc__).params}
-    for option, more in own.items():
-        parser.add_argument(option, **more, help=" ".join(texts[names[option]].split()))
-
-
-def options_of(function: Callable, values: Mapping[str, Any], given: int = 1) -> dict[str, Any]:
-    """The parsed values of the parameters of `function` behind the first `given`."""
-    return {name: values[name] for name in list(inspect.signature(function).parameters)[given:]}
-
-
 def command(run: Callable[[list[str]], object], failures: tuple[type[Exception], ...] = ()) -> Main:
-    """The command line that gives `run` the arguments but for ``--debug``. failures: see `exit_status`."""
+    """The command line that gives `run` the arguments but for ``--debug``, ``--quiet`` and ``--log-file FILE``.
+
+    failures: see `exit_status`.
+    """
 
     def main(arguments: list[str] | None = None) -> int:
         """Run the command line; returns the exit status."""
         words = sys.argv[1:] if arguments is None else arguments
+        words, manner, is_debug = _without_manner(words)
         # A command may have been called by another one, which has taken the word.
-        before = _shows_traceback.set(_shows_traceback.get() or _DEBUG in words or bool(os.environ.get(DEBUG_VARIABLE)))
+        before = _shows_traceback.set(_shows_traceback.get() or is_debug or bool(os.environ.get(DEBUG_VARIABLE)))
         try:
-            return exit_status(lambda: run([one for one in words if one != _DEBUG]), failures)
+            return exit_status(lambda: run(words), failures, manner)
         finally:
             _shows_traceback.reset(before)
 
     return main
+
+
+def _without_manner(words: Sequence[str]) -> tuple[list[str], Manner, bool]:
+    """(the words of a command, how it talks, whether with tracebacks); words on the latter stand anywhere."""
+    rest, flags, log_file, coming = [], set(), None, iter(words)
+    for word in coming:
+        name, is_joined, value = word.partition("=")
+        if word in (DEBUG, QUIET):
+            flags.add(word)
+        elif plain_name(name) != plain_name(LOG_FILE):
+            rest.append(word)
+        elif is_joined or (value := next(coming, "")):
+            log_file = value
+        else:
+            rest.append(word)  # the command's parser says that its value is missing
+    return rest, Manner(QUIET in flags, log_file), DEBUG in flags
 
 
 def function_command(
@@ -192,38 +125,54 @@ def subcommands(description: str | None, mains: Mapping[str, Main]) -> Main:
 
     def run(arguments: list[str]) -> int:
         name, *rest = arguments or [""]
-        if name in ("-h", "--help"):
-            print(description)
+        if name in ("-h", "--help", "--help-all"):
+            called = Path(sys.argv[0]).name
+            print(f"usage: {called} {'|'.join(mains)} [options]\n\n{(description or '').strip()}\n")
+            print(f"{called} {next(iter(mains))} --help tells the options of that one.")
             return 0
         if name not in mains:
             raise ValueError(f"expected one of {', '.join(mains)}, got {name!r}\n\n{description}")
-        return mains[name](rest)
+        # What the help of the command calls it.
+        before, sys.argv[0] = sys.argv[0], f"{sys.argv[0]} {name}"
+        try:
+            return mains[name](rest)
+        finally:
+            sys.argv[0] = before
 
     return command(run)
 
 
-def exit_status(body: Callable[[], object], failures: tuple[type[Exception], ...] = ()) -> int:
+def exit_status(body: Callable[[], object], failures: tuple[type[Exception], ...] = (), manner: Manner = _ALL) -> int:
     """The exit status of a command that does `body`: what that returns if it is an int, else 0.
 
     What ends it is told in one line, with a traceback where that was asked for. 2: settings, data or files that cannot
     be used, one of `REFUSED`. 1: the job failed; `failures`: kinds whose text says all. 130: Ctrl-C. 143: SIGTERM.
+    manner: how it talks, unless a command around it talks already.
     """
-    console = terminal(stderr=True)
-    try:
-        with _terminable():
-            _check_memory()
-            status = body()
-        return status if isinstance(status, int) else 0
-    except (Exception, KeyboardInterrupt, TerminatedError) as error:
-        if (end := _signal_behind(error)) is not None:
-            how = "interrupted" if end == signal.SIGINT else "terminated"
-            say(console, f"{how}: the same command goes on from here")
-            return 128 + end
-        if _shows_traceback.get():
-            traceback.print_exc()
-        is_told = isinstance(error, (*REFUSED, *failures))
-        say(console, f"error: {error if is_told else _failure(error)}")
-        return 2 if isinstance(error, REFUSED) else 1
+    # Of several processes under torchrun the first speaks.
+    is_quiet = manner.is_quiet or os.environ.get("RANK", "0") != "0"
+    with talking(terminal(stderr=True), is_quiet) as log_to:
+        try:
+            log_to(manner.log_file)
+            with _terminable():
+                _check_memory()
+                status = body()
+            return status if isinstance(status, int) else 0
+        except (Exception, KeyboardInterrupt, TerminatedError) as error:
+            return _told_end(error, failures)
+
+
+def _told_end(error: BaseException, failures: tuple[type[Exception], ...]) -> int:
+    """Say in one line what ended a command; its exit status."""
+    if (end := _signal_behind(error)) is not None:
+        how = "interrupted" if end == signal.SIGINT else "terminated"
+        LOG.critical(f"{how}: the same command goes on from here")
+        return 128 + end
+    if _shows_traceback.get():
+        traceback.print_exception(error)
+    is_told = isinstance(error, (*REFUSED, *failures))
+    LOG.error(str(error) if is_told else _failure(error), exc_info=error)
+    return 2 if isinstance(error, REFUSED) else 1
 
 
 def _check_memory() -> None:
@@ -274,7 +223,7 @@ def _failure(error: Exception) -> str:
     if isinstance(error, ImportError):
         return text
     kind = type(error).__name__
-    return f"{kind}: {text}; this is a fault of the program: run it again with {_DEBUG}, which shows where it is"
+    return f"{kind}: {text}; this is a fault of the program: run it again with {DEBUG}, which shows where it is"
 
 
 def say(console: Console, *lines: object) -> None:

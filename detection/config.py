@@ -29,16 +29,17 @@ class Settings(StageSettings):
     """An experiment.
 
     Args:
-        preset: Published protocol that the settings follow, a file of configs/ that sets all of its numbers:
-            voc2007_paper or voc2007_released. Values other than its own are printed and kept with the results.
-        run: Folder of the run: settings, classes, proposals, maps, detector, detections, evaluation.
-        limit: Use the first so many images of each split; null: all.
-        workers: Processes over images; they do not change any result. 0: one a processor, at most 4.
-        threads: Threads a process for convolutions and matrix products. They change the last bits of results.
+        preset: Published protocol to follow: voc2007_paper or voc2007_released. It is a file of configs/ that sets all
+            of its numbers; values other than its own are printed and kept with the results.
+        run: Folder of the run, in which all results lie. They are settings, classes, proposals, maps, detector,
+            detections, evaluation and report.
+        limit: Use the first so many images of each split. null: all.
+        workers: Processes over images; results do not change. 0: one a processor, at most 4.
+        threads: Threads a process, for convolutions. They change the last bits of results.
         device: torch device of the convolutions, e.g. cpu or cuda.
-        classes_changed: What becomes of the run's classes where data and settings ask for others: refuse; keep (go on
-            with the run's, objects of others are left out); retrain (train anew, in place of what was trained).
-        strict: Stop at the first image or annotation with a fault, instead of listing it at the end.
+        classes_changed: Where the data have other classes than the run. refuse: stop; keep: go on with the run's,
+            objects of others are left out; retrain: train anew, in place of what was trained.
+        strict: Stop at the first faulty image or annotation. Else each is left out or repaired, and listed at the end.
     """
 
     preset: str | None = None
@@ -59,6 +60,8 @@ class Settings(StageSettings):
 
 # Of no influence on what a run holds: not kept as its settings.
 _OF_THE_CALL = ("run", "workers", "device", "classes_changed", "strict")
+# What every command of a run takes, and the one setting of a stage that most users give.
+_SHARED = ("dataset.root", *Settings.__annotations__)
 # Of no protocol: where things lie, and what computes.
 _PLACES = ("dataset.root", "features.weights", "features.engine", "finetune.initial", "proposals.imported")
 # Letters of an error: jsonargparse repeats the value, which may be a whole file.
@@ -75,10 +78,11 @@ def build_parser(description: str = "", add_options: Callable[[ArgumentParser], 
     parser.add_argument(
         "--config",
         action="config",
-        help=f"YAML file of settings, or one of {', '.join(packaged_configs())}; several are merged, the last wins.",
+        help=f"File of settings, or a name: {', '.join(packaged_configs())}. Several are merged, the last wins.",
     )
     if add_options is not None:
         add_options(parser)
+    parser.shared = _SHARED
     parser.add_class_arguments(Settings)
     return parser
 

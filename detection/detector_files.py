@@ -121,7 +121,7 @@ def read_description(folder: Path | str) -> dict[str, Any]:
     """
     path = Path(folder) / _DESCRIPTION
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no trained detector here; tools/train_svm.py makes one")
+        raise FileNotFoundError(f"{path}: no trained detector here; sppnet train makes one")
     description = read_sealed_yaml(path, _remedy(path))
     version = description.get("format_version") if isinstance(description, dict) else None
     if version != FORMAT_VERSION:

@@ -5,7 +5,7 @@ each descriptor written as a sparse sum of the words of a k-means dictionary, an
 taken in each bin of the pyramid (as in ScSPM, J. Yang et al., CVPR 2009); a linear SVM a class on top. Prints the
 accuracy on the test split's digits for several pyramids.
 
-With --maps FOLDER the codes are written there too, as tools/train_classifier.py --maps reads them.
+With --maps FOLDER the codes are written there too, as sppnet classify --maps reads them.
 """
 
 from __future__ import annotations

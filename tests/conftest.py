@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import logging
 import os
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ from rich.console import Console
 
 from detection.data.formats.voc_xml import annotation_xml
 from detection.pipeline.runner import run_all
+from detection.talking import Notices
 
 if TYPE_CHECKING:
     from detection.pipeline.experiment import Experiment
@@ -43,6 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="converted-networks-")
     config.add_cleanup(folder.cleanup)
     os.environ["SPPNET_CACHE"] = folder.name
+    # Compiled kernels stay where they are.
+    os.environ.setdefault("NUMBA_CACHE_DIR", "")
 
 
 @pytest.fixture(scope="session")
@@ -194,7 +198,7 @@ def _offsets_once() -> Iterator[None]:
 def open_run(shape_options: list[str], _offsets_once: None) -> Callable[..., Experiment]:
     """``open_run(folder, *options, executor=None)``: the experiment of `shape_options` and more options.
 
-    Its console is no terminal; what it prints is ``experiment.work.console.file.getvalue()``.
+    Its console is no terminal; what it prints and logs is ``experiment.work.console.file.getvalue()``.
     """
 
     def open_it(folder: Path, *options: str, executor: Executor | None = None) -> Experiment:
@@ -203,7 +207,10 @@ def open_run(shape_options: list[str], _offsets_once: None) -> Callable[..., Exp
 
         settings = read_settings(*shape_options, f"--run={folder}", *options)
         console = Console(file=io.StringIO(), width=200, force_terminal=False)
-        return session.open_experiment(settings, console, executor)
+        # A log of its own: what others say, and what it says to others, is not mixed.
+        log = logging.Logger("open_run", logging.INFO)
+        log.addHandler(Notices(console))
+        return session.open_experiment(settings, console, executor, log)
 
     return open_it
 

@@ -12,10 +12,14 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "detection"
 # Lowest first; a room is a module or a package.
 ROOMS = (
+    "caches",
     "_lazy",
     "types",
     "geometry",
     "storage",
+    "talking",
+    "help_text",
+    "option_parser",
     "command_line",
     "parallel",
     "data",

@@ -29,7 +29,7 @@ from detection.evaluation import Evaluation
 from detection.features import FeatureSettings
 from detection.features.resize import normalise, resize_image
 from detection.learning import fit_linear_svm
-from detection.pipeline.work import Work, progress
+from detection.pipeline.work import Work
 from detection.pooling.torch_pooling import export_onnx
 from detection.storage import read_arrays, write_arrays, write_text
 from detection.types import ClassificationImage
@@ -144,7 +144,7 @@ def _train_softmax(source, images, num_classes: int, settings, work: Work, log: 
         batch = batches_of_images(network, partial(_network_input, images, settings.view, backbone), source.device)
     targets = soft_targets(np.array([one.presence for one in images]))
     lines = ["epoch,size,loss\n"]
-    with progress(work.console, "epochs", settings.epochs) as advance, limit_threads(work.threads):
+    with work.progress("epochs", settings.epochs) as advance, limit_threads(work.threads):
         for epoch, loss in enumerate(train_network(network, batch, targets, settings)):
             lines.append(f"{epoch + 1},{settings.sizes[epoch % len(settings.sizes)]},{loss:.6g}\n")
             advance()

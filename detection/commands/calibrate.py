@@ -4,6 +4,8 @@ SVMs and box regressors are trained again without one part of the training image
 the part left out tells how often a margin is right, and a sigmoid is fitted to that for each class (Platt scaling).
 Then the probabilities are measured on the detections of the test split, where there are some: a table, the expected
 calibration error, RUN/evaluation/SPLIT-reliability.json and .png.
+
+  sppnet calibrate --run runs/mine
 """
 
 from detection.command_line import say

@@ -1,12 +1,10 @@
 """Several runs' detectors together, by NMS on the union of their scored proposals; prints what that gains.
 
-The gain is over the run with the highest mAP, with its bootstrap interval on the same resamples of the images.
+All runs have the same data set and classes, and a trained detector each, which scores the proposals of its own run. The
+gain is over the run with the highest mAP, with its bootstrap interval on the same resamples of the images. OUT gets
+SPLIT.json (COCO results), the devkit's text files comp4_det_SPLIT_CLASS.txt and evaluation.json.
 
-All runs have the same data set and classes, and a trained detector each:
-  python tools/combine.py RUN RUN ... --out FOLDER
-
-Each detector scores the proposals of its own run, with the maps that are there. FOLDER gets SPLIT.json (COCO results),
-the devkit's text files comp4_det_SPLIT_CLASS.txt and evaluation.json.
+  sppnet combine runs/one runs/two --out together
 """
 
 import dataclasses

@@ -1,15 +1,11 @@
-"""fc6 and fc7 made cheaper by truncated singular value decomposition: a detector some times faster, at some mAP.
+"""A smaller, faster detector: fc6 and fc7 as two thin layers each (truncated SVD), of ranks that you choose.
 
-A layer becomes two thin ones of a rank that you choose (Fast R-CNN, section 3.1). Of a trained detector:
-  python tools/compress.py --model RUN/detector --out FOLDER --fc6_rank 128 --fc7_rank 64
-  python tools/detect.py --model FOLDER IMAGE_OR_FOLDER ...
+SVMs, box regressors and calibration stay as they are. OUT.safetensors takes the layers alone; a run that is given them
+trains SVMs of its own on what they compute. What ranks cost in mAP is in docs/speed.md.
 
-SVMs and box regressors stay as they are. To train SVMs on the approximated layers, write these alone, and name them in
-a run's settings:
-  python tools/compress.py --model RUN/detector --out head.safetensors --fc6_rank 128 --fc7_rank 64
-  python tools/run_pipeline.py --run RUN2 --features.layer fc7 --features.head head.safetensors ...
-
-Nothing is overwritten. What ranks cost and gain is in docs/speed.md.
+  sppnet compress --model runs/mine/detector --out small --fc6_rank 128 --fc7_rank 64
+  sppnet compress --model runs/mine/detector --out small.safetensors --energy 0.9
+  sppnet run --run runs/small --features.layer fc7 --features.head small.safetensors
 """
 
 import dataclasses

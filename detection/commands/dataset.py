@@ -1,19 +1,10 @@
-"""Data sets of VOC, COCO and YOLO files, and plain folders of photos with XML.
+"""Data sets of VOC, COCO and YOLO files, and plain folders of photos with XML: looked at and written anew.
 
-usage: python tools/dataset.py check | stats | convert | split | show PATH [options]
-
-check      list every fault with its file and line: missing, orphan and unreadable files, sizes that differ, boxes that
-           are outside, swapped, empty, doubled or out of range, unknown and misspelt classes, equal and rotated photos.
-           It ends with what training would do. Exit status 1 where training would be wrong or refuses the set, 2 where
-           nothing could be looked at. --fix FOLDER writes a repaired copy and the list of faults.
-stats      objects by class and size, shapes, objects an image, and the recall selective search can have at each size.
-convert    write the set as voc, folder, coco or yolo, and say what that format cannot hold.
-split      write the set with a seeded split in trainval and test, stratified by class, equal photos together.
-show       draw some photos with their boxes on one sheet.
-
-Each tells the sum first: pictures and objects found on disk = read + left out. convert, split and --fix also tell
-read = written + left out, and read again what they wrote.
-PATH is a folder, a COCO json or a data.yaml; its format is found by looking. COMMAND --help tells a command's options.
+check      every fault of a data set, with file and line
+stats      objects by class and size, and the recall that proposals can have
+convert    write a data set as voc, folder, coco or yolo
+split      write a data set with a split in trainval and test
+show       some photos with their boxes on one sheet
 """
 
 from collections import Counter
@@ -39,6 +30,7 @@ from detection.data.settings import clean_class_map
 from detection.data.split_names import TEST_SPLIT, TRAIN_SPLIT
 from detection.data.splitting import split_images
 from detection.data.writing import write_dataset
+from detection.option_parser import described
 from detection.pipeline.work import Work, default_workers, map_images, worker_processes
 from detection.proposals import ProposalSettings
 from detection.storage import fingerprint, printable, write_text
@@ -56,10 +48,11 @@ class SetOptions:
     Args:
         path: Folder of the set, COCO json or data.yaml.
         format: voc, folder, coco or yolo; auto: found by looking, and printed.
-        splits: Names of the splits; none: trainval and test, or train, val and test, or all there are.
-        classes: Text file of the class names, one a line, or "voc"; null: those that the set has.
+        splits: Names of the splits, e.g. train,val; without: trainval and test, or train, val and test, or
+            all there are.
+        classes: Text file of the class names, one a line, or "voc"; without: those that the set has.
         class_map: Class name in the files -> name to use, e.g. {couch: sofa}; null leaves its objects out.
-        images: Folder of the images of a COCO json; null: looked for near the file.
+        images: Folder of the images of a COCO json; without: looked for near the file.
     """
 
     path: str
@@ -98,7 +91,14 @@ class OpenSet:
             say(self.work.console, *lines)
 
     def check(self, fix: str | None = None) -> int:
-        """Print every fault; the exit status: 1 where training would be wrong or refuses the set.
+        """Every fault of a data set, with file and line, and what training would do about it.
+
+        Missing, orphan and unreadable files; sizes that differ; boxes that are outside, swapped, empty, doubled or out
+        of range; unknown and misspelt classes; equal and rotated photos. The original stays as it is. Exit status: 1
+        where training would be wrong or refuses the set, 2 where nothing could be looked at.
+
+          sppnet check photos
+          sppnet check photos --fix repaired
 
         Args:
             fix: New folder for a repaired copy and faults.txt.
@@ -138,13 +138,15 @@ class OpenSet:
         seed: int = 0,
         proposals: ProposalSettings = ProposalSettings(),  # noqa: B008 (frozen)
     ) -> None:
-        """Print figures of the set and draw them.
+        """Objects by class and size, shapes, objects an image, and the recall that proposals can have at each size.
+
+          sppnet stats photos --out figures.png
 
         Args:
             out: PNG or JPEG file for the picture of the figures.
             sample: Images that are searched for proposals; 0: none.
             seed: Seed of the choice of those images.
-            proposals: Proposals.
+            proposals: How proposals are made.
         """
         chosen = self._chosen(sample, seed)
         found = map_images(partial(search, settings=proposals), chosen, self.work, "proposals")
@@ -160,10 +162,12 @@ class OpenSet:
             self.say(out)
 
     def convert(self, to: str, out: str, link: bool = False) -> None:
-        """Write the set in another format; prints what was left out, and what the format cannot hold.
+        """Write a data set in another format, and say what was left out and what that format cannot hold.
+
+          sppnet convert photos --to coco --out photos-coco
 
         Args:
-            to: Format to write.
+            to: Format to write: voc, folder, coco or yolo.
             out: New folder for the converted set; it must not hold anything.
             link: Let images be hard links to the originals, not copies.
         """
@@ -172,11 +176,13 @@ class OpenSet:
         self.say(*(f"{fault} -> {fault.remedy}" for fault in self.checked.faults if fault.remedy))
 
     def split(self, out: str, share: float = 0.2, seed: int = 0, link: bool = False) -> None:
-        """Write the set with a new split in trainval and test, stratified by class, equal pictures together.
+        """Write a data set with a new split in trainval and test, stratified by class, equal pictures together.
+
+          sppnet split photos --out photos-split --share 0.3
 
         Args:
             out: New folder for the set with its new split; it must not hold anything.
-            share: Share of the images that are held out as test.
+            share: Share of the images that are held out as test, 0 to 1.
             seed: Seed of the split: the same seed, the same split.
             link: Let images be hard links to the originals, not copies.
         """
@@ -199,7 +205,9 @@ class OpenSet:
             self.say(f"{name}: {counts[0]} objects in trainval, {counts[1]} in test")
 
     def show(self, out: str = "sheet.jpg", count: int = 24, columns: int = 4, seed: int = 0) -> None:
-        """Draw a contact sheet of some images with their boxes; difficult ones are dashed.
+        """Some photos with their boxes on one sheet; difficult objects are dashed.
+
+          sppnet show photos --out sheet.jpg --count 12
 
         Args:
             out: Image file to write the contact sheet to.
@@ -268,11 +276,10 @@ def _pixel_key(image: ImageObjects) -> str:
 
 
 def _command(function: Callable[..., object]) -> command_line.Main:
-    prog = f"dataset.py {function.__name__}"
     own = {"--link": FLAG} if "link" in signature(function).parameters else None
 
     def run(arguments: list[str]) -> object:
-        parser = command_line.Parser(prog=prog, description=__doc__)
+        parser = command_line.Parser(description=described(function))
         parser.add_class_arguments(SetOptions, as_positional=True)
         command_line.add_function_options(parser, function, own)
         words = "Processes over images; 0: one a processor, at most 4."
@@ -281,7 +288,7 @@ def _command(function: Callable[..., object]) -> command_line.Main:
         workers = values.workers or default_workers()
         with worker_processes(workers) as executor:
             options = SetOptions(**{one.name: values[one.name] for one in fields(SetOptions)})
-            opened = OpenSet(options, Work(workers, executor=executor))
+            opened = OpenSet(options, Work(workers, console=command_line.terminal(), executor=executor))
             status = function(opened, **command_line.options_of(function, values))
             return status if opened.checked.census.adds_up else 1
 

@@ -1,6 +1,10 @@
-"""The whole pipeline on the embedded digits: makes data/digits, runs every stage, prints mAP, draws detections.
+"""The whole pipeline on embedded data: handwritten digits on photos.
 
-Takes the options of tools/run_pipeline.py; without any it uses configs/demo.yaml. Goes on where it stopped.
+Makes data/digits, runs every stage, prints mAP and draws detections. Takes the options of sppnet run; without any it
+uses the settings named demo. An interrupted demo goes on where it was.
+
+  sppnet demo
+  sppnet demo --workers 1
 """
 
 import os

@@ -4,10 +4,12 @@ With --run: RUN/detections/SPLIT.json (COCO results format; image_id is the spli
 line of RUN/classes.txt from 1), the devkit's comp4_det_SPLIT_CLASS.txt next to it, and some drawn images in
 RUN/drawings/.
 
-With --model: python tools/detect.py --model RUN/detector IMAGE_OR_FOLDER_OR_VIDEO ... --out FOLDER
+With --model: drawn copies of images and videos, detections.json and classes.txt, in OUT.
+
+  sppnet detect --model runs/mine/detector PHOTO.jpg FOLDER VIDEO.mp4 --out found
+  sppnet detect --run runs/mine
 """
 
-import sys
 from argparse import SUPPRESS
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +22,7 @@ import numpy as np
 from jsonargparse import ArgumentParser
 
 from detection import data
-from detection.command_line import FLAG, add_function_options, command, function_command, say
+from detection.command_line import FLAG, add_function_options, command, function_command
 from detection.commands.session import always, run_command
 from detection.config import Settings, build_parser
 from detection.data.images import MAX_PIXELS
@@ -30,7 +32,7 @@ from detection.parallel import ordered_map
 from detection.pipeline.stages.detections import detect
 from detection.pipeline.stages.drawings import DRAWN_MIN_SCORE, draw
 from detection.pipeline.work import Work, default_workers, map_images
-from detection.storage import encodable, printable, readable_stems, write_text
+from detection.storage import encodable, readable_stems, write_text
 from detection.types import Detections
 from detection.visualization import draw_detections, enlarge
 
@@ -72,7 +74,7 @@ def detect_paths(
     shown = sum(int((one.scores >= min_score).sum()) for one in found)
     print(f"{out}: {len(found)} images, {shown} detections of at least {min_score}")
     for one in work.problems:
-        print(printable(f"left out: {one.file}: {one.message}"), file=sys.stderr)
+        work.log.warning(f"left out: {one.file}: {one.message}")
     return 1 if work.problems else 0
 
 
@@ -164,13 +166,13 @@ def _detect_video(
             found.append(detections)
             yield drawn
 
-    say(work.console, f"{path} ...")
+    work.log.info(f"{path} ...")
     try:
         rate = data.video_rate(path)
         data.write_video(target, drawn_frames(), rate)
         written = data.written_rate(target, rate)
         if abs(written - rate) > _RATE_TOLD:
-            say(work.console, f"{target}: {written:g} frames a second, not {rate:.6g}: MPEG-4 has none nearer")
+            work.log.info(f"{target}: {written:g} frames a second, not {rate:.6g}: MPEG-4 has none nearer")
         if lost := data.missing_frames(path, len(found)):
             work.problems.skip("video that ends early", path, lost)
     except data.DataError as error:
@@ -190,15 +192,15 @@ def _help_parser() -> ArgumentParser:
     for action in parser._actions:
         if action.dest.split(".")[0] in _OF_TRAINING:
             action.help = SUPPRESS
+        action.required = False  # with --run there is no model
     return parser
 
 
 def _run(arguments: list[str]) -> int:
     if any(one.split("=")[0] == "--model" for one in arguments):
         return function_command(__doc__, detect_paths, _OWN)(arguments)
-    if {"--help", "-h"} & set(arguments):
-        _help_parser().print_help()
-        return 0
+    if asked := [one for one in arguments if one in ("--help", "-h", "--help-all")]:
+        _help_parser().parse_args(asked)  # prints, and ends the process
     return run_command(__doc__, lambda one: (detect(one), draw(one)), needs_run=always)(arguments)
 
 

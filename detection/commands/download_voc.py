@@ -1,12 +1,15 @@
 """Fetch Pascal VOC 2007 trainval and test (about 900 MB) from the official archives and unpack them.
 
-A run that was stopped goes on where it was, each archive's MD5 is checked, and what is there is not fetched again.
+A call that was stopped goes on where it was, each archive's MD5 is checked, and what is there is not fetched again.
+
+  sppnet download --root data
 """
 
 from pathlib import Path
 
 from detection.command_line import function_command
-from detection.data.downloads import VOC2007_ADDRESS, DownloadSettings, download_archives, progress_bars
+from detection.data.downloads import VOC2007_ADDRESS, DownloadSettings, download_archives
+from detection.talking import reporting
 
 
 def download_voc(
@@ -23,7 +26,7 @@ def download_voc(
         keep: Leave the archives in ROOT/VOCdevkit after unpacking.
         download: How patiently to download.
     """
-    with progress_bars() as report:
+    with reporting() as report:
         download_archives(root, address, settings=download, keep=keep, report=report)
     print(f"Pascal VOC 2007 lies in {Path(root) / 'VOCdevkit' / 'VOC2007'}")
 

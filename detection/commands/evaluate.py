@@ -3,12 +3,15 @@
 With --run: a table, and RUN/evaluation/SPLIT.json. Any of --detections, --annotations, --split, --metric and --iou
 replaces what the run has for this call: then nothing in the run is changed.
 
-Without: python tools/evaluate.py --detections FILE_OR_FOLDER --annotations VOC_FOLDER|COCO_JSON|YOLO_FOLDER
+Without: --detections and --annotations, of any detector and data set.
 
 Detections are COCO results (.json), the devkit's comp4_det_SPLIT_CLASS.txt, Detectron2's CLASS.txt, or YOLO text files
 (class x y width height confidence). --json OUT writes metric, mAP (a fraction, over the classes that have objects),
 per_class (null without objects), settings, counts, intervals, and what --diagnose and --compare find.
 docs/evaluation.md explains all of it.
+
+  sppnet evaluate --run runs/mine --diagnose
+  sppnet evaluate --detections found.json --annotations photos --split test --json figures.json
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,6 +36,7 @@ from detection.pipeline.stages import evaluation as stage
 from detection.pipeline.stages.misses import diagnosis
 from detection.storage import write_json
 from detection.storage.run import RunFolder
+from detection.talking import LOG
 from detection.types import AnnotatedImage
 
 _FORMATS = {
@@ -46,12 +50,19 @@ _FORMATS = {
 def add_options(parser: ArgumentParser) -> None:
     """What the command takes beyond a run's settings."""
     add = parser.add_argument
-    add("--detections", type=str | None, default=None, help="File or folder of results, or a run; null: the run's.")
-    add("--annotations", type=str | None, default=None, help="VOC folder, COCO json or YOLO folder; null: the run's.")
-    add("--split", type=str | None, default=None, help="Split of the annotations, e.g. test; null: the only one.")
+    add("--detections", type=str | None, default=None, help="File or folder of results, or a run; without: the run's.")
+    add(
+        "--annotations", type=str | None, default=None, help="VOC folder, COCO json or YOLO folder; without: the run's."
+    )
+    add("--split", type=str | None, default=None, help="Split of the annotations, e.g. test; without: the only one.")
     known = " or ".join(METRICS)
-    add("--metric", type=str | None, default=None, help=f"{known}; null: evaluation.metric.")
-    add("--iou", type=float | None, default=None, help="IoU that a match needs; null: evaluation.iou_threshold.")
+    add("--metric", type=str | None, default=None, help=f"{known}; without: evaluation.metric.")
+    add(
+        "--iou",
+        type=float | None,
+        default=None,
+        help="IoU that a match needs, 0 to 1; without: evaluation.iou_threshold.",
+    )
     add("--json", type=str | None, default=None, help="File to write the figures to, besides the run's own.")
     add("--classes", type=str | None, default=None, help="Class names, one a line, by the numbers in the detections.")
     add("--compare", type=str | None, default=None, help="Another detector's results, or run: is it any better?")
@@ -97,7 +108,7 @@ def _check_whole(found: ResultFiles) -> None:
     run = _run_of(found.path)
     for path in () if run is None else found.files.values():
         if not run.are_whole(path):
-            raise ValueError(f"{path}: damaged, or changed by hand, since the run wrote it; run tools/detect.py")
+            raise ValueError(f"{path}: damaged, or changed by hand, since the run wrote it; run sppnet detect")
 
 
 def read_truth(
@@ -220,7 +231,7 @@ def evaluate_results(subject: Subject, detections: str) -> None:
     """Evaluate the results at a path against the subject's annotations, print, and write what is asked for."""
     files = find_results(detections, subject.truth.split, _ids(subject.truth.images))
     more = "s" if len(files.files) > 1 else ""
-    say(subject.console, f"{files.path}: {_FORMATS[files.format]}, {len(files.files)} file{more}")
+    LOG.info(f"{files.path}: {_FORMATS[files.format]}, {len(files.files)} file{more}")
     result, found = subject.evaluate(detections), None
     if subject.options.diagnose:
         found = evaluation.diagnose(result, subject.truth.images, subject.settings.diagnosis)
@@ -241,7 +252,7 @@ def _finish(subject: Subject, result: Evaluation, found: evaluation.Diagnosis | 
         content["compare"] = _compare(subject, result, subject.options.compare)
     if subject.options.json is not None:
         write_json(subject.options.json, content)
-        say(subject.console, f"figures: {subject.options.json}")
+        LOG.info(f"figures: {subject.options.json}")
 
 
 def _compare(subject: Subject, first: Evaluation, path: str) -> dict[str, Any]:
@@ -280,7 +291,7 @@ def _run(arguments: list[str]) -> int:
         return 0
     finally:
         if problems:
-            say(console, *problems.summary())
+            LOG.info("\n".join(problems.summary()))
 
 
 main = command(_run)

@@ -5,6 +5,9 @@ have their maps are passed over. --export writes RUN/regions/LAYER/NAME/ (NAME: 
 the file of --boxes), one safetensors file an image: boxes (R, 4), values (R, D), both float32, and the layer
 in its metadata. Of objects also labels (R,), places in the names under "classes" of the metadata (one a line), and
 difficult (R,).
+
+  sppnet extract --config custom --dataset.root photos --run runs/mine --dry-run
+  sppnet extract --run runs/mine --export pool5 --boxes mine.csv
 """
 
 import shutil
@@ -95,7 +98,7 @@ def extract_features(
         experiment: The run.
         dry_run: Print the disk that the maps will need, in MiB, and make none.
         export: Write region features of this layer (fc6, fc7: alexnet and vgg16, with features.layer set to it).
-        of: What --export takes the vectors of: the proposals or the ground-truth boxes.
+        of: What --export takes the vectors of: the proposals (windows) or the ground-truth boxes (objects).
         boxes: Boxes of your own instead: JSON {image id: [[x1, y1, x2, y2], ...]} or CSV image_id,x1,y1,x2,y2;
             px of the image, half-open.
     """

@@ -2,9 +2,10 @@
 
 Proposals and maps that are absent are made first. The log is RUN/finetuned/log.csv, and TensorBoard's next to it where
 that is installed (pip install "sppnet[tensorboard]"). Interrupted, it goes on from its last checkpoint, bit for bit.
+With torchrun, on several GPUs, or processes of a CPU (--device cpu):
 
-On several GPUs, or processes of a CPU (--device cpu):
-  torchrun --nproc-per-node 4 tools/finetune.py --run RUN --device cuda
+  sppnet finetune --config finetuned --dataset.root photos --run runs/mine
+  torchrun --nproc-per-node 4 -m detection finetune --run runs/mine --device cuda
 """
 
 from detection.commands.session import run_command

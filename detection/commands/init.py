@@ -1,4 +1,9 @@
-"""A YAML file of settings with comments, to be edited: a copy of one that comes with the package."""
+"""A YAML file of settings with comments, to be edited: a copy of one that comes with the package.
+
+It is what --config of the other commands takes.
+
+  sppnet init --out mine.yaml --root photos
+"""
 
 import json
 import re
@@ -16,7 +21,7 @@ def init(out: str = "sppnet.yaml", root: str | None = None, template: str = "cus
 
     Args:
         out: File to write; it must not be there.
-        root: Your data set (dataset.root); null: as the template has it.
+        root: Your data set (dataset.root); without: as the template has it.
         template: Settings to begin with: a name that --config takes.
     """
     known = packaged_configs()

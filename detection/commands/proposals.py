@@ -1,19 +1,10 @@
-"""Proposals of a data set's images.
+"""Proposals of a data set's images: the boxes that are scored.
 
-usage: python tools/proposals.py generate | import | export | check | report --config FILE --run RUN
-
-generate   make the proposals of every training and test image: RUN/proposals/, one file an image; images that
-           have theirs are passed over, so an interrupted run goes on where it was.
-import     put the proposals of old files into RUN/proposals/ instead; the run then uses them
-           (proposals.method imported).
-export     write the proposals of the run to one file: .npz, .json, .csv, or Fast R-CNN's .mat.
-check      list every proposal that is outside its image, empty, swapped, repeated or not finite, and every image
-           without proposals, of the run or of --windows; with --fix, write the proposals without their faults.
-           Exit status 1 if there were some.
-report     proposals an image, recall at IoU 0.5 to 0.95, average recall, MABO by class and size, curves; of the
-           run, or of several --windows in columns.
-
-COMMAND --help tells a command's options.
+generate   make the proposals of every training and test image
+import     put the proposals of old files, or of other programs, into the run
+export     write the proposals of the run to one file
+check      every fault of proposals; --fix writes them without
+report     recall and other figures of proposals, of several sets side by side
 """
 
 from collections import Counter
@@ -29,6 +20,7 @@ from detection.command_line import say, subcommands
 from detection.commands.proposals_report import quality_of, report_table, write_report
 from detection.commands.session import always, experiment_command, images_of, never
 from detection.data import result_numbers, split_ids
+from detection.option_parser import described
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.imported_proposals import proposal_settings_in_force
 from detection.pipeline.keys import image_key
@@ -66,7 +58,7 @@ def _add_reading(parser: ArgumentParser) -> None:
 
 
 def _add_import(parser: ArgumentParser) -> None:
-    words = {"nargs": "+", "type": str, "default": []}
+    words = {"nargs": "+", "type": str, "default": [], "metavar": "PATH"}
     parser.add_argument("--windows", **words, help="Files, or folders of files, with proposals of any images.")
     parser.add_argument("--train_proposals", **words, help="The same, of the training images.")
     parser.add_argument("--test_proposals", **words, help="The same, of the test images.")
@@ -75,19 +67,19 @@ def _add_import(parser: ArgumentParser) -> None:
 
 def _add_export(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    words = "json, csv, npz or mat (Fast R-CNN's cells); null: what the extension says."
-    add("--out", type=str | None, default=None, help="File to write; has to be given.")
+    words = "json, csv, npz or mat (Fast R-CNN's cells); without: what the extension says."
+    add("--out", type=str | None, default=None, help="File to write (needed).")
     add("--format", type=WrittenFormat | None, default=None, help=words)
-    add("--order", type=Order | None, default=None, help="Order of the four numbers; null: the format's.")
-    add("--base", type=Base | None, default=None, help="Number of the first pixel; null: the format's.")
-    add("--end", type=End | None, default=None, help="Whether the far corner is in; null: the format's.")
+    add("--order", type=Order | None, default=None, help="Order of the four numbers; without: the format's.")
+    add("--base", type=Base | None, default=None, help="Number of the first pixel; without: the format's.")
+    add("--end", type=End | None, default=None, help="Whether the far corner is in; without: the format's.")
     _add_split(parser, "all")
 
 
 def _add_check(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    words = "Where --fix writes a file's proposals (npz, json, csv, mat); null: its name with .fixed.npz."
-    add("--windows", type=str | None, default=None, help="File, or folder of files; null: the run's.")
+    words = "Where --fix writes a file's proposals (npz, json, csv, mat); without: its name with .fixed.npz."
+    add("--windows", type=str | None, default=None, help="File, or folder of files; without: the run's.")
     add("--fix", action="store_true", help="Clip, swap, drop: to --out, or in place for the run's own.")
     add("--out", type=str | None, default=None, help=words)
     _add_reading(parser)
@@ -96,15 +88,32 @@ def _add_check(parser: ArgumentParser) -> None:
 
 def _add_report(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    words = "Sets, as NAME=PATH or PATH: run folders, files, or folders of files. None: the run's own."
+    words = "Sets, as NAME=PATH or PATH: run folders, files, or folders of files; without: the run's own."
     add("--windows", nargs="+", type=str, default=[], help=words)
-    add("--out", type=str | None, default=None, help="Folder of PNG and CSV; null: RUN/proposals.")
+    add("--out", type=str | None, default=None, help="Folder of PNG and CSV; without: RUN/proposals.")
     _add_reading(parser)
     _add_split(parser, "test")
 
 
+def generate(experiment: Experiment, options: Namespace) -> None:
+    """Make the proposals of every training and test image: RUN/proposals/, one file an image.
+
+    Images that have theirs are passed over, so that an interrupted call goes on where it was.
+
+      sppnet proposals generate --config custom --dataset.root photos --run runs/mine
+    """
+    PROPOSALS.make(experiment)
+
+
 def import_files(experiment: Experiment, options: Namespace) -> None:
-    """Put the proposals of files, by split, into the run. Raises ValueError where there is no file."""
+    """Put the proposals of old files, or of other programs, into RUN/proposals/; the run uses them from then on.
+
+    The run is to be told so: --proposals.method imported.
+
+      sppnet proposals import --windows voc_2007.mat --run runs/mine
+
+    Raises ValueError where there is no file.
+    """
     paths = {"all": options.windows, "train": options.train_proposals, "test": options.test_proposals}
     files = [_read(experiment, options, split, path) for split, some in paths.items() for path in some]
     if not files:
@@ -138,7 +147,12 @@ def _read(experiment: Experiment, options: Namespace, split: str, path: str) -> 
 
 
 def export(experiment: Experiment, options: Namespace) -> None:
-    """Write the run's proposals of a split to one file. Raises ValueError where an image has none yet."""
+    """Write the proposals of the run to one file: .npz, .json, .csv, or Fast R-CNN's .mat.
+
+      sppnet proposals export --out proposals.mat --run runs/mine
+
+    Raises ValueError where an image has none yet.
+    """
     if options.out is None:
         raise ValueError("--out: expected the file to write, got none")
     images = images_of(experiment, options.split)
@@ -146,7 +160,7 @@ def export(experiment: Experiment, options: Namespace) -> None:
     if missing:
         raise ValueError(
             f"{experiment.run.proposals}: expected proposals of {len(images)} images, found none of {len(missing)}: "
-            f"{', '.join(missing[:_NAMED])}; run tools/proposals.py generate"
+            f"{', '.join(missing[:_NAMED])}; run sppnet proposals generate"
         )
     out = Path(options.out)
     convention = written_convention(out, options.format).changed(options.order, options.base, options.end)
@@ -156,7 +170,13 @@ def export(experiment: Experiment, options: Namespace) -> None:
 
 
 def check(experiment: Experiment, options: Namespace) -> int:
-    """Print and list the faults of a file's proposals, or of the run's; the exit status: 1 if there are some."""
+    """Every proposal that is outside its image, empty, swapped, repeated or not finite, and every image without any.
+
+    Of the run, or of --windows; RUN/proposals/faults.csv lists all. --fix writes the proposals without their faults.
+    Exit status 1 if there were some.
+
+      sppnet proposals check --windows voc_2007.mat --run runs/mine
+    """
     images, console = images_of(experiment, options.split), experiment.work.console
     if options.windows is None:
         proposals = run_proposals(experiment.run, experiment.proposal_settings, images)[0]
@@ -210,7 +230,12 @@ def _fix(
 
 
 def report(experiment: Experiment, options: Namespace) -> None:
-    """Print figures of sets of proposals (NAME=PATH or PATH; none: the run's own), and write PNG and CSV."""
+    """Proposals an image, recall at IoU 0.5 to 0.95, average recall, MABO by class and size, and curves.
+
+    Of the run, or of several --windows in columns.
+
+      sppnet proposals report --windows fast=runs/fast diverse=runs/diverse --run runs/fast
+    """
     images, found = images_of(experiment, options.split), {}
     for name, path in _named(options.windows or [str(experiment.run.path)]).items():
         proposals, missing = _proposals_of(experiment, options, path, images)
@@ -258,10 +283,10 @@ def _needs_run(options: Namespace) -> bool:
 main = subcommands(
     __doc__,
     {
-        "generate": experiment_command(__doc__, lambda experiment, _: PROPOSALS.make(experiment)),
-        "import": experiment_command(__doc__, import_files, _add_import),
-        "export": experiment_command(__doc__, export, _add_export, never, always),
-        "check": experiment_command(__doc__, check, _add_check, lambda options: options.fix, _needs_run),
-        "report": experiment_command(__doc__, report, _add_report, never, _needs_run),
+        "generate": experiment_command(described(generate), generate),
+        "import": experiment_command(described(import_files), import_files, _add_import),
+        "export": experiment_command(described(export), export, _add_export, never, always),
+        "check": experiment_command(described(check), check, _add_check, lambda options: options.fix, _needs_run),
+        "report": experiment_command(described(report), report, _add_report, never, _needs_run),
     },
 )

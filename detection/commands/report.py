@@ -6,6 +6,8 @@ times, the mining log, settings.
 
 --compare RUN2 adds a second run on the same test images, with the difference of the two, its bootstrap
 interval, and whether RUN2 is any better; the file is then RUN/report-RUN2.html.
+
+  sppnet report --run runs/mine --compare runs/other
 """
 
 from pathlib import Path

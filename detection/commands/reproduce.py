@@ -2,6 +2,8 @@
 
 Says first what it will fetch and how long it will take, and at the end lays the published figures beside its own.
 Takes the options of `sppnet run` too. Goes on where it stopped, downloads included.
+
+  sppnet reproduce --root data --backbone alexnet --dry-run
 """
 
 import argparse
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from detection.backbones import torchvision_networks
-from detection.command_line import FLAG, Main, command
+from detection.command_line import FLAG, Main, command, say
 from detection.commands.published import comparison
 from detection.commands.reproduce_cost import Cost, trial
 from detection.commands.session import run_command
@@ -23,10 +25,10 @@ from detection.data.downloads import (
     download_archives,
     fetch,
     missing_archives,
-    progress_bars,
 )
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.runner import run_all
+from detection.talking import reporting
 
 Backbone = Literal["alexnet", "vgg16", "zf5", "efficientnet_lite0"]
 Protocol = Literal["paper", "released"]
@@ -79,7 +81,7 @@ def reproduce(
         _tell_cost(experiment, root, to_fetch)
     if dry_run:
         return
-    with progress_bars() if to_fetch else nullcontext(lambda *_: None) as report:
+    with reporting() if to_fetch else nullcontext(lambda *_: None) as report:
         download_archives(root, address, archives, download, report=report)
         if published:
             digits = _HASH.search(published.file.name)[1]
@@ -87,8 +89,7 @@ def reproduce(
     result = run_all(experiment)
     table, notes = comparison({one.name: one.ap for one in result.per_class}, result.mean_ap, backbone)
     experiment.work.console.print(table)
-    for note in notes:
-        experiment.say(note)
+    say(experiment.work.console, *notes)
     differs = ", ".join(f"{key} {value}" for key, value in experiment.preset_overrides.items())
     experiment.say(f"this run: {experiment.run.path}; other than {experiment.settings.preset}: {differs or 'nothing'}")
 
@@ -114,9 +115,10 @@ def _tell_cost(experiment: Experiment, root: str, to_fetch: dict[str, int]) -> N
     there = next(one for one in [Path(root).absolute(), *Path(root).absolute().parents] if one.exists())
     free = shutil.disk_usage(there).free
     fetched = ", ".join(f"{name} {size / 2**20:,.0f} MiB" for name, size in to_fetch.items())
-    experiment.say(f"to fetch: {sum(to_fetch.values()):,} bytes: {fetched}" if to_fetch else "to fetch: nothing")
+    console = experiment.work.console
+    say(console, f"to fetch: {sum(to_fetch.values()):,} bytes: {fetched}" if to_fetch else "to fetch: nothing")
     cost: Cost = trial(experiment.settings, experiment.work.workers)
-    experiment.say("\n".join(cost.lines(sum(to_fetch.values()), free)))
+    say(console, *cost.lines(sum(to_fetch.values()), free))
 
 
 def _settings_of(arguments: list[str]) -> list[str]:

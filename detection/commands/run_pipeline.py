@@ -2,6 +2,8 @@
 
 Each stage is passed over where what it would make is there already, so the same command goes on after an
 interruption, and a changed setting redoes just the stages that depend on it.
+
+  sppnet run --config custom --dataset.root photos --run runs/mine
 """
 
 from detection.commands.session import run_command

@@ -1,6 +1,7 @@
 """What the commands of a run share: its experiment, their options, the faults listed at the end."""
 
 import dataclasses
+import logging
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
@@ -11,13 +12,14 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 from rich.console import Console
 
-from detection.command_line import Main, add_function_options, command, options_of, say, terminal
+from detection.command_line import Main, add_function_options, command, options_of, terminal
 from detection.config import Settings, build_parser, parse, preset_overrides, read_settings, resolved
 from detection.data import Problems
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.work import Work, default_workers, worker_processes
 from detection.storage import write_text
 from detection.storage.run import RunFolder
+from detection.talking import LOG
 from detection.types import AnnotatedImage
 
 # Files named in full at the end of a run; all of them are in RUN/problems.txt.
@@ -36,8 +38,13 @@ def never(_: Namespace) -> bool:
     return False
 
 
-def open_experiment(settings: Settings, console: Console | None = None, executor: Executor | None = None) -> Experiment:
-    """The experiment of these settings. executor: see ``pipeline.work.Work``."""
+def open_experiment(
+    settings: Settings, console: Console | None = None, executor: Executor | None = None, log: logging.Logger = LOG
+) -> Experiment:
+    """The experiment of these settings. console: where results are printed; None: the standard output.
+
+    executor, log: see ``pipeline.work.Work``.
+    """
     work = Work(
         workers=settings.workers or default_workers(),
         executor=executor,
@@ -46,14 +53,15 @@ def open_experiment(settings: Settings, console: Console | None = None, executor
         problems=Problems(settings.strict),
         # Of several processes under torchrun the first speaks.
         console=console or terminal(quiet=os.environ.get("RANK", "0") != "0"),
+        log=log,
     )
     if settings.features.engine == "auto":
         settings = dataclasses.replace(settings, features=settings.features.for_device(settings.device))
-        say(work.console, f"features.engine auto: {settings.features.engine}")
+        log.info(f"features.engine auto: {settings.features.engine}")
     differs = preset_overrides(settings)
     if differs:
         text = ", ".join(f"{key} {value}" for key, value in differs.items())
-        work.console.print(f"differs from preset {settings.preset}: {text}", highlight=False, markup=False)
+        log.info(f"differs from preset {settings.preset}: {text}")
     return Experiment(
         RunFolder(settings.run), settings, work, settings.limit, resolved(settings), differs, settings.classes_changed
     )
@@ -85,13 +93,8 @@ def report_problems(experiment: Experiment) -> None:
         return
     write_text(path, "".join(f"{one.action}: {one.kind}: {one.file}: {one.message}\n" for one in problems))
     left_out = [one for one in problems if one.action == "left out"][:_LISTED_PROBLEMS]
-    say(
-        experiment.work.console,
-        f"{len(problems)} faults in the data:",
-        *(f"  {line}" for line in problems.summary()),
-        *(f"  {one.file}: {one.message}" for one in left_out),
-        f"  all of them: {path}",
-    )
+    told = (*problems.summary(), *(f"{one.file}: {one.message}" for one in left_out), f"all of them: {path}")
+    experiment.work.log.info("\n  ".join([f"{len(problems)} faults in the data:", *told]))
 
 
 def experiment_command(
@@ -125,9 +128,7 @@ def require_run(path: Path | str) -> None:
     """Raise ValueError where a path is no run."""
     if RunFolder(path).read()["settings"] is None:
         found = "no settings in it" if Path(path).is_dir() else "none"
-        raise ValueError(
-            f"{path}: expected the folder of a run, found {found}; tools/run_pipeline.py --run {path} makes one"
-        )
+        raise ValueError(f"{path}: expected the folder of a run, found {found}; sppnet run --run {path} makes one")
 
 
 def _workers(settings: Settings) -> AbstractContextManager[Executor | None]:

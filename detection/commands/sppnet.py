@@ -7,13 +7,15 @@ from typing import NamedTuple
 
 
 class Command(NamedTuple):
-    """text: what it does, one line. module: of this package, with its ``main``. first: what comes before the words
-    that a user gives it.
+    """text: what it does, one line. module: of this package, with its ``main``. first: its name there, where a module
+    has several; it comes before the words that a user gives it. parts: the commands that it is of, one of which is its
+    first word.
     """
 
     text: str
     module: str
     first: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
 
 
 # What a user wants to do -> name -> command.
@@ -21,6 +23,9 @@ GROUPS: dict[str, dict[str, Command]] = {
     "Start": {
         "demo": Command("the whole pipeline on embedded data: handwritten digits on photos", "demo"),
         "init": Command("write a YAML file of settings with comments, to be edited", "init"),
+        "completion": Command(
+            "the script by which a shell completes commands and options", "completion", parts=("bash", "zsh", "fish")
+        ),
         "warmup": Command("compile what is compiled once on a machine, so that the first run need not", "warmup"),
         "download": Command("Pascal VOC 2007 trainval and test from the official archives", "download_voc"),
         "reproduce": Command("the paper's experiment on Pascal VOC 2007, beside the published figures", "reproduce"),
@@ -34,7 +39,11 @@ GROUPS: dict[str, dict[str, Command]] = {
     },
     "Train": {
         "run": Command("the whole pipeline; each stage is passed over where it is done", "run_pipeline"),
-        "proposals": Command("proposals of a run: made, imported, exported, checked, measured", "proposals"),
+        "proposals": Command(
+            "proposals of a run: made, imported, exported, checked, measured",
+            "proposals",
+            parts=("generate", "import", "export", "check", "report"),
+        ),
         "extract": Command("convolutional maps of a run's images; vectors of proposals or boxes", "extract_features"),
         "finetune": Command("fc6 and fc7 trained on the data set", "finetune"),
         "train": Command("linear SVMs with hard-negative mining; a class added, dropped, renamed", "train_svm"),
@@ -52,10 +61,25 @@ GROUPS: dict[str, dict[str, Command]] = {
         "evaluate": Command("average precision of a run, or of any detector's results on file", "evaluate"),
         "report": Command("the HTML report of a run, or of two", "report"),
         "inspect": Command("what filters respond to, why a box has its score", "visualize_features"),
-        "maps": Command("the cache of maps: its sets, damaged files, what is no longer used", "features"),
+        "maps": Command(
+            "the cache of maps: its sets, damaged files, what is no longer used",
+            "features",
+            parts=("info", "verify", "prune"),
+        ),
     },
 }
 COMMANDS = {name: one for group in GROUPS.values() for name, one in group.items()}
+# Names of the version before -> names now, for this version.
+OLD_NAMES = {
+    "run_pipeline": "run",
+    "download_voc": "download",
+    "extract_features": "extract",
+    "train_svm": "train",
+    "train_bbox": "regress",
+    "train_classifier": "classify",
+    "visualize_features": "inspect",
+    "features": "maps",
+}
 _HELP = ("-h", "--help", "help")
 
 
@@ -81,10 +105,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name == "--version":
         print(metadata.version("sppnet"))
         return 0
+    if name in OLD_NAMES:
+        now = OLD_NAMES[name]
+        print(f"sppnet {name} is called sppnet {now} now; the old name goes with the next version", file=sys.stderr)
+        name = now
     if name not in COMMANDS:
         print(f"error: expected a command, got {name!r}\n\n{usage()}", file=sys.stderr)
         return 2
     chosen = COMMANDS[name]
-    # What the command's own help and messages call it.
-    sys.argv[0] = f"sppnet {name}"
+    # What the command's own help calls it; one of several in a module is named there.
+    sys.argv[0] = "sppnet" if chosen.first else f"sppnet {name}"
     return import_module(f"detection.commands.{chosen.module}").main([*chosen.first, *rest])

@@ -1,20 +1,19 @@
 """A classifier of whole images, of any size: convolutions, a spatial pyramid, and fc layers with a softmax, or SVMs.
 
-Trained on the classes present in a VOC devkit (--dataset.root), or on folders of images named by class:
-  --folder FOLDER     FOLDER/train/CLASS/image.jpg and FOLDER/test/CLASS/image.jpg
-  --maps FOLDER       the same with dense maps of your own in place of images: name.npy, numbers of shape (C, h, w),
-                      one C for all; by --classifier.method svm
-The backbone, its weights, stages and levels are those of features; its convolutions stay as they are unless
---classifier.frozen false. Written to RUN/classifier/: classifier.safetensors (and .onnx: --onnx), log.csv,
-evaluation.json.
+Trained on the classes present in a VOC devkit (--dataset.root), or on FOLDER/train/CLASS/image.jpg. The backbone, its
+weights, stages and levels are those of features; its convolutions stay as they are unless --classifier.frozen false.
+Written to RUN/classifier/: classifier.safetensors (and .onnx: --onnx), log.csv, evaluation.json.
 
 Evaluated on the test images, by --views, at every one of --sizes:
   full   the full image with its short side at that size
   crop   its middle square of 224/256 of the short side, brought to that size
   ten    that square in the middle and the corners, and mirrored; scores are averaged
-  multi  9 windows of 224 px from the map of the full image, and mirrored, at all of --multi_sizes; averaged
-mAP is over images (VOC 2007 classification: images with difficult objects alone of a class are ignored for it), with
-an interval by bootstrap over images (--intervals.resamples); the last column compares with the first row.
+  multi  9 windows of 224 px from the map of the full image, and mirrored, at all --multi_sizes
+
+mAP is over images, as in VOC 2007's classification, with an interval by bootstrap; the last column compares with the
+first row.
+
+  sppnet classify --folder photos --run runs/mine --views full ten
 """
 
 from collections.abc import Iterator
@@ -53,11 +52,16 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_class_arguments(ClassifierSettings, "classifier")
     add = parser.add_argument
     add("--folder", type=str | None, default=None, help="Folder with train/CLASS and test/CLASS, in place of a devkit.")
-    add("--maps", type=str | None, default=None, help="The same with .npy maps (C, h, w) in place of images.")
+    add(
+        "--maps",
+        type=str | None,
+        default=None,
+        help="The same with dense maps, .npy of shape (C, h, w), C alike; needs --classifier.method svm.",
+    )
     add("--onnx", action="store_true", help="Write RUN/classifier/classifier.onnx too: (N, 3, H, W) images, normalised "
         "as for the backbone, of any size from 64 px on, to logits (softmax; pip install sppnet[onnx]).")  # fmt: skip
     add("--views", nargs="+", choices=VIEWS, default=["full", "crop"], help="Views that are evaluated.")
-    add("--sizes", type=int, nargs="+", default=[], help="Short sides in px evaluated at; none: those of training.")
+    add("--sizes", type=int, nargs="+", default=[], help="Short sides in px evaluated at; without: those of training.")
     add("--pyramids", type=str, nargs="+", default=[], help="Compare pyramids, e.g. 1 2,1 3,2,1 6,3,2,1: for each one "
         "and each of --views (full, crop) a classifier of its own is trained and tested on that view.")  # fmt: skip
     add("--multi_sizes", type=int, nargs="+", default=[VIEW_SIZE], help="Short sides of the maps of the view multi; "
@@ -78,7 +82,7 @@ def body(experiment: Experiment, options: Namespace) -> None:
         (one, intervals(one.evaluation, chosen), difference(first, one.evaluation, chosen) if number else None)
         for number, one in enumerate(results)
     ]
-    console.print(f"{len(train)} training and {len(test)} test images, {len(classes)} classes")
+    experiment.say(f"{len(train)} training and {len(test)} test images, {len(classes)} classes")
     print_results(rows, console)
     write_json(folder / ("pyramids.json" if options.pyramids else "evaluation.json"), [as_json(*row) for row in rows])
 

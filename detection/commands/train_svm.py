@@ -3,11 +3,13 @@
 Proposals and maps that are absent are made first. The log of the mining is RUN/detector/mining.csv; an interrupted
 training goes on behind the last image that was done.
 
-One class of a trained detector, the others' detections staying as they are, bit for bit:
-  --add zebra --photos FOLDER    trains zebra (and its box regressor) on new photos; negatives come from the run's
-                                 training images too: no zebra must be in them
-  --drop zebra                   takes it out
-  --rename zebra okapi           gives it another name
+One class of a trained detector can be added, dropped or renamed; the others' detections stay as they are, bit for bit.
+--add trains it, and its box regressor, on new photos; negatives come from the run's training images too, on which it
+must not be.
+
+  sppnet train --run runs/mine
+  sppnet train --run runs/mine --add zebra --photos zebras
+  sppnet train --run runs/mine --rename zebra okapi
 """
 
 from detection.commands.session import run_command

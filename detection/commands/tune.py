@@ -2,6 +2,8 @@
 
 Every pair of --C and --positive_weight is tried: SVMs are trained on all folds but one and measured on that one,
 without box regression; no test image is looked at. Nothing is changed: the settings of the best pair are printed.
+
+  sppnet tune --run runs/mine --C 0.003,0.01,0.03 --positive_weight 1,2
 """
 
 from detection.commands.session import run_command

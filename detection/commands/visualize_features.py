@@ -1,14 +1,18 @@
 """What the filters of a trained network see, and why a box has its score: pictures and pages in RUN/looks/.
 
---images ID_OR_PATH ...   each image with the activation maps of its strongest (or chosen, --filter) filters, arrows
-                          from the strongest responses to their places, and the receptive field as a rectangle
---images ... --pyramid    one --filter's map at every image size, and what the spatial pyramid makes of it
-(no --images)             for every filter the --top photos of --split that excite it most: PNG sheets, and
-                          index.html with all filters, by class of the photo
---window x1,y1,x2,y2      with one image: why this box of the image has its score for --class, and what NMS did with it
---samples CLASS ...       the positives and hard negatives that support a class's SVM, the hardest first
+With --images: each image with the maps of its strongest filters (or of --filter), arrows from the strongest responses
+to their places, and receptive fields as rectangles; with --pyramid too: one filter's map at every image size, and what
+the spatial pyramid makes of it.
 
-Proposals, maps and the detector of the run are used; maps that are absent are made.
+With --images and --window: why this box has its score for --class, and what NMS did with it.
+
+With --samples: the positives and hard negatives that support a class's SVM, the hardest first.
+
+Without any of these: for every filter the --top photos that excite it most, as PNG sheets and index.html.
+
+  sppnet inspect --run runs/demo --images 000201 --stage 8 --filter 18 1
+  sppnet inspect --run runs/demo --images 000201 --window 148,264,201,362
+  sppnet inspect --run runs/demo --samples three
 """
 
 import os
@@ -45,11 +49,11 @@ def add_options(parser: ArgumentParser) -> None:
     """The options of this tool."""
     add = parser.add_argument
     add("--images", type=str, nargs="+", default=[], help="Image ids of the data set, or image files.")
-    add("--filter", type=int, nargs="+", default=[], help="Filters (channels, from 0) that are shown; none: all, "
+    add("--filter", type=int, nargs="+", default=[], help="Filters (channels, from 0) that are shown; without: all, "
         "or of single images the strongest.")  # fmt: skip
-    add("--stage", type=int | None, default=None, help="Stride in px of the stage shown; none: the last one.")
-    add("--short-side", type=int | None, default=None, help="Image scale shown, one of features.short_sides; none: "
-        "of each filter that of its strongest response.")  # fmt: skip
+    add("--stage", type=int | None, default=None, help="Stride in px of the stage shown; without: the last one.")
+    add("--short-side", type=int | None, default=None, help="Image scale shown, px, one of features.short_sides; "
+        "without: of each filter that of its strongest response.")  # fmt: skip
     add("--effective", type=float | None, default=None, help="Draw, dashed, also the square that holds this share "
         "(0.95) of a cell's gradient energy.")  # fmt: skip
     add("--strongest", type=int, default=3, help="Filters shown of a single image where none is named.")
@@ -59,11 +63,11 @@ def add_options(parser: ArgumentParser) -> None:
     add("--top", type=int, default=8, help="Photos shown of each filter; memory is filters x classes x this.")
     add("--window", type=str | None, default=None, help="x1,y1,x2,y2 in px of the image, half-open.")
     add("--class", type=str | None, default=None, dest="class_name", help="The class whose score --window explains; "
-        "none: that of the best score.")  # fmt: skip
+        "without: that of the best score.")  # fmt: skip
     add("--channels", type=int, default=4, help="Filters that add most to the score, shown by --window.")
     add("--samples", type=str, nargs="+", default=[], help="Classes whose support vectors are shown.")
     add("--count", type=int, default=48, help="Samples on a contact sheet.")
-    add("--out", type=str | None, default=None, help="Folder written to; none: RUN/looks.")
+    add("--out", type=str | None, default=None, help="Folder written to; without: RUN/looks.")
 
 
 def body(experiment: Experiment, options: Namespace) -> None:
@@ -197,7 +201,7 @@ def explain(experiment: Experiment, options: Namespace, out: Path) -> None:
     _require("class", name is None or name in classes, f"one of {', '.join(classes)}", repr(name))
     image, detector = find_image(experiment, options.images[0]), Detector.load(experiment.run.detector)
     if detector.extractor.settings != experiment.settings.features:
-        needed = "a detector of the features in force; run tools/train_svm.py"
+        needed = "a detector of the features in force; run sppnet train"
         raise ValueError(f"{experiment.run.detector}: expected {needed}")
     rgb = read_image(image.path, image.size)
     is_known = image.image_id in experiment.source.image_keys

@@ -132,9 +132,9 @@ def load_annotations(
     """The images of all splits in order, without decoding a pixel; labels are places in `classes`.
 
     Images and objects that cannot be used are left out and counted in `problems`, faults with an obvious remedy
-    repaired (data/README.md has the table). tally: takes the account of what was found and read. Raises ValueError for
-    a folder or list that is not there, an empty split, a split with no usable image, and an id that two sources have:
-    `DatasetSource.name` tells them apart.
+    repaired (docs/faulty-data.md has the table). tally: takes the account of what was found and read. Raises ValueError
+    for a folder or list that is not there, an empty split, a split with no usable image, and an id that two sources
+    have: `DatasetSource.name` tells them apart.
     """
     images: list[AnnotatedImage] = []
     owners: dict[str, DatasetSource] = {}

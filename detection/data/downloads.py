@@ -9,7 +9,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
@@ -188,23 +187,6 @@ def unpack(path: Path, folder: Path, report: Report = _silent) -> None:
                 report(f"unpacking {path.name}", index, len(members))
     except tarfile.TarError as error:
         raise DownloadError(f"{path}: expected a tar that stays below {folder}, got {error}") from error
-
-
-@contextmanager
-def progress_bars() -> Iterator[Report]:
-    """A report that draws a bar on the terminal for each thing done."""
-    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-    with Progress(*columns, TimeRemainingColumn()) as progress:
-        tasks: dict[str, TaskID] = {}
-
-        def report(what: str, done: int, total: int | None) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what)
-            progress.update(tasks[what], completed=done, total=total)
-
-        yield report
 
 
 def _sum(path: Path, algorithm: str) -> str:

@@ -95,8 +95,8 @@ class DatasetSettings:
     """Where the photos, their boxes and the class list come from.
 
     Args:
-        root: The set: the folder of a VOC devkit, a folder of images with XML beside them, a COCO json or the folder
-            around it, a data.yaml or a YOLO folder.
+        root: Your data set. The folder of a VOC devkit, a folder of images with XML beside them, a COCO json or the
+            folder around it, a data.yaml or a YOLO folder.
         format: voc, folder, coco or yolo, or one that was registered; auto: found by looking, and printed.
         train: Splits to train on, joined in this order; VOC 07+12 is a list of two.
         test: Splits to detect and evaluate on, joined in this order.

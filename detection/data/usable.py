@@ -92,7 +92,7 @@ class _Split:
         if self.turned:
             yield (
                 f"{path}: {self.turned} photos have an EXIF rotation and nothing tells whether their boxes were drawn "
-                "on the upright photo, as they are read; tools/dataset.py check names them"
+                "on the upright photo, as they are read; sppnet check names them"
             )
 
     def _load(self, image_id: str) -> tuple[ImageObjects, ImageLabels]:

@@ -5,33 +5,17 @@ OpenVINO can keep what it compiled, too (CACHE_DIR), but reads a damaged file wi
 
 import logging
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from detection.caches import cache_folder
 from detection.engines.openvino_import import import_openvino
 from detection.storage import file_fingerprint, read_json, write_json
 
 _SUFFIXES = (".xml", ".bin")
 _logger = logging.getLogger(__name__)
-
-
-def cache_folder() -> Path:
-    """Where converted networks are kept: SPPNET_CACHE, or a folder of the system's place for caches.
-
-    Raises RuntimeError where the system tells no home folder.
-    """
-    if own := os.environ.get("SPPNET_CACHE"):
-        return Path(own)
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library/Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "sppnet"
 
 
 def load_or_convert(key: str, convert: Callable[[], Any]) -> Any:

@@ -48,10 +48,10 @@ class FeatureSettings:
         pool_floor: None for a true maximum; 0 for one that starts at 0, as the paper's released code has it.
         layer: Which features the classifiers see: pool5 (the pooled vectors), or fc6 or fc7 of the head.
         head: Where fc6 and fc7 come from. "network": the backbone's own (alexnet and vgg16 alone; levels must hold the
-            one their fc6 was trained on, 6 for alexnet and 7 for vgg16). "finetuned": tools/finetune.py trained them
+            one their fc6 was trained on, 6 for alexnet and 7 for vgg16). "finetuned": sppnet finetune trained them
             in this run. Or the path of a .safetensors or .pth file with fc6.weight (fc6, D), fc6.bias, fc7.weight
             (fc7, fc6) and fc7.bias, fc6's inputs in the order of a pooled vector (docs/protocol.md); or with the thin
-            layers that tools/compress.py writes.
+            layers that sppnet compress writes.
         seed: Seed of the weights "random".
         engine: What computes the network. "openvino" (on the CPU alone) is faster on Intel's and AMD's processors;
             "torch" runs on every device. "auto": openvino on a CPU where it is installed, else torch. Maps differ by
@@ -109,7 +109,7 @@ class FeatureSettings:
         if self.layer != "pool5" and self.head == "network" and self.backbone not in HEAD_BACKBONES:
             raise ValueError(
                 f"layer: {self.layer} exists for {' and '.join(HEAD_BACKBONES)}, got backbone {self.backbone!r}; for "
-                "others tools/finetune.py trains it (head finetuned)"
+                "others sppnet finetune trains it (head finetuned)"
             )
 
     def for_device(self, device: str) -> FeatureSettings:

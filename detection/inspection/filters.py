@@ -19,7 +19,7 @@ from detection.inspection.responses import (
     upsample,
 )
 from detection.pipeline.source import ImageSource
-from detection.pipeline.work import Work, guarded, progress
+from detection.pipeline.work import Work, guarded
 from detection.storage import readable_stems
 from detection.types import AnnotatedImage, FeaturePyramid
 from detection.visualization import (
@@ -110,7 +110,7 @@ def rank_images(
     """
     channels = source.extractor().backbone.channels[view.stage]
     groups: dict[str, StrongestImages] = {}
-    with progress(work.console, "strongest responses", len(images)) as advance:
+    with work.progress("strongest responses", len(images)) as advance:
         for image in images:
             pyramid, problem = guarded(source.pyramid, image)
             advance()
@@ -132,7 +132,7 @@ def write_small_images(
 ) -> dict[str, Path]:
     """A small JPEG of every image that is ranked; image id -> file. Files that are there are kept."""
     written, ids = {}, sorted(set().union(*(group.image_ids() for group in groups.values())))
-    with progress(work.console, "small pictures", len(ids)) as advance:
+    with work.progress("small pictures", len(ids)) as advance:
         for image_id, stem in readable_stems(ids).items():
             path = folder / f"{stem}.jpg"
             if not path.is_file():

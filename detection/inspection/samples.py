@@ -32,7 +32,7 @@ class Sample(NamedTuple):
 def read_samples(path: Path) -> list[Sample]:
     """All lines of a samples file. Raises FileNotFoundError or ValueError naming the file and the line."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: expected the samples that training keeps, found none; run tools/train_svm.py")
+        raise FileNotFoundError(f"{path}: expected the samples that training keeps, found none; run sppnet train")
     samples = []
     header, *rows = read_csv(path) or [[]]
     if tuple(header) != SAMPLE_COLUMNS:

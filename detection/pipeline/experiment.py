@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from detection.command_line import say
 from detection.data import (
     DatasetSource,
     Problems,
@@ -24,7 +23,7 @@ from detection.pipeline.settings import ClassesChanged, StageSettings
 from detection.pipeline.source import ImageSource, shared_extractor
 from detection.pipeline.work import Work, peak_memory_mib
 from detection.proposals import ProposalSettings
-from detection.storage import fingerprint, printable
+from detection.storage import fingerprint
 from detection.storage.run import RunFolder
 from detection.types import AnnotatedImage
 
@@ -265,14 +264,12 @@ class Experiment:
         self.keep_settings()
         self.run.record_stage(name, key, seconds, {**figures, "peak_memory_mib": peak_memory_mib()}, files)
         shown = ", ".join(f"{figure} {value}" for figure, value in figures.items())
-        self.work.console.print(f"{name}: {seconds:.1f} s; {shown}", highlight=False)
+        self.say(f"{name}: {seconds:.1f} s; {shown}")
 
     def say(self, text: str) -> None:
-        """Print text as it is."""
-        say(self.work.console, text)
+        """Log what is done."""
+        self.work.log.info(text)
 
     def warn(self, text: str) -> None:
-        """Print a warning."""
-        self.work.console.print(
-            printable(f"warning: {text}", lines=True), style="yellow", highlight=False, markup=False
-        )
+        """Log a warning."""
+        self.work.log.warning(text)

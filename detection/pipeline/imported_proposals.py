@@ -21,7 +21,7 @@ def imported_record(run: RunFolder) -> dict[str, Any] | None:
     path = record_file(run)
     if not path.is_file():
         return None
-    record = read_sealed_json(path, "run tools/proposals.py import once more")
+    record = read_sealed_json(path, "run sppnet proposals import once more")
     version = record.get("format_version") if isinstance(record, dict) else None
     if version != FORMAT_VERSION:
         raise ValueError(f"{path}: expected format_version {FORMAT_VERSION}, got {version!r}")
@@ -38,7 +38,7 @@ def proposal_settings_in_force(settings: ProposalSettings, run: RunFolder) -> Pr
         if record is None:
             raise ValueError(
                 f"proposals.method imported: expected imported proposals in {run.proposals}, found none; "
-                "run tools/proposals.py import"
+                "run sppnet proposals import"
             )
         return dataclasses.replace(settings, imported=record["fingerprint"])
     if record is not None:

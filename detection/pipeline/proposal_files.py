@@ -9,7 +9,6 @@ import numpy as np
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.imported_proposals import FORMAT_VERSION, record_file
 from detection.pipeline.keys import image_key
-from detection.pipeline.progress import progress
 from detection.proposals import ProposalSettings, ProposalStore
 from detection.proposals.foreign import (
     REMEDIES,
@@ -119,7 +118,7 @@ def import_proposals(experiment: Experiment, files: Sequence[FileProposals]) -> 
     record.unlink(missing_ok=True)
     store = ProposalStore(experiment.run.proposals, settings)
     images, count, missing = experiment.images, 0, 0
-    with progress(experiment.work.console, "import", len(images)) as advance:
+    with experiment.work.progress("import", len(images)) as advance:
         for image in images:
             if image.image_id in found:
                 count += _keep(image, found[image.image_id], store, experiment)

@@ -39,7 +39,7 @@ def _without_finetuned(settings: FeatureSettings) -> FeatureSettings:
 
 
 def uses_finetuned(settings: FeatureSettings) -> bool:
-    """Whether the classifiers see layers that ``tools/finetune.py`` trains."""
+    """Whether the classifiers see layers that ``sppnet finetune`` trains."""
     return settings.layer != "pool5" and settings.head == "finetuned"
 
 
@@ -67,7 +67,7 @@ class ImageSource:
         if not uses_finetuned(self.feature_settings):
             return self.pooling_extractor()
         if self.head_file is None or not self.head_file.is_file():
-            raise ValueError(f"{self.head_file}: expected fine-tuned fc6 and fc7, found none; run tools/finetune.py")
+            raise ValueError(f"{self.head_file}: expected fine-tuned fc6 and fc7, found none; run sppnet finetune")
         content = file_fingerprint(self.head_file)
         return _finetuned_extractor(self.feature_settings, self.device, self.head_file, content)
 

@@ -15,12 +15,12 @@ from detection.pipeline.experiment import Experiment
 class Stage:
     """One step of a run; ``pipeline.stages.STAGES`` has them in order.
 
-    name: in ``run.yaml`` and on the screen. command: the tool that makes it. place: what it makes, a file or folder.
-    files: what it writes in formats that hold no fingerprint; ``run.yaml`` keeps theirs, which `recorded` looks at.
-    key: of all that decides the result: equal keys, equal results. kept: the key of what is on file, None where it is
-    absent or not whole. run: makes it, and returns the figures that ``run.yaml`` keeps; None where another process
-    does. needs: the stages whose results it reads, under the settings in force. wanted: whether the settings ask for
-    it in a whole run.
+    name: in ``run.yaml`` and on the screen. command: what follows ``sppnet`` to make it. place: what it makes, a file
+    or folder. files: what it writes in formats that hold no fingerprint; ``run.yaml`` keeps theirs, which `recorded`
+    looks at. key: of all that decides the result: equal keys, equal results. kept: the key of what is on file, None
+    where it is absent or not whole. run: makes it, and returns the figures that ``run.yaml`` keeps; None where
+    another process does. needs: the stages whose results it reads, under the settings in force. wanted: whether the
+    settings ask for it in a whole run.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Stage:
             state = "there are none, or none that are whole" if found is None else "they are of other settings or data"
             raise ValueError(
                 f"{self.place(experiment)}: expected {self.name} of the settings in force, {state}; "
-                f"run tools/{self.command}"
+                f"run sppnet {self.command}"
             )
 
 

@@ -29,7 +29,6 @@ from detection.learning import (
     train_regressors,
 )
 from detection.pipeline.experiment import Experiment
-from detection.pipeline.progress import progress
 from detection.pipeline.stages.detections import read_detections, trained_parts
 from detection.pipeline.stages.images import usable
 from detection.pipeline.vectors import near_objects, stream_images, training_streams
@@ -86,7 +85,7 @@ class _Folds:
             )
             for one in settings
         ]
-        with progress(work.console, "SVMs of folds", (1 + settings[0].passes) * len(self.images)) as advance:
+        with work.progress("SVMs of folds", (1 + settings[0].passes) * len(self.images)) as advance:
             stream, first_pass = training_streams(source, self.images, layer, settings[0], work, advance)
             machines, log = train_fold_svms(
                 stream, len(experiment.base_classes), settings, self.fold_of, first_pass=first_pass
@@ -101,7 +100,7 @@ class _Folds:
         for fold in range(self.count):
             images = [one for one in self.images if self.fold_of[one.image_id] != fold]
             near = near_objects(len(images), experiment.settings.regression)
-            with progress(experiment.work.console, f"box regression {fold + 1}", len(images)) as advance:
+            with experiment.work.progress(f"box regression {fold + 1}", len(images)) as advance:
 
                 def stream(images=images, advance=advance, near=near) -> Iterator[TrainingRegions]:
                     return stream_images(experiment.source, images, "pool5", experiment.work, advance, near)
@@ -115,7 +114,7 @@ class _Folds:
         """[setting][image]: what the machines of an image's own fold, which never saw it, find in it."""
         experiment = self.experiment
         found: list[list[Detections]] = [[] for _ in machines]
-        with progress(experiment.work.console, "held-out detections", len(self.images)) as advance:
+        with experiment.work.progress("held-out detections", len(self.images)) as advance:
             for image in self.images:
                 fold = self.fold_of[image.image_id]
                 pool5, vectors = self._vectors(image)

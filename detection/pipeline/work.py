@@ -1,6 +1,7 @@
 """Work over the images of a data set: in order, in any number of processes, with progress and a time left."""
 
 import ctypes
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -9,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import count
@@ -17,10 +18,11 @@ from typing import Any, TypeVar
 
 from rich.console import Console
 
+from detection.command_line import terminal
 from detection.data import DataError, Problems
 from detection.data.problems import Problem
 from detection.parallel import ordered_map
-from detection.pipeline.progress import progress
+from detection.talking import LOG, Manner, OnProgress, manner, progress, talk_as
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -50,15 +52,22 @@ class Work:
     executor: where images are worked on; None: in this process, one by one. `worker_processes` makes one, and on a
     cluster ``dask.distributed.Client.get_executor()`` does (with the files on a shared disk). threads: threads a
     process for convolutions and matrix products. device: torch device of the convolutions. problems: where unusable
-    images are listed. console: where progress and warnings go.
+    images are listed. console: where results are printed; by itself they are not. log: where notices and progress go.
+    on_progress: is told of progress instead (title, done, total), in the thread that called.
     """
 
     workers: int = 1
     threads: int = 1
     device: str = "cpu"
     problems: Problems = field(default_factory=Problems)
-    console: Console = field(default_factory=Console)
+    console: Console = field(default_factory=partial(Console, quiet=True))
+    log: logging.Logger = LOG
+    on_progress: OnProgress | None = None
     executor: Executor | None = None
+
+    def progress(self, title: str, total: int, done: int = 0) -> AbstractContextManager[Callable[[], None]]:
+        """`talking.progress` as it is wanted here."""
+        return progress(title, total, done, self.on_progress, self.log)
 
     @property
     def tasks_in_flight(self) -> int:
@@ -114,7 +123,7 @@ def worker_processes(workers: int) -> Iterator[Executor | None]:
         yield None
         return
     context = multiprocessing.get_context("spawn")
-    pool = _WorkerPool(workers, mp_context=context, initializer=_start_worker)
+    pool = _WorkerPool(workers, mp_context=context, initializer=_start_worker, initargs=(manner(),))
     try:
         yield pool
         pool.shutdown()
@@ -136,8 +145,9 @@ class _WorkerPool(ProcessPoolExecutor):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_worker() -> None:
+def _start_worker(told: Manner | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    talk_as(told, terminal(stderr=True))
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -159,7 +169,7 @@ def map_images(
     if not items:
         return
     outcomes = ordered_map(partial(_attend, task), items, work.executor, work.tasks_in_flight)
-    with progress(work.console, title, len(items)) as advance:
+    with work.progress(title, len(items)) as advance:
         for item, (result, problem) in zip(items, outcomes, strict=True):
             advance()
             if problem is not None:

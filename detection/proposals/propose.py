@@ -20,7 +20,7 @@ def propose(image_id: str, rgb: np.ndarray, settings: ProposalSettings) -> Propo
         raise DataError(
             "no imported proposals",
             image_id or "image",
-            "expected proposals that tools/proposals.py import has put into the run, found none; a detector trained on "
+            "expected proposals that sppnet proposals import has put into the run, found none; a detector trained on "
             "imported proposals takes an image's own through Detector.detect_proposals",
         )
     size = rgb.shape[:2]

@@ -49,7 +49,7 @@ class ProposalSettings:
 
     Args:
         method: What makes the proposals: selective_search (the method of R-CNN and SPP-net), edge_boxes (ECCV 2014;
-            needs opencv-contrib-python-headless and edge_boxes_model), or imported (those that tools/proposals.py
+            needs opencv-contrib-python-headless and edge_boxes_model), or imported (those that sppnet proposals
             import has put into the run, as they are). The keys from preset to seed are of selective search, min_side,
             max_overlap, max_windows, resize_width and max_pixels also of edge_boxes.
         preset: Set of runs (colour spaces x k x similarity sets), IJCV 2013 table 5: single 1 run, fast 8 runs

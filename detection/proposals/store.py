@@ -65,7 +65,7 @@ class ProposalStore:
     def _damaged(self, error: ValueError | str) -> None:
         """Say that a file counts as absent. Raises ValueError for imported proposals, which nobody here can make."""
         if not self._are_made:
-            raise ValueError(f"{error}; delete the file, and run tools/proposals.py import once more")
+            raise ValueError(f"{error}; delete the file, and run sppnet proposals import once more")
         notice_damaged(error)
 
     def has(self, image_id: str, image_fingerprint: str) -> bool:

@@ -25,9 +25,9 @@ _HUNG = 120
 
 def warm_up() -> None:
     """Import what the commands need, so that a child has it at once. Starts no thread, which a child would lack."""
-    from detection.commands import COMMANDS
+    from detection.commands.sppnet import COMMANDS
 
-    for name in (*_LIBRARIES, *(f"detection.commands.{module}" for module, _ in COMMANDS.values())):
+    for name in (*_LIBRARIES, *(f"detection.commands.{one.module}" for one in COMMANDS.values())):
         importlib.import_module(name)
 
 

@@ -30,7 +30,7 @@ def test_tune_and_calibrate(load_tool, run, capsys):
     again = []
     for _ in range(2):
         assert load_tool("detect").main(options[:2]) == 0
-        output = capsys.readouterr().out
+        output = capsys.readouterr().err
         assert "detections: done before" in output
         again.append("drawings: done before" not in output)
     assert again == [True, False]

@@ -213,17 +213,17 @@ def test_a_file_name_that_is_no_utf_8(detect, shapes, tmp_path, capsys):
     assert len(list((tmp_path / "out").glob("sch*.jpg"))) == 1
 
 
-def test_a_video_whose_rate_cannot_be_written_and_one_after_it(finished, photos, tmp_path):
-    output = io.StringIO()
-    work = Work(console=Console(file=output, width=300))
+def test_a_video_whose_rate_cannot_be_written_and_one_after_it(finished, photos, tmp_path, caplog):
+    caplog.set_level("INFO", "detection")
+    work = Work()
     frames = [read_image(photos / "test1.jpg")[:100, :160]] * 2
     for name, rate in (("a.avi", 119.7134), ("b.avi", 10.0)):
         write_video(tmp_path / name, frames, rate)
     detect_files(finished / "detector", [tmp_path / "a.avi", tmp_path / "b.avi"], tmp_path / "out", -0.5, work)
     assert not work.problems
     assert video_rate(tmp_path / "out/a.mp4") == pytest.approx(119.71)
-    assert "a.mp4: 119.71 frames a second, not 119.713: MPEG-4 has none nearer" in output.getvalue()
-    assert "b.mp4" not in output.getvalue()
+    assert "a.mp4: 119.71 frames a second, not 119.713: MPEG-4 has none nearer" in caplog.text
+    assert "b.mp4" not in caplog.text
 
 
 def test_a_video_that_is_cut_off(finished, photos, tmp_path, work):

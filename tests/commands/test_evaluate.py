@@ -39,6 +39,22 @@ def test_in_a_run(tool, run, capsys):
     assert content == json.loads((run / "evaluation/test.json").read_text())
 
 
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
+def test_the_output_is_the_result_alone(tool, run, capsys, tmp_path, quiet):
+    log = tmp_path / "log.txt"
+    assert tool.main([f"--run={run}", "--workers=1", f"--log-file={log}", *quiet]) == 0
+    told = capsys.readouterr()
+    lines = told.out.splitlines()
+    assert lines[0].startswith("VOC 2007 AP (11 points)")
+    assert lines[-1].startswith("mean of 2")
+    # The sum of what was read and the time of the stage are no result.
+    assert ("evaluation: " in told.err) == (not quiet)
+    assert quiet == [] or told.err == ""
+    logged = [line.split(" ", 3)[3] for line in log.read_text().splitlines()]
+    assert [line.rstrip() for line in lines] == [line.rstrip() for line in logged if line in lines]
+    assert any(line.startswith("evaluation: ") for line in logged)
+
+
 def test_a_look_leaves_the_run_as_it_is(tool, run, capsys):
     files = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     assert tool.main([f"--run={run}", "--workers=1", "--metric=voc10", "--iou=0.8", "--diagnose"]) == 0
@@ -61,7 +77,7 @@ def test_diagnosis_in_a_run(tool, run, capsys):
 
 def test_files_alone(alone, finished, tmp_path, capsys):
     assert alone("--json", str(tmp_path / "out.json"), "--diagnose") == 0
-    assert "COCO results, 1 file" in capsys.readouterr().out
+    assert "COCO results, 1 file" in capsys.readouterr().err
     content = json.loads((tmp_path / "out.json").read_text())
     assert content["mAP"] == mean_ap(finished)
     assert content["diagnosis"]["missed"]["causes"] is None

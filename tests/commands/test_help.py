@@ -1,112 +1,137 @@
-"""Every command explains itself and every option that it has."""
+"""Every command explains itself on two screens, and every option that it has with --help-all."""
 
+import dataclasses
 import re
 
 import pytest
 
-from detection.commands import COMMANDS
-from detection.config import build_parser
+from detection.commands import sppnet
+from detection.commands.sppnet import COMMANDS
+from detection.config import Settings, build_parser
+from detection.help_text import options
 
-# Commands of commands, each with a page of its own.
-OF_SEVERAL = {
-    "dataset": ("check", "stats", "convert", "split", "show"),
-    "proposals": ("generate", "import", "export", "check", "report"),
-    "features": ("info", "verify", "prune"),
-}
-TOOLS = tuple(sorted({module for module, _ in COMMANDS.values()} - set(OF_SEVERAL)))
+CALLS = [[name, part] for name, one in COMMANDS.items() for part in (one.parts if name != "completion" else ()) or [""]]
 OWN = {
     "calibrate": ("--folds", "--bins", "--min_margin"),
     "report": ("--compare", "--out"),
-    "train_svm": ("--add", "--photos", "--photos_year", "--photos_split", "--drop", "--rename"),
+    "train": ("--add", "--photos", "--photos_year", "--photos_split", "--drop", "--rename"),
     "tune": ("--C", "--positive_weight", "--folds"),
-    "extract_features": ("--dry-run", "--export", "--of", "--boxes"),
-    "visualize_features": ("--images", "--filter", "--window", "--samples", "--effective", "--top"),
-    "train_classifier": ("--folder", "--maps", "--views", "--pyramids", "--classifier.sizes", "--classifier.frozen"),
-    "evaluate": (
-        "--detections",
-        "--annotations",
-        "--split",
-        "--metric",
-        "--iou",
-        "--json",
-        "--classes",
-        "--compare",
-        "--diagnose",
-        "--intervals.resamples",
-        "--intervals.seed",
-        "--diagnosis.similar",
-    ),
-    "download_voc": ("--root", "--address", "--keep", "--download.retries"),
+    "extract": ("--dry-run", "--export", "--of", "--boxes"),
+    "inspect": ("--images", "--filter", "--window", "--samples", "--effective", "--top"),
+    "classify": ("--folder", "--maps", "--views", "--pyramids"),
+    "evaluate": ("--detections", "--annotations", "--split", "--metric", "--iou", "--json", "--compare", "--diagnose"),
+    "download": ("--root", "--address", "--keep"),
     "compress": ("--model", "--head", "--out", "--fc6_rank", "--fc7_rank", "--energy"),
+    "detect": ("--model", "--out", "--max_pixels"),
 }
+OWN_OF_STAGES = {"classify": ("--classifier.sizes", "--classifier.frozen"), "download": ("--download.retries",)}
+# What nobody has to read.
+FORBIDDEN = re.compile(
+    r"\(type: |\[ITEM|<lambda|<function|Literal\[|Optional\[|\btuple\[|\bdict\[|\bNone\b|==SUPPRESS=="
+)
 # Groups of settings that have no effect there.
 WITHOUT = {"detect": ("finetune", "svm", "regression", "evaluation", "intervals", "diagnosis", "report")}
-# They take none of a run's settings.
-ALONE = ("combine", "download_voc", "compress")
+# They speak for themselves.
+PLAIN = ("completion",)
+
+
+@pytest.fixture
+def told(capsys, monkeypatch):
+    """``told(words)``: what ``sppnet WORDS`` prints, which is a help."""
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def tell(*words):
+        try:
+            assert sppnet.main([one for one in words if one]) == 0
+        except SystemExit as end:
+            assert end.code == 0  # noqa: PT017 -- argparse ends the process itself
+        return capsys.readouterr().out
+
+    return tell
 
 
 def explained(text):
-    """option -> the words that follow it in a help text."""
-    body = text[text.index("\noptions:") :]
-    entries = re.split(r"\n  (?=-)", body)[1:]
+    """Option -> the words that follow it in a help text."""
     found = {}
-    for entry in entries:
-        names, _, words = " ".join(entry.split()).partition(" ")
-        found[names.rstrip(",")] = words
+    for entry in re.split(r"\n  (?=--)", text)[1:]:
+        name, _, words = " ".join(entry.split("\n\n")[0].split()).partition(" ")
+        found[name] = words
     return found
 
 
-@pytest.mark.parametrize("name", TOOLS)
-def test_help(load_tool, capsys, name):
-    try:
-        assert load_tool(name).main(["--help"]) == 0
-    except SystemExit as end:
-        assert end.code == 0  # noqa: PT017 -- argparse ends the process itself
-    text = capsys.readouterr().out
+@pytest.mark.parametrize(("name", "part"), CALLS)
+def test_help_is_two_screens_of_words(told, name, part):
+    text = told(name, part, "--help")
+    assert len(text.splitlines()) <= 100
+    assert max(map(len, text.splitlines())) <= 100
+    assert not FORBIDDEN.search(text)
+    assert not re.search(r"\bCONFIG\b|tools/|python |\w\.py\b", text)
+    called = f"sppnet {name} {part}".strip()
+    assert f"usage: {called}" in text
     entries = explained(text)
     for option in OWN.get(name, ()):
-        assert len(entries[option].split()) > 5, option
-    if name not in ALONE:
-        wanted = {option for action in build_parser("")._actions for option in action.option_strings}
-        wanted = {one for one in wanted if one[2:].split(".")[0] not in WITHOUT.get(name, ())}
-        assert wanted - set(entries) <= {"--help", "-h", "--print_config"}
-    assert load_tool(name).__doc__.splitlines()[0] in text
+        assert len(entries[option].split()) > 3, option
+    assert not any("." in one for one in entries if one != "--dataset.root")
+    if name not in PLAIN:
+        assert {"--help", "--help-all", "--quiet", "--log-file", "--debug"} <= set(entries)
+    if name in OWN:
+        assert next(iter(entries)) in OWN[name]
 
 
-@pytest.mark.parametrize("name", OF_SEVERAL)
-def test_help_of_commands(load_tool, capsys, name):
-    assert load_tool(name).main(["--help"]) == 0
-    told = capsys.readouterr().out
-    for command in OF_SEVERAL[name]:
-        assert re.search(rf"^{command} {{2,}}\w", told, re.MULTILINE), command
-        with pytest.raises(SystemExit) as end:
-            load_tool(name).main([command, "--help"])
-        assert end.value.code == 0
-        assert {"--config", "--format"} & set(explained(capsys.readouterr().out))
-
-
-def test_help_of_detection_has_its_own_options_first_and_none_of_training(load_tool, capsys):
-    assert load_tool("detect").main(["--help"]) == 0
-    text = capsys.readouterr().out
+@pytest.mark.parametrize(("name", "part"), CALLS)
+def test_help_all_explains_every_option(told, name, part):
+    text = told(name, part, "--help-all")
+    if name in PLAIN:
+        return
+    assert max(map(len, text.splitlines())) <= 100
+    assert not FORBIDDEN.search(text)
     entries = explained(text)
-    of_all = ("-h", "--config", "--print_config", "--debug")
-    assert [one for one in entries if one not in of_all][:4] == ["--model", "--out", "--min_score", "--max_pixels"]
-    assert not any(one.startswith(("--svm", "--finetune", "--report")) for one in entries)
+    assert all(len(words.split()) > 2 for words in entries.values())
+    if "--run" in entries:
+        wanted = {one.name for one in options(build_parser(""))}
+        wanted = {one for one in wanted if one[2:].split(".")[0] not in WITHOUT.get(name, ())}
+        assert wanted <= set(entries)
+        assert {f"--{one.name}" for one in dataclasses.fields(Settings) if "." not in one.name} & set(entries)
+    for option in OWN_OF_STAGES.get(name, ()):
+        assert option in entries
+
+
+def test_a_list_is_told_as_it_is_typed(told):
+    entries = explained(told("run", "--help-all"))
+    assert entries["--features.levels"].startswith("A,B,C ")
+    assert entries["--features.levels"].endswith("(default: 3,2,1)")
+    assert entries["--features.layer"].startswith("pool5|fc6|fc7 ")
+    assert entries["--strict"].startswith("true|false ")
+
+
+def test_help_of_commands_of_several(told):
+    for name, one in COMMANDS.items():
+        if one.parts:
+            text = told(name, "--help")
+            assert f"usage: sppnet {name} {'|'.join(one.parts)}" in text
+            if name not in PLAIN:
+                assert all(re.search(rf"^{part} {{2,}}\w", text, re.MULTILINE) for part in one.parts)
+
+
+def test_help_of_detection_has_none_of_training(told):
+    text = told("detect", "--help-all")
     assert "svm" not in text
-    assert {"--postprocess.nms_iou", "--workers", "--strict", "--run"} <= set(entries)
+    assert {"--postprocess.nms_iou", "--workers", "--strict", "--run"} <= set(explained(text))
 
 
-def test_help_of_detection_with_a_model(load_tool, capsys):
-    with pytest.raises(SystemExit) as end:
-        load_tool("detect").main(["--model", "x", "--help"])
-    assert end.value.code == 0
-    entries = explained(capsys.readouterr().out)
-    for option in ("--model", "--out", "--min_score", "--workers", "--threads", "--device", "--strict"):
+def test_help_of_detection_with_a_model(told):
+    entries = explained(told("detect", "--model", "x", "--help"))
+    for option in ("--model", "--out", "--workers", "--threads", "--device", "--strict"):
         assert len(entries[option].split()) > 4, option
 
 
-@pytest.mark.parametrize("name", ["proposals", "features"])
+@pytest.mark.parametrize("name", ["proposals", "maps"])
 @pytest.mark.parametrize("arguments", [[], ["make"], ["--run", "x"]])
-def test_no_command(load_tool, capsys, name, arguments):
-    assert load_tool(name).main(arguments) == 2
+def test_no_command(capsys, name, arguments):
+    assert sppnet.main([name, *arguments]) == 2
     assert "error: expected one of" in capsys.readouterr().err
+
+
+def test_options_are_taken_with_either_line(told, capsys):
+    assert sppnet.main(["check", "/no/such", "--class-map={}"]) == 2
+    assert "/no/such" in capsys.readouterr().err

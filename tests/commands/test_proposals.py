@@ -81,7 +81,7 @@ def test_an_imported_run_uses_its_proposals_and_no_others(call, tool, tmp_path, 
     # The run's own settings say so,
     assert RunFolder(tmp_path / "run").read()["settings"]["proposals"]["method"] == "imported"
     assert tool(["generate", "--run", str(tmp_path / "run"), "--workers", "1"]) == 0
-    assert "made 0, kept 3" in capsys.readouterr().out
+    assert "made 0, kept 3" in capsys.readouterr().err
     # settings that say something else are refused,
     status, printed = call("generate", "--proposals.method", "selective_search")
     assert status == 2
@@ -94,7 +94,7 @@ def test_an_imported_run_uses_its_proposals_and_no_others(call, tool, tmp_path, 
 def test_imported_without_an_import_is_refused(call):
     status, printed = call("generate", "--proposals.method", "imported")
     assert status == 2
-    assert "run tools/proposals.py import" in printed
+    assert "run sppnet proposals import" in printed
 
 
 def test_other_proposals_are_another_key(call, tmp_path):

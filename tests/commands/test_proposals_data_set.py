@@ -1,4 +1,4 @@
-"""tools/proposals.py over a data set: processes, resuming, odd and bad images, every fault, every figure."""
+"""sppnet proposals over a data set: processes, resuming, odd and bad images, every fault, every figure."""
 
 import csv
 import json

@@ -1,4 +1,5 @@
 import io
+import logging
 import os
 from inspect import signature
 
@@ -11,6 +12,14 @@ from detection.commands.session import images_of, open_experiment, report_proble
 from detection.config import preset_overrides, read_settings
 from detection.engines import resolve_engine
 from detection.storage.run import RunFolder
+from detection.talking import Notices
+
+
+def heard(width=200):
+    """(a console, a log that prints on it)."""
+    console, log = Console(file=io.StringIO(), width=width), logging.Logger("heard", logging.INFO)
+    log.addHandler(Notices(console))
+    return console, log
 
 
 def settings_of(*arguments):
@@ -21,8 +30,8 @@ def test_what_differs_from_a_preset_is_printed_and_kept(tmp_path):
     options = ("--svm.C=0.5", "--features.short_sides=[688]", f"--run={tmp_path / 'run'}")
     settings = settings_of("--config", "voc2007_paper", *options)
     assert preset_overrides(settings) == {"svm.C": 0.5, "features.short_sides": [688]}
-    console = Console(file=io.StringIO(), width=200)
-    experiment = open_experiment(settings, console)
+    console, log = heard()
+    experiment = open_experiment(settings, console, log=log)
     expected = "differs from preset voc2007_paper: features.short_sides [688], svm.C 0.5"
     assert console.file.getvalue().strip().splitlines()[-1] == expected
     experiment.run.write_settings(experiment.record, experiment.preset_overrides)
@@ -40,7 +49,8 @@ def test_an_experiment_writes_nothing_by_itself(tmp_path):
 
 
 def test_problems_are_printed_as_they_are(tmp_path):
-    experiment = open_experiment(settings_of(f"--run={tmp_path}"), Console(file=io.StringIO(), width=40))
+    console, log = heard(width=40)
+    experiment = open_experiment(settings_of(f"--run={tmp_path}"), console, log=log)
     for number in range(30):
         experiment.work.problems.skip("unreadable image", f"[red]{number}.jpg", "cut " * 30)
     experiment.work.problems.repair("box", "a.xml", "clipped")
@@ -102,7 +112,7 @@ class TestRunCommand:
         with pytest.raises(SystemExit):
             call(self.example, "--help")
         text = " ".join(capsys.readouterr().out.split())
-        for words in ("A command.", "--dry-run Do less.", "Two names.", "A share. (type: float, default: 0.5)"):
+        for words in ("A command.", "--dry-run Do less.", "Two names.", "A share. (default: 0.5)"):
             assert words in text
         assert "--experiment" not in text
 
@@ -113,8 +123,9 @@ class TestRunCommand:
 
         assert call(command) == 2
         said = capsys.readouterr()
-        assert "1 faults in the data:" in said.out
-        assert said.err == "error: svm.C: expected 1\n"
+        assert "1 faults in the data:" in said.err
+        assert said.err.endswith("\nerror: svm.C: expected 1\n")
+        assert said.out == ""
         assert (tmp_path / "run" / "problems.txt").is_file()
 
 
@@ -169,7 +180,7 @@ class TestWhatIsNoRun:
         name, *arguments = call.split()
         assert load_tool(name).main([*arguments, f"--run={tmp_path / 'typo'}"]) == 2
         said = capsys.readouterr()
-        expected = f"{tmp_path / 'typo'}: expected the folder of a run, found none; tools/run_pipeline.py"
+        expected = f"{tmp_path / 'typo'}: expected the folder of a run, found none; sppnet run"
         assert (said.out, said.err) == ("", f"error: {expected} --run {tmp_path / 'typo'} makes one\n")
         assert not list(tmp_path.iterdir())
 
@@ -193,8 +204,9 @@ class TestWhatIsNoRun:
 
 @pytest.mark.parametrize("engine", ["auto", "torch"])
 def test_the_engine_that_computes_is_named_in_what_is_kept(tmp_path, engine):
-    console = Console(file=io.StringIO(), width=200)
-    experiment = open_experiment(settings_of(f"--run={tmp_path / 'run'}", f"--features.engine={engine}"), console)
+    console, log = heard()
+    settings = settings_of(f"--run={tmp_path / 'run'}", f"--features.engine={engine}")
+    experiment = open_experiment(settings, console, log=log)
     chosen = experiment.settings.features.engine
     assert chosen == resolve_engine(engine, "cpu") != "auto"
     assert experiment.record["features"]["engine"] == chosen

@@ -14,7 +14,7 @@ def test_classes_one_at_a_time(load_tool, run, shapes, write_set, tmp_path, caps
     photos = write_set(tmp_path / "new" / "VOCdevkit", {"trainval": {"n1": [("star", (10, 10, 60, 60))]}})
     call = [f"--run={run}", "--workers=1"]
     assert load_tool("train_svm").main([*call, "--add=star", f"--photos={photos}"]) == 0
-    output = capsys.readouterr().out
+    output = capsys.readouterr().err
     assert "added star: 1 positives in 1 of the 1 photos of the split trainval" in output
     assert "fewer than 10 positives: star 1" in output
     assert load_tool("train_svm").main([*call, "--rename", "star", "sun"]) == 0

@@ -349,21 +349,21 @@ class TestOrder:
     """A stage whose input is missing or of other settings says which tool makes it."""
 
     def test_detection_needs_svms(self, open_run, tmp_path):
-        with pytest.raises(ValueError, match=r"expected svms .* there are none, .* whole; run tools/train_svm.py"):
+        with pytest.raises(ValueError, match=r"expected svms .* there are none, .* whole; run sppnet train"):
             detect(open_run(tmp_path / "run"))
 
     def test_regressors_need_svms(self, open_run, tmp_path):
-        with pytest.raises(ValueError, match=r"run tools/train_svm.py"):
+        with pytest.raises(ValueError, match=r"run sppnet train"):
             REGRESSORS.make(open_run(tmp_path / "run"))
 
     def test_of_other_settings(self, run, open_run):
-        with pytest.raises(ValueError, match=r"svms .* of other settings or data; run tools/train_svm.py"):
+        with pytest.raises(ValueError, match=r"svms .* of other settings or data; run sppnet train"):
             detect(open_run(run, "--svm.C=0.1"))
-        with pytest.raises(ValueError, match=r"regressors .* of other settings or data; run tools/train_bbox.py"):
+        with pytest.raises(ValueError, match=r"regressors .* of other settings or data; run sppnet regress"):
             detect(open_run(run, "--regression.ridge=1"))
 
     def test_evaluation_needs_detections(self, run, open_run):
-        with pytest.raises(ValueError, match=r"test\.json: expected detections .* run tools/detect.py"):
+        with pytest.raises(ValueError, match=r"test\.json: expected detections .* run sppnet detect"):
             evaluate(open_run(run, "--postprocess.nms_iou=0.4"))
 
     def test_detection_without_regressors(self, open_run, tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import logging
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from detection.pipeline.runner import run_all
+from detection.talking import Notices
 
 ROOT = Path(__file__).resolve().parents[2]
 # How the lines begin that the stages print, in order, off a terminal: when the second or third of their items is done,
@@ -46,7 +48,9 @@ def test_interrupted_in_every_stage(finished, open_run, tmp_path):
     """One run: interrupted at each of these lines in turn, and started again after each."""
     for line in LINES:
         experiment = open_run(tmp_path / "run")
-        experiment.work = dataclasses.replace(experiment.work, console=InterruptedConsole(line))
+        log = logging.Logger("interrupted", logging.INFO)
+        log.addHandler(Notices(InterruptedConsole(line)))
+        experiment.work = dataclasses.replace(experiment.work, log=log)
         with pytest.raises(KeyboardInterrupt):
             run_all(experiment)
     run_all(open_run(tmp_path / "run"))

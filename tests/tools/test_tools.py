@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from detection.commands import COMMANDS
+from detection.commands.sppnet import COMMANDS
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
-NAMES = sorted({path.stem for path in TOOLS.glob("*.py")} - {"benchmark"})
+# Of the repository, not of its user.
+OURS = {"benchmark", "docs"}
+NAMES = sorted({path.stem for path in TOOLS.glob("*.py")} - OURS)
 
 
-def test_the_table_has_every_command():
-    assert sorted(module for module, _ in COMMANDS.values()) == NAMES
-    assert all(len(words.split()) > 3 for _, words in COMMANDS.values())
+def test_each_is_a_command():
+    assert set(NAMES) <= {one.module for one in COMMANDS.values()}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -28,7 +29,7 @@ def test_a_tool_is_its_command(name, load_tool, capsys, monkeypatch):
         assert end.value.code == 0
         printed.append(capsys.readouterr().out)
     assert printed[0] == printed[1]
-    assert load_tool(name).__doc__.splitlines()[0] in printed[0]
+    assert load_tool(name).__doc__.splitlines()[0] in " ".join(printed[0].split())
 
 
 @pytest.mark.parametrize("name", NAMES)

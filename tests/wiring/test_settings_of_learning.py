@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import logging
 
 import pytest
 from rich.console import Console
@@ -11,6 +12,7 @@ from detection.pipeline.stages.finetuning import FINETUNE
 from detection.pipeline.stages.regressors import REGRESSORS
 from detection.pipeline.stages.svms import SVMS
 from detection.storage import fingerprint, read_arrays
+from detection.talking import Notices
 
 
 def numbers(path):
@@ -34,7 +36,9 @@ class Stopped(Console):
 
 def left_behind(experiment):
     """What an interrupted fine-tuning goes on from."""
-    experiment.work = dataclasses.replace(experiment.work, console=Stopped())
+    log = logging.Logger("stopped", logging.INFO)
+    log.addHandler(Notices(Stopped()))
+    experiment.work = dataclasses.replace(experiment.work, log=log)
     with pytest.raises(KeyboardInterrupt):
         FINETUNE.make(experiment)
     return sorted(path.name for path in experiment.run.finetuned.iterdir() if not path.name.startswith("."))

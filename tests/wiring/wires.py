@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from jsonargparse import ArgumentParser
 
 from detection.command_line import Main
-from detection.commands import COMMANDS
 from detection.config import Settings, build_parser
 
 
@@ -119,8 +118,8 @@ def _subcommands(main: Main) -> list[str]:
     return found[1].split(", ") if found else []
 
 
-# tests/test_command_line.py shows what --debug does.
-_OF_EVERY_TOOL = {"help", "config", "print_config", "debug"}
+# tests/test_command_line.py and tests/test_talking.py show what they do.
+_OF_EVERY_TOOL = {"help", "help_all", "config", "print_config", "debug", "quiet", "log_file"}
 # Commands whose arguments decide which of two sets of options they take: the arguments of the second.
 _OTHER_FORMS = {"detect": ["--model=x"], "evaluate": ["--detections=x"]}
 
@@ -129,7 +128,7 @@ def option_names(command: str) -> Iterator[str]:
     """Options of a command: ``COMMAND [SUBCOMMAND] --option``; settings of a run are none, a group of them is one."""
     of_a_run = {action.dest for action in build_parser()._actions}
     groups = {one.name for one in dataclasses.fields(Settings) if dataclasses.is_dataclass(one.default_factory)}
-    main = importlib.import_module(f"detection.commands.{COMMANDS[command][0]}").main
+    main = importlib.import_module(f"detection.commands.{command}").main
     forms = [[one] for one in _subcommands(main)] or [[]]
     for form in [*forms, *([_OTHER_FORMS[command]] if command in _OTHER_FORMS else [])]:
         prefix = " ".join([command, *(one.split("=")[0] for one in form)])

@@ -87,7 +87,7 @@ def _divided(reader: LabelReader, split: str, problems: Problems, held_out: floa
     kept, out = split_images(names, held_out, seed, contents)
     problems.note(
         f"{reader.path}: has no splits: {len(kept)} images are {TRAIN_SPLIT}, {len(out)} are held out as {TEST_SPLIT} "
-        f"(dataset.held_out {held_out:g}, dataset.seed {seed}; tools/dataset.py split makes a lasting split)"
+        f"(dataset.held_out {held_out:g}, dataset.seed {seed}; sppnet split makes a lasting split)"
     )
     chosen, part = set(out), copy(reader)
     all_ids = part.image_ids

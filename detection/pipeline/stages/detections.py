@@ -137,7 +137,7 @@ def _keep_postprocessing(experiment: Experiment) -> None:
 
 DETECTIONS = Stage(
     name="detections",
-    command="detect.py",
+    command="detect",
     place=detections_file,
     key=_key,
     kept=lambda experiment: recorded(experiment, "detections", *_files(experiment)),

@@ -86,7 +86,7 @@ def _run(experiment: Experiment) -> Mapping[str, Any]:
 
 DRAWINGS = Stage(
     name="drawings",
-    command="detect.py",
+    command="detect",
     place=lambda experiment: experiment.run.drawings,
     key=_key,
     kept=lambda experiment: experiment.run.stage_key("drawings") if drawn_files(experiment) else None,

@@ -73,7 +73,7 @@ def _run(experiment: Experiment) -> Mapping[str, Any]:
 
 EVALUATION = Stage(
     name="evaluation",
-    command="evaluate.py",
+    command="evaluate",
     place=_file,
     key=_key,
     kept=lambda experiment: recorded(experiment, "evaluation", _file(experiment)),

@@ -15,7 +15,6 @@ from detection.learning import FinetuneSettings
 from detection.parallel import ordered_map
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.keys import training_key
-from detection.pipeline.progress import progress
 from detection.pipeline.source import ImageSource, uses_finetuned
 from detection.pipeline.stage import Stage
 from detection.pipeline.stages.images import usable
@@ -125,7 +124,7 @@ def finetune_layers(
         given=given,
         start=start,
     )
-    with progress(work.console, "fine-tuning", settings.total_iterations) as advance:
+    with work.progress("fine-tuning", settings.total_iterations) as advance:
         head = finetune(task, settings, group, _advancer(advance))
     return head, origin
 
@@ -225,7 +224,7 @@ def _images(experiment: Experiment, mirrored: bool) -> list[AnnotatedImage]:
 
 FINETUNE = Stage(
     name="finetune",
-    command="finetune.py",
+    command="finetune",
     place=_file,
     key=_key,
     kept=_kept,

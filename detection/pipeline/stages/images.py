@@ -135,7 +135,7 @@ def usable(experiment: Experiment, images: Sequence[AnnotatedImage]) -> list[Ann
 # Whether anything is lacking shows only when every image is looked at, which `prepare` does, and records.
 PROPOSALS = Stage(
     name="proposals",
-    command="proposals.py generate",
+    command="proposals generate",
     place=lambda experiment: experiment.run.proposals,
     key=lambda experiment: experiment.source.store().key,
     kept=lambda _: None,
@@ -143,7 +143,7 @@ PROPOSALS = Stage(
 )
 MAPS = Stage(
     name="features",
-    command="extract_features.py",
+    command="extract",
     place=lambda experiment: experiment.run.features / experiment.source.cache().key,
     key=lambda experiment: experiment.source.cache().key,
     kept=lambda _: None,

@@ -181,7 +181,7 @@ def _run(experiment: Experiment) -> Mapping[str, Any]:
 
 MISSES = Stage(
     name="misses",
-    command="evaluate.py --diagnose",
+    command="evaluate --diagnose",
     place=_file,
     key=_key,
     kept=_kept,

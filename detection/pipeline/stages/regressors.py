@@ -9,7 +9,6 @@ from detection.engines import limit_threads
 from detection.learning import BoxRegressors, RegressionSettings, train_regressors
 from detection.pipeline.detector_parts import check_no_edits, kept_part, part_key
 from detection.pipeline.experiment import Experiment
-from detection.pipeline.progress import progress
 from detection.pipeline.source import ImageSource
 from detection.pipeline.stage import Stage
 from detection.pipeline.stages.images import usable
@@ -36,7 +35,7 @@ def _run(experiment: Experiment) -> Mapping[str, Any]:
 
 REGRESSORS = Stage(
     name="regressors",
-    command="train_bbox.py",
+    command="regress",
     place=lambda experiment: experiment.run.detector,
     key=lambda experiment: part_key(experiment, "regressors"),
     kept=lambda experiment: kept_part(experiment, "regressors"),
@@ -50,7 +49,7 @@ def train_box_regressors(
 ) -> BoxRegressors:
     """Train one box regressor a class on pooled vectors (paper, section 4.1: pool5); `images` as for the SVMs."""
     near = near_objects(len(images), settings)
-    with progress(work.console, "box regression", len(images)) as advance, threads(work.pooling_threads) as executor:
+    with work.progress("box regression", len(images)) as advance, threads(work.pooling_threads) as executor:
         return train_regressors(
             lambda: stream_images(source, images, "pool5", work, advance, near),
             num_classes,

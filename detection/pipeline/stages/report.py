@@ -140,7 +140,7 @@ def _run(experiment: Experiment) -> Mapping[str, Any]:
 
 REPORT = Stage(
     name="report",
-    command="report.py",
+    command="report",
     place=page,
     key=_key,
     kept=lambda experiment: recorded(experiment, "report", page(experiment)) if has_diagnosis(experiment) else None,

@@ -18,7 +18,6 @@ from detection.learning import (
 )
 from detection.pipeline.detector_parts import check_no_edits, kept_part, part_key
 from detection.pipeline.experiment import Experiment
-from detection.pipeline.progress import progress
 from detection.pipeline.source import ImageSource
 from detection.pipeline.stage import Stage
 from detection.pipeline.stages.finetuning import finetuned_layers
@@ -79,7 +78,7 @@ def _save(experiment: Experiment, svms: LinearSVMs, key: str) -> None:
 
 SVMS = Stage(
     name="svms",
-    command="train_svm.py",
+    command="train",
     place=lambda experiment: experiment.run.detector,
     key=lambda experiment: part_key(experiment, "svms"),
     kept=lambda experiment: kept_part(experiment, "svms"),
@@ -119,7 +118,7 @@ def train_linear_svms(
     """
     done = checkpoint.images_done() if checkpoint else 0
     total = max((1 + settings.passes) * len(images), done)
-    with progress(work.console, "SVMs", total, done) as advance, threads(work.pooling_threads) as executor:
+    with work.progress("SVMs", total, done) as advance, threads(work.pooling_threads) as executor:
         stream, first_pass = training_streams(source, images, layer, settings, work, advance)
         return train_svms(
             stream, num_classes, settings, first_pass=first_pass, executor=executor, checkpoint=checkpoint

@@ -1,6 +1,6 @@
 """Sets exactly as tools lay them out: every split is read, with its photos, boxes and names.
 
-Made by hand after the tools' documentation and files that they wrote; data/README.md lists them.
+Made by hand after the tools' documentation and files that they wrote; docs/data.md lists them.
 """
 
 import exports_of_sets

@@ -78,7 +78,7 @@ def test_regressors_serve_every_layer_and_old_layers_are_refused(tuned, run):
     assert six.trained()["regressors"] == before
     assert Detector.load(run / "detector").regressors is not None
     changed = tuned("--features.layer=fc6", "--finetune.seed=9")
-    with pytest.raises(ValueError, match=r"they are of other settings or data; run tools/finetune.py"):
+    with pytest.raises(ValueError, match=r"they are of other settings or data; run sppnet finetune"):
         SVMS.make(changed)
     FINETUNE.make(six)
     assert "finetune: done before" in six.work.console.file.getvalue()
