@@ -148,7 +148,7 @@ def test_a_run_knows_its_classes(run, shapes):
     whole = path.read_text()
     path.write_text(whole.replace("0.", "1.", 1))
     for place in (run, run / "detections", path):
-        with pytest.raises(ValueError, match=r"detections/test\.json: damaged, or changed by hand.*run tools/detect"):
+        with pytest.raises(ValueError, match=r"detections/test\.json: damaged, or changed by hand.*run sppnet detect"):
             evaluated(place, shapes, "test")
     # Elsewhere it is anybody's file.
     copy = run.parent / "copy.json"

@@ -36,7 +36,7 @@ def test_a_damaged_file(tmp_path, lines, message):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"run tools/train_svm\.py"):
+    with pytest.raises(FileNotFoundError, match=r"run sppnet train"):
         read_samples(tmp_path / "samples.csv")
 
 

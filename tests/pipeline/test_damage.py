@@ -74,7 +74,7 @@ def test_what_cannot_is_named_and_nothing_is_changed(run, open_run, name, damage
 
 def test_damaged_detections_are_not_evaluated(run, open_run, caplog):
     flip(run / "detections" / "test.json")
-    with pytest.raises(ValueError, match=r"expected detections .* there are none, .* whole; run tools/detect\.py"):
+    with pytest.raises(ValueError, match=r"expected detections .* there are none, .* whole; run sppnet detect"):
         read_detections(open_run(run))
     assert "test.json: damaged: expected content of fingerprint" in caplog.text
 

@@ -24,7 +24,7 @@ def count(experiment):
 
 COUNTS = Stage(
     name="counts",
-    command="counts.py",
+    command="counts",
     place=counts_file,
     key=lambda experiment: fingerprint("counts", DETECTIONS.key(experiment)),
     kept=lambda experiment: recorded(experiment, "counts", counts_file(experiment)),
@@ -78,10 +78,10 @@ def test_what_was_killed_before_its_record_is_recorded_by_the_next_call(run, ope
 
 def test_it_is_refused_without_what_it_needs(run, open_run):
     experiment = open_run(run, "--postprocess.max_per_class=1")
-    with pytest.raises(ValueError, match=r"test\.json: expected detections .* of other settings .* tools/detect\.py"):
+    with pytest.raises(ValueError, match=r"test\.json: expected detections .* of other settings .* sppnet detect"):
         COUNTS.make(experiment)
     with pytest.raises(
-        ValueError, match=r"counts\.txt: expected counts .* there are none, .* whole; run tools/counts\.py"
+        ValueError, match=r"counts\.txt: expected counts .* there are none, .* whole; run sppnet counts"
     ):
         COUNTS.require(experiment)
     assert not (run / "counts.txt").exists()

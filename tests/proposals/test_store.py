@@ -73,6 +73,6 @@ def test_damaged_imported_proposals_are_an_error(tmp_path):
     assert kept.read("a", "f") is not None
     kept.path("a").write_bytes(whole[:-1])
     for call in (kept.read, kept.has):
-        with pytest.raises(ValueError, match=r"a\.safetensors: .*; delete the file, and run tools/proposals"):
+        with pytest.raises(ValueError, match=r"a\.safetensors: .*; delete the file, and run sppnet proposals"):
             call("a", "f")
     assert kept.read("b", "f") is None

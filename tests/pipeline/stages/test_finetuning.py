@@ -30,7 +30,7 @@ def tuned(open_run, run):
 
 def test_from_proposals_to_detections(tuned, run):
     experiment = tuned("--features.layer=fc7")
-    with pytest.raises(ValueError, match=r"head.safetensors: .* there are none, .* whole; run tools/finetune"):
+    with pytest.raises(ValueError, match=r"head.safetensors: .* there are none, .* whole; run sppnet finetune"):
         SVMS.make(experiment)
     experiment = tuned("--features.layer=fc7")
     evaluation = run_all(experiment)
@@ -62,7 +62,7 @@ def test_damaged_layers_reach_no_svms_and_come_again_from_the_checkpoint(tuned, 
     whole = path.read_bytes()
     path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
     experiment = tuned("--features.layer=fc7")
-    with pytest.raises(ValueError, match=r"head\.safetensors: damaged|none that are whole; run tools/finetune\.py"):
+    with pytest.raises(ValueError, match=r"head\.safetensors: damaged|none that are whole; run sppnet finetune"):
         SVMS.make(experiment)
     assert not (run / "mining").exists()
     FINETUNE.make(tuned("--features.layer=fc7"))
