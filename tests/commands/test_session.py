@@ -200,7 +200,7 @@ class TestWhatIsNoRun:
         out = f"--out={tmp_path / 'looks'}"
         assert load_tool("visualize_features").main([*options, "--images", "test1", "--filter", "3", out]) == 0
         assert "error" not in capsys.readouterr().err
-
+        assert "expected the folder of a run" not in capsys.readouterr().err
 
 @pytest.mark.parametrize("engine", ["auto", "torch"])
 def test_the_engine_that_computes_is_named_in_what_is_kept(tmp_path, engine):
