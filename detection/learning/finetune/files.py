@@ -44,13 +44,19 @@ class TrainingLog:
 def read_log(path: Path) -> list[dict[str, str]]:
     """The whole lines of a log, column -> text; none where there is no file of these columns.
 
-    A line that a killed process left unfinished is passed over.
+    A line that a killed process left unfinished is passed over. Raises ValueError naming the file where it is damaged.
     """
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    head, *rows = [line.split(",") for line in text.split("\n")[:-1]] or [[]]
-    if head != list(COLUMNS):
-        return []
-    return [dict(zip(COLUMNS, row, strict=True)) for row in rows if len(row) == len(COLUMNS)]
+    try:
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        head, *rows = [line.split(",") for line in text.split("\n")[:-1]] or [[]]
+        if head != list(COLUMNS):
+            return []
+        whole = [row for row in rows if len(row) == len(COLUMNS)]
+        for row in whole:
+            int(row[0])
+    except ValueError as error:
+        raise ValueError(f"{path}: damaged: {error}; delete it, and the log goes on from here") from error
+    return [dict(zip(COLUMNS, row, strict=True)) for row in whole]
 
 
 def _summary_writer(folder: Path, after: int):

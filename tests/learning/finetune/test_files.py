@@ -3,6 +3,7 @@ import types
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from detection.learning.finetune.files import COLUMNS, Checkpoint, TrainingLog, read_checkpoint, read_log
 
@@ -19,6 +20,15 @@ def test_log_drops_what_will_be_made_again(tmp_path):
     assert (tmp_path / "log.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
     (tmp_path / "log.csv").write_text("something else\n")
     assert read_log(tmp_path / "log.csv") == []
+
+
+@pytest.mark.parametrize("line", [b"\xf3" + b"," * 7, b"x" + b"," * 7])
+def test_a_damaged_log_is_named(tmp_path, line):
+    TrainingLog(tmp_path, 0).close()
+    with (tmp_path / "log.csv").open("ab") as file:
+        file.write(line + b"\n")
+    with pytest.raises(ValueError, match=r"log\.csv: damaged: .*delete it"):
+        TrainingLog(tmp_path, 4)
 
 
 def test_tensorboard_gets_the_same_figures(tmp_path, monkeypatch):
