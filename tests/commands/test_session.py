@@ -202,6 +202,7 @@ class TestWhatIsNoRun:
         assert "error" not in capsys.readouterr().err
         assert "expected the folder of a run" not in capsys.readouterr().err
 
+
 @pytest.mark.parametrize("engine", ["auto", "torch"])
 def test_the_engine_that_computes_is_named_in_what_is_kept(tmp_path, engine):
     console, log = heard()
