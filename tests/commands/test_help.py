@@ -15,7 +15,7 @@ OF_SEVERAL = {
 }
 TOOLS = tuple(sorted({module for module, _ in COMMANDS.values()} - set(OF_SEVERAL)))
 OWN = {
-    "calibrate": ("--folds", "--bins", "--min_margin"),
+    "calibrate": ("--bins", "--calibration.folds", "--calibration.precision"),
     "report": ("--compare", "--out"),
     "train_svm": ("--add", "--photos", "--photos_year", "--photos_split", "--drop", "--rename"),
     "tune": ("--C", "--positive_weight", "--folds"),
@@ -40,7 +40,7 @@ OWN = {
     "compress": ("--model", "--head", "--out", "--fc6_rank", "--fc7_rank", "--energy"),
 }
 # Groups of settings that have no effect there.
-WITHOUT = {"detect": ("finetune", "svm", "regression", "evaluation", "intervals", "diagnosis", "report")}
+WITHOUT = {"detect": ("finetune", "svm", "regression", "calibration", "evaluation", "intervals", "diagnosis", "report")}
 # They take none of a run's settings.
 ALONE = ("combine", "download_voc", "compress")
 
@@ -90,7 +90,13 @@ def test_help_of_detection_has_its_own_options_first_and_none_of_training(load_t
     text = capsys.readouterr().out
     entries = explained(text)
     of_all = ("-h", "--config", "--print_config", "--debug")
-    assert [one for one in entries if one not in of_all][:4] == ["--model", "--out", "--min_score", "--max_pixels"]
+    assert [one for one in entries if one not in of_all][:5] == [
+        "--model",
+        "--out",
+        "--threshold",
+        "--margin",
+        "--labels",
+    ]
     assert not any(one.startswith(("--svm", "--finetune", "--report")) for one in entries)
     assert "svm" not in text
     assert {"--postprocess.nms_iou", "--workers", "--strict", "--run"} <= set(entries)
@@ -101,7 +107,17 @@ def test_help_of_detection_with_a_model(load_tool, capsys):
         load_tool("detect").main(["--model", "x", "--help"])
     assert end.value.code == 0
     entries = explained(capsys.readouterr().out)
-    for option in ("--model", "--out", "--min_score", "--workers", "--threads", "--device", "--strict"):
+    for option in (
+        "--model",
+        "--out",
+        "--threshold",
+        "--margin",
+        "--labels",
+        "--workers",
+        "--threads",
+        "--device",
+        "--strict",
+    ):
         assert len(entries[option].split()) > 4, option
 
 

@@ -20,7 +20,8 @@ from detection.pipeline.stages.svms import SVMS
 from detection.pipeline.work import worker_processes
 from detection.storage import read_json
 
-STAGES = ("proposals", "features", "svms", "regressors", "detections", "drawings", "evaluation", "misses", "report")
+AFTER_TRAINING = ("calibration", "detections", "drawings", "evaluation", "misses", "report")
+STAGES = ("proposals", "features", "svms", "regressors", *AFTER_TRAINING)
 
 
 def record(run):
@@ -133,15 +134,13 @@ class TestSecondRun:
     @pytest.mark.parametrize(
         ("option", "stages"),
         [
-            ("--svm.C=0.5", ["svms", "detections", "drawings", "evaluation", "misses", "report"]),
-            ("--regression.ridge=10", ["regressors", "detections", "drawings", "evaluation", "misses", "report"]),
-            ("--postprocess.nms_iou=0.5", ["detections", "drawings", "evaluation", "misses", "report"]),
+            ("--svm.C=0.5", ["svms", *AFTER_TRAINING]),
+            ("--regression.ridge=10", ["regressors", *AFTER_TRAINING]),
+            ("--postprocess.nms_iou=0.5", list(AFTER_TRAINING)),
+            ("--calibration.folds=3", ["calibration", "report"]),
             ("--evaluation.metric=voc10", ["evaluation", "report"]),
             ("--features.short_sides=[64]", [stage for stage in STAGES if stage != "proposals"]),
-            (
-                "--features.levels=[2]",
-                ["svms", "regressors", "detections", "drawings", "evaluation", "misses", "report"],
-            ),
+            ("--features.levels=[2]", ["svms", "regressors", *AFTER_TRAINING]),
             ("--proposals.max_windows=20", [stage for stage in STAGES if stage != "features"]),
         ],
     )

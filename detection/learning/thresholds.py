@@ -1,0 +1,25 @@
+"""From which margin a class's detections are worth showing."""
+
+import numpy as np
+
+
+def best_threshold(scores: np.ndarray, right: np.ndarray, objects: int, precision: float | None = None) -> float:
+    """The margin from which F1, 2 found / (objects + shown), is best; of several the highest.
+
+    scores: (N,) margins; right: (N,) bool, whether each found an object, at least one. objects: how many there were to
+    be found. precision: instead the margin from which this share of the shown is right and the most objects are found;
+    where none is right so often, the one from which the greatest share is. The result lies half-way to the next lower
+    margin, so that it hangs on no detection.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked, found = scores[order].astype(np.float64), np.cumsum(right[order])
+    shown = np.arange(1, len(ranked) + 1)
+    # Equal margins are shown together, so that a threshold lies behind the last of them.
+    ends = np.append(ranked[:-1] > ranked[1:], True) & (found > 0)
+    if precision is None:
+        worth = 2 * found / (objects + shown)
+    else:
+        share = found / shown
+        worth = np.where(share >= precision, 1 + found, share)
+    last = int(np.argmax(np.where(ends, worth, -1.0)))
+    return float(ranked[last : last + 2].mean())
