@@ -15,7 +15,7 @@ from detection.types import Detections, check_array
 
 # What a class has that could not be calibrated, nor all classes together: a sigmoid as classes have it that could
 # (docs/learning.md), and the margin from which the released SPP-net draws (spp_demo.m).
-FIXED_SLOPE, FIXED_INTERCEPT, FIXED_THRESHOLD = 3.0, 0.0, -0.5
+FIXED_SLOPE, FIXED_INTERCEPT, FIXED_THRESHOLD = 4.0, 1.0, -0.5
 # Weight of the penalty that scikit-learn puts on the slope; so small that it only keeps it finite.
 _PENALTY_C = 1e6
 
@@ -35,7 +35,7 @@ class CalibrationSettings:
         seed: of sample and folds.
     """
 
-    images: int = 500
+    images: int = 200
     folds: int = 5
     min_margin: float = -1.0
     precision: float | None = None
@@ -146,7 +146,10 @@ def _fit(
         return None
     slope, intercept = _fit_sigmoid(scores.astype(np.float64), right)
     # With a slope that falls the margin means nothing.
-    return (slope, intercept, best_threshold(scores, right, objects, settings.precision)) if slope > 0 else None
+    if slope <= 0:
+        return None
+    chances = _sigmoid(slope * scores.astype(np.float64) + intercept)
+    return slope, intercept, best_threshold(scores, chances, objects, settings.precision)
 
 
 def _fit_sigmoid(scores: np.ndarray, right: np.ndarray) -> tuple[float, float]:

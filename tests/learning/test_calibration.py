@@ -47,7 +47,7 @@ def test_it_is_platts_objective():
 def test_separable_scores_stay_finite():
     scores = np.r_[-np.arange(1, 21), np.arange(1, 21)].astype(np.float32)
     found = fit(scores, np.zeros(40, np.int64), scores > 0, 1)
-    assert found.thresholds[0] == 0
+    assert -2 < found.thresholds[0] < 1
     chances = found.probabilities(np.array([-1000, 0, 1000], np.float32), np.zeros(3, np.int64))
     assert np.isfinite(found.slopes[0])
     assert chances == pytest.approx([0, 0.5, 1], abs=0.03)

@@ -21,6 +21,12 @@ def test_precision():
     assert best_threshold(SCORES[2:], RIGHT[2:], 4, precision=0.9) == -0.5
 
 
+def test_chances_count_as_parts_of_an_object():
+    # Expected F1 of 2 objects behind each: 1.8/3, 3.2/4, 3.6/5.
+    assert best_threshold(np.float32([2, 1, 0]), np.array([0.9, 0.7, 0.2]), 2) == 0.5
+    assert best_threshold(np.float32([2, 1, 0]), np.array([0.9, 0.7, 0.2]), 2, precision=0.6) == 0
+
+
 def test_equal_margins_are_shown_together():
     scores = np.float32([1, 1, 0])
     for right in ([True, False, False], [False, True, False]):

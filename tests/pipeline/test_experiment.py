@@ -137,7 +137,7 @@ class TestSecondRun:
             ("--svm.C=0.5", ["svms", *AFTER_TRAINING]),
             ("--regression.ridge=10", ["regressors", *AFTER_TRAINING]),
             ("--postprocess.nms_iou=0.5", list(AFTER_TRAINING)),
-            ("--calibration.folds=3", ["calibration", "report"]),
+            ("--calibration.folds=3", ["calibration", "drawings", "evaluation", "report"]),
             ("--evaluation.metric=voc10", ["evaluation", "report"]),
             ("--features.short_sides=[64]", [stage for stage in STAGES if stage != "proposals"]),
             ("--features.levels=[2]", ["svms", "regressors", *AFTER_TRAINING]),
