@@ -67,8 +67,8 @@ class TestWholeRun:
         (maps,) = (finished / "features").iterdir()
         assert all((maps / f"{name}.safetensors").is_file() for name in names)
         assert {path.name for path in (finished / "detector").iterdir()} == {
-            "classes.txt", "detector.yaml", "mining.csv", "network.safetensors", "regressors.safetensors",
-            "samples.csv", "svms.safetensors",
+            "calibration.safetensors", "classes.txt", "detector.yaml", "mining.csv", "network.safetensors",
+            "regressors.safetensors", "samples.csv", "svms.safetensors",
         }  # fmt: skip
         assert len(list((finished / "drawings").glob("*.jpg"))) == 5
         assert (finished / "classes.txt").read_text() == "box\ndisc\n"
@@ -183,7 +183,7 @@ class TestSecondRun:
     @pytest.mark.parametrize(
         ("image", "stages"),
         [
-            ("train3", ["svms", "regressors", "detections", "drawings", "evaluation", "misses", "report"]),
+            ("train3", ["svms", "regressors", *AFTER_TRAINING]),
             ("test3", ["evaluation", "misses", "report"]),
         ],
     )
