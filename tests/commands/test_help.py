@@ -12,7 +12,7 @@ from detection.help_text import options
 
 CALLS = [[name, part] for name, one in COMMANDS.items() for part in (one.parts if name != "completion" else ()) or [""]]
 OWN = {
-    "calibrate": ("--folds", "--bins", "--min_margin"),
+    "calibrate": ("--bins", "--calibration.folds", "--calibration.precision"),
     "report": ("--compare", "--out"),
     "train": ("--add", "--photos", "--photos_year", "--photos_split", "--drop", "--rename"),
     "tune": ("--C", "--positive_weight", "--folds"),
@@ -30,7 +30,7 @@ FORBIDDEN = re.compile(
     r"\(type: |\[ITEM|<lambda|<function|Literal\[|Optional\[|\btuple\[|\bdict\[|\bNone\b|==SUPPRESS=="
 )
 # Groups of settings that have no effect there.
-WITHOUT = {"detect": ("finetune", "svm", "regression", "evaluation", "intervals", "diagnosis", "report")}
+WITHOUT = {"detect": ("finetune", "svm", "regression", "calibration", "evaluation", "intervals", "diagnosis", "report")}
 # They speak for themselves.
 PLAIN = ("completion",)
 
@@ -121,7 +121,17 @@ def test_help_of_detection_has_none_of_training(told):
 
 def test_help_of_detection_with_a_model(told):
     entries = explained(told("detect", "--model", "x", "--help"))
-    for option in ("--model", "--out", "--workers", "--threads", "--device", "--strict"):
+    for option in (
+        "--model",
+        "--out",
+        "--threshold",
+        "--margin",
+        "--labels",
+        "--workers",
+        "--threads",
+        "--device",
+        "--strict",
+    ):
         assert len(entries[option].split()) > 4, option
 
 
