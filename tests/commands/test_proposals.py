@@ -246,7 +246,9 @@ def test_report_counts_images_without_proposals_as_missed(call, tmp_path):
     assert "no proposals of 1 images: 000002" in printed
 
 
-def test_export_wants_proposals_and_a_file(call, tmp_path):
+def test_export_wants_a_run_with_proposals_and_a_file(call, tmp_path):
+    assert "expected the folder of a run" in call("export", "--out", tmp_path / "a.npz")[1]
+    assert call("generate", "--limit", 1)[0] == 0
     assert "found none of 3" in call("export", "--out", tmp_path / "a.npz")[1]
     assert "expected the file to write" in call("export")[1]
 

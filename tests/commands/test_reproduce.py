@@ -117,23 +117,23 @@ def test_cut_twice_and_gone_on_with(server, tmp_path, monkeypatch, capsys):
 
     assert reproduce.main(words) == 0
     assert len(server.asked) == 5
-    check_end(capsys.readouterr().out, root / "runs" / "voc2007_paper-alexnet")
+    check_end(capsys.readouterr(), root / "runs" / "voc2007_paper-alexnet")
 
 
 def check_end(told, run):
-    assert "proposals: done before" in told
-    assert "features: done before" in told
-    assert "to fetch" not in told
+    assert "proposals: done before" in told.err
+    assert "features: done before" in told.err
+    assert "to fetch" not in told.out + told.err
     evaluation = json.loads((run / "evaluation" / "test.json").read_text())
     # A row a class: its AP here, and R-CNN's with AlexNet.
     published = reproduce.comparison({}, None, "alexnet")[0]
     rcnn = list(published.columns[2].cells)
     for name, cell in zip(VOC_CLASSES, rcnn, strict=False):
         ap = evaluation["per_class"][name]
-        assert re.search(rf"^{name} +{'-' if ap is None else f'{100 * ap:.1f}'} +{cell} ", told, re.MULTILINE), name
-    assert re.search(rf"^mAP +{100 * evaluation['mAP']:.1f} +58\.5 +59\.2 ", told, re.MULTILINE)
-    assert "[1] R-CNN with alexnet: R-CNN report (arXiv 1311.2524v5), Table 2" in told
-    assert "other than voc2007_paper: " in told
+        assert re.search(rf"^{name} +{'-' if ap is None else f'{100 * ap:.1f}'} +{cell} ", told.out, re.MULTILINE), name
+    assert re.search(rf"^mAP +{100 * evaluation['mAP']:.1f} +58\.5 +59\.2 ", told.out, re.MULTILINE)
+    assert "[1] R-CNN with alexnet: R-CNN report (arXiv 1311.2524v5), Table 2" in told.out
+    assert "other than voc2007_paper: " in told.out + told.err
     assert evaluation["differs_from_preset"]["features.backbone"] == "alexnet"
 
 

@@ -44,7 +44,12 @@ def test_one_after_the_other_and_all_at_once(call, load_tool, finished, tmp_path
 
 @pytest.mark.parametrize("name", ["train_bbox", "detect", "evaluate"])
 def test_too_early(call, tmp_path, capsys, name):
-    assert call(name, f"--run={tmp_path / 'run'}") == 2
+    run = f"--run={tmp_path / 'run'}"
+    assert call(name, run) == 2
+    assert "sppnet run --run" in capsys.readouterr().err
+    assert call("proposals", run, command=["generate"]) == 0
+    capsys.readouterr()
+    assert call(name, run) == 2
     assert "run sppnet " in capsys.readouterr().err
 
 

@@ -30,7 +30,7 @@ EVALUATE = {
     "evaluate --detections --detections": evaluate(f"--detections={FEW}"),
     "evaluate --detections --annotations": evaluate(f"--annotations={TRUTH}"),
     "evaluate --detections --split": evaluate("--split=trainval"),
-    "evaluate --detections --metric": evaluate("--metric=voc10"),
+    "evaluate --detections --metric": evaluate("--metric=voc10", "--iou=0.8"),
     "evaluate --detections --iou": evaluate("--iou=0.8"),
     "evaluate --detections --json": evaluate("--json={out}/other.json"),
     "evaluate --detections --classes": evaluate(SWAPPED),
