@@ -4,11 +4,11 @@ With --run: RUN/detections/SPLIT.json (COCO results format; image_id is the spli
 line of RUN/classes.txt from 1), the devkit's comp4_det_SPLIT_CLASS.txt next to it, and some drawn images in
 RUN/drawings/.
 
-With --model: in OUT, drawn copies, detections.csv (a line a box) and counts.csv (a line a photo) of what reaches its
-class's threshold, and detections.json with all that was found.
+With --model, in OUT: drawn copies of photos and videos; detections.csv (a line a box) and counts.csv (a line a photo)
+of what reaches its class's threshold, which training chose; detections.json with all that was found.
 
   sppnet detect --model runs/mine/detector PHOTO.jpg FOLDER VIDEO.mp4 --out found
-  sppnet detect --model runs/mine/detector FOLDER --out found --threshold 0.8 --labels voc
+  sppnet detect --model runs/mine/detector FOLDER --out found --threshold 0.8 --labels cvat
   sppnet detect --run runs/mine
 """
 

@@ -22,7 +22,7 @@ OWN = {
     "evaluate": ("--detections", "--annotations", "--split", "--metric", "--iou", "--json", "--compare", "--diagnose"),
     "download": ("--root", "--address", "--keep"),
     "compress": ("--model", "--head", "--out", "--fc6_rank", "--fc7_rank", "--energy"),
-    "detect": ("--model", "--out", "--max_pixels"),
+    "detect": ("--model", "--out", "--threshold", "--margin", "--labels", "--max_pixels"),
 }
 OWN_OF_STAGES = {"classify": ("--classifier.sizes", "--classifier.frozen"), "download": ("--download.retries",)}
 # What nobody has to read.
@@ -121,17 +121,7 @@ def test_help_of_detection_has_none_of_training(told):
 
 def test_help_of_detection_with_a_model(told):
     entries = explained(told("detect", "--model", "x", "--help"))
-    for option in (
-        "--model",
-        "--out",
-        "--threshold",
-        "--margin",
-        "--labels",
-        "--workers",
-        "--threads",
-        "--device",
-        "--strict",
-    ):
+    for option in ("--model", "--out", "--workers", "--threads", "--device", "--strict"):
         assert len(entries[option].split()) > 4, option
 
 

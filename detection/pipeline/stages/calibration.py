@@ -95,7 +95,7 @@ def _key(experiment: Experiment) -> str:
 
 CALIBRATION = Stage(
     name="calibration",
-    command="calibrate.py",
+    command="calibrate",
     place=lambda experiment: experiment.run.detector,
     key=_key,
     kept=lambda experiment: kept_part(experiment, "calibration"),
