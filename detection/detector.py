@@ -16,6 +16,7 @@ from detection.features import FeatureExtractor
 from detection.learning import BoxRegressors, Calibration, LinearSVMs, PostprocessSettings, postprocess, suppressed
 from detection.parallel import ordered_map
 from detection.proposals import ProposalSettings, propose
+from detection.storage import notice
 from detection.types import Detections, FeaturePyramid, MapFunction, Proposals, RegionFeatures, RegionScores
 
 _IMAGES_A_THREAD = 2  # in flight: enough to keep all threads busy, few enough to bound memory
@@ -27,7 +28,8 @@ class Detector:
 
     classes: names in the order of the labels. extractor: image to maps to vectors. svms: vectors to scores.
     regressors: better boxes, or None. The settings say how proposals are made and scores become detections.
-    calibration: margins to probabilities, or None. notes: plain facts, e.g. the keys of what it was trained on.
+    calibration: margins to probabilities, and from where on a class is shown; None: fixed ones, which are rough.
+    notes: plain facts, e.g. the keys of what it was trained on.
     Raises ValueError where the parts are not of these classes and layers.
     """
 
@@ -46,10 +48,13 @@ class Detector:
     def detect(self, image: Any, image_id: str = "", threads: int | None = None) -> Detections:
         """Find objects in an image: a path, a PIL image or an (H, W, 3) uint8 RGB array.
 
-        Files are turned upright by their EXIF rotation; boxes are in that frame. Labels index ``self.classes``.
+        Files are turned upright by their EXIF rotation; boxes are in that frame. Labels index ``self.classes``. All
+        that is found comes back, by descending margin, with its probability of being right; `shown` chooses from it.
         threads: how many work on proposals, scales and vectors in parallel, each part by one thread alone: no bit
         depends on their number; None: as many as torch uses. Raises DataError where the image cannot be read.
         """
+        if self.calibration is None:
+            notice("this detector was not calibrated: its probabilities are rough; sppnet calibrate --run RUN does it")
         rgb, executor = read_image(image), parallel_executor(threads)
         proposals = executor.submit(propose, image_id, rgb, self.proposal_settings)  # image -> proposals
         pyramid = self.extractor.pyramid(image_id, rgb, executor.map)  # image -> maps
@@ -90,7 +95,17 @@ class Detector:
         pool5, scores = self._scored(proposals, pyramid, mapper)  # proposals, maps -> vectors -> scores
         # vectors -> better boxes
         refine = self.regressors and partial(self.regressors.boxes, pool5, mapper=mapper)
-        return postprocess(scores, pyramid.size, self.postprocess_settings, refine)  # scores, boxes -> detections
+        found = postprocess(scores, pyramid.size, self.postprocess_settings, refine)  # scores, boxes -> detections
+        return self.sigmoids.applied(found)  # scores -> probabilities
+
+    @property
+    def sigmoids(self) -> Calibration:
+        """The calibration, or the fixed one that stands for it."""
+        return self.calibration or Calibration.fixed(len(self.classes))
+
+    def shown(self, found: Detections) -> Detections:
+        """Those of an image's detections that reach their class's threshold: what drawings and counts have."""
+        return found.chosen(self.sigmoids.shown(found))
 
     def score_proposals(self, proposals: Proposals, pyramid: FeaturePyramid) -> RegionScores:
         """Every class's score and refined box for every proposal; `detect_proposals` refines those it looks at."""

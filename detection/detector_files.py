@@ -82,10 +82,21 @@ def _write(folder: Path, parts: Mapping[str, Any]) -> None:
         "proposals": _plain(parts["proposal_settings"]),
         "features": _plain(parts["extractor"].settings),
         "postprocess": _plain(parts["postprocess_settings"]),
+        "calibration": _thresholds(parts["classes"], parts["calibration"]),
         "notes": parts["notes"],
         "files": {path.name: file_fingerprint(path) for path in sorted(folder.iterdir())},
     }
     write_sealed_yaml(folder / _DESCRIPTION, description, durable=True)
+
+
+def _thresholds(classes: Sequence[str], calibration: Calibration | None) -> dict[str, dict[str, Any]]:
+    """For people to read: of each class from which margin and probability it is shown, and whether it is calibrated."""
+    known = Calibration.fixed(len(classes)) if calibration is None else calibration
+    columns = known.thresholds.tolist(), known.threshold_probabilities().tolist(), known.trained.tolist()
+    return {
+        name: {"threshold": round(margin, 4), "probability": round(chance, 4), "calibrated": calibrated}
+        for name, margin, chance, calibrated in zip(classes, *columns, strict=True)
+    }
 
 
 def read_detector(folder: Path | str, device: str = "cpu") -> dict[str, Any]:
@@ -117,7 +128,8 @@ def read_detector(folder: Path | str, device: str = "cpu") -> dict[str, Any]:
 def read_description(folder: Path | str) -> dict[str, Any]:
     """What ``detector.yaml`` of a saved detector says, without loading it. Raises as `read_detector`.
 
-    Keys: format_version; proposals, features and postprocess (settings); notes; files (name -> fingerprint).
+    Keys: format_version; proposals, features and postprocess (settings); calibration (of each class, for people to
+    read); notes; files (name -> fingerprint).
     """
     path = Path(folder) / _DESCRIPTION
     if not path.is_file():
@@ -149,11 +161,11 @@ def _class_names(path: Path) -> tuple[str, ...]:
     return lines_of(path.read_text(encoding="utf-8"))
 
 
-def read_calibration(folder: Path | str) -> Calibration | None:
-    """The calibration of a saved detector alone, None where it has none. Raises as `read_detector`."""
+def read_calibration(folder: Path | str) -> Calibration:
+    """The calibration of a saved detector alone, the fixed one where it has none. Raises as `read_detector`."""
     content = read_description(folder)["files"].get(_CALIBRATION)
     if content is None:
-        return None
+        return Calibration.fixed(len(read_classes(folder)))
     return Calibration.from_arrays(*read_arrays(_found(Path(folder), _CALIBRATION, content)))
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -244,13 +244,15 @@ class Detections:
     """What a detector found in one image, by descending score.
 
     boxes: (K, 4) float32, image frame, clipped to the image, positive area. scores: (K,) float32 falling.
-    labels: (K,) int64, index into the class list.
+    labels: (K,) int64, index into the class list. probabilities: (K,) float64 in [0, 1] that a box is right, or None;
+    they rise with the scores of a class, not across classes.
     """
 
     image_id: str
     boxes: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
+    probabilities: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         check_array(self.boxes, "float32", (None, 4), "boxes", self.image_id)
@@ -264,17 +266,29 @@ class Detections:
                 f"scores of image {self.image_id!r}: expected falling scores, got {self.scores[row]} "
                 f"before {self.scores[row + 1]} in row {row}"
             )
+        if self.probabilities is not None:
+            check_array(self.probabilities, "float64", (len(self.boxes),), "probabilities", self.image_id)
+            if not ((self.probabilities >= 0) & (self.probabilities <= 1)).all():
+                raise ValueError(f"probabilities of image {self.image_id!r}: expected 0 to 1, got {self.probabilities}")
+
+    def chosen(self, rows: np.ndarray) -> Detections:
+        """Those of `rows`: (K,) bool, or places in rising order."""
+        chances = None if self.probabilities is None else self.probabilities[rows]
+        return replace(
+            self, boxes=self.boxes[rows], scores=self.scores[rows], labels=self.labels[rows], probabilities=chances
+        )
 
     def to_supervision(self, classes: Sequence[str] | None = None) -> Any:
         """The same as ``supervision.Detections``, for its trackers and annotators.
 
-        xyxy: the boxes; confidence: the scores, which are SVM margins, not probabilities; class_id: the labels; with
+        xyxy: the boxes; confidence: the probabilities, or the scores where there are none; class_id: the labels; with
         `classes`, data["class_name"]: their names. Raises ImportError where supervision is not installed, ValueError
         for a label outside `classes`.
         """
         supervision = _supervision()
+        confidence = self.scores if self.probabilities is None else self.probabilities.astype(np.float32)
         found = supervision.Detections(
-            xyxy=self.boxes.copy(), confidence=self.scores.copy(), class_id=self.labels.astype(int)
+            xyxy=self.boxes.copy(), confidence=confidence.copy(), class_id=self.labels.astype(int)
         )
         if classes is not None:
             if len(self.labels) and self.labels.max() >= len(classes):

@@ -17,9 +17,9 @@ from detection.detector import Detector
 from detection.detector_files import read_description
 from detection.engines import limit_threads, single_threaded_pool
 from detection.features import FeatureExtractor, FeatureSettings
-from detection.learning import BoxRegressors, LinearSVMs, PostprocessSettings, postprocess
+from detection.learning import BoxRegressors, Calibration, LinearSVMs, PostprocessSettings, postprocess
 from detection.proposals import ProposalSettings, propose
-from detection.storage import write_arrays
+from detection.storage import notices, write_arrays
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = FeatureSettings(backbone="timm/mobilenetv3_small_050", weights="random", short_sides=(96,), levels=(2, 1))
@@ -75,6 +75,30 @@ def test_detections(detector, rgb):
     assert set(found.labels.tolist()) <= {0, 1}
     assert (found.boxes[:, 2] <= 120).all()
     assert (found.boxes[:, 3] <= 90).all()
+
+
+def test_probabilities_and_what_is_shown(detector, rgb):
+    plain = detector.detect(rgb, "a")
+    middle = float(np.median(plain.scores))
+    calibration = Calibration(np.array([2.0, 0.5]), np.array([0.0, 1.0]), np.ones(2, bool), np.array([middle, np.inf]))
+    calibrated = dataclasses.replace(detector, calibration=calibration)
+    found = calibrated.detect(rgb, "a")
+    assert content(found) == content(plain)
+    exponents = calibration.slopes[found.labels] * found.scores + calibration.intercepts[found.labels]
+    np.testing.assert_allclose(found.probabilities, 1 / (1 + np.exp(-exponents)), rtol=1e-6)
+    shown = calibrated.shown(found)
+    assert shown.labels.tolist() == [0] * int(((found.labels == 0) & (found.scores >= middle)).sum())
+    assert (shown.scores >= middle).all()
+
+
+def test_without_a_calibration_probabilities_are_rough(detector, rgb, caplog, monkeypatch):
+    monkeypatch.setattr(notices, "_said", set())
+    found = detector.detect(rgb, "a")
+    assert "was not calibrated: its probabilities are rough" in caplog.text
+    order = np.argsort(found.scores)
+    assert (np.diff(found.probabilities[order]) >= 0).all()
+    assert ((found.probabilities > 0) & (found.probabilities < 1)).all()
+    assert len(detector.shown(found).labels) == (found.scores >= -0.5).sum()
 
 
 def test_path_image_and_array_are_one(detector, rgb, tmp_path):

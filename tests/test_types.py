@@ -210,6 +210,20 @@ def test_equal_scores_are_falling():
     Detections("a", BOXES, np.ones(2, np.float32), np.zeros(2, np.int64))
 
 
+@pytest.mark.parametrize("wrong", [[0.5], [0.5, 1.5], [0.5, np.nan]])
+def test_probabilities_are_checked(wrong):
+    with pytest.raises(ValueError, match="probabilities of image 'a': expected"):
+        Detections("a", BOXES, np.ones(2, np.float32), np.zeros(2, np.int64), np.array(wrong))
+
+
+def test_some_of_the_detections():
+    ours = Detections("a", BOXES, np.float32([2, 1]), np.array([1, 0]), np.array([0.9, 0.2]))
+    one = ours.chosen(np.array([False, True]))
+    assert (one.image_id, one.boxes.tolist()) == ("a", BOXES[1:].tolist())
+    assert (one.scores.tolist(), one.labels.tolist(), one.probabilities.tolist()) == ([1], [0], [0.2])
+    assert dataclasses.replace(ours, probabilities=None).chosen(np.array([0])).probabilities is None
+
+
 def test_a_tensor_is_checked_by_its_attributes():
     class Tensor:
         dtype = "torch.float16"
@@ -242,6 +256,8 @@ def test_supervision_and_back():
     assert supervision.BoxAnnotator().annotate(scene, theirs).any()
     assert supervision.LabelAnnotator().annotate(scene.copy(), theirs).any()
     assert len(theirs.with_nms(0.5)) == 2
+    probable = dataclasses.replace(ours, probabilities=np.array([0.75, 0.5]))
+    assert probable.to_supervision().confidence.tolist() == [0.75, 0.5]
 
 
 def test_without_supervision_its_name_is_told(monkeypatch):

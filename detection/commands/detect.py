@@ -4,14 +4,15 @@ With --run: RUN/detections/SPLIT.json (COCO results format; image_id is the spli
 line of RUN/classes.txt from 1), the devkit's comp4_det_SPLIT_CLASS.txt next to it, and some drawn images in
 RUN/drawings/.
 
-With --model: drawn copies of images and videos, detections.json and classes.txt, in OUT.
+With --model, in OUT: drawn copies of photos and videos; detections.csv (a line a box) and counts.csv (a line a photo)
+of what reaches its class's threshold, which training chose; detections.json with all that was found.
 
   sppnet detect --model runs/mine/detector PHOTO.jpg FOLDER VIDEO.mp4 --out found
+  sppnet detect --model runs/mine/detector FOLDER --out found --threshold 0.8 --labels cvat
   sppnet detect --run runs/mine
 """
 
 from argparse import SUPPRESS
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import fields, replace
@@ -23,22 +24,33 @@ from jsonargparse import ArgumentParser
 
 from detection import data
 from detection.command_line import FLAG, add_function_options, command, function_command
+from detection.commands.found_files import (
+    CHOSEN,
+    Least,
+    drawn_copies,
+    labels_folder,
+    photo_id,
+    write_found,
+    write_labels,
+)
+from detection.commands.renamed import renamed_options
 from detection.commands.session import always, run_command
 from detection.config import Settings, build_parser
+from detection.data.draft_labels import check_drafts
 from detection.data.images import MAX_PIXELS
 from detection.detector import Detector
 from detection.engines import single_threaded_pool
 from detection.parallel import ordered_map
 from detection.pipeline.stages.detections import detect
-from detection.pipeline.stages.drawings import DRAWN_MIN_SCORE, draw
+from detection.pipeline.stages.drawings import draw
 from detection.pipeline.work import Work, default_workers, map_images
-from detection.storage import encodable, readable_stems, write_text
 from detection.types import Detections
 from detection.visualization import draw_detections, enlarge
 
 _OWN = {"paths": {"type": str, "nargs": "+"}, "--strict": FLAG}
+_RENAMED = {"--min_score": "--margin"}
 # Groups of a run's settings that decide nothing once the detector is trained.
-_OF_TRAINING = ("finetune", "svm", "regression", "evaluation", "intervals", "diagnosis", "report")
+_OF_TRAINING = ("finetune", "svm", "regression", "calibration", "evaluation", "intervals", "diagnosis", "report")
 # Frames a second by which a drawn copy may differ without a word.
 _RATE_TOLD = 2e-3
 
@@ -47,7 +59,9 @@ def detect_paths(
     model: str,
     paths: list[str],
     out: str = "detections",
-    min_score: float = DRAWN_MIN_SCORE,
+    threshold: float | None = None,
+    margin: float | None = None,
+    labels: str | None = None,
     workers: int = 0,
     threads: int = 0,
     device: str = "cpu",
@@ -58,9 +72,13 @@ def detect_paths(
 
     Args:
         model: Folder of a saved detector, e.g. RUN/detector.
-        paths: Images, folders of images, videos.
-        out: Folder for drawn copies and detections.json.
-        min_score: Least SVM margin of a detection that is drawn; the JSON holds all.
+        paths: Images, folders of images with all of their subfolders, videos.
+        out: Folder for drawn copies, detections.csv, counts.csv and detections.json.
+        threshold: Least probability (0 to 1) of a detection that is drawn, listed and counted; null: what was chosen
+            for each class when the detector was trained.
+        margin: The same as an SVM margin, in place of --threshold.
+        labels: Write what is drawn as draft labels too, to be corrected and trained on: voc, coco, yolo or folder (with
+            the photos, linked or copied), cvat or labelstudio (a file to import), in OUT/labels-FORMAT.
         workers: Images or frames worked on at a time; 0: one a processor, at most 4.
         threads: Threads on each, for its proposals and scales; 0: what the processors have left; results do not change.
         device: torch device of the convolutions.
@@ -70,9 +88,9 @@ def detect_paths(
     one_photo = len(paths) == 1 and Path(paths[0]).is_file() and not data.is_video(paths[0])
     workers = workers or (1 if one_photo else default_workers())
     work = Work(workers, threads or max(default_workers() // workers, 1), device, data.Problems(strict))
-    found = detect_files(model, paths, out, min_score, work, max_pixels)
-    shown = sum(int((one.scores >= min_score).sum()) for one in found)
-    print(f"{out}: {len(found)} images, {shown} detections of at least {min_score}")
+    least = Least(threshold, margin)
+    found = detect_files(model, paths, out, work, least, max_pixels, labels)
+    print(f"{out}: {len(found)} images, {sum(len(one.labels) for one in found)} detections {least}")
     for one in work.problems:
         work.log.warning(f"left out: {one.file}: {one.message}")
     return 1 if work.problems else 0
@@ -82,73 +100,61 @@ def detect_files(
     detector_folder: Path | str,
     paths: Sequence[Path | str],
     out: Path | str,
-    min_score: float,
     work: Work,
+    least: Least = CHOSEN,
     max_pixels: int | None = MAX_PIXELS,
+    labels: str | None = None,
 ) -> list[Detections]:
-    """Detect in images, folders of images and videos; one record an image or frame.
+    """Detect in images, folders of images and videos; one record an image or frame of what reaches `least`.
 
-    Writes to the folder `out`: a drawn copy of each image (``.jpg``; a tiny one enlarged) or video (``.mp4``) with the
-    detections of at least `min_score` (SVM margin), ``detections.json`` with all of them (COCO results format; image_id
-    is the path, for a video ``PATH#frame``, frames from 0; category_id the line of ``classes.txt`` from 1;
-    probability, where the detector was calibrated), and ``classes.txt``. An image or video that cannot be read, or not
-    whole, or has more than `max_pixels`, is listed in ``work.problems``. Bytes of names that are no UTF-8 are escaped.
+    Writes to the folder `out` a drawn copy of each image (``.jpg``; a tiny one enlarged) or video (``.mp4``) with these
+    detections, in subfolders as the input has them, and the files of `write_found`. An image or video that cannot be
+    read, or not whole, or has more than `max_pixels`, is listed in ``work.problems``. Bytes of names that are no UTF-8
+    are escaped. image_id is the path, for a video ``PATH#frame``, frames from 0.
 
     ``work.workers`` images or frames are worked on at a time, in threads of this process, with ``work.threads``
     threads each for its proposals and scales; no bit depends on either.
 
+    labels: format of draft labels to be written too, see `write_labels`.
+
     Raises DataError for a path that is not there or a folder without images, ValueError where a drawn copy would
-    replace its original, and as ``Detector.load``.
+    replace its original, and as ``Detector.load`` and ``check_drafts``.
     """
     out, detector = Path(out), Detector.load(detector_folder, work.device)
-    videos = data.list_images([path for path in paths if data.is_video(path)])
-    images = data.list_images([path for path in paths if not data.is_video(path)])
-    targets = _targets([*images, *videos], out)
-    detect = partial(_detect, detector=detector, min_score=min_score, threads=work.threads)
+    targets = drawn_copies(paths, out)
+    if labels is not None:
+        check_drafts(labels_folder(out, labels), labels)
+    detect = partial(_detect, detector=detector, least=least, threads=work.threads)
     with single_threaded_pool(work.workers) as pool:
-        items = [(path, targets[path]) for path in images]
+        items = [(path, target) for path, target in targets.items() if not data.is_video(path)]
         task = partial(_detect_photo, detect=detect, max_pixels=max_pixels)
         found = [one for _, one in map_images(task, items, replace(work, executor=pool), "detections")]
-        for path in videos:
-            found += _detect_video(path, targets[path], detect, work, pool, max_pixels)
-    chances = None if detector.calibration is None else [detector.calibration.of(one) for one in found]
-    data.write_coco_results(out / "detections.json", found, chances)
-    write_text(out / "classes.txt", "".join(f"{name}\n" for name in detector.classes))
-    return found
-
-
-def _targets(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
-    """The drawn copy of each file: under its own name where no other has it, else under its whole path.
-
-    Raises ValueError where a copy would take the place of a file that is read.
-    """
-    counts = Counter(path.stem for path in paths)
-    names = {path: path.stem if counts[path.stem] == 1 else path.as_posix() for path in paths}
-    stems = readable_stems(names.values())
-    targets = {path: out / f"{stems[name]}{'.mp4' if data.is_video(path) else '.jpg'}" for path, name in names.items()}
-    sources = {path.resolve() for path in paths}
-    taken = [str(target) for target in targets.values() if target.resolve() in sources]
-    if taken:
-        raise ValueError(f"{out}: expected another folder than the images', a drawn copy would replace {taken[0]}")
-    return targets
+        for path, target in targets.items():
+            if data.is_video(path):
+                found += _detect_video(path, target, detect, work, pool, max_pixels)
+    shown = [one.chosen(least.reached(detector, one)) for one in found]
+    write_found(out, found, shown, detector)
+    if labels is not None:
+        write_labels(out, labels, shown, detector.classes, targets)
+    return shown
 
 
 def _detect(
-    rgb: np.ndarray, image_id: str, detector: Detector, min_score: float, threads: int, as_large: bool = False
+    rgb: np.ndarray, image_id: str, detector: Detector, least: Least, threads: int, as_large: bool = False
 ) -> tuple[Detections, np.ndarray]:
-    """(detections, the image with those of `min_score`, a tiny one enlarged unless `as_large`).
+    """(detections, the image with those that reach `least`, a tiny one enlarged unless `as_large`).
 
     Margins and labels are those of the image itself, whatever size it is drawn at.
     """
     found = detector.detect(rgb, image_id, threads)
-    chances = None if detector.calibration is None else detector.calibration.of(found)
-    drawn = (rgb, found) if as_large else enlarge(rgb, found)
-    return found, draw_detections(*drawn, detector.classes, min_score, probabilities=chances)
+    shown = found.chosen(least.reached(detector, found))
+    drawn = (rgb, shown) if as_large else enlarge(rgb, shown)
+    return found, draw_detections(*drawn, detector.classes, rough=~detector.sigmoids.trained)
 
 
 def _detect_photo(item: tuple[Path, Path], detect: Callable, max_pixels: int | None) -> Detections:
     path, target = item
-    found, drawn = detect(data.read_image(path, max_pixels=max_pixels), encodable(path.as_posix()))
+    found, drawn = detect(data.read_image(path, max_pixels=max_pixels), photo_id(path))
     data.write_image(target, drawn)
     return found
 
@@ -160,7 +166,7 @@ def _detect_video(
     found: list[Detections] = []
 
     def drawn_frames() -> Iterator[np.ndarray]:
-        name, read = encodable(path.as_posix()), data.read_video(path, max_pixels)
+        name, read = photo_id(path), data.read_video(path, max_pixels)
         frames = ((rgb, f"{name}#{number}") for number, rgb in enumerate(read))
         for detections, drawn in ordered_map(lambda one: detect(*one, as_large=True), frames, pool, work.workers):
             found.append(detections)
@@ -198,6 +204,7 @@ def _help_parser() -> ArgumentParser:
 
 def _run(arguments: list[str]) -> int:
     if any(one.split("=")[0] == "--model" for one in arguments):
+        arguments = renamed_options(arguments, _RENAMED)
         return function_command(__doc__, detect_paths, _OWN)(arguments)
     if asked := [one for one in arguments if one in ("--help", "-h", "--help-all")]:
         _help_parser().parse_args(asked)  # prints, and ends the process

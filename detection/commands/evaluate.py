@@ -1,13 +1,15 @@
 """Average precision, with intervals, of the detections of a run or of any detector's results on file.
 
-With --run: a table, and RUN/evaluation/SPLIT.json. Any of --detections, --annotations, --split, --metric and --iou
-replaces what the run has for this call: then nothing in the run is changed.
+With --run: what is found, missed and false at the thresholds of its detector, and RUN/evaluation/SPLIT.json. Any of
+--detections, --annotations, --split, --metric and --iou replaces what the run has for this call: then nothing in the
+run is changed.
 
 Without: --detections and --annotations, of any detector and data set.
 
 Detections are COCO results (.json), the devkit's comp4_det_SPLIT_CLASS.txt, Detectron2's CLASS.txt, or YOLO text files
 (class x y width height confidence). --json OUT writes metric, mAP (a fraction, over the classes that have objects),
-per_class (null without objects), settings, counts, intervals, and what --diagnose and --compare find.
+per_class (null without objects), settings, counts, intervals, of a run at_thresholds with the confusion matrix, and
+what --diagnose and --compare find.
 docs/evaluation.md explains all of it.
 
   sppnet evaluate --run runs/mine --diagnose
@@ -208,7 +210,8 @@ def evaluate_run(experiment: Experiment, options: Namespace) -> None:
         return
     experiment.settings, keep = settings, settings == kept
     result = stage.evaluate(experiment) if keep else stage.evaluation(experiment)
-    _finish(subject, result, diagnosis(experiment, keep) if options.diagnose else None, is_shown=keep)
+    found = diagnosis(experiment, keep) if options.diagnose else None
+    _finish(subject, result, found, stage.shown(experiment), is_printed=keep)
 
 
 def run_truth(experiment: Experiment) -> Truth:
@@ -238,13 +241,23 @@ def evaluate_results(subject: Subject, detections: str) -> None:
     _finish(subject, result, found)
 
 
-def _finish(subject: Subject, result: Evaluation, found: evaluation.Diagnosis | None, is_shown: bool = False) -> None:
+def _finish(
+    subject: Subject,
+    result: Evaluation,
+    found: evaluation.Diagnosis | None,
+    shown: evaluation.AtThresholds | None = None,
+    is_printed: bool = False,
+) -> None:
+    """Print and write what is asked for. shown: what a detector's own thresholds show of the result."""
     content: dict[str, Any] = result.to_json()
     bounds = evaluation.intervals(result, subject.settings.intervals)
-    if not is_shown:
-        subject.console.print(evaluation.table(result, bounds))
+    if not is_printed:
+        table = evaluation.table(result, bounds) if shown is None else evaluation.shown_table(shown, result, bounds)
+        subject.console.print(table)
     if bounds is not None:
         content["intervals"] = bounds.to_json(result.classes)
+    if shown is not None:
+        content["at_thresholds"] = shown.to_json()
     if found is not None:
         subject.console.print("", evaluation.diagnosis_table(found), sep="\n")
         content["diagnosis"] = found.to_json()

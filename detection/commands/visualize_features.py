@@ -33,10 +33,10 @@ from detection.inspection.explanation import draw_explanation, explanation_json,
 from detection.inspection.filters import ALL, FilterView, draw_filters, rank_images, write_sheets, write_small_images
 from detection.inspection.filters_page import filter_page
 from detection.inspection.pyramids import draw_pyramids
-from detection.inspection.samples import draw_samples, ranked_samples, read_samples
+from detection.inspection.samples import draw_samples, ranked_samples
 from detection.inspection.windows import explain_window
 from detection.pipeline.experiment import Experiment
-from detection.pipeline.stages.svms import SAMPLES
+from detection.pipeline.training_samples import SAMPLES, read_samples
 from detection.proposals import propose
 from detection.storage import readable_stem, write_json, write_text
 from detection.types import AnnotatedImage, FeaturePyramid

@@ -22,28 +22,34 @@ TO_INCLUSIVE = np.array([1.0, 1.0, 0.0, 0.0])
 
 
 def write_coco_results(
-    path: Path | str, detections: Sequence[Detections], probabilities: Sequence[np.ndarray] | None = None
+    path: Path | str, detections: Sequence[Detections], calibrated: np.ndarray | None = None
 ) -> None:
     """Write detections as COCO results: a JSON list with one row a detection, atomically.
 
     A row has image_id (the split's string), category_id (the class's place in the class list from 1), bbox [x, y,
     width, height] in px of the image frame, and score. The numbers are float64 with all digits, width and height the
     float64 differences of float32 corners: what is read back is bit-equal for boxes with 0 <= x1 < x2 and 0 <= y1 < y2
-    (both roundings are below 2^-52 of x2, far less than half a float32 step). probabilities: (K,) for each record, a
-    further key "probability"; rows where it is NaN have none. Raises ValueError for a number that is not finite.
+    (both roundings are below 2^-52 of x2, far less than half a float32 step). Records with probabilities have the
+    further key "probability". calibrated: (L,) bool; rows of a class that is not have the further key "calibrated":
+    false. Raises ValueError for a number that is not finite.
     """
-    chances = [None] * len(detections) if probabilities is None else probabilities
-    rows = [row for one, chance in zip(detections, chances, strict=True) for row in _coco_rows(one, chance)]
+    rows = [row for one in detections for row in _coco_rows(one, calibrated)]
     write_text(path, "[" + ",\n".join(rows) + "]\n")
 
 
-def _coco_rows(detections: Detections, probabilities: np.ndarray | None) -> list[str]:
+def _coco_rows(detections: Detections, calibrated: np.ndarray | None) -> list[str]:
     _check_finite(detections)
     head = f'{{"image_id": {json.dumps(detections.image_id, ensure_ascii=False)}, "category_id": '
     boxes = detections.boxes.astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
-    chances = np.full(len(boxes), np.nan) if probabilities is None else probabilities
-    tails = ["" if np.isnan(one) else f', "probability": {one}' for one in chances.tolist()]
+    tails = [""] * len(boxes)
+    if detections.probabilities is not None:
+        tails = [f', "probability": {one}' for one in detections.probabilities.tolist()]
+    if calibrated is not None:
+        tails = [
+            tail + ("" if calibrated[label] else ', "calibrated": false')
+            for tail, label in zip(tails, detections.labels, strict=True)
+        ]
     rows = zip((detections.labels + 1).tolist(), boxes.tolist(), detections.scores.tolist(), tails, strict=True)
     return [f'{head}{category}, "bbox": {box}, "score": {score}{tail}}}' for category, box, score, tail in rows]
 

@@ -3,6 +3,7 @@
 Functions of values: detections and annotations (to explain misses, proposals and their scores too) in, numbers out.
 """
 
+from detection.evaluation.at_thresholds import AtThresholds, at_thresholds
 from detection.evaluation.coco_figures import CocoFigures, coco_figures
 from detection.evaluation.diagnosis import Diagnosis, diagnose, missed_rows, score_cuts
 from detection.evaluation.errors import ERROR_TYPES, KINDS, ClassErrors, DetectionCase, Kind, NearestObject
@@ -26,7 +27,7 @@ from detection.evaluation.misses import (
 )
 from detection.evaluation.results import ClassEvaluation, Evaluation
 from detection.evaluation.settings import VOC_SIMILAR, DiagnosisSettings, EvaluationSettings, IntervalSettings
-from detection.evaluation.table import comparison_table, diagnosis_table, header, table, verdict
+from detection.evaluation.table import comparison_table, diagnosis_table, header, shown_table, table, verdict
 
 __all__ = [
     "ASPECTS",
@@ -41,6 +42,7 @@ __all__ = [
     "SIZES",
     "TRUE_POSITIVE",
     "VOC_SIMILAR",
+    "AtThresholds",
     "Cause",
     "ClassErrors",
     "ClassEvaluation",
@@ -63,6 +65,7 @@ __all__ = [
     "MissedObject",
     "NearestObject",
     "area_ap",
+    "at_thresholds",
     "cause_from_json",
     "cause_to_json",
     "coco_figures",
@@ -78,6 +81,7 @@ __all__ = [
     "missed_rows",
     "precision_recall",
     "score_cuts",
+    "shown_table",
     "table",
     "verdict",
 ]

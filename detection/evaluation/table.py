@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from detection.evaluation.at_thresholds import AtThresholds
 from detection.evaluation.coco_figures import CocoFigures
 from detection.evaluation.diagnosis import Diagnosis
 from detection.evaluation.errors import COUNTED_KINDS
@@ -15,7 +17,8 @@ from detection.evaluation.results import ClassEvaluation, Evaluation
 from detection.evaluation.settings import IntervalSettings
 
 _DIFFICULT = {"ignore": "ignored", "count": "counted", "drop": "dropped"}
-_COLUMNS = ("recall", "objects", "difficult", "found", "false", "repeated", "ignored")
+_COLUMNS = ("recall", "objects", "difficult", "found", "unmatched", "repeated", "ignored")
+_CONFUSED = 5
 _VERDICTS = {
     "better": "the second detector is better",
     "worse": "the second detector is worse",
@@ -44,8 +47,9 @@ def header(evaluation: Evaluation, bounds: Intervals | None = None) -> str:
 def table(evaluation: Evaluation, bounds: Intervals | None = None) -> Group:
     """The header line, a row a class and their mean, and the warnings, as something rich can print.
 
-    AP and recall are fractions; a dash stands for a class without objects. "repeated" is the part of
-    "false" that lies on objects already found. bounds: intervals of the AP, a column of their own.
+    AP and recall are fractions; a dash stands for a class without objects. All detections are counted, those of the
+    lowest scores too; "repeated" is the part of "unmatched" that lies on objects already found. bounds: intervals of
+    the AP, a column of their own.
     """
     columns, ranges = ["AP", *_COLUMNS], [()] * (len(evaluation.per_class) + 1)
     if bounds is not None:
@@ -60,6 +64,33 @@ def table(evaluation: Evaluation, bounds: Intervals | None = None) -> Group:
     coco = [] if evaluation.coco is None else [Text(coco_line(evaluation.coco))]
     return Group(
         Text(header(evaluation, bounds)), plain_table(("class", *columns), rows), *coco, *_warnings(evaluation)
+    )
+
+
+def shown_table(shown: AtThresholds, evaluation: Evaluation, bounds: Intervals | None = None) -> Group:
+    """What is found, missed and false at the thresholds, with AP beside: a line, and a row a class and of all.
+
+    "from": the probability at the threshold, with ~ where the class is not calibrated.
+    """
+    columns = ["class", "from", "objects", "found", "missed", "false", "AP"]
+    columns += [] if bounds is None else [_percent(bounds.settings)]
+    aps = [*(one.ap for one in evaluation.per_class), evaluation.mean_ap]
+    ranges = [None] * len(aps) if bounds is None else [*bounds.per_class, bounds.mean_ap]
+    signs = ["" if one else "~" for one in shown.calibrated]
+    names = [*zip(shown.classes, (f"{a}{b:.0%}" for a, b in zip(signs, shown.probabilities, strict=True)), strict=True)]
+    counts = np.stack([shown.objects, shown.found, shown.missed, shown.false], axis=1)
+    rows = [
+        (*name, *map(str, row), fraction(ap), *([] if bounds is None else [_range(between)]))
+        for name, row, ap, between in zip(
+            [*names, ("all", "")], [*counts.tolist(), counts.sum(axis=0).tolist()], aps, ranges, strict=True
+        )
+    ]
+    confused = ", ".join(f"{count} {is_one} as {other}" for count, is_one, other in shown.confused[:_CONFUSED])
+    lines = [Text(f"Found as another class: {confused}")] if confused else []
+    mean = "" if bounds is None else f" ({_range(bounds.mean_ap)})"
+    head = f"At each class's threshold: {shown.line()}; mAP {fraction(evaluation.mean_ap)}{mean}"
+    return Group(
+        Text(head), plain_table(columns, rows), *lines, Text(header(evaluation, bounds)), *_warnings(evaluation)
     )
 
 

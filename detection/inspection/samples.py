@@ -1,51 +1,18 @@
 """What supports a class's SVM, as contact sheets: its positives and its hard negatives, by margin."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from detection.data import read_image
 from detection.inspection.pictures import crop_around
-from detection.pipeline.stages.svms import NEGATIVE, POSITIVE, SAMPLE_COLUMNS
-from detection.storage import read_csv
+from detection.pipeline.training_samples import Sample
 from detection.types import AnnotatedImage
 from detection.visualization import captioned, contact_sheet
 
 _SIDE, _TEXT, _COLUMNS = 120, 14, 8
 # What is shown around a box, in parts of its longer side.
 _MARGIN = 0.08
-
-
-class Sample(NamedTuple):
-    """One line of ``RUN/detector/samples.csv``: see ``stages.svms.write_training_samples``."""
-
-    name: str
-    is_positive: bool
-    image_id: str
-    box: tuple[float, float, float, float]
-    margin: float
-    alpha: float
-
-
-def read_samples(path: Path) -> list[Sample]:
-    """All lines of a samples file. Raises FileNotFoundError or ValueError naming the file and the line."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: expected the samples that training keeps, found none; run sppnet train")
-    samples = []
-    header, *rows = read_csv(path) or [[]]
-    if tuple(header) != SAMPLE_COLUMNS:
-        raise ValueError(f"{path}: expected the columns {', '.join(SAMPLE_COLUMNS)}, got {header}")
-    for line, row in enumerate(rows, start=2):
-        try:
-            name, kind, image_id, *numbers = row
-            x1, y1, x2, y2, margin, alpha = map(float, numbers)
-            is_positive = {POSITIVE: True, NEGATIVE: False}[kind]
-        except (KeyError, ValueError) as error:
-            raise ValueError(f"{path}, line {line}: expected a sample, got {row}") from error
-        samples.append(Sample(name, is_positive, image_id, (x1, y1, x2, y2), margin, alpha))
-    return samples
 
 
 def ranked_samples(samples: Sequence[Sample], name: str) -> tuple[list[Sample], list[Sample]]:

@@ -18,14 +18,8 @@ from detection.pipeline.source import ImageSource
 from detection.pipeline.stages.detections import trained_parts
 from detection.pipeline.stages.images import prepare_images, usable
 from detection.pipeline.stages.regressors import train_box_regressors
-from detection.pipeline.stages.svms import (
-    SAMPLES,
-    rename_training_samples,
-    report_mining,
-    train_linear_svms,
-    write_mining_log,
-    write_training_samples,
-)
+from detection.pipeline.stages.svms import report_mining, train_linear_svms, write_mining_log
+from detection.pipeline.training_samples import SAMPLES, rename_training_samples, write_training_samples
 from detection.storage import file_stem
 from detection.types import AnnotatedImage
 
@@ -72,7 +66,7 @@ def add_class(experiment: Experiment, name: str, photos: DatasetSettings) -> Non
         classes=classes,
         svms=detector.svms.joined(svms),
         regressors=None if regressors is None else detector.regressors.joined(regressors),
-        calibration=detector.calibration and detector.calibration.joined(Calibration.untrained(1)),
+        calibration=detector.calibration and detector.calibration.joined(Calibration.fixed(1)),
     )
     _save(experiment, changed, edit_key)
     write_mining_log(experiment.run.detector / f"mining-{file_stem(name)}.csv", log, [name])

@@ -1,7 +1,10 @@
 """The parts of the detector in a run folder that stages train: their keys, and what changes of classes do to them."""
 
 from collections.abc import Sequence
+from typing import Any
 
+from detection.detector_files import read_calibration
+from detection.learning import Calibration
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.keys import training_key
 from detection.storage import fingerprint
@@ -28,6 +31,18 @@ def kept_part(experiment: Experiment, part: str) -> str | None:
     """
     found = experiment.trained().get(part)
     return found if experiment.edits or experiment.run.stage_key(part) == found else None
+
+
+def trained_keys(experiment: Experiment) -> dict[str, Any]:
+    """What decides the scores and boxes of the run's detector: the notes of it but for those of its calibration."""
+    return {name: value for name, value in experiment.trained().items() if name != "calibration"}
+
+
+def run_calibration(experiment: Experiment) -> Calibration:
+    """That of the run's detector, the fixed one where there is none."""
+    if experiment.trained():
+        return read_calibration(experiment.run.detector)
+    return Calibration.fixed(len(experiment.classes))
 
 
 def check_no_edits(experiment: Experiment) -> None:

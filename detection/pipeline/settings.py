@@ -6,7 +6,13 @@ from typing import Literal
 from detection.data import DatasetSettings
 from detection.evaluation import DiagnosisSettings, EvaluationSettings, IntervalSettings
 from detection.features import FeatureSettings
-from detection.learning import FinetuneSettings, PostprocessSettings, RegressionSettings, SVMSettings
+from detection.learning import (
+    CalibrationSettings,
+    FinetuneSettings,
+    PostprocessSettings,
+    RegressionSettings,
+    SVMSettings,
+)
 from detection.proposals import ProposalSettings
 from detection.report import ReportSettings
 
@@ -26,6 +32,7 @@ class StageSettings:
         svm: Linear SVMs and hard-negative mining.
         regression: Box regression.
         postprocess: From scored proposals to detections.
+        calibration: Probabilities, and from which one on detections are shown.
         evaluation: Evaluation.
         intervals: Intervals of the figures.
         diagnosis: Kinds of errors.
@@ -39,6 +46,7 @@ class StageSettings:
     svm: SVMSettings = field(default_factory=SVMSettings)
     regression: RegressionSettings = field(default_factory=RegressionSettings)
     postprocess: PostprocessSettings = field(default_factory=PostprocessSettings)
+    calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     intervals: IntervalSettings = field(default_factory=IntervalSettings)
     diagnosis: DiagnosisSettings = field(default_factory=DiagnosisSettings)

@@ -90,27 +90,28 @@ def draw_detections(
     classes: Sequence[str],
     min_score: float = -math.inf,
     settings: DrawingSettings = _DEFAULT,
-    probabilities: np.ndarray | None = None,
+    rough: np.ndarray | None = None,
 ) -> np.ndarray:
     """A copy of an image with its detections of at least `min_score` on it, the highest-scoring on top.
 
-    rgb: (H, W, 3) uint8. classes: names in the order of the labels, shown with the score. Each class has the colour of
-    its place in the list (`class_colour`). probabilities: (K,), shown in percent behind the score; NaN or None shows
-    none. Returns (H, W, 3) uint8. Raises ValueError for a label outside the class list.
+    rgb: (H, W, 3) uint8. classes: names in the order of the labels, shown with the probability in percent, or with the
+    score where the detections have none. Each class has the colour of its place in the list (`class_colour`). rough:
+    (L,) bool, classes whose probabilities are not calibrated: ~ stands before them. Returns (H, W, 3) uint8. Raises
+    ValueError for a label outside the class list.
     """
     if len(detections.labels) and not 0 <= detections.labels.min() <= detections.labels.max() < len(classes):
         raise ValueError(
             f"labels of image {detections.image_id!r}: expected 0 to {len(classes) - 1}, "
             f"got {int(detections.labels.min())} to {int(detections.labels.max())}"
         )
-    shown = detections.scores >= min_score
-    labels = detections.labels[shown]
-    chances = np.full(len(detections.scores), np.nan) if probabilities is None else probabilities
-    texts = [
-        f"{classes[label]} {score:.2f}" + ("" if math.isnan(chance) else f" ({chance:.0%})")
-        for label, score, chance in zip(labels, detections.scores[shown], chances[shown], strict=True)
-    ]
-    return draw_boxes(rgb, detections.boxes[shown], texts, [class_colour(int(i)) for i in labels], "solid", settings)
+    shown = detections.chosen(detections.scores >= min_score)
+    if shown.probabilities is None:
+        values = [f"{score:.2f}" for score in shown.scores]
+    else:
+        signs = np.where(np.zeros(len(classes), bool) if rough is None else rough, "~", "")[shown.labels]
+        values = [f"{sign}{chance:.0%}" for sign, chance in zip(signs, shown.probabilities, strict=True)]
+    texts = [f"{classes[label]} {value}" for label, value in zip(shown.labels, values, strict=True)]
+    return draw_boxes(rgb, shown.boxes, texts, [class_colour(int(i)) for i in shown.labels], "solid", settings)
 
 
 def enlarge(rgb: np.ndarray, found: Detections) -> tuple[np.ndarray, Detections]:

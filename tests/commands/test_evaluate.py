@@ -36,6 +36,11 @@ def test_in_a_run(tool, run, capsys):
     content = json.loads((run / "out.json").read_text())
     assert content["mAP"] == before == mean_ap(run)
     assert {"metric", "mAP", "per_class", "settings", "intervals", "warnings"} <= set(content)
+    shown = content["at_thresholds"]
+    assert f"found {shown['found']} of {shown['found'] + shown['missed']} objects" in output
+    assert [sum(row) for row in shown["confusion"]["found_as"][:-1]] == [
+        one["objects"] for one in shown["per_class"].values()
+    ]
     assert content == json.loads((run / "evaluation/test.json").read_text())
 
 

@@ -12,7 +12,7 @@ from detection.help_text import options
 
 CALLS = [[name, part] for name, one in COMMANDS.items() for part in (one.parts if name != "completion" else ()) or [""]]
 OWN = {
-    "calibrate": ("--folds", "--bins", "--min_margin"),
+    "calibrate": ("--bins", "--calibration.folds", "--calibration.precision"),
     "report": ("--compare", "--out"),
     "train": ("--add", "--photos", "--photos_year", "--photos_split", "--drop", "--rename"),
     "tune": ("--C", "--positive_weight", "--folds"),
@@ -22,7 +22,7 @@ OWN = {
     "evaluate": ("--detections", "--annotations", "--split", "--metric", "--iou", "--json", "--compare", "--diagnose"),
     "download": ("--root", "--address", "--keep"),
     "compress": ("--model", "--head", "--out", "--fc6_rank", "--fc7_rank", "--energy"),
-    "detect": ("--model", "--out", "--max_pixels"),
+    "detect": ("--model", "--out", "--threshold", "--margin", "--labels", "--max_pixels"),
 }
 OWN_OF_STAGES = {"classify": ("--classifier.sizes", "--classifier.frozen"), "download": ("--download.retries",)}
 # What nobody has to read.
@@ -30,7 +30,7 @@ FORBIDDEN = re.compile(
     r"\(type: |\[ITEM|<lambda|<function|Literal\[|Optional\[|\btuple\[|\bdict\[|\bNone\b|==SUPPRESS=="
 )
 # Groups of settings that have no effect there.
-WITHOUT = {"detect": ("finetune", "svm", "regression", "evaluation", "intervals", "diagnosis", "report")}
+WITHOUT = {"detect": ("finetune", "svm", "regression", "calibration", "evaluation", "intervals", "diagnosis", "report")}
 # They speak for themselves.
 PLAIN = ("completion",)
 

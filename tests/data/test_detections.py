@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -44,6 +45,16 @@ def test_coco_rows_by_hand(tmp_path):
     assert_equal(read_coco_results(tmp_path / "d.json"), TWO[:1])
     write_coco_results(tmp_path / "d.json", [])
     assert read_coco_results(tmp_path / "d.json") == []
+
+
+def test_probabilities_stand_beside_scores(tmp_path):
+    one = dataclasses.replace(TWO[0], probabilities=np.array([0.75, 0.125]))
+    write_coco_results(tmp_path / "d.json", [one], np.array([False, True]))
+    rows = json.loads((tmp_path / "d.json").read_text())
+    assert [row["score"] for row in rows] == [2.5, -0.25]
+    assert [row["probability"] for row in rows] == [0.75, 0.125]
+    assert [row.get("calibrated") for row in rows] == [None, False]
+    assert_equal(read_coco_results(tmp_path / "d.json"), TWO[:1])
 
 
 def test_comp4_lines_by_hand(tmp_path):

@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from detection.evaluation import evaluate, header, table
+from detection.evaluation import IntervalSettings, at_thresholds, evaluate, header, intervals, shown_table, table
+from detection.learning import Calibration
 from detection.types import AnnotatedImage, Detections
 
 BOX = np.array([[0, 0, 10, 10]], dtype=np.float32)
@@ -21,6 +22,40 @@ def shown(evaluation, width=200):
     console = Console(width=width, record=True, file=io.StringIO())
     console.print(table(evaluation))
     return console.export_text()
+
+
+def test_what_is_shown_comes_first():
+    evaluation = result(("cat", "dog", "cow"))
+    calibration = Calibration(np.ones(3), np.zeros(3), np.array([True, False, True]), np.array([0.5, 0.0, 2.0]))
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(shown_table(at_thresholds(evaluation, calibration), evaluation))
+    first, *lines = console.export_text().splitlines()
+    assert first == (
+        "At each class's threshold: found 1 of 1 objects, missed 0, 0 false boxes (0.00 an image); mAP 1.000"
+    )
+    rows = {line.split()[0]: line.split()[1:] for line in lines}
+    assert rows["class"] == ["from", "objects", "found", "missed", "false", "AP"]
+    assert rows["cat"] == ["62%", "1", "1", "0", "0", "1.000"]
+    assert rows["dog"] == ["~50%", "0", "0", "0", "0", "-"]
+    assert rows["all"] == ["1", "1", "0", "0", "1.000"]
+    assert header(evaluation) in lines
+
+
+def test_intervals_and_what_is_found_as_another_class():
+    none, labels = np.zeros(1, bool), np.zeros(1, np.int64)
+    annotations = [AnnotatedImage(name, Path(name), (20, 20), BOX, labels, none) for name in "ab"]
+    found = [
+        Detections("a", BOX, np.ones(1, np.float32), labels),
+        Detections("b", BOX, np.ones(1, np.float32), labels + 1),
+    ]
+    evaluation = evaluate(found, annotations, ("cat", "dog"))
+    bounds = intervals(evaluation, IntervalSettings(resamples=50))
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(shown_table(at_thresholds(evaluation, Calibration.fixed(2)), evaluation, bounds))
+    text = console.export_text()
+    assert "found 1 of 2 objects, missed 1, 1 false boxes (0.50 an image); mAP 0.545 (" in text
+    assert "Found as another class: 1 cat as dog" in text
+    assert "95%" in text
 
 
 def test_header_states_every_setting():

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from detection.data import write_image
-from detection.inspection.samples import Sample, draw_samples, ranked_samples, read_samples
+from detection.inspection.samples import draw_samples, ranked_samples
+from detection.pipeline.training_samples import Sample, read_samples
 from detection.types import AnnotatedImage
 
 LINES = [

@@ -224,8 +224,8 @@ def test_a_detector_is_never_half_replaced(run, monkeypatch, moves):
 
 def test_the_calibration_of_a_dropped_class_goes_with_it(run, open_run):
     slopes, trained = np.array([-1.5, -2.5]), np.array([True, True])
-    calibration = Calibration(slopes, np.array([0.25, 0.5]), trained)
+    calibration = Calibration(slopes, np.array([0.25, 0.5]), trained, np.array([0.75, -0.5]))
     replace(Detector.load(run / "detector"), calibration=calibration).save(run / "detector")
     drop_class(open_run(run), "box")
     left = Detector.load(run / "detector").calibration
-    assert (left.slopes.tolist(), left.intercepts.tolist(), left.trained.tolist()) == ([-2.5], [0.5], [True])
+    assert [one.tolist() for one in left.to_arrays()[0].values()] == [[-2.5], [0.5], [True], [-0.5]]

@@ -20,7 +20,8 @@ from detection.pipeline.stages.svms import SVMS
 from detection.pipeline.work import worker_processes
 from detection.storage import read_json
 
-STAGES = ("proposals", "features", "svms", "regressors", "detections", "drawings", "evaluation", "misses", "report")
+AFTER_TRAINING = ("calibration", "detections", "drawings", "evaluation", "misses", "report")
+STAGES = ("proposals", "features", "svms", "regressors", *AFTER_TRAINING)
 
 
 def record(run):
@@ -66,8 +67,8 @@ class TestWholeRun:
         (maps,) = (finished / "features").iterdir()
         assert all((maps / f"{name}.safetensors").is_file() for name in names)
         assert {path.name for path in (finished / "detector").iterdir()} == {
-            "classes.txt", "detector.yaml", "mining.csv", "network.safetensors", "regressors.safetensors",
-            "samples.csv", "svms.safetensors",
+            "calibration.safetensors", "classes.txt", "detector.yaml", "mining.csv", "network.safetensors",
+            "regressors.safetensors", "samples.csv", "svms.safetensors",
         }  # fmt: skip
         assert len(list((finished / "drawings").glob("*.jpg"))) == 5
         assert (finished / "classes.txt").read_text() == "box\ndisc\n"
@@ -133,15 +134,13 @@ class TestSecondRun:
     @pytest.mark.parametrize(
         ("option", "stages"),
         [
-            ("--svm.C=0.5", ["svms", "detections", "drawings", "evaluation", "misses", "report"]),
-            ("--regression.ridge=10", ["regressors", "detections", "drawings", "evaluation", "misses", "report"]),
-            ("--postprocess.nms_iou=0.5", ["detections", "drawings", "evaluation", "misses", "report"]),
+            ("--svm.C=0.5", ["svms", *AFTER_TRAINING]),
+            ("--regression.ridge=10", ["regressors", *AFTER_TRAINING]),
+            ("--postprocess.nms_iou=0.5", list(AFTER_TRAINING)),
+            ("--calibration.folds=3", ["calibration", "drawings", "evaluation", "report"]),
             ("--evaluation.metric=voc10", ["evaluation", "report"]),
             ("--features.short_sides=[64]", [stage for stage in STAGES if stage != "proposals"]),
-            (
-                "--features.levels=[2]",
-                ["svms", "regressors", "detections", "drawings", "evaluation", "misses", "report"],
-            ),
+            ("--features.levels=[2]", ["svms", "regressors", *AFTER_TRAINING]),
             ("--proposals.max_windows=20", [stage for stage in STAGES if stage != "features"]),
         ],
     )
@@ -184,7 +183,7 @@ class TestSecondRun:
     @pytest.mark.parametrize(
         ("image", "stages"),
         [
-            ("train3", ["svms", "regressors", "detections", "drawings", "evaluation", "misses", "report"]),
+            ("train3", ["svms", "regressors", *AFTER_TRAINING]),
             ("test3", ["evaluation", "misses", "report"]),
         ],
     )

@@ -1,10 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.types import Detections
-from detection.visualization import DrawingSettings, class_colour, draw_boxes, draw_detections, enlarge
+from detection.visualization import DrawingSettings, class_colour, draw_boxes, draw_detections, drawing, enlarge
 from detection.visualization.labels import label_size
 
 RED = (255, 0, 0)
@@ -117,6 +119,24 @@ def test_min_score_and_classes():
     at, above = np.float32(0.9), np.nextafter(np.float32(0.9), np.float32(1))
     assert np.array_equal(draw_detections(rgb, found, ["cat", "dog"], min_score=float(at)), result)
     assert np.array_equal(draw_detections(rgb, found, ["cat", "dog"], min_score=float(above)), rgb)
+
+
+def labels_of(monkeypatch, *arguments, **more):
+    """The texts on a drawing of detections."""
+    texts = []
+    monkeypatch.setattr(drawing, "draw_boxes", lambda rgb, boxes, named, *_: texts.extend(named) or rgb)
+    draw_detections(grey(100, 100), *arguments, **more)
+    return texts
+
+
+def test_probabilities_are_written_and_rough_ones_marked(monkeypatch):
+    found = detections([[10, 10, 50, 50], [60, 60, 90, 90]], [0.9, -0.1], [1, 0])
+    assert labels_of(monkeypatch, found, ["cat", "dog"]) == ["dog 0.90", "cat -0.10"]
+    known = dataclasses.replace(found, probabilities=np.array([0.874, 0.3]))
+    assert labels_of(monkeypatch, known, ["cat", "dog"]) == ["dog 87%", "cat 30%"]
+    rough = np.array([True, False])
+    assert labels_of(monkeypatch, known, ["cat", "dog"], rough=rough) == ["dog 87%", "cat ~30%"]
+    assert labels_of(monkeypatch, known, ["cat", "dog"], min_score=0, rough=rough) == ["dog 87%"]
 
 
 def test_a_label_outside_the_class_list_is_refused():

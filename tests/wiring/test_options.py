@@ -75,17 +75,13 @@ def in_run(command, *given, change):
     return Call(command, ("--run={run}", "--workers=1", *given), (change,))
 
 
-FOLDS = ("--folds=2",)
 TUNE = ("--folds=2", "--C=[0.001]", "--positive_weight=[2]")
 IN_RUN = {
     "tune --C": in_run("tune", *TUNE, change="--C=[1]"),
     "tune --positive_weight": in_run("tune", *TUNE, change="--positive_weight=[9]"),
     "tune --folds": in_run("tune", *TUNE, change="--folds=3"),
     "tune --folds_seed": in_run("tune", *TUNE, change="--folds_seed=3"),
-    "calibrate --folds": in_run("calibrate", "--min_margin=-2", *FOLDS, change="--folds=3"),
-    "calibrate --folds_seed": in_run("calibrate", "--min_margin=-2", *FOLDS, change="--folds_seed=3"),
-    "calibrate --bins": in_run("calibrate", "--min_margin=-2", *FOLDS, change="--bins=3"),
-    "calibrate --min_margin": in_run("calibrate", "--min_margin=-2", *FOLDS, change="--min_margin=-0.9"),
+    "calibrate --bins": in_run("calibrate", change="--bins=3"),
     "extract_features --dry-run": in_run("extract_features", "--features.short_sides=[64]", change="--dry-run"),
     "extract_features --export": in_run("extract_features", change="--export=pool5"),
     "extract_features --of": in_run("extract_features", "--export=pool5", change="--of=objects"),

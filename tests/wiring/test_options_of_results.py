@@ -47,7 +47,9 @@ OTHERS = {
     "detect --model --model": Call("detect", DETECT, replaced={MODEL: "--model={golden}/detector_fc"}),
     "detect --model paths": Call("detect", DETECT, replaced={PHOTO: PHOTO.replace("test1", "test2")}),
     "detect --model --out": Call("detect", DETECT, ("--out={out}/elsewhere",)),
-    "detect --model --min_score": Call("detect", DETECT, ("--min_score=-5",)),
+    "detect --model --threshold": Call("detect", DETECT, ("--threshold=0.01",)),
+    "detect --model --margin": Call("detect", DETECT, ("--margin=-5",)),
+    "detect --model --labels": Call("detect", DETECT, ("--labels=cvat",)),
     "detect --model --max_pixels": Call("detect", DETECT, ("--max_pixels=1000",), ends=(1, 2)),
     "detect --model --strict": Call(
         "detect", (MODEL, PHOTO, "{sets}/broken.jpg", "--out={out}/found"), ("--strict",), ends=(1, 2)

@@ -8,6 +8,8 @@ import pytest
 from wires import Wire
 
 from detection.data import DataError
+from detection.pipeline.detector_parts import run_calibration
+from detection.pipeline.stages.calibration import CALIBRATION
 from detection.pipeline.stages.detections import DETECTIONS, read_detections
 from detection.pipeline.stages.evaluation import EVALUATION, evaluation
 from detection.pipeline.stages.misses import diagnosis
@@ -20,6 +22,12 @@ def detections(experiment):
     """What is found in the test images."""
     DETECTIONS.make(experiment)
     return [(one.image_id, one.boxes.tolist(), one.scores.tolist()) for one in read_detections(experiment)]
+
+
+def calibrated(experiment):
+    """What margins of the detector mean, and from which one on classes are shown."""
+    CALIBRATION.make(experiment)
+    return [one.tolist() for one in run_calibration(experiment).to_arrays()[0].values()]
 
 
 def figures(experiment):
@@ -99,12 +107,19 @@ def written(experiment):
 
 
 # Matches that lie close to the threshold, and objects that are missed.
+FEW = ("--calibration.folds=2", "--calibration.min_found=2")
 STRICT, DIFFICULT = "--evaluation.iou_threshold=0.75", '--dataset.test=[{"split": "test", "root": "{difficult}"}]'
 WIRES = {
     "postprocess.nms_iou": Wire(0.9, detections),
     "postprocess.max_per_class": Wire(1, detections),
     "postprocess.min_score": Wire(-0.5, detections),
     "postprocess.nms_before_regression": Wire("true", detections),
+    "calibration.images": Wire(4, calibrated, FEW),
+    "calibration.folds": Wire(4, calibrated, FEW),
+    "calibration.min_margin": Wire(0.2, calibrated, FEW),
+    "calibration.precision": Wire(0.2, calibrated, FEW),
+    "calibration.min_found": Wire(1000, calibrated, FEW),
+    "calibration.seed": Wire(1, calibrated, FEW),
     "evaluation.metric": Wire("coco", figures),
     "evaluation.iou_threshold": Wire(0.85, figures),
     "evaluation.difficult": Wire("count", figures, (DIFFICULT,)),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,12 @@ import numpy as np
 from detection.learning.assignment import max_overlaps, negatives_of
 from detection.learning.svm._rows import MIB, ClassCache, RowStore, Task
 from detection.learning.svm.checkpoint import MiningCheckpoint
+from detection.learning.svm.held_out import fit_folds
 from detection.learning.svm.linear_svms import LinearSVMs, block_products, padded
 from detection.learning.svm.log import MiningEntry, MiningLog, TrainingSamples
 from detection.learning.svm.samples import NormSample, OnProgress, Stream, TrainingRegions, checked
 from detection.learning.svm.settings import SVMSettings
-from detection.learning.svm.solver import SVMSolution, solve_svm
+from detection.learning.svm.solver import SVMSolution, solve
 
 # Rows scored at a time for the log: few, as they are copied.
 _SCORED_ROWS = 256
@@ -89,12 +91,7 @@ class Trainer:
         self._begin_pass()
 
     def _add_positives(self, regions: TrainingRegions) -> None:
-        usable = np.ones(len(regions.labels), bool) if self.settings.use_difficult else ~regions.difficult
-        labels = np.concatenate([regions.labels[usable], regions.extra_labels])
-        values, boxes = regions.objects.values[usable], regions.objects.boxes[usable]
-        if regions.extra is not None:
-            values = np.concatenate([values, regions.extra.values])
-            boxes = np.concatenate([boxes, regions.extra.boxes])
+        values, boxes, labels = regions.positives(self.settings.use_difficult)
         for label in np.unique(labels):
             caches = [one for one in self.caches if one.task.label == label and self._is_used(one, regions)]
             if not caches:
@@ -235,29 +232,18 @@ class Trainer:
         tolerance = max(self.settings.tolerance, self.settings.mining_tolerance if on_the_way else 0)
         problems = (self._problem(one, tolerance) for one in due)
         run = map if self.executor is None or len(due) < 2 else self.executor.map
-        for cache, solution in zip(due, list(run(_solve, problems)), strict=True):
+        for cache, solution in zip(due, list(run(solve, problems)), strict=True):
             self._take(cache, solution, self.done + ahead)
             cache.on_the_way = on_the_way
 
     def _problem(self, cache: ClassCache, tolerance: float) -> dict[str, Any]:
-        """Arguments of `solve_svm`: with all rows, which other threads see too; for processes with copies of its own.
-
-        Scaling features by s is the same as C s^2 and bias_multiplier / s on the features as they are, with
-        weights s times larger and an objective s^2 times larger: no row is copied, and the scale is folded
-        into the weights by itself.
-        """
-        settings, scale = self.settings, self.sample.scale()
-        return {
+        """Arguments of `solve_svm`: with all rows, which other threads see too; processes get copies of its own."""
+        settings = replace(self.settings, C=cache.task.C, positive_weight=cache.task.positive_weight)
+        return settings.solver_arguments(self.sample.scale()) | {
             "values": self.store.values if self.shared else self.store.values[cache.places],
             "labels": np.where(np.arange(len(cache.places)) < cache.positives, 1, -1),
             "rows": cache.places if self.shared else None,
-            "C": cache.task.C * scale**2,
-            "bias_multiplier": settings.bias_multiplier / scale,
-            "positive_weight": cache.task.positive_weight,
-            "loss": settings.loss,
             "tolerance": tolerance,
-            "max_iter": settings.max_iter,
-            "seed": settings.seed,
             "alphas": cache.alphas,
         }
 
@@ -293,6 +279,15 @@ class Trainer:
         """The SVMs, one a task."""
         trained = np.array([cache.trained for cache in self.caches], dtype=bool)
         return LinearSVMs(self.weights[: len(trained)].copy(), self.biases, trained, self.layer)
+
+    def held_out(self, fold_of: Mapping[str, int]) -> list[LinearSVMs]:
+        """Of each fold of the images SVMs that are trained on what is kept of the others: see `fit_folds`."""
+        kept = [index for index, cache in enumerate(self.caches) if cache.trained]
+        samples, places = map(self._samples, kept), [self.caches[index].places for index in kept]
+        return fit_folds(
+            list(samples), places, self.store.values, self.layer, self.num_classes, self.settings,
+            self.sample.scale(), fold_of, self.executor,
+        )  # fmt: skip
 
     def _samples(self, index: int) -> TrainingSamples:
         cache = self.caches[index]
@@ -352,7 +347,3 @@ class Trainer:
                 setattr(cache, name, numbers[name])
         self.store.open(self.length, kept=True)
         return self.store.restore([one.places for one in self.caches], arrays["checks"], facts["peak_rows"])
-
-
-def _solve(problem: dict[str, Any]) -> SVMSolution:
-    return solve_svm(**problem)

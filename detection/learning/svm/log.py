@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from detection.learning.svm.linear_svms import LinearSVMs
+
 # A class with fewer positives than this is worth a warning.
 FEW_POSITIVES = 10
 
@@ -51,7 +53,8 @@ class TrainingSamples:
 class MiningLog:
     """What happened: every training, the features' mean norm and scale, and the most memory held for rows.
 
-    samples: of every SVM that was trained; left out when logs are compared.
+    samples: of every SVM that was trained. held_out: of each fold the SVMs without it, where that was asked for. Both
+    are left out when logs are compared.
     """
 
     entries: tuple[MiningEntry, ...]
@@ -62,3 +65,4 @@ class MiningLog:
     peak_rows: int
     peak_bytes: int
     samples: tuple[TrainingSamples, ...] = field(default=(), compare=False)
+    held_out: tuple[LinearSVMs, ...] = field(default=(), compare=False)

@@ -1,6 +1,8 @@
 """Training the SVMs of all classes with hard negatives, image by image (rcnn_train.m)."""
 
+from collections.abc import Mapping
 from concurrent.futures import Executor
+from dataclasses import replace
 from functools import partial
 
 from detection.learning.svm._rows import Task
@@ -21,6 +23,7 @@ def train_svms(
     first_pass: Stream | None = None,
     executor: Executor | None = None,
     checkpoint: MiningCheckpoint | None = None,
+    fold_of: Mapping[str, int] | None = None,
 ) -> tuple[LinearSVMs, MiningLog]:
     """Train one SVM a class: positives are the ground-truth boxes, negatives are mined.
 
@@ -39,6 +42,8 @@ def train_svms(
     holds a state of the same key, training goes on behind its last image, bit-equal to one that was not interrupted;
     the streams are then called with that image's id, and yield the images behind it. The caller removes it.
 
+    fold_of: image id -> fold; the log then has SVMs without each fold too, see `fit_folds`.
+
     Raises ValueError for labels out of range, images of different layers or lengths, passes that are not over the
     same number of images, or over none, and positives that do not fit into memory.
     """
@@ -49,4 +54,5 @@ def train_svms(
     if not trainer.restore():
         trainer = new()
     trainer.run(stream, first_pass or stream, on_progress)
-    return trainer.svms(), trainer.log()
+    log = trainer.log()
+    return trainer.svms(), log if fold_of is None else replace(log, held_out=tuple(trainer.held_out(fold_of)))

@@ -53,6 +53,15 @@ class TrainingRegions:
         """The image both records are of."""
         return self.objects.image_id
 
+    def positives(self, use_difficult: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(values (P, D), boxes (P, 4), labels (P,)) of objects that are positives, and of what was made of them."""
+        usable = np.ones(len(self.labels), bool) if use_difficult else ~self.difficult
+        labels = np.concatenate([self.labels[usable], self.extra_labels])
+        parts = [(self.objects.values[usable], self.objects.boxes[usable])]
+        parts += [] if self.extra is None else [(self.extra.values, self.extra.boxes)]
+        values, boxes = map(np.concatenate, zip(*parts, strict=True))
+        return values, boxes, labels
+
 
 # Called once a pass; yields the images in the same order each time. Called with an image's id where an interrupted
 # training goes on: then it yields those behind that image.

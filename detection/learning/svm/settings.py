@@ -1,7 +1,7 @@
 """What decides the SVMs. Numbers that the solver and the settings share stand here once."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from detection.learning.ranges import check_ranges
 
@@ -136,3 +136,19 @@ class SVMSettings:
         return ExtraPositives(
             self.mirrored_positives, self.jittered_positives, self.jitter_iou, self.use_difficult, self.seed
         )
+
+    def solver_arguments(self, scale: float) -> dict[str, Any]:
+        """Arguments of ``solve_svm`` for features as they come, which `scale` brings to the target norm.
+
+        Scaling features by s is the same as C s^2 and bias_multiplier / s on the features as they are, with
+        weights s times larger and an objective s^2 times larger: no row is copied, and the scale is folded
+        into the weights by itself.
+        """
+        return {
+            "C": self.C * scale**2,
+            "bias_multiplier": self.bias_multiplier / scale,
+            "positive_weight": self.positive_weight,
+            "loss": self.loss,
+            "max_iter": self.max_iter,
+            "seed": self.seed,
+        }

@@ -5,6 +5,7 @@ ICML 2008: the algorithm behind liblinear's ``-s 3`` and scikit-learn's ``Linear
 """
 
 import warnings
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -136,6 +137,11 @@ def _solve(problem: Problem, alphas: np.ndarray, tolerance: float, max_iter: int
         active = np.flatnonzero(~at_rest)
         if done < limit:
             goal = max(goal * _GOAL_FACTOR, _LEAST_GOAL)
+
+
+def solve(arguments: Mapping[str, Any]) -> SVMSolution:
+    """`solve_svm` of one argument, for an executor's map."""
+    return solve_svm(**arguments)
 
 
 def fit_linear_svm(

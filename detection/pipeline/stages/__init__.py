@@ -1,6 +1,7 @@
 """The stages of a run, in order. Another one is a file here and a line in `STAGES`."""
 
 from detection.pipeline.stage import Stage
+from detection.pipeline.stages.calibration import CALIBRATION
 from detection.pipeline.stages.detections import DETECTIONS
 from detection.pipeline.stages.drawings import DRAWINGS
 from detection.pipeline.stages.evaluation import EVALUATION
@@ -17,6 +18,7 @@ STAGES: tuple[Stage, ...] = (
     FINETUNE,
     SVMS,
     REGRESSORS,
+    CALIBRATION,
     DETECTIONS,
     DRAWINGS,
     EVALUATION,

@@ -12,6 +12,7 @@ from detection.data import read_coco_results, write_coco_results, write_comp4
 from detection.data.detections import comp4_path
 from detection.detector import Detector
 from detection.engines import limit_threads
+from detection.pipeline.detector_parts import trained_keys
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.keys import images_key
 from detection.pipeline.source import ImageSource
@@ -43,6 +44,8 @@ def _detect_one(item: tuple[AnnotatedImage, ImageSource], detector_folder: Path,
         detector = shared_detector(detector_folder, key, source.device)
         with limit_threads(source.threads):
             found = detector.detect_proposals(source.proposals(image), source.pyramid(image))
+        # What is kept hangs on no calibration.
+        found = dataclasses.replace(found, probabilities=None)
         arrays = {"boxes": found.boxes, "scores": found.scores, "labels": found.labels}
         write_arrays(path, arrays, {"format_version": PARTS_FORMAT_VERSION, "image_id": image.image_id, "key": key})
     return found
@@ -108,8 +111,8 @@ def read_detections(experiment: Experiment) -> list[Detections]:
 
 def _key(experiment: Experiment) -> str:
     test_key = images_key(experiment.test_images, experiment.source.image_keys)
-    settings, trained = experiment.settings.postprocess, dict(experiment.trained())
-    return fingerprint(_VERSION, test_key, experiment.vectors_key, trained, settings)
+    settings = experiment.settings.postprocess
+    return fingerprint(_VERSION, test_key, experiment.vectors_key, trained_keys(experiment), settings)
 
 
 def _run(experiment: Experiment) -> Mapping[str, Any]:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from detection.data import DataError, read_image, write_image
-from detection.detector_files import read_calibration
 from detection.learning import Calibration
+from detection.pipeline.detector_parts import run_calibration
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.stage import Stage
 from detection.pipeline.stages.detections import DETECTIONS, read_detections
@@ -15,25 +15,24 @@ from detection.storage import fingerprint, readable_stems
 from detection.types import AnnotatedImage, Detections
 from detection.visualization import draw_detections, enlarge
 
-# Test images that are drawn, and the least SVM margin of the detections on them (SPP_net, spp_demo.m: -0.5).
+# Test images that are drawn.
 DRAWN_IMAGES = 24
-DRAWN_MIN_SCORE = -0.5
+# To be raised when a change of the code changes the drawings of the same detections.
+_VERSION = 2
 
 
 def draw_images(
     images: Sequence[AnnotatedImage],
     detections: Sequence[Detections],
     classes: Sequence[str],
-    min_score: float,
+    calibration: Calibration,
     folder: Path,
     work: Work,
-    calibration: Calibration | None = None,
 ) -> list[Path]:
-    """Write a JPEG with the detections of at least `min_score` (SVM margin) for each image that can be read,
-    enlarged if it is small.
+    """Write a JPEG for each image that can be read, enlarged if it is small, with the detections that reach their
+    class's threshold and their probabilities.
 
-    calibration: of the detector, to show probabilities behind the margins. Returns the files, in order; an image
-    without a record in `detections` is drawn without boxes.
+    Returns the files, in order; an image without a record in `detections` is drawn without boxes.
     """
     found = {one.image_id: one for one in detections}
     stems = readable_stems(one.image_id for one in images)
@@ -46,8 +45,8 @@ def draw_images(
             continue
         if image.image_id in found:
             one = found[image.image_id]
-            chances = None if calibration is None else calibration.of(one)
-            drawn = draw_detections(*enlarge(drawn, one), classes, min_score, probabilities=chances)
+            shown = calibration.applied(one.chosen(calibration.shown(one)))
+            drawn = draw_detections(*enlarge(drawn, shown), classes, rough=~calibration.trained)
         path = Path(folder) / f"{stems[image.image_id]}.jpg"
         write_image(path, drawn)
         written.append(path)
@@ -67,19 +66,14 @@ def draw(experiment: Experiment) -> list[Path]:
     return drawn_files(experiment)
 
 
-def _calibration(experiment: Experiment) -> Calibration | None:
-    return read_calibration(experiment.run.detector) if experiment.trained() else None
-
-
 def _key(experiment: Experiment) -> str:
-    key, calibration = DETECTIONS.key(experiment), _calibration(experiment)
-    return key if calibration is None else fingerprint(key, calibration.to_arrays()[0])
+    return fingerprint(_VERSION, DETECTIONS.key(experiment), run_calibration(experiment).to_arrays()[0])
 
 
 def _run(experiment: Experiment) -> Mapping[str, Any]:
     written = draw_images(
-        experiment.test_images[:DRAWN_IMAGES], read_detections(experiment), experiment.classes, DRAWN_MIN_SCORE,
-        experiment.run.drawings, experiment.work, _calibration(experiment),
+        experiment.test_images[:DRAWN_IMAGES], read_detections(experiment), experiment.classes,
+        run_calibration(experiment), experiment.run.drawings, experiment.work,
     )  # fmt: skip
     return {"images": len(written)}
 

@@ -5,15 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from detection.evaluation import Evaluation, Intervals, intervals, table
+from detection.evaluation import AtThresholds, Evaluation, Intervals, at_thresholds, intervals, shown_table
 from detection.evaluation import evaluate as evaluate_detections
+from detection.pipeline.detector_parts import run_calibration
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.stage import Stage, recorded
 from detection.pipeline.stages.detections import DETECTIONS, read_detections
 from detection.storage import fingerprint, write_json
 
 # To be raised when a change of the code changes the figures of the same detections.
-_VERSION = 2
+_VERSION = 3
 
 
 def evaluation(experiment: Experiment) -> Evaluation:
@@ -36,16 +37,21 @@ def bounds(experiment: Experiment) -> Intervals | None:
     return experiment.once("intervals", _key(experiment), lambda: intervals(found, settings))
 
 
+def shown(experiment: Experiment) -> AtThresholds:
+    """What of `evaluation` the detector's thresholds show: found, missed, false, and what is taken for what."""
+    return at_thresholds(evaluation(experiment), run_calibration(experiment))
+
+
 def evaluate(experiment: Experiment) -> Evaluation:
-    """`evaluation`, on file and printed as a table."""
+    """`evaluation`, on file and printed as `print_table` does."""
     EVALUATION.make(experiment)
     return print_table(experiment)
 
 
 def print_table(experiment: Experiment) -> Evaluation:
-    """Print `evaluation`, and return it."""
+    """Print what of `evaluation` is shown, with average precision beside, and return it."""
     result = evaluation(experiment)
-    experiment.work.console.print(table(result, bounds(experiment)))
+    experiment.work.console.print(shown_table(shown(experiment), result, bounds(experiment)))
     return result
 
 
@@ -55,7 +61,8 @@ def _file(experiment: Experiment) -> Path:
 
 def _key(experiment: Experiment) -> str:
     settings = (experiment.settings.evaluation, experiment.settings.intervals, *_protocol(experiment).values())
-    return fingerprint(_VERSION, DETECTIONS.key(experiment), experiment.test_key, list(experiment.classes), settings)
+    calibration, classes = run_calibration(experiment).to_arrays()[0], list(experiment.classes)
+    return fingerprint(_VERSION, DETECTIONS.key(experiment), experiment.test_key, classes, settings, calibration)
 
 
 def _protocol(experiment: Experiment) -> dict[str, Any]:
@@ -67,8 +74,10 @@ def _protocol(experiment: Experiment) -> dict[str, Any]:
 def _run(experiment: Experiment) -> Mapping[str, Any]:
     result, found = evaluation(experiment), bounds(experiment)
     extra = {} if found is None else {"intervals": found.to_json(experiment.classes)}
-    write_json(_file(experiment), result.to_json() | extra | _protocol(experiment))
-    return {"metric": result.settings.metric, "mAP": result.mean_ap}
+    at = shown(experiment)
+    write_json(_file(experiment), result.to_json() | extra | _protocol(experiment) | {"at_thresholds": at.to_json()})
+    counts = {name: int(getattr(at, name).sum()) for name in ("found", "missed", "false")}
+    return counts | {"metric": result.settings.metric, "mAP": result.mean_ap}
 
 
 EVALUATION = Stage(

@@ -7,7 +7,7 @@ from typing import Any
 from detection.detector import Detector
 from detection.engines import limit_threads
 from detection.learning import BoxRegressors, RegressionSettings, train_regressors
-from detection.pipeline.detector_parts import check_no_edits, kept_part, part_key
+from detection.pipeline.detector_parts import check_no_edits, kept_part, part_key, trained_keys
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.source import ImageSource
 from detection.pipeline.stage import Stage
@@ -27,7 +27,7 @@ def _run(experiment: Experiment) -> Mapping[str, Any]:
             experiment.source, images, len(classes), experiment.settings.regression, experiment.work
         )
     detector = Detector.load(experiment.run.detector)
-    notes = {**detector.notes, "regressors": key}
+    notes = {**trained_keys(experiment), "regressors": key}
     dataclasses.replace(detector, regressors=regressors, notes=notes, calibration=None).save(experiment.run.detector)
     trained = [name for name, there in zip(classes, regressors.trained, strict=True) if there]
     return {"images": len(images), "trained": trained}

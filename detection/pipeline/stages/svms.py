@@ -1,6 +1,6 @@
 """Stage: one linear SVM a class, with hard-negative mining: ``RUN/detector``, its mining log and its samples."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -18,20 +18,18 @@ from detection.learning import (
 )
 from detection.pipeline.detector_parts import check_no_edits, kept_part, part_key
 from detection.pipeline.experiment import Experiment
+from detection.pipeline.held_out import folds_of, keep_fold_svms
 from detection.pipeline.source import ImageSource
 from detection.pipeline.stage import Stage
 from detection.pipeline.stages.finetuning import finetuned_layers
 from detection.pipeline.stages.images import usable
+from detection.pipeline.training_samples import SAMPLES, write_training_samples
 from detection.pipeline.vectors import training_streams
 from detection.pipeline.work import Work, threads
-from detection.storage import csv_text, read_csv, write_text
+from detection.storage import csv_text, write_text
 from detection.types import AnnotatedImage
 
 _COUNTS = ("added", "evicted", "left_out")
-# File of the samples in the folder of a detector, and what it holds.
-SAMPLES = "samples.csv"
-SAMPLE_COLUMNS = ("class", "kind", "image_id", "x1", "y1", "x2", "y2", "margin", "alpha")
-POSITIVE, NEGATIVE = "positive", "negative"
 
 
 def _run(experiment: Experiment) -> Mapping[str, Any]:
@@ -41,12 +39,14 @@ def _run(experiment: Experiment) -> Mapping[str, Any]:
     with limit_threads(experiment.work.threads):
         svms, log = train_linear_svms(
             experiment.source, images, len(experiment.classes), settings.svm, settings.features.layer,
-            experiment.work, checkpoint,
+            experiment.work, checkpoint, folds_of(experiment, images),
         )  # fmt: skip
     report_mining(experiment, log, experiment.classes)
     _save(experiment, svms, key)
     write_mining_log(experiment.run.detector / "mining.csv", log, experiment.classes)
     write_training_samples(experiment.run.detector / SAMPLES, log, experiment.classes)
+    if log.held_out:
+        keep_fold_svms(experiment, log.held_out, key)
     checkpoint.remove()
     return {
         "images": log.images,
@@ -109,11 +109,12 @@ def train_linear_svms(
     layer: str,
     work: Work,
     checkpoint: MiningCheckpoint | None = None,
+    fold_of: Mapping[str, int] | None = None,
 ) -> tuple[LinearSVMs, MiningLog]:
     """Mine hard negatives over `images` and train one SVM a class on vectors of `layer`.
 
     images: those whose proposals and maps are there; they are gone through once for the positives and once a
-    mining pass. checkpoint: where an interrupted training goes on, see ``learning.train_svms``. Classes are
+    mining pass. checkpoint: where an interrupted training goes on; fold_of: see ``learning.train_svms``. Classes are
     trained by ``work.pooling_threads`` at a time.
     """
     done = checkpoint.images_done() if checkpoint else 0
@@ -121,38 +122,14 @@ def train_linear_svms(
     with work.progress("SVMs", total, done) as advance, threads(work.pooling_threads) as executor:
         stream, first_pass = training_streams(source, images, layer, settings, work, advance)
         return train_svms(
-            stream, num_classes, settings, first_pass=first_pass, executor=executor, checkpoint=checkpoint
+            stream,
+            num_classes,
+            settings,
+            first_pass=first_pass,
+            executor=executor,
+            checkpoint=checkpoint,
+            fold_of=fold_of,
         )
-
-
-def write_training_samples(path: Path, log: MiningLog, classes: Sequence[str], add: bool = False) -> None:
-    """Write one CSV line for every sample that the SVMs kept: box in px of the image, half-open, margin and alpha.
-
-    kind: positive or negative. alpha: dual variable; those above 0 are the support vectors. add: keep the lines of the
-    other classes that the file has.
-    """
-    rows = [row for row in _sample_rows(path) if row[0] not in classes] if add else []
-    for one in log.samples:
-        for row, (image_id, box) in enumerate(zip(one.image_ids, one.boxes.tolist(), strict=True)):
-            kind = POSITIVE if row < one.positives else NEGATIVE
-            numbers = (*box, float(one.margins[row]), float(one.alphas[row]))
-            rows.append([classes[one.label], kind, image_id, *(f"{number:.9g}" for number in numbers)])
-    _write_samples(path, rows)
-
-
-def rename_training_samples(path: Path, names: Mapping[str, str | None]) -> None:
-    """Give classes in a file of samples other names, or none: their lines go."""
-    if path.is_file():
-        rows = [[names.get(row[0], row[0]), *row[1:]] for row in _sample_rows(path)]
-        _write_samples(path, [row for row in rows if row[0] is not None])
-
-
-def _sample_rows(path: Path) -> list[list[str]]:
-    return read_csv(path)[1:] if path.is_file() else []
-
-
-def _write_samples(path: Path, rows: Iterable[Sequence[str]]) -> None:
-    write_text(path, csv_text([SAMPLE_COLUMNS, *rows]))
 
 
 def write_mining_log(path: Path, log: MiningLog, classes: Sequence[str]) -> None:

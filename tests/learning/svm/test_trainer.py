@@ -67,7 +67,7 @@ def test_interrupted_within_an_image_with_little_memory(make_regions, tmp_path, 
     assert sum(one.left_out for one in log.entries) > 0
     from detection.learning.svm import _trainer
 
-    solve, calls = _trainer.solve_svm, [0]
+    solve, calls = _trainer.solve, [0]
 
     def failing(*arguments, **named):
         calls[0] += 1
@@ -76,7 +76,7 @@ def test_interrupted_within_an_image_with_little_memory(make_regions, tmp_path, 
         return solve(*arguments, **named)
 
     checkpoint, stops = MiningCheckpoint(tmp_path / "mining", "key"), 0
-    monkeypatch.setattr(_trainer, "solve_svm", failing)
+    monkeypatch.setattr(_trainer, "solve", failing)
     while stops < 1000:
         try:
             resumed, again = train_svms(stream_of(images[:]), 3, settings, checkpoint=checkpoint)

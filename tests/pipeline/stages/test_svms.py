@@ -3,13 +3,14 @@ import csv
 import numpy as np
 import pytest
 
-from detection.inspection.samples import ranked_samples, read_samples
+from detection.inspection.samples import ranked_samples
 from detection.learning import MiningEntry, MiningLog, TrainingSamples
 from detection.pipeline.stages.regressors import train_box_regressors
-from detection.pipeline.stages.svms import (
+from detection.pipeline.stages.svms import train_linear_svms, write_mining_log
+from detection.pipeline.training_samples import (
+    read_samples,
     rename_training_samples,
-    train_linear_svms,
-    write_mining_log,
+    training_samples,
     write_training_samples,
 )
 from detection.pipeline.work import Work
@@ -97,6 +98,10 @@ def test_samples_go_out_and_come_back(tmp_path):
     assert [one.margin for one in positives] == [0.5]
     assert [round(one.margin, 6) for one in negatives] == [-0.2, -0.9]
     assert ranked_samples(found, "cat") == ([], [])
+    (again,) = training_samples(path, ["cat", "dog"])
+    assert (again.label, again.positives, again.image_ids) == (kept.label, kept.positives, kept.image_ids)
+    for name in ("boxes", "margins", "alphas"):
+        assert getattr(again, name).tobytes() == getattr(kept, name).tobytes()
 
 
 def test_samples_follow_changes_of_the_classes(tmp_path):
