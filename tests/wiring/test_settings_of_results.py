@@ -72,6 +72,12 @@ def shown(experiment):
     return text[: text.index('id="h-run"')]
 
 
+def reliable(experiment):
+    """`shown`, of a detector that is calibrated anew."""
+    CALIBRATION.make(experiment)
+    return shown(experiment)
+
+
 def published(experiment):
     """What the evaluation says of the protocol."""
     EVALUATION.make(experiment)
@@ -129,13 +135,15 @@ WIRES = {
     "intervals.seed": Wire(1, figures, (STRICT, "--intervals.resamples=3")),
     "diagnosis.near_iou": Wire(0.9, failures, (STRICT,)),
     "diagnosis.similar": Wire('[["box","disc"]]', confused, (STRICT,)),
+    "report.photos": Wire(1, shown),
+    "report.photo_side": Wire(100, shown),
     "report.pictures": Wire(1, shown),
     "report.max_pictures": Wire(2, shown),
     "report.picture_side": Wire(100, shown),
-    "report.max_megabytes": Wire(1, shown, ("--report.picture_side=4000", "--report.pictures=40")),
+    "report.max_megabytes": Wire(0.1, shown),
     "report.curves": Wire(1, shown),
     "report.bins": Wire(3, shown),
-    "report.least_in_bin": Wire(1, shown),
+    "report.least_in_bin": Wire(1, reliable, FEW),
     "preset": Wire("voc2007_paper", published),
     "run": Wire("{sets}/elsewhere", written, fresh=True),
     "classes_changed": Wire("keep", classes, ('--dataset.class_map={"disc": "moon"}',)),
