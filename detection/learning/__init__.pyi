@@ -3,9 +3,8 @@ from .assignment import best_objects as best_objects
 from .assignment import max_overlaps as max_overlaps
 from .assignment import negatives_of as negatives_of
 from .calibration import Calibration as Calibration
-from .calibration import Reliability as Reliability
+from .calibration import CalibrationSettings as CalibrationSettings
 from .calibration import fit_calibration as fit_calibration
-from .calibration import reliability as reliability
 from .cross_validation import image_folds as image_folds
 from .cross_validation import train_fold_svms as train_fold_svms
 from .finetune.settings import FinetuneSettings as FinetuneSettings
@@ -18,7 +17,10 @@ from .regression import BoxRegressors as BoxRegressors
 from .regression import RegressionSettings as RegressionSettings
 from .regression import example_rows as example_rows
 from .regression import train_regressors as train_regressors
+from .reliability_bins import Reliability as Reliability
+from .reliability_bins import reliability as reliability
 from .svm.checkpoint import MiningCheckpoint as MiningCheckpoint
+from .svm.held_out import train_held_out as train_held_out
 from .svm.linear_svms import LinearSVMs as LinearSVMs
 from .svm.log import FEW_POSITIVES as FEW_POSITIVES
 from .svm.log import MiningEntry as MiningEntry
@@ -37,3 +39,4 @@ from .svm.solver import SVMSolution as SVMSolution
 from .svm.solver import fit_linear_svm as fit_linear_svm
 from .svm.solver import solve_svm as solve_svm
 from .svm.solver import solve_svms as solve_svms
+from .thresholds import best_threshold as best_threshold
