@@ -5,11 +5,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from detection.evaluation import ClassEvaluation
+from detection.evaluation import TRUE_POSITIVE, ClassEvaluation
 from detection.learning import reliability
 from detection.report.figures import class_id
-from detection.report.plots import Plot, stairs, ticks
-from detection.report.records import ReportRun, ReportSettings
+from detection.report.plots import Plot
+from detection.report.records import ReportRun
 from detection.report.tables import Column, Table, plain_columns
 from detection.visualization import Axis, Line
 
@@ -17,8 +17,8 @@ _TENTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 RECALL, PRECISION, _SHARE = (Axis(title, 0, 1, _TENTHS) for title in ("recall", "precision", "share right"))
 # A curve with more found objects than this is drawn with the best precision in each step of recall.
 _MOST_POINTS, _STEP = 150, 0.01
-# Share of all scores that the score axis leaves out at its low end, where far away ones say nothing.
-_TAIL = 0.001
+# What is less probable, most of the detections, would make the mean error look small.
+_LEAST_PROBABLE = 0.01
 
 
 def curve_points(one: ClassEvaluation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -63,82 +63,70 @@ def precision_recall(run: ReportRun, other: ReportRun | None, most: int) -> list
 
 def curve_table(run: ReportRun) -> Table:
     """The points of every class's curve, for a file."""
-    columns = (Column("class"), Column("score", "number"), *plain_columns("share", "precision", "recall"))
-    rows = [
-        (one.name, float(score), float(precision), float(recall))
-        for one in run.evaluation.per_class
-        if one.objects
-        for score, precision, recall in zip(*curve_points(one), strict=True)
-    ]
+    columns = (Column("class"), *plain_columns("number", "probability", "margin"))
+    columns += (*plain_columns("share", "precision", "recall"),)
+    rows = []
+    for label, one in enumerate(run.evaluation.per_class):
+        if one.objects:
+            chances = run.probabilities(label)[one.matches.outcomes == TRUE_POSITIVE]
+            points = zip(chances, *curve_points(one), strict=True)
+            rows += [(one.name, *map(float, point)) for point in points]
     caption = "Precision and recall after each detection that found an object."
     return Table("precision_recall", caption, columns, tuple(rows))
 
 
-def _pooled(run: ReportRun, probabilities: Sequence[np.ndarray | None] | None) -> tuple[np.ndarray, np.ndarray]:
-    """(values, right) of all detections that count: scores, or probabilities of the classes that have them."""
+def _pooled(run: ReportRun, classes: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """(probabilities, right) of all detections of these classes that count."""
     values, right = [np.empty(0)], [np.empty(0, bool)]
-    for i, one in enumerate(run.evaluation.per_class):
-        of_class = one.matches.scores if probabilities is None else probabilities[i]
-        if of_class is not None:
-            values.append(np.asarray(of_class, dtype=np.float64)[one.matches.counts])
-            right.append(one.matches.hits)
+    for label in classes:
+        matches = run.evaluation.per_class[label].matches
+        values.append(run.probabilities(label)[matches.counts])
+        right.append(matches.hits)
     return np.concatenate(values), np.concatenate(right)
 
 
-def score_table(run: ReportRun, settings: ReportSettings) -> Table | None:
-    """A row an interval of the score: right and false detections; None without a detection that counts."""
-    scores, right = _pooled(run, None)
-    if not len(scores):
+def threshold_table(run: ReportRun, steps: int) -> Table | None:
+    """A row a probability: what would be found, missed and false if all classes were shown from there on.
+
+    None without a detection that counts.
+    """
+    values, right = _pooled(run, range(len(run.classes)))
+    if not len(values):
         return None
-    low, high = float(np.quantile(scores, _TAIL)), float(scores.max())
-    edges = np.linspace(*((low, high) if low < high else (low - 0.5, high + 0.5)), settings.bins + 1)
-    inside = np.clip(scores, edges[0], edges[-1])
-    found, false = (np.histogram(inside[which], edges)[0].tolist() for which in (right, ~right))
-    columns = [*plain_columns("number", "score from", "to"), *plain_columns("integer", "found an object", "false")]
-    columns += plain_columns("share", "share right")
-    pairs = zip(found, false, strict=True)
-    shares = [good / (good + bad) if good + bad >= settings.least_in_bin else None for good, bad in pairs]
-    caption = (
-        "Detections of all classes by score; the first interval holds those below it too. The share of "
-        f"right ones is given from {settings.least_in_bin} detections on."
-    )
-    rows = tuple(zip(edges.tolist()[:-1], edges.tolist()[1:], found, false, shares, strict=True))
-    return Table("scores", caption, tuple(columns), rows)
+    objects = int(run.shown.objects.sum())
+    rows = []
+    for least in np.linspace(0, 1, steps + 1).tolist()[1:-1]:
+        found, shown = int(right[values >= least].sum()), int((values >= least).sum())
+        precision, recall = (found / whole if whole else None for whole in (shown, objects))
+        f1 = 2 * found / (objects + shown) if objects + shown else None
+        rows.append((least, found, objects - found, shown - found, precision, recall, f1))
+    columns = [Column("shown from", "percent"), *plain_columns("integer", "found", "missed", "false")]
+    columns += [Column("precision", "share", "share of the shown boxes that are right")]
+    columns += [Column("recall", "share", "share of the objects that are found")]
+    columns += [Column("F1", "share", "harmonic mean of the two", bar=True)]
+    caption = "What would be found, missed and false with one threshold for all classes."
+    return Table("thresholds", caption, tuple(columns), tuple(rows))
 
 
-def score_plots(table: Table) -> list[Plot]:
-    """Histogram of right and false detections, and the share of right ones by score."""
-    edges = [row[0] for row in table.rows] + [table.rows[-1][1]]
-    lines, words, most = [], [], 0.0
-    for name, word, place in (("found an object", "detections that found an object", 2), ("false", "false ones", 3)):
-        counts = np.array([row[place] for row in table.rows], dtype=float)
-        shares, total = counts / max(counts.sum(), 1), int(counts.sum())
-        most = max(most, float(shares.max()))
-        lines.append(Line(f"{name} ({total:,})", *stairs(edges, shares.tolist())))
-        words.append(f"{total} {word}, median about {_median(edges, counts) if total else 0.0:.2g}")
-    score = Axis("score (SVM margin)", edges[0], edges[-1], ticks(edges[0], edges[-1]))
-    part = Axis("share", 0, most or 1.0, ticks(0, most or 1.0))
-    alt = f"Histogram of scores: {', and '.join(words)}."
-    histogram = Plot("scores", "Scores, as shares of each kind", score, part, tuple(lines), alt, filled=True)
-    centres = [(row[0] + row[1]) / 2 for row in table.rows]
-    right = Line("share right", centres, [float("nan") if row[4] is None else row[4] for row in table.rows])
-    known = [row[4] for row in table.rows if row[4] is not None]
-    last = f"; in the highest interval shown {known[-1]:.2f}" if known else ""
-    alt = f"Share of right detections by score{last}. The table has every value."
-    return [histogram, Plot("reliability_of_scores", "How often a score is right", score, _SHARE, (right,), alt)]
-
-
-def _median(edges: list[float], counts: np.ndarray) -> float:
-    place = int(np.searchsorted(np.cumsum(counts), counts.sum() / 2))
-    return (edges[place] + edges[place + 1]) / 2
+def threshold_plot(table: Table) -> Plot:
+    """Precision and recall against the threshold."""
+    lines = []
+    for name, place in (("precision", 4), ("recall", 5)):
+        values = [float("nan") if row[place] is None else row[place] for row in table.rows]
+        lines.append(Line(name, [row[0] for row in table.rows], values))
+    best = max(table.rows, key=lambda row: row[6] or 0.0)
+    alt = f"Precision and recall by threshold. F1 is greatest at {best[0]:.0%}. The table has every value."
+    axes = Axis("shown from probability", 0, 1, _TENTHS), Axis("share", 0, 1, _TENTHS)
+    return Plot("thresholds", "Another threshold for all classes", *axes, tuple(lines), alt)
 
 
 def reliability_table(run: ReportRun, bins: int) -> Table | None:
-    """A row an interval of the probability: mean and share right; None where the detector gives none."""
-    values, right = _pooled(run, run.probabilities or [None] * len(run.classes))
-    if not len(values):
+    """A row an interval of the probability, over the calibrated classes: mean and share right; None without any."""
+    values, right = _pooled(run, np.flatnonzero(run.calibration.trained).tolist())
+    told = values >= _LEAST_PROBABLE
+    if not told.any():
         return None
-    measured = reliability(values, right, bins)
+    measured = reliability(values[told], right[told], bins)
     found = zip(measured.counts, measured.predicted, measured.observed, strict=True)
     rows = [
         (low, high, int(count), *((float(mean), float(share)) if count else (None, None)))
@@ -147,8 +135,8 @@ def reliability_table(run: ReportRun, bins: int) -> Table | None:
     columns = [*plain_columns("share", "probability from", "to"), Column("detections", "integer")]
     columns += plain_columns("share", "mean probability", "share right")
     caption = (
-        "Whether the detector's probabilities mean what they say: detections of all classes by probability. Expected "
-        f"calibration error (mean distance between the last two columns, by detections): {measured.error:.4f}."
+        f"Whether probabilities mean what they say: detections of calibrated classes, from {_LEAST_PROBABLE:.0%} on. "
+        f"Expected calibration error (mean distance between the last two columns, by detections): {measured.error:.4f}."
     )
     return Table("reliability", caption, tuple(columns), tuple(rows))
 

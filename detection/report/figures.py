@@ -3,7 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from detection.evaluation import CAUSES, ERROR_TYPES, ClassEvaluation, Interval
+import numpy as np
+
+from detection.evaluation import CAUSES, ERROR_TYPES, Interval, IntervalSettings
+from detection.evaluation.at_thresholds import NOTHING
 from detection.evaluation.errors import COUNTED_KINDS
 from detection.report.records import Comparison, ReportRun
 from detection.report.tables import Column, Kind, Table, plain_columns
@@ -22,6 +25,10 @@ CAUSE_HINTS = {
     "scored low": "a proposal does, but its score is below the top-ranked: work on features or training",
     "suppressed": "a proposal does and scores enough, but a higher-scoring box was kept instead: work on NMS",
 }
+_BOOTSTRAP = "by resampling the images"
+_UNCALIBRATED = "uncalibrated: too few examples; threshold and probabilities are rough (~ before them)"
+# Of more classes the confusion matrix is not readable.
+_MATRIX_CLASSES = 30
 _SIZE_NAMES = {"XS": "extra small", "S": "small", "M": "medium", "L": "large", "XL": "extra large"}
 _BIN_NAMES = {**_SIZE_NAMES, "XT": "extra tall", "T": "tall", "W": "wide", "XW": "extra wide"}
 
@@ -40,34 +47,66 @@ def _pair(one: Interval | None) -> tuple[float, float] | None:
 
 
 def class_table(run: ReportRun) -> Table:
-    """A row a class: AP with its interval, recall, counts; their mean or sum at the foot."""
-    evaluation, bounds = run.evaluation, run.intervals
+    """A row a class: what is found, missed and false at its threshold, AP with its interval, the threshold itself."""
+    shown, evaluation, bounds = run.shown, run.evaluation, run.intervals
     columns = [
         Column("class"),
-        Column("AP", "share", "average precision by the metric above", bar=True),
-        Column("recall", "share", "share of the objects found at any score"),
         Column("objects", "integer", "objects that count"),
-        Column("difficult", "integer", "objects marked difficult"),
-        Column("found", "integer", "detections that found an object"),
-        Column("false", "integer", "detections that found none, or one found before"),
-        Column("repeated", "integer", "those of them on an object found before"),
-        Column("ignored", "integer", "detections on difficult objects"),
+        Column("found", "integer", "objects with a box of their class that is shown"),
+        Column("missed", "integer", "objects without"),
+        Column("false", "integer", "boxes that are shown and lie on no object, or on one found before"),
+        Column(
+            "AP",
+            "share",
+            "average precision, over all thresholds; at the foot the mean",
+            bar=True,
+        ),
+        *([Column("AP interval", "share", f"{interval_name(bounds.settings)}, {_BOOTSTRAP}")] if bounds else []),
+        Column("shown from", "percent", "the class's threshold: boxes of this probability and more are shown"),
+        Column("margin", "number", "the same threshold as an SVM margin"),
+        *([] if shown.calibrated.all() else [Column("calibration", hint=_UNCALIBRATED)]),
     ]
-    rows = [[one.name, one.ap, one.greatest_recall, *_counts(one)] for one in evaluation.per_class]
-    known = sum(one.ap is not None for one in evaluation.per_class)
-    sums = [sum(column) for column in zip(*map(_counts, evaluation.per_class), strict=True)] or [0] * 6
-    rows.append([f"mean of {known}, sums", evaluation.mean_ap, evaluation.mean_recall, *sums])
-    if bounds:
-        hint = f"{100 * bounds.settings.confidence:g} % bootstrap interval over images"
-        columns.insert(2, Column("AP interval", "share", hint))
-        for row, bound in zip(rows, (*bounds.per_class, bounds.mean_ap), strict=True):
-            row.insert(2, _pair(bound))
-    caption = "Average precision and counts of each class. A dash: the class has no object that counts."
-    return Table("classes", caption, tuple(columns), tuple(map(tuple, rows)), (*_links(run), ""), sortable=True, foot=1)
+    ranges = [(_pair(one),) for one in (*bounds.per_class, bounds.mean_ap)] if bounds else [()] * (len(run.classes) + 1)
+    calibration = [() if shown.calibrated.all() else ("" if one else "uncalibrated",) for one in shown.calibrated]
+    counts = np.stack([shown.objects, shown.found, shown.missed, shown.false], axis=1)
+    thresholds = zip(shown.probabilities.tolist(), shown.thresholds.tolist(), calibration, strict=True)
+    rows = [
+        (one.name, *row, one.ap, *between, chance, margin, *words)
+        for one, row, between, (chance, margin, words) in zip(
+            evaluation.per_class, counts.tolist(), ranges[:-1], thresholds, strict=True
+        )
+    ]
+    rows.append(("all", *counts.sum(axis=0).tolist(), evaluation.mean_ap, *ranges[-1]))
+    rows[-1] += (None,) * (len(columns) - len(rows[-1]))
+    caption = "Found, missed and false at each class's threshold, and average precision. A dash: there is none."
+    return Table("classes", caption, tuple(columns), tuple(rows), (*_links(run), ""), sortable=True, foot=1)
 
 
-def _counts(one: ClassEvaluation) -> list[int]:
-    return [count for name, count in one.counts().items() if name != "detections"]
+def interval_name(settings: IntervalSettings) -> str:
+    """What an interval is called: "95% interval"."""
+    return f"{100 * settings.confidence:g}% interval"
+
+
+def confusion_table(run: ReportRun) -> Table:
+    """A row a class and one for nothing: as what its objects were found; of many classes the pairs alone.
+
+    The last column has missed objects that nothing found, the last row false boxes on no object.
+    """
+    shown = run.shown
+    if len(run.classes) > _MATRIX_CLASSES:
+        columns = Column("class"), Column("found as"), Column("objects", "integer")
+        caption = "Missed objects that a shown box of another class lies on, the most frequent pairs first."
+        pairs = tuple((is_one, other, count) for count, is_one, other in shown.confused)
+        return Table("confusion", caption, columns, pairs)
+    names, counts = [*run.classes, NOTHING], shown.confusion
+    columns = Column("object"), *plain_columns("integer", *names)
+    rows = tuple((name, *row) for name, row in zip(names, counts.tolist(), strict=True))
+    shades = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    caption = (
+        "What objects (rows) were found as (columns) at the thresholds. Last column: found as nothing. Last row: "
+        "boxes on no object, or on one found before."
+    )
+    return Table("confusion", caption, columns, rows, (*_links(run), ""), shades=tuple(map(tuple, shades.tolist())))
 
 
 def comparison_table(run: ReportRun, comparison: Comparison) -> Table:
@@ -82,7 +121,7 @@ def comparison_table(run: ReportRun, comparison: Comparison) -> Table:
         row.append(None if row[1] is None or row[2] is None else row[2] - row[1])
     if change is not None:
         columns += [
-            Column("interval", "signed", f"{100 * change.settings.confidence:g} % bootstrap interval over images"),
+            Column("interval", "signed", f"{interval_name(change.settings)}, {_BOOTSTRAP}"),
             Column("verdict", hint="of the second; undecided where the interval holds 0"),
         ]
         for row, bound in zip(rows, (*change.per_class, change.mean_ap), strict=True):

@@ -11,10 +11,12 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from detection.evaluation import Interval, header
+from detection.evaluation import Interval, IntervalSettings, header
 from detection.evaluation.errors import COUNTED_KINDS
+from detection.learning.calibration import FIXED_THRESHOLD
 from detection.report import curves, figures, plots
-from detection.report.gallery import GROUPS, Picture, pictures
+from detection.report.gallery import GROUPS, Crop, crops
+from detection.report.photos import Photo, photos
 from detection.report.plots import Plot
 from detection.report.records import Comparison, ReportRun, ReportSettings
 from detection.report.tables import DASH, Table
@@ -22,8 +24,10 @@ from detection.visualization import class_colour
 
 # In the page's head: a file with it may be replaced.
 GENERATOR = "sppnet detection report"
-# Galleries that are open at first: of a few classes all, of many the first.
-_OPEN = 5
+# Galleries that are open at first: of a few classes all, of many the first; and whole photos.
+_OPEN, _OPEN_PHOTOS = 5, 6
+# The part of the pictures' bytes that whole photos may take.
+_PHOTOS_SHARE = 0.5
 # Rows of the mining log on the page; the CSV file has all.
 _MINING_ROWS = 400
 # Intervals of a probability.
@@ -39,15 +43,17 @@ _SECTIONS = {
     "summary": "Summary",
     "comparison": "Comparison",
     "classes": "Classes",
-    "curves": "Precision and recall",
+    "photos": "Photos",
+    "pictures": "Pictures by class",
     "errors": "Where it fails",
-    "pictures": "Pictures",
-    "scores": "Scores",
+    "curves": "Precision and recall",
+    "scores": "Probabilities",
     "run": "Time, training, settings",
 }
 # The tables of each run; one that is None there is left out.
 _RUN_TABLES = (
     figures.class_table,
+    figures.confusion_table,
     figures.kind_table,
     figures.class_kind_table,
     figures.miss_table,
@@ -81,16 +87,14 @@ def build(run: ReportRun, comparison: Comparison | None, settings: ReportSetting
     """The tables and plots of a run, or of two side by side."""
     other = comparison.other if comparison else None
     compared = figures.comparison_table(run, comparison) if comparison else None
-    scores = curves.score_table(run, settings)
+    thresholds = curves.threshold_table(run, settings.bins)
     probabilities = curves.reliability_table(run, min(settings.bins, _PROBABILITY_BINS))
-    score_plots = curves.score_plots(scores) if scores else []
-    if probabilities:
-        # The diagram of the probabilities stands in for that of the margins.
-        score_plots[1] = curves.reliability_plot(probabilities, settings.least_in_bin)
+    score_plots = [curves.threshold_plot(thresholds)] if thresholds else []
+    score_plots += [curves.reliability_plot(probabilities, settings.least_in_bin)] if probabilities else []
     runs = [("", run)] if other is None else [(run.name, run), (other.name, other)]
     return Content(
         runs=tuple((name, one.diagnosis.shares, _run_tables(one, i)) for i, (name, one) in enumerate(runs)),
-        shared=_by_name(compared, scores, probabilities, figures.settings_table(run, other)),
+        shared=_by_name(compared, thresholds, probabilities, figures.settings_table(run, other)),
         curves=tuple(curves.precision_recall(run, other, settings.curves)),
         score_plots=tuple(score_plots),
     )
@@ -113,10 +117,11 @@ def page(
     Its text and curves are measured first; pictures fill what `settings.max_megabytes` leaves.
     """
     context = _context(run, comparison, content, files_words)
-    bare = _render({**context, **_galleries(run, [])})
-    budget = int(settings.max_megabytes * 1e6) - len(bare.encode())
-    shown = pictures(run, comparison, settings, max(budget, 0))
-    return _render({**context, **_galleries(run, shown)})
+    bare = _render({**context, **_photos([]), **_galleries(run, [])})
+    budget = max(int(settings.max_megabytes * 1e6) - len(bare.encode()), 0)
+    whole = photos(run, settings, int(_PHOTOS_SHARE * budget))
+    parts = crops(run, comparison, settings, budget - sum(one.html_bytes for one in whole))
+    return _render({**context, **_photos(whole), **_galleries(run, parts)})
 
 
 def asset(package: str, name: str) -> str:
@@ -153,15 +158,15 @@ def _context(run: ReportRun, comparison: Comparison | None, content: Content, fi
         "generator": GENERATOR,
         "sections": [(id, name) for id, name in _SECTIONS.items() if id != "comparison" or comparison],
         "frame": plots.FRAME,
-        "cards": _cards(run, comparison),
+        "summaries": [("", run)] if comparison is None else [(one.name, one) for one in (run, comparison.other)],
+        "cards": _cards,
         "header": header(run.evaluation),
         "verdict": _verdict(run, comparison),
-        "notes": [*run.evaluation.warnings, *run.notes],
+        "notes": [*run.evaluation.warnings, *run.notes, *_threshold_notes(run, comparison)],
         "content": content,
         "undrawn": sum(one.objects > 0 for one in run.evaluation.per_class) - len(content.curves),
         "kinds": COUNTED_KINDS,
         "mining_rows": _MINING_ROWS,
-        "score_words": _score_words(run),
         "files_words": files_words,
     }
 
@@ -174,24 +179,20 @@ def _subtitle(run: ReportRun) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _bounds(bound: Interval, confidence: float, form: str) -> str:
-    return f"{100 * confidence:g} % interval {bound.low:{form}} to {bound.high:{form}}"
+def _bounds(bound: Interval, settings: IntervalSettings, form: str) -> str:
+    return f"{figures.interval_name(settings)} {bound.low:{form}} to {bound.high:{form}}"
 
 
-def _cards(run: ReportRun, comparison: Comparison | None) -> list[tuple[str, str, str]]:
-    evaluation = run.evaluation
-    cards = []
-    for one in [run, comparison.other] if comparison else [run]:
-        mean, bounds = one.evaluation.mean_ap, one.intervals
-        name = f"mAP of {one.name}" if comparison else "mAP"
-        words = _bounds(bounds.mean_ap, bounds.settings.confidence, ".3f") if bounds and bounds.mean_ap else ""
-        cards.append((name, DASH if mean is None else f"{mean:.3f}", words))
-    objects = sum(one.objects for one in evaluation.per_class)
-    found = sum(one.true_positives for one in evaluation.per_class)
-    cards += [
+def _cards(run: ReportRun) -> list[tuple[str, str, str]]:
+    shown, evaluation, bounds = run.shown, run.evaluation, run.intervals
+    objects, found, missed, false = (int(one.sum()) for one in (shown.objects, shown.found, shown.missed, shown.false))
+    mean = DASH if evaluation.mean_ap is None else f"{evaluation.mean_ap:.3f}"
+    cards = [
+        ("found", f"{found:,} of {objects:,}", f"{found / objects:.0%} of the objects" if objects else ""),
+        ("missed", f"{missed:,}", ""),
+        ("false", f"{false:,}", f"{shown.false_per_image:.2f} an image"),
+        ("mAP", mean, _bounds(bounds.mean_ap, bounds.settings, ".3f") if bounds and bounds.mean_ap else ""),
         ("images", f"{evaluation.images:,}", f"{len(run.classes):,} classes"),
-        ("objects", f"{objects:,}", f"{found:,} found at some score"),
-        ("detections", f"{evaluation.detections:,}", ""),
     ]
     seconds = run.stages.get("detections", {}).get("seconds_per_image")
     if seconds is not None:
@@ -202,42 +203,51 @@ def _cards(run: ReportRun, comparison: Comparison | None) -> list[tuple[str, str
     return cards
 
 
+def _threshold_notes(run: ReportRun, comparison: Comparison | None) -> list[str]:
+    """What a reader should know of thresholds that training did not choose."""
+    notes = []
+    for one in [run, comparison.other] if comparison else [run]:
+        name, trained = f"{one.name}: " if comparison else "", one.calibration.trained
+        if (one.calibration.thresholds == FIXED_THRESHOLD).all():
+            notes.append(
+                f"{name}no thresholds were chosen for this detector. Shown is what reaches the fixed margin "
+                f"{FIXED_THRESHOLD:g}; sppnet calibrate --run RUN chooses better ones."
+            )
+        elif not trained.all():
+            notes.append(
+                f"{name}{(~trained).sum()} of {len(trained)} classes had too few examples to be calibrated: "
+                "their thresholds and probabilities (~) are rough."
+            )
+    return notes
+
+
 def _verdict(run: ReportRun, comparison: Comparison | None) -> str:
     change = comparison and comparison.difference
     if not change or change.mean_ap is None:
         return ""
-    bounds = _bounds(change.mean_ap, change.settings.confidence, "+.3f")
+    bounds = _bounds(change.mean_ap, change.settings, "+.3f")
     measured = f"mAP differs by {change.mean_ap.value:+.3f}, {bounds}"
     if change.verdict == "undecided":
         return f"These images do not show which of the two is better: {measured}."
     return f"{comparison.other.name} is {change.verdict} than {run.name}: {measured}."
 
 
-def _score_words(run: ReportRun) -> str:
-    if run.probabilities is None:
-        return (
-            "Scores are SVM margins of each class, not probabilities: this detector has no calibrated ones. Right: how "
-            "often a detection of such a margin found an object."
-        )
-    return (
-        "Scores are SVM margins; the detector also gives probabilities, calibrated on training images. Where they mean "
-        "what they say, the line of the reliability diagram lies on the diagonal."
-    )
+def _photos(shown: Sequence[Photo]) -> dict[str, Any]:
+    return {"photos": shown[:_OPEN_PHOTOS], "more_photos": shown[_OPEN_PHOTOS:]}
 
 
-def _galleries(run: ReportRun, shown: Sequence[Picture]) -> dict[str, Any]:
+def _galleries(run: ReportRun, shown: Sequence[Crop]) -> dict[str, Any]:
     galleries = []
     for label in sorted({one.pick.label for one in shown}):
         own = [one for one in shown if one.pick.label == label]
         groups = {_GROUP_NAMES[group]: [one for one in own if one.pick.group == group] for group in GROUPS}
-        one = run.evaluation.per_class[label]
-        ap = "no object" if one.ap is None else f"AP {one.ap:.3f}, {one.objects} objects"
+        found, missed, false = (getattr(run.shown, name)[label] for name in ("found", "missed", "false"))
         galleries.append(
             {
                 "id": figures.class_id(label),
-                "name": one.name,
+                "name": run.classes[label],
                 "colour": "#{:02x}{:02x}{:02x}".format(*class_colour(label)),
-                "said": f"{ap}, {len(run.diagnosis.missed_of(label))} missed",
+                "said": f"{found} found, {missed} missed, {false} false",
                 "groups": [(name, ones) for name, ones in groups.items() if ones],
             }
         )

@@ -12,11 +12,12 @@ DASH = "\N{EN DASH}"
 
 
 class Cell(NamedTuple):
-    """One cell as text, its value to sort by (None sorts last), and the width of its bar in percent."""
+    """One cell as text, its value to sort by (None sorts last), and the width of its bar and its shade in percent."""
 
     text: str
     value: str | None
     bar: float | None
+    shade: float | None = None
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,17 @@ class Column:
         """A value as it is shown; a dash for None and NaN."""
         if value is None or value != value:
             return Cell(DASH, None, None)
-        bar = round(100 * min(max(float(value), 0.0), 1.0), 1) if self.bar else None
+        bar = _share(value) if self.bar else None
         return Cell(_WRITERS[self.kind](value), str(value[0] if isinstance(value, tuple) else value), bar)
 
     @property
     def numeric(self) -> bool:
         """Whether values are numbers: set to the right, and sorted as such."""
         return self.kind not in ("text", "words")
+
+
+def _share(value: float) -> float:
+    return round(100 * min(max(float(value), 0.0), 1.0), 1)
 
 
 def plain_columns(kind: Kind, *titles: str) -> list[Column]:
@@ -59,7 +64,7 @@ _WRITERS = {
     "integer": lambda value: f"{value:,}",
     "share": lambda value: _pair(value, ".3f"),
     "signed": lambda value: _pair(value, "+.3f"),
-    "percent": lambda value: f"{100 * value:.0f} %",
+    "percent": lambda value: f"{value:.0%}",
     "seconds": lambda value: f"{value:,.1f} s",
     "number": lambda value: f"{value:.4g}" if isinstance(value, float) else f"{value:,}",
 }
@@ -71,7 +76,8 @@ class Table:
 
     name: of its file. caption: what it shows, one sentence or two. rows: a value a column; None for what there is none
     of; a pair (low, high) is an interval. links: for each row the id of the page's element it leads to, or ""; () for
-    none. sortable: whether the reader may sort it. foot: how many of the last rows are sums and stay below.
+    none. sortable: whether the reader may sort it. foot: how many of the last rows are sums and stay below. shades: for
+    each row a share in [0, 1] of each column but the first, shown as the ground of its cell; () for none.
     """
 
     name: str
@@ -81,6 +87,7 @@ class Table:
     links: tuple[str, ...] = ()
     sortable: bool = False
     foot: int = 0
+    shades: tuple[tuple[float, ...], ...] = ()
 
     @property
     def hints(self) -> list[tuple[str, str]]:
@@ -100,6 +107,8 @@ class Table:
     def _cells(self) -> list[tuple[str, list[Cell]]]:
         links = self.links or ("",) * len(self.rows)
         rows = [[column.cell(value) for column, value in zip(self.columns, row, strict=True)] for row in self.rows]
+        for cells, shades in zip(rows, self.shades, strict=False):
+            cells[1:] = [cell._replace(shade=_share(one)) for cell, one in zip(cells[1:], shades, strict=True)]
         return list(zip(links, rows, strict=True))
 
     def first(self, most: int) -> Table:

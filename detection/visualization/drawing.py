@@ -13,7 +13,7 @@ from detection.types import Detections
 from detection.visualization.colours import Colour, class_colour, text_colour
 from detection.visualization.labels import Rectangle, fit, label_size, load_font, padding, place, printable
 
-Style = Literal["solid", "dashed"]
+Style = Literal["solid", "dashed", "crossed"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def draw_boxes(
 
     rgb: (H, W, 3) uint8. boxes: (N, 4) float32, image frame, clipped here; a box that is then empty is not drawn.
     texts: N labels, "" for none; each is kept inside the image, and left out where not even a shortened one fits.
-    colours: N RGB triples. style: "solid", or "dashed" and thinner, e.g. for ground truth; of all boxes, or one each.
+    colours: N RGB triples. style: "solid", "dashed" and thinner, e.g. for ground truth, or "crossed": solid with thin
+    diagonals, e.g. for what is false; of all boxes, or one each.
     Returns (H, W, 3) uint8. Raises ValueError where shapes or lengths do not fit.
     """
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
@@ -73,8 +74,10 @@ def draw_boxes(
 
     result = rgb.copy()
     for i in reversed(drawn):
-        width = max(1, round(settings.line * side / (1 if styles[i] == "solid" else 2)))
-        _frame(result, outlines[i], colours[i], width, 0 if styles[i] == "solid" else 4 * width)
+        width = max(1, round(settings.line * side / (2 if styles[i] == "dashed" else 1)))
+        if styles[i] == "crossed":
+            result = _cross(result, outlines[i], colours[i], max(1, width // 2))
+        _frame(result, outlines[i], colours[i], width, 4 * width if styles[i] == "dashed" else 0)
     labels: list[tuple[str, int, Rectangle, Colour]] = []
     for i in drawn:
         fitting = fit(printable(texts[i]), max(settings.min_text, round(settings.text * side)), settings.min_text, size)
@@ -139,6 +142,16 @@ def _frame(rgb: np.ndarray, box: Rectangle, colour: Colour, width: int, dash: in
         rgb[max(b - rim, 0) : d + rim, max(a - rim, 0) : c + rim] = text_colour(colour)
     for a, b, c, d in pieces:
         rgb[b:d, a:c] = colour
+
+
+def _cross(rgb: np.ndarray, box: Rectangle, colour: Colour, width: int) -> np.ndarray:
+    """A copy with both diagonals of a box, and a rim around them."""
+    image, (x1, y1, x2, y2) = Image.fromarray(rgb), box
+    draw = ImageDraw.Draw(image)
+    for ink, thickness in ((text_colour(colour), width + 2), (colour, width)):
+        for ends in ((x1, y1, x2 - 1, y2 - 1), (x1, y2 - 1, x2 - 1, y1)):
+            draw.line(ends, fill=ink, width=thickness)
+    return np.array(image)
 
 
 def _dashes(start: int, stop: int, dash: int) -> list[tuple[int, int]]:

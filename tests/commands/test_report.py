@@ -22,7 +22,7 @@ def test_the_pipeline_left_a_report(finished):
     assert f"{mean:.3f}" in text
     assert "shapes" in text
     assert (finished / "report" / "classes.csv").is_file()
-    for part in ("mining", "times", "causes", "scores"):
+    for part in ("mining", "times", "causes", "confusion", "thresholds"):
         assert f'id="table-{part}"' in text
     assert "the image has none" not in text
 

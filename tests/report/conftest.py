@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from detection.evaluation import IntervalSettings, MissCause, diagnose, difference, evaluate, intervals, missed_rows
+from detection.learning import Calibration
 from detection.report import Comparison, ReportRun, write_report
 from detection.types import AnnotatedImage, Detections
 
@@ -46,7 +47,7 @@ def make_run(photos: list[Path]) -> Callable[..., ReportRun]:
         detected: bool = True,
         seed: int = 0,
         resamples: int = 40,
-        probable: bool = False,
+        calibrated: bool = True,
         name: str = "run",
     ) -> ReportRun:
         # The same objects whatever the seed, so that runs can be compared.
@@ -59,20 +60,25 @@ def make_run(photos: list[Path]) -> Callable[..., ReportRun]:
             for image_id, rows in missed_rows(evaluation, images).items()
             for row in rows
         }
-        scores = [one.matches.scores.astype(float) for one in evaluation.per_class]
         return ReportRun(
             name=name,
             images=images,
             evaluation=evaluation,
             intervals=intervals(evaluation, IntervalSettings(resamples)),
             diagnosis=diagnose(evaluation, images, causes=causes),
+            calibration=chosen(len(classes)) if calibrated else Calibration.fixed(len(classes)),
             mining=MINING,
-            probabilities=tuple(1 / (1 + np.exp(-one)) for one in scores) if probable else None,
             notes=("one note",),
             **RECORD,
         )
 
     return make
+
+
+def chosen(count: int, threshold: float = -0.75) -> Calibration:
+    """Of `count` classes; a margin of 0 is a probability of a half."""
+    ones = np.ones(count)
+    return Calibration(ones, 0 * ones, ones.astype(bool), threshold * ones)
 
 
 def _image(place: int, path: Path, classes: int, rng: np.random.Generator) -> AnnotatedImage:

@@ -3,18 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from detection.report import ReportSettings
 from detection.report.curves import (
     curve_points,
     curve_table,
     precision_recall,
     reliability_plot,
     reliability_table,
-    score_plots,
-    score_table,
+    threshold_plot,
+    threshold_table,
 )
-
-SETTINGS = ReportSettings(bins=5, least_in_bin=2)
 
 
 def test_points_are_those_after_each_hit(make_run):
@@ -31,7 +28,8 @@ def test_table_has_every_point_of_every_class(make_run):
     run = make_run(["cat", "dog"])
     table = curve_table(run)
     assert len(table.rows) == sum(one.true_positives for one in run.evaluation.per_class)
-    name, score, precision, recall = table.rows[-1]
+    name, chance, score, precision, recall = table.rows[-1]
+    assert chance == pytest.approx(1 / (1 + np.exp(-score)))
     last = run.evaluation.per_class[-1]
     hit = np.flatnonzero(last.matches.outcomes == 1)[-1]
     assert (name, score, precision, recall) == ("dog", last.scores[hit], last.precision[hit], last.recall[hit])
@@ -69,40 +67,45 @@ def test_no_detection_draws_nothing(make_run):
     (plot,) = precision_recall(run, None, 1)
     assert plot.strokes(0) == []
     assert curve_table(run).rows == ()
-    assert score_table(run, SETTINGS) is None
+    assert threshold_table(run, 20) is None
     assert reliability_table(run, 10) is None
 
 
-def test_every_detection_is_in_one_bin_of_scores(make_run):
-    run = make_run(["cat", "dog", "cow"])
-    table = score_table(run, SETTINGS)
-    assert len(table.rows) == 5
-    assert sum(row[2] for row in table.rows) == sum(one.true_positives for one in run.evaluation.per_class)
-    assert sum(row[3] for row in table.rows) == sum(one.false_positives for one in run.evaluation.per_class)
-    for _, _, found, false, share in table.rows:
-        assert share == (found / (found + false) if found + false >= 2 else None)
-    histogram, reliability = score_plots(table)
-    areas = [sum(line.y[1:-1:2]) for line in histogram.lines]
-    assert areas == pytest.approx([1, 1])
-    assert len(reliability.lines[0].x) == 5
+def test_thresholds_by_hand(make_run):
+    run = make_run(["cat", "dog"])
+    table = threshold_table(run, 4)
+    assert [row[0] for row in table.rows] == [0.25, 0.5, 0.75]
+    counted = [one.matches.scores[one.matches.counts] for one in run.evaluation.per_class]
+    for least, found, missed, false, precision, recall, f1 in table.rows:
+        margin = np.log(least / (1 - least))
+        hits = [
+            int(one.matches.hits[of >= margin].sum()) for one, of in zip(run.evaluation.per_class, counted, strict=True)
+        ]
+        assert found == sum(hits)
+        assert found + missed == run.shown.objects.sum()
+        assert found + false == sum((of >= margin).sum() for of in counted)
+        assert (precision, recall) == (found / (found + false), found / (found + missed))
+        assert f1 == pytest.approx(2 * precision * recall / (precision + recall))
+    plot = threshold_plot(table)
+    assert [line.name for line in plot.lines] == ["precision", "recall"]
+    assert plot.lines[1].y == [row[5] for row in table.rows]
 
 
-def test_equal_scores_have_a_histogram(make_run):
-    run = make_run(["cat"])
+def told(run, values):
+    """The run with detections that are said to be so probable: values, a probability for each score."""
     one = run.evaluation.per_class[0]
-    matches = replace(one.matches, scores=np.full_like(one.matches.scores, 0.5))
-    flat = replace(run.evaluation, per_class=(replace(one, matches=matches),))
-    table = score_table(replace(run, evaluation=flat), SETTINGS)
-    assert sum(row[2] + row[3] for row in table.rows) == one.detections
+    margins = np.log(values / (1 - values)).astype(np.float32)
+    return replace(
+        run, evaluation=replace(run.evaluation, per_class=(replace(one, matches=replace(one.matches, scores=margins)),))
+    )
 
 
 def test_reliability_by_hand(make_run):
     run = make_run(["cat"])
-    one = run.evaluation.per_class[0]
-    right = one.matches.outcomes == 1
+    right = run.evaluation.per_class[0].matches.outcomes == 1
     # Of those said to be 0.15 probable and of those said to be 0.85.
     values = np.where(np.arange(len(right)) % 2 == 0, 0.15, 0.85)
-    table = reliability_table(replace(run, probabilities=(values,)), 10)
+    table = reliability_table(told(run, values), 10)
     rows = {round(row[0], 1): row for row in table.rows}
     assert rows[0.1][2:] == (np.sum(values < 0.5), pytest.approx(0.15), pytest.approx(right[values < 0.5].mean()))
     assert rows[0.8][4] == pytest.approx(right[values > 0.5].mean())
@@ -114,14 +117,17 @@ def test_reliability_by_hand(make_run):
     assert list(plot.lines[0].x) == pytest.approx([0.15, 0.85])
 
 
-def test_probability_one_is_in_the_last_bin(make_run):
+def test_what_is_hardly_probable_is_not_measured(make_run):
     run = make_run(["cat"])
     count = run.evaluation.per_class[0].detections
-    table = reliability_table(replace(run, probabilities=(np.ones(count),)), 4)
-    assert [row[2] for row in table.rows] == [0, 0, 0, count]
+    values = np.where(np.arange(count) == 0, 0.999999, 0.005)
+    assert [row[2] for row in reliability_table(told(run, values), 4).rows] == [0, 0, 0, 1]
+    assert reliability_table(told(run, np.full(count, 0.005)), 4) is None
 
 
-def test_classes_without_probabilities_are_left_out(make_run):
-    run = make_run(["cat", "dog"], probable=True)
-    table = reliability_table(replace(run, probabilities=(run.probabilities[0], None)), 10)
-    assert sum(row[2] for row in table.rows) == run.evaluation.per_class[0].detections
+def test_classes_that_are_not_calibrated_are_left_out(make_run):
+    run = make_run(["cat", "dog"])
+    half = replace(run, calibration=replace(run.calibration, trained=np.array([True, False])))
+    table = reliability_table(half, 10)
+    assert sum(row[2] for row in table.rows) == (run.probabilities(0) >= 0.01).sum()
+    assert reliability_table(make_run(["cat"], calibrated=False), 10) is None

@@ -1,11 +1,13 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from detection.report.figures import (
     cause_table,
     class_table,
     comparison_table,
+    confusion_table,
     kind_table,
     mining_table,
     miss_table,
@@ -35,13 +37,46 @@ def test_settings_that_differ_come_first(make_run):
     assert all(row[3] == "" for row in table.rows[2:])
 
 
-def test_classes_and_their_sums(make_run):
+def test_classes_lead_with_what_is_shown_at_their_thresholds(make_run):
     run = make_run(["cat", "dog"])
-    table = class_table(run)
-    objects = [column.title for column in table.columns].index("objects")
-    counts = [one.objects for one in run.evaluation.per_class]
-    assert [row[objects] for row in table.rows] == [*counts, sum(counts)]
-    assert [row[1] for row in table.rows] == [*(one.ap for one in run.evaluation.per_class), run.evaluation.mean_ap]
+    table, shown = class_table(run), run.shown
+    assert [column.title for column in table.columns[:6]] == ["class", "objects", "found", "missed", "false", "AP"]
+    assert [column.title for column in table.columns[-2:]] == ["shown from", "margin"]
+    for row, one, *counts in zip(
+        table.rows, run.evaluation.per_class, shown.objects, shown.found, shown.missed, shown.false, strict=False
+    ):
+        assert row[:6] == (one.name, *counts, one.ap)
+        assert row[-2:] == (pytest.approx(1 / (1 + np.exp(0.75))), -0.75)
+    sums = [int(one.sum()) for one in (shown.objects, shown.found, shown.missed, shown.false)]
+    assert table.rows[-1][:6] == ("all", *sums, run.evaluation.mean_ap)
+    # A low-scored box is not false.
+    assert sums[3] < sum(one.false_positives for one in run.evaluation.per_class)
+
+
+def test_classes_that_are_not_calibrated_say_so(make_run):
+    run = make_run(["cat", "dog"])
+    half = replace(run.calibration, trained=np.array([True, False]))
+    table = class_table(replace(run, calibration=half))
+    assert [row[-1] for row in table.rows] == ["", "uncalibrated", None]
+    assert "calibration" not in [column.title for column in class_table(run).columns]
+
+
+def test_confusion_has_every_object_and_false_box(make_run):
+    run = make_run(["cat", "dog"])
+    table = confusion_table(run)
+    assert [column.title for column in table.columns] == ["object", "cat", "dog", "nothing"]
+    counts = np.array([row[1:] for row in table.rows])
+    assert counts[:-1].sum(axis=1).tolist() == run.shown.objects.tolist()
+    assert np.diag(counts)[:-1].tolist() == run.shown.found.tolist()
+    assert sum(counts[-1]) + counts[0, 1] + counts[1, 0] == run.shown.false.sum()
+    assert [sum(row) for row in table.shades] == pytest.approx(list(map(float, counts.any(axis=1))))
+
+
+def test_of_many_classes_only_what_was_confused(make_run):
+    run = make_run([f"c{i}" for i in range(31)])
+    table = confusion_table(run)
+    assert table.rows == tuple((a, b, count) for count, a, b in run.shown.confused)
+    assert table.rows
 
 
 def test_errors_and_misses_are_the_diagnosis(make_run):

@@ -17,9 +17,21 @@ def test_files_beside_the_page(written):
     assert {path.parent for path in paths[1:]} == {folder}
     assert set(folder.iterdir()) == set(paths[1:])
     names = {path.name for path in paths[1:]}
-    tables = ("classes", "errors", "errors_by_class", "misses", "causes", "scores", "times", "mining", "settings")
+    tables = (
+        "classes",
+        "errors",
+        "errors_by_class",
+        "misses",
+        "causes",
+        "confusion",
+        "thresholds",
+        "reliability",
+        "times",
+        "mining",
+        "settings",
+    )
     assert {f"{name}.{kind}" for name in tables for kind in ("csv", "png")} <= names
-    assert {"precision_recall.csv", "precision_recall.png", "scores_curve.png"} <= names
+    assert {"precision_recall.csv", "precision_recall.png", "thresholds_curve.png"} <= names
     for path in paths[1:]:
         if path.suffix == ".png":
             with Image.open(path) as image:
@@ -32,10 +44,11 @@ def test_figures_in_the_files_are_those_of_the_evaluation(written):
     run, paths = written
     found = rows(paths[0].with_suffix("") / "classes.csv")
     assert [row["class"] for row in found[:-1]] == list(run.classes)
-    for row, one, bound in zip(found, run.evaluation.per_class, run.intervals.per_class, strict=False):
+    per_class = zip(run.evaluation.per_class, run.intervals.per_class, run.shown.found, strict=True)
+    for row, (one, bound, count) in zip(found, per_class, strict=False):
         assert float(row["AP"]) == one.ap
         assert (float(row["AP interval, low"]), float(row["AP interval, high"])) == (bound.low, bound.high)
-        assert int(row["found"]) == one.true_positives
+        assert int(row["found"]) == count
     assert float(found[-1]["AP"]) == run.evaluation.mean_ap
     errors = rows(paths[0].with_suffix("") / "errors.csv")
     assert sum(float(row["share"]) for row in errors) == pytest.approx(1)
@@ -84,5 +97,5 @@ def test_files_of_both(two, tmp_path):
     assert {"comparison.csv", "classes.csv", "classes_2.csv", "errors_2.csv", "precision_recall_2.csv"} <= names
     text = paths[0].read_text(encoding="utf-8")
     assert "Detection report: run0 and run1" in text
-    assert "mAP of run1" in text
+    assert "<h3>run1</h3>" in text
     assert "mAP differs by" in text

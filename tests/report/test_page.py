@@ -19,7 +19,7 @@ def test_page_shows_the_same_figures(written):
     text = paths[0].read_text(encoding="utf-8")
     bound = run.intervals.mean_ap
     assert f"{run.evaluation.mean_ap:.3f}" in text
-    assert f"95 % interval {bound.low:.3f} to {bound.high:.3f}" in text
+    assert f"95% interval {bound.low:.3f} to {bound.high:.3f}" in text
     assert "one note" in text
     assert "VOC 2007 AP (11 points), IoU &gt;= 0.5" in text
 
@@ -28,7 +28,9 @@ def test_a_page_of_two_runs_has_the_tables_of_both(two):
     content = build(*two, ReportSettings())
     names = [table.name for table in content.tables()]
     assert len(set(names)) == len(names)
-    assert {"classes", "classes_2", "errors", "errors_2", "comparison", "scores", "settings"} <= set(names)
+    assert {"classes", "classes_2", "errors", "errors_2", "comparison", "confusion_2", "thresholds", "settings"} <= set(
+        names
+    )
     text = page(*two, content, ReportSettings(pictures=0))
     assert all(f'id="table-{name}"' in text for name in names)
     assert "run0" in text

@@ -1,9 +1,6 @@
 import numpy as np
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from detection.report.plots import BOTTOM, LEFT, RIGHT, TOP, Plot, stairs, ticks
+from detection.report.plots import BOTTOM, LEFT, RIGHT, TOP, Plot
 from detection.visualization import Axis, Line
 
 
@@ -31,12 +28,6 @@ def test_points_beyond_the_axes_stay_at_the_edge():
     assert plot(([-5, 9], [9, -5])).strokes(0) == [f"M{LEFT}.0 {TOP}.0 L{RIGHT}.0 {BOTTOM}.0"]
 
 
-def test_the_ground_reaches_down_to_the_axis():
-    assert (
-        plot(([0, 2], [1, 1])).ground(0) == f"M{LEFT}.0 100.0 L{RIGHT}.0 100.0 L{RIGHT}.0 {BOTTOM} L{LEFT}.0 {BOTTOM} Z"
-    )
-
-
 def test_picture_of_one_line_has_no_legend():
     lines = ([0, 2], [2, 2]), ([0, 2], [2, 2])
     one, two = plot(lines[0]).picture(), plot(*lines).picture()
@@ -44,23 +35,3 @@ def test_picture_of_one_line_has_no_legend():
     assert one.dtype == np.uint8
     # The legend stands at the bottom, where there is no line.
     assert (two[250:] < 128).any(axis=2).sum() > (one[250:] < 128).any(axis=2).sum()
-
-
-def test_stairs_of_two_bins():
-    assert stairs([0.0, 1.0, 3.0], [2.0, 5.0]) == ([0, 0, 1, 1, 3, 3], [0, 2, 2, 5, 5, 0])
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [(0, 1, (0, 0.2, 0.4, 0.6, 0.8, 1)), (-1.3, 2.1, (-1, 0, 1, 2)), (0, 0.07, (0, 0.02, 0.04, 0.06))],
-)
-def test_ticks(low, high, expected):
-    assert ticks(low, high) == expected
-
-
-@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
-def test_ticks_are_few_even_and_inside(low, width):
-    found = ticks(low, low + width)
-    assert 1 <= len(found) <= 6
-    assert all(low - 1e-6 * width <= tick <= low + width * (1 + 1e-6) for tick in found)
-    assert np.ptp(np.diff(found)) < 1e-6 * width if len(found) > 2 else True

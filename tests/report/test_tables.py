@@ -23,7 +23,7 @@ TABLE = Table(
         ("share", (0.25, 1.0), "0.250 to 1.000"),
         ("signed", -0.0125, "-0.013"),
         ("signed", (-0.1, 0.2), "-0.100 to +0.200"),
-        ("percent", 0.666, "67 %"),
+        ("percent", 0.666, "67%"),
         ("seconds", 1234.56, "1,234.6 s"),
         ("number", 0.000123456, "0.0001235"),
         ("number", 20, "20"),
@@ -48,6 +48,11 @@ def test_cells_have_what_they_are_sorted_by_and_bars():
 def test_bars_stay_inside_their_cell():
     table = Table("t", "", (Column("x", "share", bar=True),), ((-0.5,), (1.5,)))
     assert [cells[0].bar for _, cells in table.body] == [0.0, 100.0]
+
+
+def test_shades_are_of_all_cells_but_the_rows_name():
+    table = Table("t", "", (Column("a"), Column("b", "integer")), (("x", 3), ("y", 0)), shades=((0.75,), (0.0,)))
+    assert [[cell.shade for cell in cells] for _, cells in table.body] == [[None, 75.0], [None, 0.0]]
 
 
 def test_csv_has_every_digit_and_two_columns_for_an_interval():

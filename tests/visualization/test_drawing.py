@@ -75,6 +75,17 @@ def test_a_box_shows_on_any_ground(level, colour):
     assert np.abs(result.astype(int) - rgb.astype(int)).max() >= 127
 
 
+def test_crossed_boxes_are_solid_ones_with_diagonals():
+    rgb = grey(400, 400)
+    solid, crossed = (one(rgb, [50, 50, 350, 350], style=style) for style in ("solid", "crossed"))
+    drawn = (solid == RED).all(axis=2)
+    assert (crossed[drawn] == RED).all()
+    for y, x in ((100, 100), (200, 200), (300, 99), (100, 299)):
+        assert tuple(crossed[y, x]) == RED
+        assert tuple(solid[y, x]) == (128, 128, 128)
+    assert tuple(crossed[100, 200]) == (128, 128, 128)
+
+
 def test_dashed_boxes_are_thinner_and_have_gaps():
     rgb = grey(400, 400)
     solid, dashed = (one(rgb, [50, 50, 350, 350], style=style) for style in ("solid", "dashed"))

@@ -5,11 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from detection.detector import Detector
 from detection.detector_files import read_description
-from detection.evaluation import Evaluation, difference
+from detection.evaluation import difference
+from detection.pipeline.detector_parts import run_calibration
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.stage import Stage, recorded
 from detection.pipeline.stages.detections import DETECTIONS
@@ -19,7 +17,7 @@ from detection.report import Comparison, ReportRun, check_target, write_report
 from detection.storage import fingerprint, read_csv, readable_stems
 
 # To be raised when a change of the code changes the report of the same run.
-_VERSION = 1
+_VERSION = 2
 
 
 def page(experiment: Experiment) -> Path:
@@ -72,11 +70,11 @@ def gather(experiment: Experiment, name: str) -> ReportRun:
         evaluation=result,
         intervals=bounds(experiment),
         diagnosis=found,
+        calibration=run_calibration(experiment),
         settings=record["settings"] or {},
         versions=record["versions"],
         stages=_other_stages(record),
         mining=read_mining_log(experiment.run.detector / "mining.csv"),
-        probabilities=probabilities(Detector.load(experiment.run.detector), result),
         notes=tuple(f"{len(problems)} faults in the data: {line}" for line in problems.summary()),
     )
 
@@ -88,22 +86,6 @@ def _other_stages(record: Mapping[str, Any]) -> dict[str, Any]:
         for stage, facts in record["stages"].items()
         if stage != "report"
     }
-
-
-def probabilities(detector: Detector, evaluation: Evaluation) -> tuple[np.ndarray | None, ...] | None:
-    """The probability of each detection, by class in the order of its ``Matches``.
-
-    None for a class without calibration; None for all where the detector has none.
-    """
-    calibration = detector.calibration
-    if calibration is None:
-        return None
-    found = []
-    for label, one in enumerate(evaluation.per_class):
-        labels = np.full(one.detections, label)
-        values = calibration.probabilities(one.matches.scores, labels) if calibration.trained[label] else None
-        found.append(values)
-    return tuple(found) if any(one is not None for one in found) else None
 
 
 def read_mining_log(path: Path) -> tuple[tuple[str, ...], ...]:

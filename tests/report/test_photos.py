@@ -1,0 +1,91 @@
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from detection.evaluation import evaluate
+from detection.report import ReportSettings
+from detection.report.photos import Mark, hardest, marked, photos
+from detection.types import Detections
+
+AMPLE = 10**8
+
+
+def test_every_object_and_shown_box_is_marked_once(make_run):
+    run = make_run(["cat", "dog", "cow"])
+    marks = [mark for of_image in marked(run) for mark in of_image]
+    for label in range(3):
+        counts = {
+            kind: sum(one.kind == kind and one.label == label for one in marks) for kind in ("found", "missed", "false")
+        }
+        assert counts == {kind: getattr(run.shown, kind)[label] for kind in counts}
+    assert all(mark.chance.endswith("%") == (mark.kind != "missed") for mark in marks)
+    for image, of_image in zip(run.images, marked(run), strict=True):
+        truth = {tuple(box) for box in image.boxes.tolist()}
+        assert {mark.box for mark in of_image if mark.kind == "missed"} <= truth
+
+
+def test_difficult_objects_are_not_marked(make_run):
+    run = make_run(["cat"])
+    images = [replace(one, difficult=np.ones(3, bool)) for one in run.images]
+    # Each box lies on an object exactly.
+    found = [Detections(one.image_id, one.boxes, np.full(3, 2, np.float32), one.labels) for one in images]
+    run = replace(run, images=images, evaluation=evaluate(found, images, ["cat"]))
+    assert marked(run) == [[]] * len(images)
+    assert photos(run, ReportSettings(), AMPLE) == []
+
+
+def test_the_hardest_come_first():
+    box = (0.0, 0.0, 1.0, 1.0)
+    found, missed = Mark("found", 0, box, "99%", 9.0), Mark("missed", 0, box)
+    low, high = (Mark("false", 0, box, "60%", margin) for margin in (0.5, 2.0))
+    images = [[found], [missed], [], [low], [high, found], [low, missed], [high], [missed, missed, missed]]
+    assert hardest(images) == [7, 5, 4, 6, 3, 1, 0]
+
+
+def test_photos_are_whole_and_no_more_than_asked_for(make_run):
+    run = make_run(["cat", "dog"])
+    made = photos(run, ReportSettings(photos=5, photo_side=96), AMPLE)
+    assert [one.name for one in made] == [run.images[i].image_id for i in hardest(marked(run))[:5]]
+    for one in made:
+        assert Image.open(io.BytesIO(one.data)).size == (one.width, one.height) == (96, 72)
+        marks = marked(run)[run.evaluation.image_ids.index(one.name)]
+        parts = [
+            f"{n} {kind}" for kind in ("found", "missed", "false") if (n := sum(mark.kind == kind for mark in marks))
+        ]
+        assert one.counts == ", ".join(parts)
+        assert one.alt.endswith(f"; image {one.name}")
+
+
+def test_kinds_are_told_apart_without_their_colours(make_run, monkeypatch):
+    run = make_run(["cat"])
+    monkeypatch.setattr("detection.report.photos.class_colour", lambda label: (0, 0, 0))
+    box = run.images[0].boxes[:1]
+    drawn = []
+    for score, moved in ((2.0, 0), (2.0, 45), (-9.0, 0)):
+        images = [replace(run.images[0], boxes=box, labels=np.zeros(1, np.int64), difficult=np.zeros(1, bool))]
+        found = [
+            Detections(images[0].image_id, box + np.float32(moved), np.array([score], np.float32), images[0].labels)
+        ]
+        one = replace(run, images=images, evaluation=evaluate(found, images, ["cat"]))
+        drawn.append(photos(one, ReportSettings(), AMPLE)[0])
+    assert [one.counts for one in drawn] == ["1 found", "1 missed, 1 false", "1 missed"]
+    assert len({one.data for one in drawn}) == 3
+
+
+def test_the_budget_is_kept_and_what_cannot_be_read_left_out(make_run, tmp_path):
+    run, settings = make_run(["cat"]), ReportSettings()
+    everything = photos(run, settings, AMPLE)
+    budget = sum(one.html_bytes for one in everything[:3])
+    assert photos(run, settings, budget) == everything[:3]
+    assert photos(run, settings, budget - 1) == everything[:2]
+    first = run.evaluation.image_ids.index(everything[0].name)
+    gone = [replace(one, path=tmp_path / "gone.jpg") if i == first else one for i, one in enumerate(run.images)]
+    assert photos(replace(run, images=gone), settings, AMPLE) == everything[1:]
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_none_are_asked_for(make_run, most):
+    assert len(photos(make_run(["cat"]), ReportSettings(photos=most), AMPLE)) == most
