@@ -63,7 +63,7 @@ def class_table(run: ReportRun) -> Table:
         ),
         *([Column("AP interval", "share", f"{interval_name(bounds.settings)}, {_BOOTSTRAP}")] if bounds else []),
         Column("shown from", "percent", "the class's threshold: boxes of this probability and more are shown"),
-        Column("margin", "number", "the same threshold as an SVM margin"),
+        Column("margin", "signed", "the same threshold as an SVM margin"),
         *([] if shown.calibrated.all() else [Column("calibration", hint=_UNCALIBRATED)]),
     ]
     ranges = [(_pair(one),) for one in (*bounds.per_class, bounds.mean_ap)] if bounds else [()] * (len(run.classes) + 1)

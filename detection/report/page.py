@@ -197,9 +197,6 @@ def _cards(run: ReportRun) -> list[tuple[str, str, str]]:
     seconds = run.stages.get("detections", {}).get("seconds_per_image")
     if seconds is not None:
         cards.append(("detection", f"{seconds:.2f} s", "an image, with proposals and maps at hand"))
-    training = [run.stages[name]["seconds"] for name in ("svms", "regressors") if "seconds" in run.stages.get(name, {})]
-    if training:
-        cards.append(("training", f"{sum(training):,.0f} s", "SVMs and box regressors"))
     return cards
 
 

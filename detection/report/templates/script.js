@@ -56,11 +56,12 @@
     opener.setAttribute("aria-pressed", String(open));
   });
 
-  // On paper nothing can be opened.
+  // On paper nothing can be opened, nor scrolled to.
   let closed = [];
   window.addEventListener("beforeprint", function () {
     closed = Array.from(document.querySelectorAll("details:not([open])"));
     for (const details of closed) details.open = true;
+    for (const image of document.images) image.loading = "eager";
   });
   window.addEventListener("afterprint", function () {
     for (const details of closed) details.open = false;
