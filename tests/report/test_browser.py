@@ -21,6 +21,8 @@ KINDS = {
     "rough": (["cat", "cow"], {"calibrated": False}),
 }
 WIDE, PHONE = (1200, 900), (360, 740)
+# The place of average precision in the table of classes.
+AP = 5
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +83,14 @@ class TestEveryPage:
         assert colours(picture) > 20
 
     def test_every_picture_has_loaded(self, look, kind):
+        # They load as they are scrolled to.
         script = (
-            "return Array.from(document.images).map("
-            "one => [one.complete, one.naturalWidth, one.naturalHeight, one.width, one.alt])"
+            "const [done] = arguments; Promise.all(Array.from(document.images, one => { one.loading = 'eager';"
+            "return one.decode().then(() => [one.naturalWidth, one.naturalHeight, one.alt]); })).then(done, done)"
         )
-        images = look(kind).execute_script(script)
-        assert images
-        for complete, width, height, _, alt in images:
-            assert complete
+        images = look(kind).execute_async_script(script)
+        assert len(images) > 1
+        for width, height, alt in images:
             assert min(width, height) > 0
             assert "; image image " in alt
 
@@ -121,6 +123,64 @@ class TestEveryPage:
         assert {link for link in links if link != "#"} <= {f"#{one}" for one in ids}
 
 
+def test_the_page_leads_with_what_is_shown(look, make_run):
+    driver, shown = look("few"), make_run(["cat", "cow", "dog"]).shown
+    names = [one.text for one in driver.find_elements("css selector", "#summary dt")]
+    values = [one.text.split("\n")[0] for one in driver.find_elements("css selector", "#summary dd")]
+    told = dict(zip(names, values, strict=True))
+    assert names[:4] == ["found", "missed", "false", "mAP"]
+    assert told["found"] == f"{shown.found.sum()} of {shown.objects.sum()}"
+    assert (told["missed"], told["false"]) == (str(shown.missed.sum()), str(shown.false.sum()))
+
+
+def test_a_detector_without_thresholds_says_so(look):
+    assert "no thresholds were chosen" in look("rough").find_element("css selector", ".notes").text
+    assert set(column(look("rough"), "classes", -1 + len(heads(look("rough"))))) == {"uncalibrated"}
+    assert look("few").find_elements("xpath", "//*[contains(text(), 'uncalibrated')]") == []
+
+
+def heads(driver):
+    return driver.find_elements("css selector", "#table-classes thead th")
+
+
+def test_the_first_photos_are_open_and_the_others_a_click_away(look):
+    driver = look("few")
+    photos = driver.find_elements("css selector", "#photos img")
+    assert len(photos) == 12
+    assert [one.is_displayed() for one in photos] == [True] * 6 + [False] * 6
+    driver.find_element("css selector", "#photos summary").click()
+    assert all(one.is_displayed() for one in photos)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_table_that_is_cut_off_shows_it_and_scrolls_by_the_keyboard(look, dark):
+    """A shadow lies at the edge beyond which there is more, and goes to the other one at the end."""
+    driver = look("few", PHONE, dark)
+    region = driver.find_element("css selector", ".scroll:has(#table-classes)")
+    assert region.get_attribute("tabindex") == "0"
+    label = driver.find_element("id", region.get_attribute("aria-labelledby"))
+    assert label.text.startswith("Found, missed and false")
+    driver.execute_script("arguments[0].scrollIntoView()", region)
+
+    def edges():
+        picture = np.array(Image.open(io.BytesIO(region.screenshot_as_png)).convert("RGB")).astype(int)
+        # Between the lines of text; the first column, which stays, covers the left edge.
+        strip = picture[4:8].mean(axis=(0, 2))
+        return abs(strip[2] - strip[100]), abs(strip[-3] - strip[100])
+
+    left, right = edges()
+    assert left < 5
+    assert right > 30
+    driver.execute_script("arguments[0].focus()", region)
+    for _ in range(40):
+        region.send_keys("\ue014")
+    assert driver.execute_script("return arguments[0].scrollLeft", region) > 100
+    driver.execute_script("arguments[0].scrollLeft = 1e4", region)
+    left, right = edges()
+    assert left > 30
+    assert right < 5
+
+
 def test_dark_and_light(look):
     light, dark = (screenshot(look("few", dark=dark)).mean() for dark in (False, True))
     assert light > 200
@@ -137,31 +197,31 @@ def test_sorting(look):
     assert [one.get_attribute("aria-sort") for one in heads] == ["none"] * len(heads)
     assert column(driver, "classes", 0) == ["cat", "cow", "dog"]
 
-    heads[1].find_element("tag name", "button").click()
-    falling = [float(text) for text in column(driver, "classes", 1)]
+    heads[AP].find_element("tag name", "button").click()
+    falling = [float(text) for text in column(driver, "classes", AP)]
     assert falling == sorted(falling, reverse=True)
     assert len(set(falling)) == 3
-    assert heads[1].get_attribute("aria-sort") == "descending"
+    assert heads[AP].get_attribute("aria-sort") == "descending"
     assert driver.find_element("id", "said").get_attribute("textContent") == "Sorted by AP, falling"
 
     # By the keyboard.
-    heads[1].find_element("tag name", "button").send_keys("\ue007")
-    assert [float(text) for text in column(driver, "classes", 1)] == falling[::-1]
-    assert heads[1].get_attribute("aria-sort") == "ascending"
+    heads[AP].find_element("tag name", "button").send_keys("\ue007")
+    assert [float(text) for text in column(driver, "classes", AP)] == falling[::-1]
+    assert heads[AP].get_attribute("aria-sort") == "ascending"
 
     heads[0].find_element("tag name", "button").click()
     assert column(driver, "classes", 0) == ["cat", "cow", "dog"]
-    assert [one.get_attribute("aria-sort") for one in heads[:2]] == ["ascending", "none"]
+    assert [heads[i].get_attribute("aria-sort") for i in (0, AP)] == ["ascending", "none"]
     foot = driver.find_element("css selector", "#table-classes tfoot th")
     assert foot.text == "all"
 
 
 def test_numbers_sort_as_numbers_and_what_is_absent_last(look):
     driver = look("many")
-    button = driver.find_elements("css selector", "#table-classes thead th")[1].find_element("tag name", "button")
+    button = driver.find_elements("css selector", "#table-classes thead th")[AP].find_element("tag name", "button")
     for falling in (True, False):
         button.click()
-        texts = column(driver, "classes", 1)
+        texts = column(driver, "classes", AP)
         known = [float(text) for text in texts if text != "\N{EN DASH}"]
         assert known == sorted(known, reverse=falling)
         assert all(text == "\N{EN DASH}" for text in texts[len(known) :])
@@ -233,7 +293,7 @@ for (const one of document.querySelectorAll('body *')) {
   if (!own || ['SCRIPT', 'STYLE'].includes(one.tagName) || !one.checkVisibility()) continue;
   const style = getComputedStyle(one), svg = one.namespaceURI.endsWith('svg');
   let under = ground(one);
-  if (one.classList.contains('bar')) under = numbers(getComputedStyle(one).getPropertyValue('--bar').trim()
+  if (one.matches('.bar, .shade[style]')) under = numbers(getComputedStyle(one).getPropertyValue('--bar').trim()
     .replace(/^#(..)(..)(..)$/, (_, r, g, b) => [r, g, b].map(x => parseInt(x, 16)).join(' ')));
   const pair = [light(numbers(svg ? style.fill : style.color).slice(0, 3)), light(under)].sort((a, b) => b - a);
   worst.push([(pair[0] + .05) / (pair[1] + .05), one.tagName, one.className.toString(), one.textContent.slice(0, 40)]);
@@ -267,7 +327,8 @@ def test_tables_and_drawings_have_names(look):
 
 
 def test_no_pictures_are_asked_for(look, make_run, tmp_path, browser):
-    path = write_report(tmp_path / "none.html", make_run(["cat"]), settings=ReportSettings(pictures=0))[0]
+    path = write_report(tmp_path / "none.html", make_run(["cat"]), settings=ReportSettings(pictures=0, photos=0))[0]
     browser.get(path.as_uri())
     assert browser.find_elements("css selector", "img") == []
     assert "no picture" in browser.find_element("id", "pictures").text
+    assert "no photo" in browser.find_element("id", "photos").text
