@@ -1,8 +1,8 @@
 """The HTML report of a finished run: one file to look at, to print and to send, and its tables as CSV and PNG.
 
-Writes RUN/report.html, which needs no network and no other file, and the folder RUN/report. Figures,
-precision-recall curves, kinds of errors, pictures of what was found, taken for something else and missed, scores,
-times, the mining log, settings.
+Writes RUN/report.html, which needs no network and no other file, and the folder RUN/report. What is found, missed and
+false at the thresholds of the run's detector, whole photos with it, the hardest first, what is taken for what, kinds
+of errors, precision-recall curves, whether probabilities mean what they say, times, the mining log, settings.
 
 --compare RUN2 adds a second run on the same test images, with the difference of the two, its bootstrap
 interval, and whether RUN2 is any better; the file is then RUN/report-RUN2.html.

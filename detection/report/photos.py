@@ -18,7 +18,7 @@ Kind = Literal["missed", "false", "found"]
 STYLES: dict[Kind, Style] = {"missed": "dashed", "false": "crossed", "found": "solid"}
 _SAID: tuple[Kind, ...] = ("found", "missed", "false")
 # Pictures are shown at about three quarters of their size.
-_DRAWING = DrawingSettings(line=0.007, text=0.036)
+_DRAWING = DrawingSettings(line=0.009, text=0.036)
 _LABELS = 10
 
 
