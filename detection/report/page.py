@@ -160,6 +160,7 @@ def _context(run: ReportRun, comparison: Comparison | None, content: Content, fi
         "frame": plots.FRAME,
         "summaries": [("", run)] if comparison is None else [(one.name, one) for one in (run, comparison.other)],
         "cards": _cards,
+        "pictured": f" of {run.name}" if comparison else "",
         "header": header(run.evaluation),
         "verdict": _verdict(run, comparison),
         "notes": [*run.evaluation.warnings, *run.notes, *_threshold_notes(run, comparison)],
