@@ -49,37 +49,35 @@ def _pair(one: Interval | None) -> tuple[float, float] | None:
 def class_table(run: ReportRun) -> Table:
     """A row a class: what is found, missed and false at its threshold, AP with its interval, the threshold itself."""
     shown, evaluation, bounds = run.shown, run.evaluation, run.intervals
-    columns = [
-        Column("class"),
-        Column("objects", "integer", "objects that count"),
-        Column("found", "integer", "objects with a box of their class that is shown"),
-        Column("missed", "integer", "objects without"),
-        Column("false", "integer", "boxes that are shown and lie on no object, or on one found before"),
-        Column(
-            "AP",
-            "share",
-            "average precision, over all thresholds; at the foot the mean",
-            bar=True,
+    parts: list[tuple[Column, list[Any]]] = [
+        (Column("class"), [*run.classes, "all"]),
+        (Column("objects", "integer", "objects that count"), _summed(shown.objects)),
+        (Column("found", "integer", "objects with a box of their class that is shown"), _summed(shown.found)),
+        (Column("missed", "integer", "objects without"), _summed(shown.missed)),
+        (Column("false", "integer", "shown boxes on no object, or on one found before"), _summed(shown.false)),
+        (
+            Column("AP", "share", "average precision, over all thresholds; at the foot the mean", bar=True),
+            [*(one.ap for one in evaluation.per_class), evaluation.mean_ap],
         ),
-        *([Column("AP interval", "share", f"{interval_name(bounds.settings)}, {_BOOTSTRAP}")] if bounds else []),
-        Column("shown from", "percent", "the class's threshold: boxes of this probability and more are shown"),
-        Column("margin", "signed", "the same threshold as an SVM margin"),
-        *([] if shown.calibrated.all() else [Column("calibration", hint=_UNCALIBRATED)]),
     ]
-    ranges = [(_pair(one),) for one in (*bounds.per_class, bounds.mean_ap)] if bounds else [()] * (len(run.classes) + 1)
-    calibration = [() if shown.calibrated.all() else ("" if one else "uncalibrated",) for one in shown.calibrated]
-    counts = np.stack([shown.objects, shown.found, shown.missed, shown.false], axis=1)
-    thresholds = zip(shown.probabilities.tolist(), shown.thresholds.tolist(), calibration, strict=True)
-    rows = [
-        (one.name, *row, one.ap, *between, chance, margin, *words)
-        for one, row, between, (chance, margin, words) in zip(
-            evaluation.per_class, counts.tolist(), ranges[:-1], thresholds, strict=True
-        )
-    ]
-    rows.append(("all", *counts.sum(axis=0).tolist(), evaluation.mean_ap, *ranges[-1]))
-    rows[-1] += (None,) * (len(columns) - len(rows[-1]))
+    if bounds:
+        ranges = [_pair(one) for one in (*bounds.per_class, bounds.mean_ap)]
+        parts.append((Column("AP interval", "share", f"{interval_name(bounds.settings)}, {_BOOTSTRAP}"), ranges))
+    hint = "the class's threshold: boxes of this probability and more are shown"
+    parts.append((Column("shown from", "percent", hint), [*shown.probabilities.tolist(), None]))
+    hint = "the same threshold as an SVM margin"
+    parts.append((Column("margin", "signed", hint), [*shown.thresholds.tolist(), None]))
+    if not shown.calibrated.all():
+        words = ["" if known else "uncalibrated" for known in shown.calibrated]
+        parts.append((Column("calibration", hint=_UNCALIBRATED), [*words, ""]))
+    columns, values = zip(*parts, strict=True)
+    rows = tuple(zip(*values, strict=True))
     caption = "Found, missed and false at each class's threshold, and average precision. A dash: there is none."
-    return Table("classes", caption, tuple(columns), tuple(rows), (*_links(run), ""), sortable=True, foot=1)
+    return Table("classes", caption, columns, rows, (*_links(run), ""), sortable=True, foot=1)
+
+
+def _summed(counts: np.ndarray) -> list[int]:
+    return [*counts.tolist(), int(counts.sum())]
 
 
 def interval_name(settings: IntervalSettings) -> str:

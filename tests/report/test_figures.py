@@ -57,7 +57,7 @@ def test_classes_that_are_not_calibrated_say_so(make_run):
     run = make_run(["cat", "dog"])
     half = replace(run.calibration, trained=np.array([True, False]))
     table = class_table(replace(run, calibration=half))
-    assert [row[-1] for row in table.rows] == ["", "uncalibrated", None]
+    assert [row[-1] for row in table.rows] == ["", "uncalibrated", ""]
     assert "calibration" not in [column.title for column in class_table(run).columns]
 
 
