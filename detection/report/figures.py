@@ -146,10 +146,7 @@ def kind_table(run: ReportRun) -> Table:
         repaired = diagnosis.repaired[kind] if diagnosis.repaired and kind in ERROR_TYPES else None
         gain = None if repaired is None or diagnosis.mean_ap is None else repaired - diagnosis.mean_ap
         rows.append((kind, diagnosis.shares[kind], repaired, gain, KIND_HINTS[kind]))
-    caption = (
-        "Of each class, as many of the highest-scoring detections as it has objects: what they are, and the mAP if "
-        "one type of error were out of the way."
-    )
+    caption = "What they are, and the mAP if one type of error were out of the way."
     return Table("errors", caption, columns, tuple(rows))
 
 

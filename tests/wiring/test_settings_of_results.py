@@ -72,6 +72,12 @@ def shown(experiment):
     return text[: text.index('id="h-run"')]
 
 
+def reliable(experiment):
+    """`shown`, of a detector that is calibrated anew."""
+    CALIBRATION.make(experiment)
+    return shown(experiment)
+
+
 def published(experiment):
     """What the evaluation says of the protocol."""
     EVALUATION.make(experiment)
@@ -134,10 +140,10 @@ WIRES = {
     "report.pictures": Wire(1, shown),
     "report.max_pictures": Wire(2, shown),
     "report.picture_side": Wire(100, shown),
-    "report.max_megabytes": Wire(1, shown, ("--report.picture_side=4000", "--report.pictures=40")),
+    "report.max_megabytes": Wire(1, shown, ("--report.photo_side=4000", "--report.picture_side=4000")),
     "report.curves": Wire(1, shown),
     "report.bins": Wire(3, shown),
-    "report.least_in_bin": Wire(1, shown, FEW),
+    "report.least_in_bin": Wire(1, reliable, FEW),
     "preset": Wire("voc2007_paper", published),
     "run": Wire("{sets}/elsewhere", written, fresh=True),
     "classes_changed": Wire("keep", classes, ('--dataset.class_map={"disc": "moon"}',)),
