@@ -111,7 +111,7 @@ class ReportSettings:
 
     def __post_init__(self) -> None:
         least = {
-            "photos": 0, "photo_side": 64, "pictures": 0, "max_pictures": 0, "picture_side": 64, "max_megabytes": 1,
+            "photos": 0, "photo_side": 64, "pictures": 0, "max_pictures": 0, "picture_side": 64, "max_megabytes": 0.1,
             "curves": 0, "bins": 2, "least_in_bin": 1,
         }  # fmt: skip
         for key, bound in least.items():

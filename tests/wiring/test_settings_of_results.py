@@ -140,7 +140,7 @@ WIRES = {
     "report.pictures": Wire(1, shown),
     "report.max_pictures": Wire(2, shown),
     "report.picture_side": Wire(100, shown),
-    "report.max_megabytes": Wire(1, shown, ("--report.photo_side=4000", "--report.picture_side=4000")),
+    "report.max_megabytes": Wire(0.1, shown),
     "report.curves": Wire(1, shown),
     "report.bins": Wire(3, shown),
     "report.least_in_bin": Wire(1, reliable, FEW),
