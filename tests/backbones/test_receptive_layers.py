@@ -51,13 +51,19 @@ class Padded(nn.Module):
         return nn.functional.pad(images, (1, 0, 2, 0))
 
 
+class PaddedByName(nn.Module):
+    def forward(self, images):
+        return nn.functional.pad(images, pad=(1, 0, 2, 0))
+
+
 def test_axes_dilation_and_names_of_padding():
     (field,) = fields_of(Stages(nn.Conv2d(3, 4, (3, 5), padding=(1, 0), dilation=(2, 1))), (1,))
     assert field == ReceptiveField((-1.0, 0.0), (4.0, 5.0), 1)
     (same,) = fields_of(Stages(nn.Conv2d(3, 4, 3, padding="same", dilation=3)), (1,))
     assert same == ReceptiveField((-3.0, -3.0), (4.0, 4.0), 1)
-    (pooled,) = fields_of(Stages(nn.AvgPool2d(2), nn.ReLU(), Padded()), (2,))
-    assert pooled == ReceptiveField((-4.0, -2.0), (-2.0, 0.0), 2)
+    for padded in (Padded(), PaddedByName()):
+        (pooled,) = fields_of(Stages(nn.AvgPool2d(2), nn.ReLU(), padded), (2,))
+        assert pooled == ReceptiveField((-4.0, -2.0), (-2.0, 0.0), 2)
 
 
 class Parallel(nn.Module):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from detection.classification.classify import Classifier
 from detection.classification.network import (
     batches_of_images,
     batches_of_vectors,
@@ -117,6 +118,10 @@ def test_convolutions_can_be_trained_and_kept(backbone, tmp_path):
     image = torch.randn(1, 3, 50, 66)
     with torch.inference_mode():
         assert torch.equal(again(image), network.eval()(image))
+    kept, frozen = (
+        Classifier(network.probabilities, network_arrays(network, tuned), network) for tuned in (True, False)
+    )
+    assert (kept.backbone, frozen.backbone) == (network.backbone, None)
     renamed = {name.replace("tuned.", "tuned.old."): value for name, value in network_arrays(network, True).items()}
     with pytest.raises(ValueError, match="under the names that this version gives them, got old"):
         network_from(renamed, own.name, own.strides, (1,))

@@ -7,12 +7,16 @@ from detection.classification.settings import ClassifierSettings
     ("wrong", "message"),
     [
         ({"sizes": ()}, "sizes"), ({"sizes": (9, 9)}, "sizes"), ({"epochs": 0}, "epochs"), ({"widths": (1,)}, "widths"),
-        ({"dropout": 1.0}, "dropout"), ({"seed": -1}, "seed"), ({"svm_c": 0}, "svm_c"),
+        ({"dropout": 1.0}, "dropout"), ({"widths": (8, 0)}, "widths"), ({"seed": -1}, "seed"), ({"svm_c": 0}, "svm_c"),
     ],
 )  # fmt: skip
 def test_settings(wrong, message):
     with pytest.raises(ValueError, match=f"classifier.{message}"):
         ClassifierSettings(**wrong)
+
+
+def test_layers_of_one_output():
+    assert ClassifierSettings(widths=(1, 1)).widths == (1, 1)
 
 
 def test_the_settings_of_its_layers():
