@@ -14,7 +14,7 @@ from detection.learning.thresholds import best_threshold
 from detection.types import Detections, check_array
 
 # What a class has that could not be calibrated, nor all classes together: a sigmoid as classes have it that could
-# (docs/learning.md), and the margin from which the released SPP-net draws (spp_demo.m).
+# (docs/probabilities.md), and the margin from which the released SPP-net draws (spp_demo.m).
 FIXED_SLOPE, FIXED_INTERCEPT, FIXED_THRESHOLD = 4.0, 1.0, -0.5
 # Weight of the penalty that scikit-learn puts on the slope; so small that it only keeps it finite.
 _PENALTY_C = 1e6
