@@ -11,7 +11,7 @@ from detection.learning import Calibration
 from detection.pipeline.detector_parts import run_calibration
 from detection.pipeline.stages.evaluation import evaluation, shown
 
-MARGINS = tuple(round(float(one), 1) for one in np.arange(-1.0, 0.55, 0.1))
+MARGINS = tuple(one / 10 for one in range(-10, 6))
 
 
 def row_of(name: str, at: AtThresholds) -> Row:
