@@ -31,6 +31,7 @@ COMMANDS = {
     "scoring": "NMS of 20 classes against torchvision's batched_nms",
     "startup": "from a fresh process to the first detection: compiling included, and with what it left on disk",
     "svm": "linear SVMs against scikit-learn's LinearSVC: time, objective, memory",
+    "thresholds": "found and false boxes at the thresholds chosen in training, against single margins",
 }
 USAGE = (__doc__ or "").replace("COMMANDS\n", "".join(f"{name:<13}{text}\n" for name, text in COMMANDS.items()))
 

@@ -3,7 +3,7 @@
 Functions of values: detections and annotations (to explain misses, proposals and their scores too) in, numbers out.
 """
 
-from detection.evaluation.at_thresholds import AtThresholds, at_thresholds
+from detection.evaluation.at_thresholds import NOTHING, AtThresholds, at_thresholds
 from detection.evaluation.coco_figures import CocoFigures, coco_figures
 from detection.evaluation.diagnosis import Diagnosis, diagnose, missed_rows, score_cuts
 from detection.evaluation.errors import ERROR_TYPES, KINDS, ClassErrors, DetectionCase, Kind, NearestObject
@@ -39,6 +39,7 @@ __all__ = [
     "IGNORED",
     "KINDS",
     "METRICS",
+    "NOTHING",
     "SIZES",
     "TRUE_POSITIVE",
     "VOC_SIMILAR",

@@ -7,7 +7,7 @@ def best_threshold(scores: np.ndarray, chances: np.ndarray, objects: int, precis
     """The margin from which F1, 2 found / (objects + shown), is to be expected the best; of several the highest.
 
     scores: (N,) margins, at least one. chances: (N,) float64, the probability of each that it finds an object: these
-    are smoother than what happened to be found, and chosen by them F1 is better on other images (docs/probabilities.md).
+    are smoother than what happened to be found, and F1 on other images is better by them (docs/probabilities.md).
     objects: how many there were to be found. precision: instead the margin from which this share of the shown is to be
     expected right and the most objects found; where no share is so large, the one from which it is the greatest. The
     result lies half-way to the next lower margin, so that it hangs on no detection.

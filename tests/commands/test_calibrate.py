@@ -11,7 +11,7 @@ def _wide_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
 
 
-def test_tune_and_calibrate(load_tool, run, capsys, caplog, monkeypatch):
+def test_tune_and_calibrate(load_tool, run, capsys, monkeypatch):
     options = [f"--run={run}", "--workers=1", "--folds=2"]
     assert load_tool("tune").main([*options, "--C=[0.003,0.01]", "--positive_weight=[2]"]) == 0
     output = capsys.readouterr().out
@@ -24,8 +24,8 @@ def test_tune_and_calibrate(load_tool, run, capsys, caplog, monkeypatch):
     # The last version's names work, and say what they are now.
     monkeypatch.setattr(notices, "_said", set())
     assert load_tool("calibrate").main([*options, "--min_margin=-2", "--calibration.min_found=2"]) == 0
-    assert "--min_margin is --calibration.min_margin now" in caplog.text
-    output = capsys.readouterr().out
+    output, said = capsys.readouterr()
+    assert "--min_margin is --calibration.min_margin now" in said
     assert "expected calibration error" in output
     assert f"chart: {run / 'evaluation/test-reliability.png'}" in output
     kept = read_yaml(run / "run.yaml")["settings"]["calibration"]

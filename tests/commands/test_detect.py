@@ -54,7 +54,7 @@ def test_an_image(detect, finished, shapes, tmp_path, capsys):
     assert len(read_csv(tmp_path / "out/detections.csv")) == 1
 
 
-def test_thresholds_of_the_call(detect, shapes, tmp_path, capsys, caplog, monkeypatch):
+def test_thresholds_of_the_call(detect, shapes, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(notices, "_said", set())
     image = shapes / "VOC2007/JPEGImages/test1.jpg"
     assert detect(image) == 0
@@ -65,7 +65,7 @@ def test_thresholds_of_the_call(detect, shapes, tmp_path, capsys, caplog, monkey
         assert len(read_csv(tmp_path / "out/detections.csv")) == 1 + expected
     capsys.readouterr()
     assert detect(image, "--min_score=-1") == 0
-    assert "--min_score is --margin now" in caplog.text
+    assert "--min_score is --margin now" in capsys.readouterr().err
     assert len(read_csv(tmp_path / "out/detections.csv")) == 1 + expected
     for wrong in (("--threshold=1.5",), ("--threshold=0.5", "--margin=0")):
         assert detect(image, *wrong) == 2

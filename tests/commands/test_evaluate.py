@@ -50,8 +50,9 @@ def test_the_output_is_the_result_alone(tool, run, capsys, tmp_path, quiet):
     assert tool.main([f"--run={run}", "--workers=1", f"--log-file={log}", *quiet]) == 0
     told = capsys.readouterr()
     lines = told.out.splitlines()
-    assert lines[0].startswith("VOC 2007 AP (11 points)")
-    assert any(line.startswith("mean of 2") for line in lines)
+    assert lines[0].startswith("At each class's threshold: found")
+    assert any(line.startswith("VOC 2007 AP (11 points)") for line in lines)
+    assert any(line.startswith("all ") for line in lines)
     assert not any("found = " in line or line.startswith(("evaluation: ", "warning: ")) for line in lines)
     # The sum of what was read and the time of the stage are no result.
     assert ("evaluation: " in told.err) == (not quiet)

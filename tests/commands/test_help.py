@@ -12,7 +12,7 @@ from detection.help_text import options
 
 CALLS = [[name, part] for name, one in COMMANDS.items() for part in (one.parts if name != "completion" else ()) or [""]]
 OWN = {
-    "calibrate": ("--bins", "--calibration.folds", "--calibration.precision"),
+    "calibrate": ("--bins",),
     "report": ("--compare", "--out"),
     "train": ("--add", "--photos", "--photos_year", "--photos_split", "--drop", "--rename"),
     "tune": ("--C", "--positive_weight", "--folds"),

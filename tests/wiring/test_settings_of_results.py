@@ -125,7 +125,7 @@ WIRES = {
     "calibration.min_margin": Wire(0.2, calibrated, FEW),
     "calibration.precision": Wire(0.2, calibrated, FEW),
     "calibration.min_found": Wire(1000, calibrated, FEW),
-    "calibration.seed": Wire(1, calibrated, FEW),
+    "calibration.seed": Wire(2, calibrated, FEW),
     "evaluation.metric": Wire("coco", figures),
     "evaluation.iou_threshold": Wire(0.85, figures),
     "evaluation.difficult": Wire("count", figures, (DIFFICULT,)),

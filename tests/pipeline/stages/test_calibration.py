@@ -80,7 +80,7 @@ def test_no_images_and_no_samples(run, open_run):
     assert not remade(run, open_run, "--calibration.images=0").trained.any()
     for name in ("detector/samples.csv", "calibration/folds.safetensors"):
         (run / name).unlink()
-    experiment = open_run(run, *FEW)
+    experiment = open_run(run, *FEW, "--calibration.images=8")
     CALIBRATION.make(experiment)
     assert not run_calibration(experiment).trained.any()
     assert "no samples of the training" in printed(experiment).replace("\n", " ")
