@@ -252,7 +252,8 @@ class Detections:
     boxes: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
-    probabilities: np.ndarray | None = None
+    # Any: those of a detector are there, and its users need not ask.
+    probabilities: Any = None
 
     def __post_init__(self) -> None:
         check_array(self.boxes, "float32", (None, 4), "boxes", self.image_id)
