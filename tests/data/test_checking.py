@@ -176,6 +176,10 @@ def named_objects(devkit, *names):
         (("dog", "dgo"), {("misspelt class", "error")}),
         (("dog", "cat"), set()),
         (("person", "preson"), {("misspelt class", "error")}),
+        (
+            ("person", "yak", "yAk", "preson"),
+            {("classes that look alike", "warning"), ("misspelt class", "error")},
+        ),
         (("A+", "A-"), {("classes that look alike", "warning")}),
         (("Cat", "cat", "CAT"), {("classes that look alike", "warning")}),
         (("\u0439", "\u0438\u0306"), {("classes that look alike", "warning")}),
