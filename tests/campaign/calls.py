@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 
 from tests.campaign.trials import end_group
@@ -21,6 +22,8 @@ _LIBRARIES = (
     "jsonargparse", "openvino", "safetensors.numpy", "yaml", "PIL.Image",
 )  # fmt: skip
 _HUNG = 120
+# How the line begins that says what ended a command.
+_ENDS = ("error: ", "interrupted: ", "terminated: ")
 
 
 def warm_up() -> None:
@@ -53,8 +56,8 @@ class Done:
 
     @property
     def lines(self) -> list[str]:
-        """The lines of standard error."""
-        return self.errors.strip().splitlines()
+        """Of standard error, the line that says what ended it, and what follows; notices and progress come before."""
+        return list(dropwhile(lambda one: not one.startswith(_ENDS), self.errors.strip().splitlines()))
 
     def refusal_fault(self, *named: str, statuses: Sequence[int] = (1, 2)) -> str:
         """What is wrong with this as a refusal: it has to be a line, with one of these words, of such a status."""
@@ -67,7 +70,7 @@ class Done:
             return f"a traceback: {last}"
         if not self.lines or len(self.lines) > 4:
             return f"expected a line on standard error, got {len(self.lines)}: {last}"
-        if named and not any(one in self.errors for one in named):
+        if named and not any(one in " ".join(self.lines) for one in named):
             return f"expected one of {', '.join(named)} named, got {last}"
         return ""
 

@@ -125,7 +125,11 @@ def test_every_manner_of_damage():
         (1, "Traceback (most recent call last):\nKeyError: a.yaml\n", "a traceback"),
         (2, "", "expected a line on standard error, got 0"),
         (2, "error: b.yaml\n", "expected one of a.yaml named"),
-        (2, "a.yaml\n" * 5, "expected a line on standard error, got 5"),
+        (2, "error: a.yaml\n" * 5, "expected a line on standard error, got 5"),
+        (1, "a.yaml: 3 images\na warning\nerror: a.yaml: expected a number\n", ""),
+        (1, "a.yaml: 3 images\n", "expected a line on standard error, got 0"),
+        (130, "a.yaml: 3 images\nerror: b.yaml\n", "expected exit status 1 or 2"),
+        (2, "a.yaml: 3 images\nerror: b.yaml\n", "expected one of a.yaml named"),
     ],
 )
 def test_a_refusal_is_one_line_that_names_the_file(status, errors, fault):
