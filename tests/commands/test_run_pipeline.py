@@ -29,7 +29,7 @@ def test_one_after_the_other_and_all_at_once(call, load_tool, finished, tmp_path
     assert call("proposals", run, command=["generate"]) == 0
     assert len(list((tmp_path / "run/proposals").iterdir())) == 13
     assert call("extract_features", run) == 0
-    for name in ("train_svm", "train_bbox", "detect"):
+    for name in ("train_svm", "train_bbox", "calibrate", "detect"):
         # A run folder knows its settings.
         assert load_tool(name).main([run, "--workers=1"]) == 0
     assert len(list((tmp_path / "run/drawings").iterdir())) == 5
@@ -39,7 +39,7 @@ def test_one_after_the_other_and_all_at_once(call, load_tool, finished, tmp_path
     for file in ("detections/test.json", "evaluation/test.json", "detector/detector.yaml"):
         assert (tmp_path / "run" / file).read_bytes() == (finished / file).read_bytes()
     assert load_tool("run_pipeline").main([run, "--workers=1"]) == 0
-    assert capsys.readouterr().err.count("done before") == 8
+    assert capsys.readouterr().err.count("done before") == 9
 
 
 @pytest.mark.parametrize("name", ["train_bbox", "detect", "evaluate"])

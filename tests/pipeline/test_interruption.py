@@ -134,7 +134,7 @@ def test_ended_by_a_signal(shape_options, tmp_path, number, send, status, word):
         send(process.pid, number)
         output, errors = process.communicate(timeout=300)
     assert process.returncode == status, output + errors
-    assert errors.endswith(f"\n{word}: the same command goes on from here\n")
+    assert errors.splitlines()[-1] == f"{word}: the same command goes on from here"
     assert output == ""
     assert "Traceback" not in errors
     assert not (tmp_path / "run" / ".lock").exists()

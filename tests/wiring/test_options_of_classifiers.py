@@ -32,7 +32,7 @@ WIRES = {
         of_classifier("widths", "[8,6]"),
         of_classifier("epochs", 3),
         of_classifier("learning_rate", 0.1),
-        of_classifier("backbone_rate", 0.01, UNFROZEN),
+        of_classifier("backbone_rate", 0.0001, UNFROZEN),
         of_classifier("momentum", 0.1),
         of_classifier("weight_decay", 0.5),
         of_classifier("dropout", 0.1),
