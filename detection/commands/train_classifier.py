@@ -124,9 +124,17 @@ def levels_of(text: str) -> tuple[int, ...]:
 
 
 def data_of(experiment: Experiment, options: Namespace) -> Data:
-    """The run's data set, or the folders that the options name."""
+    """The run's data set, or the folders that the options name.
+
+    Raises ValueError where classes of the run were added or dropped: its training labels count in the list before.
+    """
     given = options.folder if options.maps is None else options.maps
     if given is None:
+        if changed := [f"{kind} {name}" for kind, name, *_ in experiment.edits if kind != "rename"]:
+            raise ValueError(
+                f"{experiment.run.path}: classes were changed ({', '.join(changed)}): classify in a run of its own, "
+                "with another --run"
+            )
         parts = experiment.train_images, experiment.test_images
         return experiment.classes, *(image_folders.labelled_images(one, len(experiment.classes)) for one in parts)
     root, extensions = Path(given), IMAGE_EXTENSIONS if options.maps is None else image_folders.MAP_EXTENSIONS

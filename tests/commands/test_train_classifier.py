@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -114,3 +115,15 @@ def test_what_cannot_be_used(train, options, message):
     status, printed, _ = train(*options)
     assert status == 2
     assert message in printed
+
+
+def test_a_run_whose_classes_were_added_or_dropped():
+    """Its training labels count in the list before, its test labels in that of now."""
+    from detection.commands.train_classifier import data_of
+
+    edits = [["rename", "cat", "tiger"], ["add", "cow"], ["drop", "dog"]]
+    experiment = SimpleNamespace(edits=edits, run=SimpleNamespace(path="runs/a"))
+    with pytest.raises(
+        ValueError, match=r"runs/a: classes were changed \(add cow, drop dog\): classify in a run of its"
+    ):
+        data_of(experiment, SimpleNamespace(folder=None, maps=None))
