@@ -1,4 +1,4 @@
-"""The package as a user gets it: `python -m tests.install CHECK...`, by .ci/run; each check takes minutes.
+"""The package as a user gets it: `python -m tests.install CHECK...`; each check takes minutes, .ci/run does the first.
 
 wheel: the built wheel in a fresh environment, README's commands there, outside any checkout, in an empty folder.
 checkout: README's commands in a copy of this checkout, with its environment.
