@@ -68,10 +68,10 @@ def add_class(experiment: Experiment, name: str, photos: DatasetSettings) -> Non
         regressors=None if regressors is None else detector.regressors.joined(regressors),
         calibration=detector.calibration and detector.calibration.joined(Calibration.fixed(1)),
     )
-    _save(experiment, changed, edit_key)
     write_mining_log(experiment.run.detector / f"mining-{file_stem(name)}.csv", log, [name])
     write_training_samples(experiment.run.detector / SAMPLES, log, [name], add=True)
     checkpoint.remove()
+    _save(experiment, changed, edit_key)
     seconds = time.monotonic() - started
     listed = len(split_ids(photos.train_sources, experiment.work.problems))
     _say(
@@ -95,8 +95,8 @@ def drop_class(experiment: Experiment, name: str) -> None:
         regressors=detector.regressors and detector.regressors.select(kept),
         calibration=detector.calibration and detector.calibration.select(kept),
     )
-    _save(experiment, changed, ["drop", name])
     rename_training_samples(experiment.run.detector / SAMPLES, {name: None})
+    _save(experiment, changed, ["drop", name])
     _say(experiment, f"dropped {name}; classes: {', '.join(changed.classes)}")
 
 
@@ -111,8 +111,8 @@ def rename_class(experiment: Experiment, old: str, new: str) -> None:
     if new in detector.classes:
         raise ValueError(f"--rename {old} {new}: the detector has the class {new} already")
     classes = tuple(new if one == old else one for one in detector.classes)
-    _save(experiment, dataclasses.replace(detector, classes=classes), ["rename", old, new])
     rename_training_samples(experiment.run.detector / SAMPLES, {old: new})
+    _save(experiment, dataclasses.replace(detector, classes=classes), ["rename", old, new])
     _say(experiment, f"renamed {old} to {new}")
 
 
@@ -159,7 +159,10 @@ def _with_objects(image: AnnotatedImage, kept: np.ndarray) -> AnnotatedImage:
 
 
 def _save(experiment: Experiment, detector: Detector, edit: list[str]) -> None:
-    """Replace the run's detector, in one step, and note the change, which its keys follow from."""
+    """Replace the run's detector, in one step, and note the change, which its keys follow from.
+
+    The last thing that a change does: what is cut off before it is done again, behind it nothing is left to do.
+    """
     base = detector.notes.get("base_classes", list(experiment.base_classes))
     edits = [*detector.notes.get("edits", []), edit]
     notes = {**detector.notes, "base_classes": base, "edits": edits}

@@ -229,3 +229,36 @@ def test_the_calibration_of_a_dropped_class_goes_with_it(run, open_run):
     drop_class(open_run(run), "box")
     left = Detector.load(run / "detector").calibration
     assert [one.tolist() for one in left.to_arrays()[0].values()] == [[-2.5], [0.5], [True], [-0.5]]
+
+
+@pytest.mark.parametrize("change", ["add", "drop", "rename"])
+def test_cut_off_before_or_behind_the_detector(run, open_run, zebras, tmp_path, monkeypatch, change):
+    """Before it, the same command does all of it; behind it, nothing is left to do but the lists that a run mends."""
+    asked = {
+        "add": lambda: add_class(open_run(run), "zebra", photos(zebras)),
+        "drop": lambda: drop_class(open_run(run), "disc"),
+        "rename": lambda: rename_class(open_run(run), "disc", "plate"),
+    }[change]
+
+    def files():
+        kept = {path for path in run.rglob("*") if path.is_file() and path.parts[-2] in ("detector", "mining")}
+        return {str(path.relative_to(run)): path.read_bytes() for path in kept}
+
+    def cut_off(*arguments):
+        written(*arguments)
+        raise KeyboardInterrupt
+
+    shutil.copytree(run, tmp_path / "kept")
+    found = []
+    for written in (lambda *_: None, Detector.save):
+        with monkeypatch.context() as patch:
+            patch.setattr(Detector, "save", cut_off)
+            with pytest.raises(KeyboardInterrupt):
+                asked()
+        if written is not Detector.save:
+            asked()
+        found.append(files())
+        assert open_run(run).classes == Detector.load(run / "detector").classes
+        shutil.rmtree(run)
+        shutil.copytree(tmp_path / "kept", run)
+    assert found[0] == found[1]
