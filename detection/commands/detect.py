@@ -1,8 +1,8 @@
 """Detections of a run's test split, or of any photos and videos with a saved detector.
 
 With --run: RUN/detections/SPLIT.json (COCO results format; image_id is the split's string, category_id the
-line of RUN/classes.txt from 1), the devkit's comp4_det_SPLIT_CLASS.txt next to it, and some drawn images in
-RUN/drawings/.
+line of RUN/classes.txt from 1) and the devkit's comp4_det_SPLIT_CLASS.txt next to it; in RUN/drawings/ some drawn
+images, and detections.csv and counts.csv as below.
 
 With --model, in OUT: drawn copies of photos and videos; detections.csv (a line a box) and counts.csv (a line a photo)
 of what reaches its class's threshold, which training chose; detections.json with all that was found.

@@ -11,11 +11,10 @@ from detection import data
 from detection.data.draft_labels import PROBABILITY, write_drafts
 from detection.data.images import IMAGE_EXTENSIONS, files_with
 from detection.data.labels import ImageObjects, LabelledObject
+from detection.data.shown_tables import write_shown_tables
 from detection.detector import Detector
-from detection.storage import csv_text, encodable, readable_stems, write_text
+from detection.storage import encodable, readable_paths, write_text
 from detection.types import Detections
-
-_COLUMNS = ("photo", "class", "probability", "calibrated", "margin", "x1", "y1", "x2", "y2")
 
 
 @dataclass(frozen=True)
@@ -87,31 +86,19 @@ def _named(places: Mapping[Path, Path], out: Path) -> dict[Path, Path]:
     for longer in (places, {path: place.parent / path.as_posix().replace("/", "_") for path, place in places.items()}):
         counts = Counter(drawn(path, name) for path, name in names.items())
         names = {path: name if counts[drawn(path, name)] == 1 else longer[path] for path, name in names.items()}
-    stems = readable_stems(part for name in names.values() for part in name.parts)
-    return {path: out / drawn(path, Path(*(stems[part] for part in name.parts))) for path, name in names.items()}
+    readable = readable_paths(name.as_posix() for name in names.values())
+    return {path: out / drawn(path, readable[name.as_posix()]) for path, name in names.items()}
 
 
 def write_found(out: Path, found: Sequence[Detections], shown: Sequence[Detections], detector: Detector) -> None:
     """Write what was found, and what of it is `shown`: a record a photo or frame each, with probabilities.
 
-    ``detections.csv``: the shown detections, a line each: photo, class, probability, whether that is
-    calibrated, SVM margin, and box x1, y1, x2, y2 in px, half-open. ``counts.csv``: how many there are, a line a photo,
-    a column a class. ``detections.json``: all detections (COCO results format; image_id is the photo; category_id the
-    line of ``classes.txt`` from 1; score the SVM margin; probability, and calibrated: false where it is not).
+    The tables of `write_shown_tables`, and ``detections.json``: all detections (COCO results format; image_id is the
+    photo; category_id the line of ``classes.txt`` from 1; score the SVM margin; probability, and calibrated: false
+    where it is not).
     """
     classes, calibrated = detector.classes, detector.sigmoids.trained
-    rows, counts = [], []
-    for one in shown:
-        for label, chance, margin, box in zip(
-            one.labels.tolist(), one.probabilities, one.scores, one.boxes.tolist(), strict=True
-        ):
-            known = "yes" if calibrated[label] else "no"
-            rows.append(
-                [one.image_id, classes[label], f"{chance:.4f}", known, f"{margin:.4f}", *(f"{x:.2f}" for x in box)]
-            )
-        counts.append([one.image_id, *np.bincount(one.labels, minlength=len(classes)).tolist()])
-    write_text(out / "detections.csv", csv_text([_COLUMNS, *rows]))
-    write_text(out / "counts.csv", csv_text([("photo", *classes), *counts]))
+    write_shown_tables(out, shown, classes, calibrated)
     data.write_coco_results(out / "detections.json", found, calibrated)
     write_text(out / "classes.txt", "".join(f"{name}\n" for name in classes))
 

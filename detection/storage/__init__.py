@@ -5,7 +5,15 @@ from detection.storage.atomic import atomic_path, write_json, write_text, write_
 from detection.storage.bounded import read_json, read_yaml
 from detection.storage.csv_files import csv_text, read_csv
 from detection.storage.fingerprint import file_fingerprint, fingerprint
-from detection.storage.names import encodable, file_stem, printable, readable_stem, readable_stems, shortened
+from detection.storage.names import (
+    encodable,
+    file_stem,
+    printable,
+    readable_paths,
+    readable_stem,
+    readable_stems,
+    shortened,
+)
 from detection.storage.notices import notice, notice_damaged
 from detection.storage.sealed import read_sealed_json, read_sealed_yaml, write_sealed_json, write_sealed_yaml
 
@@ -26,6 +34,7 @@ __all__ = [
     "read_sealed_json",
     "read_sealed_yaml",
     "read_yaml",
+    "readable_paths",
     "readable_stem",
     "readable_stems",
     "shortened",

@@ -4,6 +4,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 from urllib.parse import quote
 
 # Most file systems allow 255 bytes; the rest is left for an extension and the prefix of a temporary file.
@@ -54,6 +55,13 @@ def readable_stems(names: Iterable[str]) -> dict[str, str]:
         taken.add(unique.casefold())
         found[name] = unique
     return found
+
+
+def readable_paths(names: Iterable[str]) -> dict[str, Path]:
+    """Name -> relative path without extension whose folders are those of the name, by `readable_stems` each."""
+    parts = {name: name.split("/") for name in names}
+    stems = readable_stems(part for one in parts.values() for part in one)
+    return {name: Path(*(stems[part] for part in one)) for name, one in parts.items()}
 
 
 def readable_stem(name: str) -> str:

@@ -32,7 +32,7 @@ def test_one_after_the_other_and_all_at_once(call, load_tool, finished, tmp_path
     for name in ("train_svm", "train_bbox", "calibrate", "detect"):
         # A run folder knows its settings.
         assert load_tool(name).main([run, "--workers=1"]) == 0
-    assert len(list((tmp_path / "run/drawings").iterdir())) == 5
+    assert len(list((tmp_path / "run/drawings").rglob("*.jpg"))) == 5
     capsys.readouterr()
     assert load_tool("evaluate").main([run, "--workers=1"]) == 0
     assert capsys.readouterr().out.startswith("At each class's threshold: found 6 of 8 objects")

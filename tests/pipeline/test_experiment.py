@@ -70,7 +70,8 @@ class TestWholeRun:
             "calibration.safetensors", "classes.txt", "detector.yaml", "mining.csv", "network.safetensors",
             "regressors.safetensors", "samples.csv", "svms.safetensors",
         }  # fmt: skip
-        assert len(list((finished / "drawings").glob("*.jpg"))) == 5
+        drawn = {path.relative_to(finished / "drawings").as_posix() for path in (finished / "drawings").rglob("*.jpg")}
+        assert drawn == {"sub dir/test 0.jpg", *(f"test{number}.jpg" for number in range(1, 5))}
         assert (finished / "classes.txt").read_text() == "box\ndisc\n"
         assert not (finished / "detections" / "parts").exists()
         assert not list(finished.rglob(".tmp-*"))

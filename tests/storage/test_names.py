@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detection.storage import file_stem, printable, readable_stem, readable_stems, shortened
+from detection.storage import file_stem, printable, readable_paths, readable_stem, readable_stems, shortened
 
 NASTY = [
     "000001",
@@ -147,3 +147,10 @@ def test_a_long_text_is_shortened_for_a_message():
     assert shortened("x" * 80) == "x" * 80
     assert shortened("x" * 81) == "x" * 80 + "..."
     assert shortened("abcd", 3) == "abc..."
+
+
+def test_readable_paths_keep_the_folders():
+    names = ["a/b", "a/B", "a:b/../c", "d", "e//f"]
+    found = readable_paths(names)
+    assert list(found) == names
+    assert [path.as_posix() for path in found.values()] == ["a/b", "a/B (2)", "a_b/_/c", "d", "e/_/f"]

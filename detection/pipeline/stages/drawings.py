@@ -1,41 +1,43 @@
-"""Stage: the first test images with their detections drawn on them: ``RUN/drawings``."""
+"""Stage: what is shown of the test images' detections, drawn on the first of them and as tables: ``RUN/drawings``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from detection.data import DataError, read_image, write_image
-from detection.learning import Calibration
+from detection.data.shown_tables import SHOWN_TABLES, write_shown_tables
 from detection.pipeline.detector_parts import run_calibration
 from detection.pipeline.experiment import Experiment
-from detection.pipeline.stage import Stage
+from detection.pipeline.stage import Stage, recorded
 from detection.pipeline.stages.detections import DETECTIONS, read_detections
 from detection.pipeline.work import Work
-from detection.storage import fingerprint, readable_stems
+from detection.storage import fingerprint, readable_paths
 from detection.types import AnnotatedImage, Detections
 from detection.visualization import draw_detections, enlarge
 
 # Test images that are drawn.
 DRAWN_IMAGES = 24
 # To be raised when a change of the code changes the drawings of the same detections.
-_VERSION = 2
+_VERSION = 3
 
 
 def draw_images(
     images: Sequence[AnnotatedImage],
-    detections: Sequence[Detections],
+    shown: Sequence[Detections],
     classes: Sequence[str],
-    calibration: Calibration,
+    calibrated: np.ndarray,
     folder: Path,
     work: Work,
 ) -> list[Path]:
-    """Write a JPEG for each image that can be read, enlarged if it is small, with the detections that reach their
-    class's threshold and their probabilities.
+    """Write a JPEG for each image that can be read, enlarged if it is small, with the `shown` detections.
 
-    Returns the files, in order; an image without a record in `detections` is drawn without boxes.
+    shown: with their probabilities. Returns the files, in order; an image without a record in `shown` is drawn without
+    boxes.
     """
-    found = {one.image_id: one for one in detections}
-    stems = readable_stems(one.image_id for one in images)
+    found = {one.image_id: one for one in shown}
+    paths = _paths(images)
     written = []
     for image in images:
         try:
@@ -44,10 +46,8 @@ def draw_images(
             work.problems.skip_error(error)
             continue
         if image.image_id in found:
-            one = found[image.image_id]
-            shown = calibration.applied(one.chosen(calibration.shown(one)))
-            drawn = draw_detections(*enlarge(drawn, shown), classes, rough=~calibration.trained)
-        path = Path(folder) / f"{stems[image.image_id]}.jpg"
+            drawn = draw_detections(*enlarge(drawn, found[image.image_id]), classes, rough=~calibrated)
+        path = Path(folder) / paths[image.image_id]
         write_image(path, drawn)
         written.append(path)
     return written
@@ -55,9 +55,18 @@ def draw_images(
 
 def drawn_files(experiment: Experiment) -> list[Path]:
     """The drawings on file, in the order of the test images."""
-    stems = readable_stems(one.image_id for one in experiment.test_images[:DRAWN_IMAGES])
-    paths = [experiment.run.drawings / f"{stem}.jpg" for stem in stems.values()]
+    paths = [experiment.run.drawings / path for path in _paths(experiment.test_images[:DRAWN_IMAGES]).values()]
     return [path for path in paths if path.is_file()]
+
+
+def _paths(images: Sequence[AnnotatedImage]) -> dict[str, Path]:
+    """Image id -> its drawing below the folder, in order."""
+    paths = readable_paths(one.image_id for one in images)
+    return {image_id: path.with_name(f"{path.name}.jpg") for image_id, path in paths.items()}
+
+
+def _tables(experiment: Experiment) -> tuple[Path, ...]:
+    return tuple(experiment.run.drawings / name for name in SHOWN_TABLES)
 
 
 def draw(experiment: Experiment) -> list[Path]:
@@ -71,10 +80,13 @@ def _key(experiment: Experiment) -> str:
 
 
 def _run(experiment: Experiment) -> Mapping[str, Any]:
+    calibration, folder = run_calibration(experiment), experiment.run.drawings
+    found = read_detections(experiment)
+    shown = [calibration.applied(one.chosen(calibration.shown(one))) for one in found]
     written = draw_images(
-        experiment.test_images[:DRAWN_IMAGES], read_detections(experiment), experiment.classes,
-        run_calibration(experiment), experiment.run.drawings, experiment.work,
-    )  # fmt: skip
+        experiment.test_images[:DRAWN_IMAGES], shown, experiment.classes, calibration.trained, folder, experiment.work
+    )
+    write_shown_tables(folder, shown, experiment.classes, calibration.trained)
     return {"images": len(written)}
 
 
@@ -83,7 +95,8 @@ DRAWINGS = Stage(
     command="detect",
     place=lambda experiment: experiment.run.drawings,
     key=_key,
-    kept=lambda experiment: experiment.run.stage_key("drawings") if drawn_files(experiment) else None,
+    kept=lambda experiment: recorded(experiment, "drawings", *_tables(experiment)) if drawn_files(experiment) else None,
     run=_run,
     needs=lambda _: (DETECTIONS,),
+    files=_tables,
 )

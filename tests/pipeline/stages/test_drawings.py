@@ -8,8 +8,11 @@ from rich.console import Console
 
 from detection.data import read_image
 from detection.learning import Calibration
-from detection.pipeline.stages.drawings import draw_images
+from detection.pipeline.detector_parts import run_calibration
+from detection.pipeline.stages.detections import read_detections
+from detection.pipeline.stages.drawings import DRAWINGS, draw_images
 from detection.pipeline.work import Work
+from detection.storage import read_csv
 from detection.types import AnnotatedImage, Detections
 
 
@@ -31,8 +34,9 @@ def test_the_threshold_decides_what_is_drawn(tmp_path, work):
     images = [image(tmp_path / "a.png", "a b/c"), image(tmp_path / "none.png", "b"), image(tmp_path / "a.png", "d")]
     for least, is_drawn in ((0.4, True), (0.6, False)):
         calibration = replace(Calibration.fixed(1), thresholds=np.array([least]))
-        drawn, plain = draw_images(images, [found], ["cat"], calibration, tmp_path / "out", work)
-        assert (drawn.name, plain.name) == ("a b_c.jpg", "d.jpg")
+        shown = calibration.applied(found.chosen(calibration.shown(found)))
+        drawn, plain = draw_images(images, [shown], ["cat"], calibration.trained, tmp_path / "out", work)
+        assert (drawn, plain) == (tmp_path / "out/a b/c.jpg", tmp_path / "out/d.jpg")
         spread = int(np.ptp(read_image(drawn).astype(int)))
         assert (spread > 100) == is_drawn
         assert np.ptp(read_image(plain)) < 10
@@ -47,11 +51,36 @@ def test_an_uncalibrated_class_is_drawn_otherwise(tmp_path, work):
     found = Detections("a", boxes, np.array([0.5], np.float32), np.zeros(1, np.int64))
     drawn = []
     for trained in (True, False):
-        calibration = replace(Calibration.fixed(1), trained=np.array([trained]))
-        arguments = ([image(tmp_path / "a.png", "a")], [found], ["cat"], calibration, tmp_path / f"{trained}", work)
+        arguments = (
+            [image(tmp_path / "a.png", "a")], [Calibration.fixed(1).applied(found)], ["cat"], np.array([trained]),
+            tmp_path / f"{trained}", work,
+        )  # fmt: skip
         drawn.append(draw_images(*arguments)[0].read_bytes())
     assert drawn[0] != drawn[1]
 
 
 def test_no_image(tmp_path, work):
-    assert draw_images([], [], ["cat"], Calibration.fixed(1), tmp_path / "out", work) == []
+    assert draw_images([], [], ["cat"], np.array([True]), tmp_path / "out", work) == []
+
+
+def test_tables_of_what_is_shown(run, open_run):
+    """Of all test images, at the thresholds; made again where one is gone or was changed."""
+    experiment = open_run(run)
+    calibration, folder = run_calibration(experiment), run / "drawings"
+    rows = [
+        [one.image_id, experiment.classes[label], f"{margin:.4f}"]
+        for one in read_detections(experiment)
+        for label, margin, is_shown in zip(one.labels, one.scores, calibration.shown(one), strict=True)
+        if is_shown
+    ]
+    table = read_csv(folder / "detections.csv")
+    assert rows
+    assert [[row[0], row[1], row[4]] for row in table[1:]] == rows
+    counts = read_csv(folder / "counts.csv")
+    assert counts[0] == ["photo", *experiment.classes]
+    assert {row[0]: sum(map(int, row[1:])) for row in counts[1:]} == {
+        one.image_id: sum(row[0] == one.image_id for row in rows) for one in experiment.test_images
+    }
+    (folder / "counts.csv").write_text("photo\n")
+    DRAWINGS.make(open_run(run))
+    assert read_csv(folder / "counts.csv") == counts
