@@ -67,6 +67,8 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TextLoader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 # What YAML could take for a number. 1:30:00 is one too, to the base 60, which takes the square of its length in time.
 _NUMBER = re.compile(r"[-+.:_\s0-9a-fA-Fxo]+")
+# A character beyond 16 bits as JSON escapes it, which programs take YAML to read.
+_PAIRS = re.compile(r"(?<!\\)\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 
 
 def read_yaml(path: Path | str, as_text: bool = False) -> Any:
@@ -85,6 +87,9 @@ def parse_yaml(text: str, path: Path | str, as_text: bool = False) -> Any:
         check_yaml(text)
         return yaml.load(text, Loader=_TextLoader if as_text else _Loader)
     except YAML_ERRORS as error:
+        joined = _PAIRS.sub(lambda pair: JSONDecoder().decode(f'"{pair[0]}"'), text)
+        if joined != text:
+            return parse_yaml(joined, path, as_text)
         raise ValueError(f"{path}: expected YAML, got {_one_line(error)}") from error
 
 

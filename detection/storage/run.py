@@ -122,6 +122,11 @@ class RunFolder:
             finished = time.strftime("%Y-%m-%dT%H:%M:%S%z")
             record["stages"][stage] = {"key": key, **time_taken, "finished": finished, **facts}
 
+    def forget_stage(self, stage: str) -> None:
+        """Take back that `stage` is done."""
+        with self._changed() as record:
+            record["stages"].pop(stage, None)
+
     @contextmanager
     def _changed(self) -> Iterator[dict[str, Any]]:
         """The record to be changed, which is written where it was: one process at a time, as all but writers may."""

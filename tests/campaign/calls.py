@@ -32,6 +32,18 @@ def warm_up() -> None:
 
     for name in (*_LIBRARIES, *(f"detection.commands.{one.module}" for one in COMMANDS.values())):
         importlib.import_module(name)
+    _load_kernels()
+
+
+def _load_kernels() -> None:
+    """What was compiled before, a second's work for each command; none of it runs in parallel by itself."""
+    from numba.core.dispatcher import Dispatcher
+
+    modules = [module for name, module in sys.modules.items() if name.startswith("detection.")]
+    for kernel in {one for module in modules for one in vars(module).values() if isinstance(one, Dispatcher)}:
+        # numba has no public way to ask for all that a cache holds.
+        for signature, *_ in kernel._cache._cache_file._load_index():
+            kernel.compile(signature)
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,16 @@ def test_yaml_as_text(tmp_path):
     assert read_yaml(path)["names"][0] is False
 
 
+def test_yaml_with_the_escapes_of_json(tmp_path):
+    path = written(tmp_path, '{"names": ["\\ud83d\\udc08", "\\uD83D\\uDC08s", "é"]}')
+    assert read_yaml(path) == read_yaml(path, as_text=True) == {"names": ["🐈", "🐈s", "é"]}
+    # Half of a pair is no character, and where a backslash is escaped there is none to be read.
+    for text in (r'["\ud83d"]', r'["\\ud83d\udc08"]'):
+        with pytest.raises(ValueError, match="expected YAML"):
+            read_yaml(written(tmp_path, text))
+    assert read_yaml(written(tmp_path, r"['\ud83d\udc08']")) == [r"\ud83d\udc08"]
+
+
 @pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_codings(tmp_path, coding):
     assert read_json(written(tmp_path, '["é"]'.encode(coding))) == ["é"]

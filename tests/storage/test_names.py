@@ -153,4 +153,4 @@ def test_readable_paths_keep_the_folders():
     names = ["a/b", "a/B", "a:b/../c", "d", "e//f"]
     found = readable_paths(names)
     assert list(found) == names
-    assert [path.as_posix() for path in found.values()] == ["a/b", "a/B (2)", "a_b/_/c", "d", "e/_/f"]
+    assert [path.as_posix() for path in found.values()] == ["a/b", "a/B (2)", "a_b/_/c", "d", "e/_ (2)/f"]

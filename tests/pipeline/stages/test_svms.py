@@ -1,4 +1,5 @@
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from detection.inspection.samples import ranked_samples
 from detection.learning import MiningEntry, MiningLog, TrainingSamples
 from detection.pipeline.stages.regressors import train_box_regressors
-from detection.pipeline.stages.svms import train_linear_svms, write_mining_log
+from detection.pipeline.stages.svms import SVMS, train_linear_svms, write_mining_log
 from detection.pipeline.training_samples import (
     read_samples,
     rename_training_samples,
@@ -122,3 +123,21 @@ def test_faulty_samples_are_named(tmp_path, text):
     path.write_text(text.replace("{head}", "class,kind,image_id,x1,y1,x2,y2,margin,alpha"))
     with pytest.raises(ValueError, match=r"samples\.csv"):
         read_samples(path)
+
+
+def test_a_detector_made_again_that_is_cut_off_is_not_taken_for_whole(run, open_run, monkeypatch):
+    """run.yaml still has the record of the one that is gone."""
+    logs = {name: (run / "detector" / name).read_bytes() for name in ("mining.csv", "samples.csv")}
+    shutil.rmtree(run / "detector")
+
+    def cut_off(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("detection.pipeline.stages.svms.write_mining_log", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            SVMS.make(open_run(run))
+    assert (run / "detector/detector.yaml").is_file()
+    SVMS.make(open_run(run))
+    assert {name: (run / "detector" / name).read_bytes() for name in logs} == logs
+    assert not (run / "mining").exists()
