@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import fx
 
@@ -67,9 +68,14 @@ class OpenVINOEngine:
         with self._lock:
             request = self._idle.pop() if self._idle else None
         request = request or _core().compile_model(self._model, "CPU", _OPTIONS).create_infer_request()
+        # Where it lacks memory OpenVINO can leave the last images' maps where these are to be, without a word.
+        for tensor in request.output_tensors:
+            tensor.data.flat[:1] = np.nan
         # Outputs are copied: the next call writes over the originals.
         found = request.infer({0: images.detach().contiguous().numpy()}, share_inputs=True, share_outputs=False)
         maps = tuple(torch.from_numpy(found[index]) for index in range(len(found)))
+        if any(one.flatten()[:1].isnan().any() for one in maps):
+            raise MemoryError("OpenVINO computed no maps, as where memory is short, or maps that are no numbers")
         with self._lock:
             self._idle.append(request)
         return maps

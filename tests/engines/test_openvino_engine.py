@@ -1,6 +1,9 @@
 import logging
 import pickle
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,3 +155,30 @@ def test_networks_that_it_cannot_take(module, fault):
     with pytest.raises(ValueError, match=rf"^features\.engine: OpenVINO cannot convert .*{fault}.*set engine torch"):
         OpenVINOEngine(traced(module), 4)
     assert logging.getLogger().level == logging.WARNING
+
+
+_LITTLE_MEMORY = """
+import resource, sys
+import torch
+from detection.backbones import Backbone
+from tests.engines.test_openvino_engine import images_of
+
+torch.set_num_threads(1)
+engine = Backbone.from_weights("timm/mobilenetv3_small_050", (16, 32), "random", engine="openvino")
+sizes = [(32 * height, 32 * width) for height in (2, 9, 14) for width in (3, 8, 17)]
+engine(images_of(*sizes[0]))
+pages = int(open("/proc/self/statm").read().split()[0])
+most = pages * resource.getpagesize() + int(sys.argv[1]) * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (most, most))
+for size in sizes:
+    maps = engine(images_of(*size))
+    assert [one.shape[2:] for one in maps] == [(size[0] // stride, size[1] // stride) for stride in (16, 32)], "stale"
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="asks Linux for the memory in use")
+@pytest.mark.parametrize(("mib", "fails"), [(0, True), (4000, False)])
+def test_maps_that_it_had_no_memory_for_are_not_the_last_images(mib, fails):
+    done = subprocess.run([sys.executable, "-c", _LITTLE_MEMORY, str(mib)], capture_output=True, text=True, timeout=300)
+    assert (done.returncode != 0) == fails, done.stderr
+    assert not fails or "MemoryError" in done.stderr, done.stderr
