@@ -37,6 +37,8 @@ _PILLOW_ERRORS = (*DAMAGE_ERRORS, SyntaxError, struct.error, RuntimeError, Asser
 _PILLOW_LIMIT = threading.Lock()
 # Bytes that may be asked for whatever a file has.
 _SMALL = 2**16
+# Bytes that an ordinary photo takes.
+_ORDINARY = 2**26
 _MODES_WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 _MODES_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _JPEG_QUALITY = 92
@@ -171,8 +173,12 @@ def _refused_as_data_error(name: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise DataError("missing image", name, "no such file") from error
     except MemoryError as error:
-        message = "decoding it takes more memory than there is: it claims too much, or the machine has too little left"
-        raise DataError("unreadable image", name, message) from error
+        message = "decoding it takes more memory than there is"
+        try:
+            np.empty(_ORDINARY, np.uint8)
+        except MemoryError:  # the machine's fault: another call would read it
+            raise MemoryError(f"{name}: {message}") from error
+        raise DataError("unreadable image", name, f"{message}: it claims too much") from error
     except _PILLOW_ERRORS as error:
         raise DataError("unreadable image", name, f"{type(error).__name__}: {error}") from error
 

@@ -306,3 +306,13 @@ def test_too_little_memory_is_told_of_the_picture(tmp_path, monkeypatch, reader)
     monkeypatch.setattr(images, "_orientation", lambda _: bytes(2**62))
     with pytest.raises(DataError, match=r"a\.png: unreadable image: decoding it takes more memory than there is"):
         reader(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("reader", [read_image, image_size])
+def test_a_machine_short_of_memory_loses_no_picture(tmp_path, monkeypatch, reader):
+    """Left out, it would be missing from what is trained, and another call would train something else."""
+    Image.fromarray(gradient()).save(tmp_path / "a.png")
+    monkeypatch.setattr(images, "_orientation", lambda _: bytes(2**62))
+    monkeypatch.setattr(images, "_ORDINARY", 2**62)
+    with pytest.raises(MemoryError, match=r"a\.png: decoding it takes more memory than there is$"):
+        reader(tmp_path / "a.png")
