@@ -46,9 +46,6 @@ class Stage:
                 experiment.keep_settings()
                 experiment.run.record_stage(self.name, kept, None, {}, self.files(experiment))
             return
-        if experiment.run.stage_key(self.name) == self.key(experiment):
-            # What it made is gone or damaged; the record must not vouch for a part of the new one.
-            experiment.run.forget_stage(self.name)
         figures = self.run(experiment)
         if figures is not None:
             # A stage may have others made on its way, and be of them: its key is the one of now.

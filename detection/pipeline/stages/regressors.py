@@ -7,7 +7,7 @@ from typing import Any
 from detection.detector import Detector
 from detection.engines import limit_threads
 from detection.learning import BoxRegressors, RegressionSettings, train_regressors
-from detection.pipeline.detector_parts import check_no_edits, kept_part, part_key, trained_keys
+from detection.pipeline.detector_parts import begin_part, check_no_edits, kept_part, part_key, trained_keys
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.source import ImageSource
 from detection.pipeline.stage import Stage
@@ -22,6 +22,7 @@ def _run(experiment: Experiment) -> Mapping[str, Any]:
     """Train them and add them to the detector, whose calibration goes: other boxes, other chances of being right."""
     check_no_edits(experiment)
     images, key, classes = usable(experiment, experiment.train_images), REGRESSORS.key(experiment), experiment.classes
+    begin_part(experiment, "regressors", key)
     with limit_threads(experiment.work.threads):
         regressors = train_box_regressors(
             experiment.source, images, len(classes), experiment.settings.regression, experiment.work

@@ -16,7 +16,7 @@ from detection.learning import (
     SVMSettings,
     train_svms,
 )
-from detection.pipeline.detector_parts import check_no_edits, kept_part, part_key
+from detection.pipeline.detector_parts import begin_part, check_no_edits, kept_part, part_key
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.held_out import folds_of, keep_fold_svms
 from detection.pipeline.source import ImageSource
@@ -35,6 +35,7 @@ _COUNTS = ("added", "evicted", "left_out")
 def _run(experiment: Experiment) -> Mapping[str, Any]:
     check_no_edits(experiment)
     images, key, settings = usable(experiment, experiment.train_images), SVMS.key(experiment), experiment.settings
+    begin_part(experiment, "svms", key)
     checkpoint = MiningCheckpoint(experiment.run.mining, key)
     with limit_threads(experiment.work.threads):
         svms, log = train_linear_svms(
