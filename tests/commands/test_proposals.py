@@ -122,6 +122,19 @@ def test_a_wrong_order_names_the_right_one_and_writes_nothing(call, tmp_path):
     )
 
 
+def test_a_doubtful_convention_is_told_and_taken(call, tmp_path):
+    inclusive = {one: boxes - np.float32([0, 0, 1, 1]) for one, boxes in OLD.items()}
+    write_proposals(tmp_path / "old.npz", inclusive)
+    doubt = "warning: {}: read as order xyxy, base 0, end exclusive, the proposals of no image reach all its borders"
+    for command, status in (("check", 0), ("report", 0), ("import", 0)):
+        found, printed = call(command, "--windows", tmp_path / "old.npz")
+        assert (found, doubt.format(tmp_path / "old.npz") in printed) == (status, True), printed
+    assert np.array_equal(proposals_of(tmp_path, "000001"), inclusive["000001"])
+    status, printed = call("import", "--windows", tmp_path / "old.npz", "--end", "inclusive", folder="other")
+    assert (status, "reach all its borders" in printed) == (0, False)
+    assert np.array_equal(proposals_of(tmp_path, "000001", "other"), OLD["000001"])
+
+
 def positional(path, ids):
     boxes = np.empty((1, len(ids)), object)
     for index, one in enumerate(ids):
@@ -238,6 +251,25 @@ def test_report_of_several_sets(call, tmp_path):
     status, printed = call("report", "--windows", tmp_path / "exact.npz", f"exact.npz={tmp_path / 'old.mat'}")
     assert status == 2
     assert "sets of different names" in printed
+
+
+def test_report_of_another_run(call, tmp_path):
+    """Its proposals are read under its own settings: those of an import in it."""
+    write_proposals(tmp_path / "old.mat", OLD)
+    assert call("import", "--windows", tmp_path / "old.mat", folder="other")[0] == 0
+    out = ("--out", tmp_path / "figures")
+    windows = ("--windows", f"theirs={tmp_path / 'other'}", tmp_path / "old.mat")
+    assert call("report", *windows, *out)[0] == 0
+    with (tmp_path / "figures" / "figures.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["figure"]: row["theirs"] for row in rows} == {row["figure"]: row["old.mat"] for row in rows}
+    assert next(row["theirs"] for row in rows if row["figure"] == "proposals an image, mean") == "3"
+    record = tmp_path / "other" / "run.yaml"
+    lines = [one for one in record.read_text().splitlines() if not one.startswith("content_fingerprint")]
+    record.write_text("\n".join(lines).replace("  method: imported", "  methods: imported") + "\n")
+    status, printed = call("report", *windows, *out)
+    assert status == 2
+    assert "other/run.yaml: expected the settings of proposals, got {" in printed
 
 
 def test_report_counts_images_without_proposals_as_missed(call, tmp_path):
