@@ -262,7 +262,7 @@ def test_report_of_another_run(call, tmp_path):
     with (tmp_path / "figures" / "figures.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["figure"]: row["theirs"] for row in rows} == {row["figure"]: row["old.mat"] for row in rows}
-    assert next(row["theirs"] for row in rows if row["figure"] == "proposals an image, mean") == "3"
+    assert {row["theirs"] for row in rows if row["figure"] == "proposals an image, mean"} == {"3.0"}
     record = tmp_path / "other" / "run.yaml"
     lines = [one for one in record.read_text().splitlines() if not one.startswith("content_fingerprint")]
     record.write_text("\n".join(lines).replace("  method: imported", "  methods: imported") + "\n")
