@@ -101,9 +101,9 @@ def _as_yaml(hint: Any) -> Callable[[str], str] | None:
 
     Lists of records are all else.
     """
-    found = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    if any(get_origin(one) is dict for one in found):
+    if get_origin(hint) is dict:
         return quoted_mapping
+    found = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     lists = [one for one in found if get_origin(one) in (list, tuple)]
     item = next((one for one in get_args(lists[0])[:1] if one in (str, int, float)), None) if lists else None
     return None if item is None else lambda value: _bracketed(value, item)

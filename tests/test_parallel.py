@@ -1,6 +1,8 @@
 import operator
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
@@ -32,14 +34,32 @@ def test_order_and_errors_in_turn(executor, in_flight):
         next(results)
 
 
-def test_few_are_taken_and_none_starts_after_the_end():
-    taken, started = [], []
+def test_few_are_taken():
+    taken = []
     with ThreadPoolExecutor(1) as pool:
-        results = ordered_map(started.append, (taken.append(n) or n for n in range(100)), pool, 2)
-        next(results)
-        assert taken == [0, 1, 2]
+        results = ordered_map(abs, (taken.append(n) or n for n in range(100)), pool, 2)
+        assert [next(results), len(taken), next(results), len(taken)] == [0, 3, 1, 4]
         results.close()
-    assert len(started) <= 3
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_none_starts_after_the_end(fails):
+    """The second task waits at a gate until the iteration has ended, be it by an error of the first."""
+    started, gate = [], threading.Event()
+
+    def task(n):
+        started.append(n)
+        if n == 0:
+            return 1 // (not fails)
+        return gate.wait(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        results = ordered_map(task, range(100), pool, 3)
+        with pytest.raises(ZeroDivisionError) if fails else nullcontext():
+            next(results)
+        results.close()
+        gate.set()
+    assert started in ([0], [0, 1])
 
 
 def test_an_error_in_place_is_the_callers():

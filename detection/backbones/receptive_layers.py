@@ -143,7 +143,7 @@ def _call(name: str, args: tuple, kwargs: dict) -> Any:
         given = dict(zip(("kernel_size", "stride", "padding"), args[1:], strict=False)) | kwargs
         return _proposaled(SimpleNamespace(**{"stride": None, "padding": 0} | given), field)
     if name == "pad":
-        return _padded(field, args[1] if len(args) > 1 else kwargs["pad"])
+        return _padded(field, args[1])  # torch records it by place, however it was given
     if name in _SPLITTING_CALLS:
         # As many parts as anybody may take: all see the same.
         return _Parts(field)

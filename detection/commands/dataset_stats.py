@@ -105,7 +105,7 @@ def picture(table: ObjectTable, per_image: np.ndarray) -> np.ndarray:
     share = Axis("share", 0, 1, (0, 0.2, 0.4, 0.6, 0.8, 1))
     size = Axis("side, px", 8, 1024, (8, 16, 32, 64, 128, 256, 512, 1024), True)
     aspect = Axis("width / height", 0.125, 8, (0.125, 0.25, 0.5, 1, 2, 4, 8), True)
-    most = max(int(per_image.max(initial=1)), 1)
+    most = int(per_image.max(initial=1))
     count = Axis("objects in an image", 0, most, sorted({0, *(round(most * part / 4) for part in range(1, 5))}))
     charts = [
         line_chart("Objects of at most this size", size, share, _below(table, table.side)),

@@ -235,7 +235,7 @@ def _read_yolo(found: ResultFiles, images, numbers, split, problems) -> _Rows:
     by_stem = {one.path.stem: one.image_id for one in images if counts[one.path.stem] == 1}
     ids = (name if name in known else by_stem.get(Path(name).name, name) for name in found.files)
     ids, rows, where = parsed_lines(zip(ids, found.files.values(), strict=True), yolo_results.parse_line)
-    columns = np.array([values for _, values in rows], dtype=np.float64).reshape(-1, yolo_results.FIELDS - 1)
+    columns = np.array([values for _, values in rows]).reshape(-1, yolo_results.FIELDS - 1)
     yolo_results.refuse_px(columns, where)
     meant = dict(zip(ids, _image_ids(ids, images, {}), strict=True))
     by_id = {one.image_id: one for one in images}

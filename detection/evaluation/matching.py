@@ -179,4 +179,4 @@ def _outcomes(objects: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _joined(arrays: list[np.ndarray], typecode: str) -> np.ndarray:
-    return np.concatenate([np.empty(0, dtype=typecode), *arrays]).astype(typecode, copy=False)
+    return np.concatenate([np.empty(0, dtype=typecode), *arrays])

@@ -70,7 +70,7 @@ def draw_boxes(
     side = math.sqrt(size[0] * size[1])
     clipped = clip(boxes, size)
     drawn = np.flatnonzero((clipped[:, 2:] > clipped[:, :2]).all(axis=1)).tolist()
-    outlines = np.concatenate([np.floor(clipped[:, :2]), np.ceil(clipped[:, 2:])], axis=1).astype(int).tolist()
+    outlines = np.concatenate([clipped[:, :2], np.ceil(clipped[:, 2:])], axis=1).astype(int).tolist()
 
     result = rgb.copy()
     for i in reversed(drawn):

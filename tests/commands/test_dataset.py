@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detection.commands.dataset_stats import object_table, size_bins
+from detection.commands import dataset_stats
+from detection.commands.dataset_stats import ObjectTable, object_table, picture, size_bins
 from detection.data import read_dataset, read_image
 from detection.data.checking import read_for_checking
 from detection.data.formats.finding import find_set
@@ -113,6 +114,54 @@ def test_sizes_are_counted_once(photos):
     assert table.overlap[1:3].tolist() == [0.25, 0.75]
     assert sum(rows.sum() for _, _, rows in size_bins(table.side)) == len(table.side) == 15
     assert object_table([], {}).side.shape == (0,)
+
+
+def charts_of(monkeypatch, table, per_image):
+    """Title -> (axis across, name of a line -> its points) of the charts of the picture."""
+    charts = {}
+
+    def drawn(title, across, up, lines, legend=None):
+        charts[title] = across, {one.name: list(zip(one.x, one.y, strict=True)) for one in lines}
+        return np.zeros((2, 3, 3), np.uint8)
+
+    monkeypatch.setattr(dataset_stats, "line_chart", drawn)
+    assert picture(table, per_image).shape == (4, 6, 3)
+    return charts
+
+
+def test_what_the_charts_show(monkeypatch):
+    table = ObjectTable(
+        name=np.array(["cat", "dog", "dog", "dog"], dtype=object),
+        difficult=np.zeros(4, bool),
+        side=np.array([100.0, 20, 10, 20]),
+        aspect=np.array([2.0, 1, 0.5, 4]),
+        overlap=np.array([0.5, 0.7, np.nan, 0.6]),
+        image=np.array([0, 0, 0, 1]),
+        images=3,
+    )
+    charts = charts_of(monkeypatch, table, np.array([3, 1, 0]))
+    sizes, shapes = (charts[f"Objects of at most this {one}"][1] for one in ("size", "shape"))
+    assert list(sizes) == list(shapes) == ["all", "dog", "cat"]  # classes by their objects
+    assert sizes["all"] == [(10, 0.25), (20, 0.5), (20, 0.75), (100, 1)]
+    assert sizes["cat"] == [(100, 1)]
+    assert np.allclose(shapes["dog"], [(0.5, 1 / 3), (1, 2 / 3), (4, 1)])
+    # Of sizes that were searched, at their middle: 20 px found at 0.7 and 0.6, 100 px at 0.5.
+    assert charts["Recall of proposals by size"][1] == {
+        "IoU at least 0.5": [(20, 1), (100, 1)],
+        "IoU at least 0.7": [(20, 0.5), (100, 0)],
+    }
+    crowding, lines = charts["Images with at most so many objects"]
+    assert (crowding.low, crowding.high, list(crowding.ticks)) == (0, 3, [0, 1, 2, 3])
+    assert np.allclose(lines["images"], [(0, 1 / 3), (1, 2 / 3), (3, 1)])
+
+
+@pytest.mark.parametrize(
+    ("per_image", "ticks"), [([12, 1], [0, 3, 6, 9, 12]), ([2], [0, 1, 2]), ([1], [0, 1]), ([0], [0, 1]), ([], [0, 1])]
+)
+def test_crowding_reaches_to_the_fullest_image(monkeypatch, per_image, ticks):
+    charts = charts_of(monkeypatch, object_table([], {}), np.array(per_image, np.int64))
+    axis = charts["Images with at most so many objects"][0]
+    assert (axis.high, list(axis.ticks)) == (ticks[-1], ticks)
 
 
 def test_wrong_calls(tool, tmp_path):

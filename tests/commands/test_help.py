@@ -104,6 +104,12 @@ def test_a_list_is_told_as_it_is_typed(told):
     assert entries["--strict"].startswith("true|false ")
 
 
+def test_what_has_to_be_given_is_marked(told):
+    entries = explained(told("convert", "--help"))
+    assert {name for name, words in entries.items() if "(needed)" in words} == {"--to", "--out"}
+    assert entries["--out"].endswith(" (needed)")
+
+
 def test_help_of_commands_of_several(told):
     for name, one in COMMANDS.items():
         if one.parts:

@@ -1,13 +1,12 @@
 import csv
 import shutil
 
-import cv2
 import numpy as np
 import pytest
 import scipy.io
 
 from detection.commands.proposals import main
-from detection.data import DataError, read_image
+from detection.data import read_image
 from detection.proposals import ProposalSettings, ProposalStore, propose
 from detection.proposals.foreign import read_proposals, write_proposals
 from detection.storage import read_json
@@ -120,6 +119,19 @@ def test_a_wrong_order_names_the_right_one_and_writes_nothing(call, tmp_path):
         call("import", "--windows", tmp_path / "old.mat", "--order", "yxyx", "--base", "1", "--end", "inclusive")[0]
         == 0
     )
+
+
+def test_a_doubtful_convention_is_told_and_taken(call, tmp_path):
+    inclusive = {one: boxes - np.float32([0, 0, 1, 1]) for one, boxes in OLD.items()}
+    write_proposals(tmp_path / "old.npz", inclusive)
+    doubt = "warning: {}: read as order xyxy, base 0, end exclusive, the proposals of no image reach all its borders"
+    for command, status in (("check", 0), ("report", 0), ("import", 0)):
+        found, printed = call(command, "--windows", tmp_path / "old.npz")
+        assert (found, doubt.format(tmp_path / "old.npz") in printed) == (status, True), printed
+    assert np.array_equal(proposals_of(tmp_path, "000001"), inclusive["000001"])
+    status, printed = call("import", "--windows", tmp_path / "old.npz", "--end", "inclusive", folder="other")
+    assert (status, "reach all its borders" in printed) == (0, False)
+    assert np.array_equal(proposals_of(tmp_path, "000001", "other"), OLD["000001"])
 
 
 def positional(path, ids):
@@ -240,6 +252,25 @@ def test_report_of_several_sets(call, tmp_path):
     assert "sets of different names" in printed
 
 
+def test_report_of_another_run(call, tmp_path):
+    """Its proposals are read under its own settings: those of an import in it."""
+    write_proposals(tmp_path / "old.mat", OLD)
+    assert call("import", "--windows", tmp_path / "old.mat", folder="other")[0] == 0
+    out = ("--out", tmp_path / "figures")
+    windows = ("--windows", f"theirs={tmp_path / 'other'}", tmp_path / "old.mat")
+    assert call("report", *windows, *out)[0] == 0
+    with (tmp_path / "figures" / "figures.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["figure"]: row["theirs"] for row in rows} == {row["figure"]: row["old.mat"] for row in rows}
+    assert {row["theirs"] for row in rows if row["figure"] == "proposals an image, mean"} == {"3.0"}
+    record = tmp_path / "other" / "run.yaml"
+    lines = [one for one in record.read_text().splitlines() if not one.startswith("content_fingerprint")]
+    record.write_text("\n".join(lines).replace("  method: imported", "  methods: imported") + "\n")
+    status, printed = call("report", *windows, *out)
+    assert status == 2
+    assert "other/run.yaml: expected the settings of proposals, got {" in printed
+
+
 def test_report_counts_images_without_proposals_as_missed(call, tmp_path):
     write_proposals(tmp_path / "some.npz", {"000001": OLD["000001"]})
     status, printed = call("report", "--windows", tmp_path / "some.npz", "--split", "train")
@@ -253,65 +284,6 @@ def test_export_wants_a_run_with_proposals_and_a_file(call, tmp_path):
     shutil.rmtree(tmp_path / "run" / "proposals")
     assert "found none of 3" in call("export", "--out", tmp_path / "a.npz")[1]
     assert "expected the file to write" in call("export")[1]
-
-
-def test_a_detector_of_imported_proposals_has_none_for_a_new_photo():
-    with pytest.raises(DataError, match="no imported proposals"):
-        propose("new", blobs(0), ProposalSettings(method="imported", imported="x"))
-
-
-def test_edge_boxes_says_what_it_lacks(tmp_path):
-    with pytest.raises(ValueError, match="edge_boxes_model: expected a model file"):
-        ProposalSettings(method="edge_boxes")
-    chosen = ProposalSettings(method="edge_boxes", edge_boxes_model=str(tmp_path / "model.yml.gz"))
-    with pytest.raises(FileNotFoundError, match="expected a structured-forest model file, found none"):
-        propose("a", blobs(0), chosen)
-    (tmp_path / "model.yml.gz").write_bytes(b"x")
-    if not hasattr(cv2, "ximgproc"):
-        with pytest.raises(ValueError, match="opencv-contrib-python-headless instead of opencv-python-headless"):
-            propose("a", blobs(0), chosen)
-
-
-def test_edge_boxes_through_opencv(tmp_path, monkeypatch):
-    """OpenCV's part is played: boxes x, y, width, height with scores, some over the border."""
-    import types
-
-    from detection.proposals import edge_boxes as module
-
-    class Forest:
-        def detectEdges(self, image):  # noqa: N802
-            assert image.dtype == np.float32
-            assert 0 <= image.min() <= image.max() <= 1
-            return image[..., 0]
-
-        computeOrientation = staticmethod(lambda edges: edges)  # noqa: N815
-        edgesNms = staticmethod(lambda edges, orientations: edges)  # noqa: N815
-
-    class Boxes:
-        def getBoundingBoxes(self, edges, orientations):  # noqa: N802
-            return np.int32([[0, 0, 30, 40], [10, 20, 500, 30], [5, 5, 10, 10]]), np.float32([[0.1], [0.7], [0.9]])
-
-    fake = types.SimpleNamespace(
-        createStructuredEdgeDetection=lambda path: Forest(), createEdgeBoxes=lambda **_: Boxes()
-    )
-    monkeypatch.setattr(module.cv2, "ximgproc", fake, raising=False)
-    module._edge_detector.cache_clear()
-    model = tmp_path / "model.yml.gz"
-    model.write_bytes(b"forest")
-    chosen = ProposalSettings(method="edge_boxes", edge_boxes_model=str(model))
-    found = propose("a", blobs(0), chosen)
-    assert found.boxes.tolist() == [[10, 20, 120, 50], [0, 0, 30, 40]]
-    assert found.source == "edge_boxes"
-    before = ProposalStore(tmp_path, chosen).key
-    model.write_bytes(b"another forest")
-    assert ProposalStore(tmp_path, chosen).key != before
-    module._edge_detector.cache_clear()
-
-
-def test_keys_of_other_methods_do_not_move_selective_search():
-    base = ProposalStore("x", ProposalSettings()).key
-    assert ProposalStore("x", ProposalSettings(imported="y", edge_boxes_model="z")).key == base
-    assert ProposalStore("x", ProposalSettings(seed=4)).key != base
 
 
 def test_a_shrunk_image_is_said_to_be(call):

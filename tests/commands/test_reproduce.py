@@ -103,7 +103,11 @@ def test_cut_twice_and_gone_on_with(server, tmp_path, monkeypatch, capsys):
     # In the first archive, and again before another byte has come.
     server.cut_after = [5000, 0]
     assert reproduce.main(words) == 1
-    assert "given up at 5000 bytes" in capsys.readouterr().err
+    # A run that has not begun tells what it costs, one that goes on does not (`check_end`).
+    begun = capsys.readouterr()
+    assert told.splitlines()[0] in begun.out
+    assert re.search(r"time: [\d,.]+ hours at least", begun.out)
+    assert "given up at 5000 bytes" in begun.err
 
     def cut(experiment):
         prepare(experiment)

@@ -151,6 +151,17 @@ def test_a_hostile_tar_is_refused_before_anything_is_written(tmp_path, bad):
     assert [item.name for item in tmp_path.iterdir()] == ["a.tar"]
 
 
+def test_folders_of_a_tar_are_made(tmp_path):
+    names = [".", "./a", "./a/empty"]
+    (tmp_path / "a.tar").write_bytes(tar_of([*((name, tarfile.DIRTYPE, "") for name in names), ("./a/b.txt", b"x")]))
+    seen = []
+    unpack(tmp_path / "a.tar", tmp_path / "folder", lambda *done: seen.append(done))
+    found = sorted(path.relative_to(tmp_path / "folder").as_posix() for path in (tmp_path / "folder").rglob("*"))
+    assert found == ["a", "a/b.txt", "a/empty"]
+    assert (tmp_path / "folder" / "a" / "b.txt").read_bytes() == b"x"
+    assert seen == [("unpacking a.tar", index, 4) for index in range(1, 5)]
+
+
 def test_a_link_in_the_folder_is_not_followed_out(tmp_path):
     (tmp_path / "outside").mkdir()
     (tmp_path / "folder").mkdir()

@@ -163,6 +163,17 @@ def test_the_released_projection_of_edges():
     assert project_as_released(box[:0], 1.0, 16, (0.5, 0.5), (9, 9), (1, 1), 0.0, True).shape == (0, 4)
 
 
+@pytest.mark.parametrize("inset", [0.0, 6.5])
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_the_released_projection_at_the_borders_of_its_cells(scale, inset):
+    """By hand: the first px's centre x1 + 0.5, 20.5 being cell 0's, reaches cell 1 at 28 - inset; down, 8 px less."""
+    still = np.array([28 - inset, 20 - inset, 45 + inset, 37 + inset])
+    beyond = still + np.array([-0.125, -0.125, 0.125, 0.125])
+    boxes = np.array([still, beyond], np.float32) / scale
+    got = project_as_released(boxes, scale, 16, (12.5, 20.5), (200, 200), (10, 10), inset, False)
+    assert got.tolist() == [[1, 1, 2, 2], [0, 0, 3, 3]]
+
+
 def test_scale_by_side_is_the_released_rule():
     rng = np.random.default_rng(0)
     sides = np.array([480, 576, 688, 874, 1200])

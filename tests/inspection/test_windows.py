@@ -26,6 +26,11 @@ def test_the_best_class_and_the_nearest_object(explain):
     assert (nothing.nearest, nothing.overlap) == (-1, 0.0)
 
 
+def test_the_whole_image_and_one_px_of_it_can_be_explained(explain):
+    assert explain((0, 0, 120, 90)).is_proposal
+    assert not explain((119, 89, 120, 90)).is_proposal
+
+
 @pytest.mark.parametrize("first", [False, True])
 def test_what_nms_did(explain, small_detector, first):
     """Of the two boxes that overlap most one suppresses the other."""
@@ -46,7 +51,12 @@ def test_what_nms_did(explain, small_detector, first):
     ("box", "label", "message"),
     [
         ((5, 5, 5, 9), 0, "expected x1 < x2"),
+        ((5, 5, 9, 5), 0, "expected x1 < x2"),
+        ((9, 5, 5, 9), 0, "expected x1 < x2"),
         ((0, 0, 121, 50), 0, "inside"),
+        ((0, 0, 50, 91), 0, "inside"),
+        ((-1, 0, 50, 50), 0, "inside"),
+        ((0, -1, 50, 50), 0, "inside"),
         ((0, 0, 50), 0, "expected x1"),
         ((0, 0, 50, 50), 2, "class cow: expected one that was trained"),
     ],

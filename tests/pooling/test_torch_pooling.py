@@ -85,6 +85,9 @@ def test_onnx_without_its_packages(tmp_path, monkeypatch):
 def test_wrong_levels(levels):
     with pytest.raises(ValueError, match="levels"):
         SpatialPyramidPooling(levels)
+    for cells in ([[0, 0, 2, 2]], np.zeros((0, 4), int)):
+        with pytest.raises(ValueError, match="levels"):
+            spatial_pyramid_pool(random_maps(1, 3, 4), np.array(cells), levels)
 
 
 @pytest.mark.parametrize("maps", [torch.zeros(3, 4, 4), torch.zeros(1, 3, 4, 4, dtype=torch.int64)])

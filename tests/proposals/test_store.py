@@ -76,3 +76,9 @@ def test_damaged_imported_proposals_are_an_error(tmp_path):
         with pytest.raises(ValueError, match=r"a\.safetensors: .*; delete the file, and run sppnet proposals"):
             call("a", "f")
     assert kept.read("b", "f") is None
+
+
+def test_keys_of_other_methods_do_not_move_selective_search():
+    base = ProposalStore("x", ProposalSettings()).key
+    assert ProposalStore("x", ProposalSettings(imported="y", edge_boxes_model="z")).key == base
+    assert ProposalStore("x", ProposalSettings(seed=4)).key != base

@@ -113,8 +113,12 @@ def test_reliability_by_hand(make_run):
     gap = np.mean([abs(values[half].mean() - right[half].mean()) for half in (values < 0.5, values > 0.5)])
     assert len(right) % 2 == 0
     assert f"{gap:.4f}" in table.caption
-    plot = reliability_plot(table, 1)
-    assert list(plot.lines[0].x) == pytest.approx([0.15, 0.85])
+    for least in (1, len(right) // 2):
+        plot = reliability_plot(table, least)
+        assert list(plot.lines[0].x) == pytest.approx([0.15, 0.85])
+    assert "Farthest from it" in plot.alt
+    few = reliability_plot(table, len(right) // 2 + 1)
+    assert (list(few.lines[0].x), "Farthest from it" in few.alt) == ([], False)
 
 
 def test_what_is_hardly_probable_is_not_measured(make_run):

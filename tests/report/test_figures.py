@@ -87,6 +87,11 @@ def test_errors_and_misses_are_the_diagnosis(make_run):
     assert kinds["correct"][2] is None
     sizes = [row for row in miss_table(run).rows if row[0] == "size"]
     assert sum(row[3] for row in sizes) == len(run.diagnosis.missed)
+    words = {by: [row[1] for row in miss_table(run).rows if row[0] == by] for by in ("size", "aspect")}
+    assert words == {
+        "size": ["extra small", "small", "medium", "large", "extra large"],
+        "aspect": ["extra tall", "tall", "medium", "wide", "extra wide"],
+    }
     causes = cause_table(run).rows
     assert {row[0]: row[1] for row in causes} == run.diagnosis.causes
 

@@ -2,13 +2,15 @@ import io
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from detection.evaluation import IntervalSettings, difference
+from detection.evaluation import DiagnosisSettings, IntervalSettings, diagnose, difference, evaluate
 from detection.report import Comparison, ReportSettings
 from detection.report.gallery import crop_proposal, crops, picks
+from detection.types import Detections
 
 AMPLE = 10**8
 
@@ -44,6 +46,27 @@ def test_words_say_type_object_and_cause(make_run):
     assert missed
     assert {text.split(":")[0].split(" (")[0] for text in missed} == {"no proposal", "scored low"}
     assert all("%" in pick.title for pick in chosen if pick.group != "missed")
+
+
+@pytest.mark.parametrize(("similar", "kind"), [((("cat", "dog"),), "similar class"), ((), "other class")])
+def test_every_kind_in_words(make_run, similar, kind):
+    run = make_run(["cat", "dog"])
+    cat, dog = [0, 0, 40, 40], [50, 0, 90, 40]
+    image = replace(run.images[0], boxes=np.float32([cat, dog]), labels=np.array([0, 1]), difficult=np.zeros(2, bool))
+    boxes = np.float32([cat, cat, [0, 0, 40, 16], dog, [0, 0, 10, 8], [95, 60, 110, 80]])
+    found = Detections(image.image_id, boxes, np.linspace(0.9, 0.4, 6, dtype=np.float32), np.zeros(6, np.int64))
+    evaluation = evaluate([found], [image], run.classes)
+    diagnosis = diagnose(evaluation, [image], DiagnosisSettings(similar=similar))
+    run = replace(run, images=[image], evaluation=evaluation, diagnosis=diagnosis)
+    chosen = [one for one in picks(run, None, ReportSettings(pictures=10)) if one.group != "missed"]
+    assert {(one.text, one.truth_label, one.truth_class) for one in chosen} == {
+        ("IoU 1.00", "", 0),
+        ("localisation: found before by one of higher score (cat, IoU 1.00)", "", 0),
+        ("localisation: cat, IoU 0.40", "", 0),
+        (f"{kind}: dog, IoU 1.00", "dog", 1),
+        ("background: nearest object is a cat, IoU 0.05", "", 0),
+        ("background: overlaps no object", "", 0),
+    }
 
 
 def test_first_ones_of_all_classes_before_second_ones_of_any(make_run):

@@ -32,6 +32,18 @@ def test_settings_and_stages_are_kept_beside_each_other(tmp_path):
     assert "images" not in run.read()["stages"]["svms"]
 
 
+def test_a_stage_is_forgotten_alone(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.write_settings({"svm": {"C": 0.001}})
+    for stage in ("svms", "report"):
+        run.record_stage(stage, f"key of {stage}", 1.0, {})
+    run.forget_stage("svms")
+    run.forget_stage("never done")
+    again = RunFolder(run.path)
+    assert (again.stage_key("svms"), again.stage_key("report")) == (None, "key of report")
+    assert again.read()["settings"] == {"svm": {"C": 0.001}}
+
+
 def test_equal_settings_are_not_written_again(tmp_path):
     run = RunFolder(tmp_path)
     run.write_settings({"C": 0.001})

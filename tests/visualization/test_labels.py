@@ -1,11 +1,32 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detection.visualization import labels
 from detection.visualization.labels import fit, label_size, place, printable
 
 
 def overlap(first, second):
     return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
+
+
+def test_the_first_font_that_the_system_has_and_else_the_own_one(monkeypatch):
+    there, asked = set(labels._FALLBACK_FONTS[2:]), []
+
+    def opened(name, size):
+        asked.append(name)
+        if name not in there:
+            raise OSError(name)
+        return name, size
+
+    monkeypatch.setattr(labels.ImageFont, "truetype", opened)
+    load = labels.load_font.__wrapped__
+    assert load(17, False) == (labels._FALLBACK_FONTS[2], 17)
+    assert asked == list(labels._FALLBACK_FONTS[:3])
+    own = object()
+    monkeypatch.setattr(labels.ImageFont, "load_default", lambda size: (own, size))
+    assert load(17, True) == (own, 17)
+    there.clear()
+    assert load(17, False) == (own, 17)
 
 
 def test_above_the_box_where_there_is_room():

@@ -124,12 +124,12 @@ def test_crafted_bytes_are_refused_or_harmless(tmp_path, reader, text):
         reader.read("pickle", path)
 
 
-def forged(dtype, shape, content, flags=0):
+def forged(dtype, shape, content, flags=0, order="|"):
     """A pickled array whose state says what it likes."""
 
     class Kind:
         def __reduce__(self):
-            return np.dtype, (dtype, False, True), (3, "|", None, None, None, -1, -1, flags)
+            return np.dtype, (dtype, False, True), (3, order, None, None, None, -1, -1, flags)
 
     class Fake:
         def __reduce__(self):
@@ -157,6 +157,22 @@ def test_forged_arrays_are_refused(tmp_path, reader, dtype, shape, content):
     path = written(tmp_path, {"boxes": [forged(dtype, shape, content)], "ids": [1]})
     with pytest.raises(ValueError, match=r"boxes.pkl"):
         reader.read("pickle", path)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "order"), [(None, "|"), (5, "|"), (list, "|"), ("f8", 5), ("f8", None), (None, None)]
+)
+def test_dtypes_that_are_no_text_are_refused(tmp_path, dtype, order):
+    """NumPy itself takes None for f8, and list for objects."""
+    path = written(tmp_path, forged(dtype, (1,), b"12345678", order=order))
+    with pytest.raises(ValueError, match=r"boxes\.pkl: .*got an array of no dtype"):
+        read_pickle(path)
+
+
+@pytest.mark.parametrize(("order", "kind"), [("<", "<f8"), (">", ">f8"), ("=", "f8"), ("|", "f8")])
+def test_bytes_come_in_the_order_that_the_file_says(tmp_path, order, kind):
+    found = read_pickle(written(tmp_path, forged("f8", (1,), b"12345678", order=order)))
+    assert found.tolist() == np.frombuffer(b"12345678", kind).tolist()
 
 
 def test_the_file_is_what_pickletools_says(tmp_path):
@@ -227,8 +243,7 @@ def test_values_of_the_wrong_kind_are_named(tmp_path, content, fault):
         read_proposals(written(tmp_path, content))
 
 
-def nested(depth):
-    value = 1
+def nested(depth, value=1):
     for _ in range(depth):
         value = [value]
     return value
@@ -242,6 +257,20 @@ def test_lists_in_lists_up_to_the_limit(tmp_path):
     endless.append(endless)
     with pytest.raises(ValueError, match="lists that hold each other"):
         read_pickle(written(tmp_path, endless))
+
+
+def test_arrays_in_lists_up_to_the_limit(tmp_path):
+    """An array is one level; one of objects is two, with the list that it becomes."""
+    assert read_pickle(written(tmp_path, nested(MAX_DEPTH - 1, np.ones(1))))
+    with pytest.raises(ValueError, match="lists that hold each other"):
+        read_pickle(written(tmp_path, nested(MAX_DEPTH, np.ones(1))))
+    cells = 1
+    for _ in range(MAX_DEPTH // 2 + 1):
+        inner, cells = cells, np.empty(1, object)
+        cells[0] = inner
+    assert read_pickle(written(tmp_path, inner)) == nested(MAX_DEPTH // 2)
+    with pytest.raises(ValueError, match="lists that hold each other"):
+        read_pickle(written(tmp_path, cells))
 
 
 def test_shared_lists_and_arrays(tmp_path):

@@ -107,11 +107,24 @@ def test_labels_in_any_case(tmp_path, labels):
     assert objects(tmp_path, "train") == {"sub/a": 1}
 
 
-def test_labels_beside_photos_of_any_folder(tmp_path):
+# The least likely first.
+LABELS_OF_PHOTOS_TRAIN = ["photos/train", "labels/train", "photos/labels", "photos/train/labels", "labels/photos/train"]
+
+
+@pytest.mark.parametrize("labels", LABELS_OF_PHOTOS_TRAIN)
+def test_labels_beside_photos_of_any_folder(tmp_path, labels):
     photo(tmp_path / "photos" / "train" / "a.jpg")
-    put(tmp_path / "labels" / "train" / "a.txt", LINE)
+    put(tmp_path / labels / "a.txt", LINE)
     put(tmp_path / "data.yaml", "names: [cat]\ntrain: photos/train\n")
     assert objects(tmp_path, "train") == {"a": 1}
+
+
+def test_labels_in_several_folders_are_those_of_the_likeliest(tmp_path):
+    photo(tmp_path / "photos" / "train" / "a.jpg")
+    put(tmp_path / "data.yaml", "names: [cat]\ntrain: photos/train\n")
+    for count, labels in enumerate(LABELS_OF_PHOTOS_TRAIN, start=1):
+        put(tmp_path / labels / "a.txt", "".join(f"0 0.5 0.5 0.{one} 0.5\n" for one in range(1, count + 1)))
+        assert objects(tmp_path, "train") == {"a": count}
 
 
 def test_folders_that_are_links_are_read_where_they_are_named(tmp_path):

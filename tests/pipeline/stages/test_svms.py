@@ -1,5 +1,7 @@
 import csv
 import shutil
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from detection.inspection.samples import ranked_samples
 from detection.learning import MiningEntry, MiningLog, TrainingSamples
 from detection.pipeline.stages.regressors import train_box_regressors
-from detection.pipeline.stages.svms import SVMS, train_linear_svms, write_mining_log
+from detection.pipeline.stages.svms import SVMS, report_mining, train_linear_svms, write_mining_log
 from detection.pipeline.training_samples import (
     read_samples,
     rename_training_samples,
@@ -67,6 +69,22 @@ def test_mining_log(tmp_path):
         "mining_pass": "1", "images": "5", "positives": "3", "negatives": "20", "added": "20", "evicted": "2",
     }  # fmt: skip
     assert (float(rows[0]["objective"]), rows[0]["converged"]) == (0.5, "True")
+
+
+def test_what_a_user_is_warned_of():
+    told, warned = [], []
+    experiment = SimpleNamespace(say=told.append, warn=warned.append)
+    entries = [MiningEntry(label, 1, 5, 3, 20, 20, 2, 0.5, 1e-6, 12, label != 1) for label in (0, 1, 1, 2)]
+    enough = MiningLog(tuple(entries), (10, 10, 0), 10.0, 2.0, 5, 23, 1000)
+    report_mining(experiment, enough, ["cat", "dog", "cow"])
+    assert (len(told), warned) == (1, ["the SVM of dog did not converge; see mining.csv"])
+    warned.clear()
+    entries = [replace(entries[0], left_out=1), entries[0]]
+    report_mining(experiment, replace(enough, entries=tuple(entries), positives=(10, 9, 1)), ["cat", "dog", "cow"])
+    assert warned == [
+        "hard negatives were left out for lack of memory: svm.memory_mib; see mining.csv",
+        "fewer than 10 positives: dog 9, cow 1; docs/learning.md tells what to expect",
+    ]
 
 
 def test_no_training(tmp_path):

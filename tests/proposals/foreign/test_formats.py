@@ -233,6 +233,11 @@ def test_coco_results_are_x_y_width_height(tmp_path):
     assert read_proposals(path).numbered
 
 
+def test_csv_by_hand(tmp_path):
+    write_proposals(tmp_path / "a.csv", {"a,b": np.float32([[1, 2, 3.5, 4]]), "none": np.zeros((0, 4), np.float32)})
+    assert (tmp_path / "a.csv").read_bytes() == b'image_id,x1,y1,x2,y2\r\n"a,b",1.0,2.0,3.5,4.0\r\nnone,,,,\r\n'
+
+
 def test_csv_of_other_programs(tmp_path):
     path = tmp_path / "boxes.csv"
     path.write_text("\ufefffile,left,top,right,bottom,conf\r\na,1,2,3,4,0.2\r\n\r\na,5,6,7,8,0.8\r\nb\r\n", "utf-8")

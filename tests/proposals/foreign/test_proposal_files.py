@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -91,6 +92,45 @@ def test_a_few_faults_are_dirt_not_another_convention():
     stored = [whole_and_parts(size, rng).astype(float) for size in sizes]
     stored[3][5] = [-4, 0, 300, 20]
     assert check_convention("old.npz", BoxConvention(), stored, sizes) is None
+
+
+WHOLE, OUTSIDE = [0, 0, 100, 50], [90, 40, 130, 80]
+
+
+def test_faults_by_every_convention_are_none_of_the_convention():
+    """In half of the images a box far outside, which no reading brings in: it is repaired, not refused."""
+    stored = [np.array([WHOLE, OUTSIDE] if place % 2 else [WHOLE], float) for place in range(10)]
+    assert check_convention("old.npz", BoxConvention(), stored, [(50, 100)] * 10) is None
+
+
+FROM_1, IN_ANY = [1, 1, 101, 51], [1, 1, 99, 49]
+
+
+@pytest.mark.parametrize(
+    ("images", "refused"),
+    [
+        ([[FROM_1], *[[IN_ANY]] * 9], True),
+        ([[FROM_1], *[[IN_ANY]] * 10], False),
+        ([[FROM_1, OUTSIDE], *[[FROM_1]] * 9], True),
+        ([*[[FROM_1, OUTSIDE]] * 2, *[[FROM_1]] * 8], False),
+    ],
+    ids=["a tenth is wrong", "less is", "a tenth of those is by another too", "more is"],
+)
+def test_shares_that_make_a_convention_wrong(images, refused):
+    stored = [np.array(one, float) for one in images]
+    with pytest.raises(ValueError, match="base 1, end exclusive, ") if refused else nullcontext():
+        check_convention("old.npz", BoxConvention(), stored, [(50, 100)] * len(stored))
+
+
+@pytest.mark.parametrize(("spanned", "doubted"), [(10, True), (9, True), (8, False)])
+def test_nine_images_of_ten_that_another_convention_spans_are_a_doubt(spanned, doubted):
+    ends = BoxConvention(end="inclusive")
+    stored = [
+        ends.from_half_open(np.array([WHOLE if place < spanned else [10, 10, 90, 40]], float)) for place in range(10)
+    ]
+    found = check_convention("old.npz", BoxConvention(), stored, [(50, 100)] * 10)
+    assert (found is not None) == doubted
+    assert not doubted or f"those of {spanned} of 10 images do" in found
 
 
 def test_proposals_that_span_no_image_by_any_convention_are_not_doubted():
