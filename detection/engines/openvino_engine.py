@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import fx
+from torch import nn
 
 from detection.engines.ir_cache import load_or_convert
 from detection.engines.openvino_import import import_openvino
+from detection.engines.openvino_operations import extensions
 from detection.storage import fingerprint, shortened
 
 # Raised whenever the code here converts a network to something else.
@@ -42,7 +43,7 @@ class OpenVINOEngine:
 
     name = "openvino"
 
-    def __init__(self, network: fx.GraphModule, size_multiple: int) -> None:
+    def __init__(self, network: nn.Module, size_multiple: int) -> None:
         """Raises ValueError for a network that cannot be exported with sides of any length."""
         self._network, self._size_multiple = network, size_multiple
         self._prepare()
@@ -85,7 +86,7 @@ def _core() -> Any:
     return import_openvino().Core()
 
 
-def _convert(network: fx.GraphModule, size_multiple: int) -> Any:
+def _convert(network: nn.Module, size_multiple: int) -> Any:
     """The network as an ``openvino.Model`` with batch, height and width dynamic."""
     with _converting, _quiet(), torch.no_grad():
         try:
@@ -94,7 +95,7 @@ def _convert(network: fx.GraphModule, size_multiple: int) -> Any:
             shape = next(node.meta["val"].shape for node in program.graph.nodes if node.name == name)
             if any(str(shape[axis]).isdigit() for axis in (0, 2, 3)):
                 raise TypeError(f"torch.export fixed the input's shape to {tuple(shape)}")
-            return import_openvino().convert_model(program)
+            return import_openvino().convert_model(program, extension=extensions())
         except Exception as error:  # whatever the exporter or the converter stumble over in a foreign network
             why = shortened(" ".join(str(error).split()) or type(error).__name__, _SHOWN)
             raise ValueError(
@@ -103,7 +104,7 @@ def _convert(network: fx.GraphModule, size_multiple: int) -> Any:
             ) from error
 
 
-def _export(network: fx.GraphModule, size_multiple: int) -> torch.export.ExportedProgram:
+def _export(network: nn.Module, size_multiple: int) -> torch.export.ExportedProgram:
     plain = copy.deepcopy(network)
     for module in plain.modules():
         # In place, an activation is taken apart anew at every call: five times the seconds.
