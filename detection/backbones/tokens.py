@@ -1,7 +1,9 @@
 """Plain vision transformers of timm: the tokens of patches laid out as maps."""
 
 import copy
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,23 @@ def token_fields(strides: Sequence[int]) -> tuple[ReceptiveField, ...]:
     return tuple(ReceptiveField(WHOLE.low, WHOLE.high, stride) for stride in strides)
 
 
+@contextmanager
+def _symbolic_sizes(rope: nn.Module | None) -> Iterator[None]:
+    """While a network is exported: sides of a map stay symbols where timm's rotary positions divide by them.
+
+    timm calls ``float`` on them, which makes constants of them.
+    """
+    if rope is None or not torch.compiler.is_compiling():
+        yield
+        return
+    module = sys.modules[type(rope).__module__]
+    module.float = lambda side: side
+    try:
+        yield
+    finally:
+        del module.float
+
+
 class TokenMaps(nn.Module):
     """A transformer without the blocks that its stages do not need: images -> a map of each stage.
 
@@ -53,10 +72,14 @@ class TokenMaps(nn.Module):
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """(N, 3, H, W), sides multiples of the patch's -> T maps (N, C, H / patch, W / patch), channels last."""
         wanted = sorted(set(self.blocks))
-        tokens = self.network.forward_intermediates(
-            images, indices=wanted, stop_early=True, output_fmt="NLC", intermediates_only=True
+        with _symbolic_sizes(getattr(self.network, "rope", None)):
+            tokens = self.network.forward_intermediates(
+                images, indices=wanted, stop_early=True, output_fmt="NLC", intermediates_only=True
+            )
+        found, size = (
+            dict(zip(wanted, tokens, strict=True)),
+            self.network.patch_embed.dynamic_feat_size(images.shape[2:]),
         )
-        found, size = dict(zip(wanted, tokens, strict=True)), self.network.patch_embed.dynamic_feat_size(images.shape[2:])
         maps = []
         for block, normed in zip(self.blocks, self.normed, strict=True):
             values = self.network.norm(found[block]) if normed else found[block]

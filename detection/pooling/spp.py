@@ -32,9 +32,7 @@ def pooled_length(channels: int, levels: tuple[int, ...]) -> int:
     return channels * sum(n * n for n in levels)
 
 
-def pool_array(
-    feature_map: np.ndarray, cells: np.ndarray, levels: tuple[int, ...], pooling: str = "max"
-) -> np.ndarray:
+def pool_array(feature_map: np.ndarray, cells: np.ndarray, levels: tuple[int, ...], pooling: str = "max") -> np.ndarray:
     """``detection.pooling.spatial_pyramid_pool`` of a (C, h, w) float32 array."""
     feature_map = np.asarray(feature_map)
     if feature_map.ndim != 3 or feature_map.dtype != np.float32:
