@@ -34,10 +34,10 @@ _NOTHING = np.zeros((), np.int64)
 class Backbone(nn.Module):
     """A frozen network: a batch of normalised images -> the maps of its stages in use.
 
-    name: see ``FeatureSettings.backbone``. stages: as the settings have them. strides: (T,) px. channels: (T,). offsets: (T, 2) float64 (y, x):
-    the centre of cell (i, j) of stage t lies at offsets[t] + strides[t] * (i, j) in continuous px of the
-    input. mean, std: of each RGB channel in grey levels 0..255; the input is (rgb - mean) / std. engine: name of what
-    computes `forward`, never "auto"; `network` is torch's in any case.
+    name: see ``FeatureSettings.backbone``. stages: as the settings have them. strides: (T,) px. channels: (T,).
+    offsets: (T, 2) float64 (y, x): the centre of cell (i, j) of stage t lies at offsets[t] + strides[t] * (i, j) in
+    continuous px of the input. mean, std: of each RGB channel in grey levels 0..255; the input is (rgb - mean) / std.
+    engine: name of what computes `forward`, never "auto"; `network` is torch's in any case.
     """
 
     def __init__(

@@ -53,7 +53,7 @@ def published_weights(name: str) -> Mapping[str, torch.Tensor]:
 
 
 def weights_source(name: str) -> str:
-    """What to fetch by hand where there is no network, with its licence; an empty string where timm knows of nothing."""
+    """What to fetch by hand where there is no network, with its licence; an empty string where timm knows none."""
     import timm
 
     known = timm.get_pretrained_cfg(name.removeprefix(TIMM_PREFIX))

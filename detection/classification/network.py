@@ -1,6 +1,6 @@
 """The paper's figure 3: convolutions, a spatial pyramid, fc6, fc7 and a softmax, for images of any size."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch

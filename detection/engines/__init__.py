@@ -56,7 +56,8 @@ def resolve_engine(setting: str, device: str) -> str:
 def make_engine(name: str, network: nn.Module, size_multiple: int) -> Engine:
     """The engine `name` (not "auto") for a folded network on its device.
 
-    network: tells as its `code` what it computes with its layers, which are its `repr`. size_multiple: sides of images are multiples of it, in px. Raises ValueError where it cannot take the network.
+    network: tells as its `code` what it computes with its layers, which are its `repr`. size_multiple: sides of images
+    are multiples of it, in px. Raises ValueError where it cannot take the network.
     """
     module, kind = ENGINES[name]
     return getattr(import_module(f"{__name__}.{module}"), kind)(network, size_multiple)

@@ -66,10 +66,10 @@ def _shares_of_all(maps: np.ndarray, bins: np.ndarray, added: np.ndarray, slopes
 class StageContributions:
     """What one stage of the network adds to a region's score.
 
-    label: the stage in words. stride, offset (y, x): geometry of its map in resized px. cells: x1, y1, x2, y2 that the region covers, half-open.
-    map_size: (rows, columns). values: (C, bins) as pooled, bins level by level. contributions: (C, bins), summing up
-    to the stage's part of the score. shares: (C, rows, columns), the same cell by cell. winners: (C, bins, 2) (row,
-    column) of the cell whose value each bin holds, None where bins are means.
+    label: the stage in words. stride, offset (y, x): geometry of its map in resized px. cells: x1, y1, x2, y2 that the
+    region covers, half-open. map_size: (rows, columns). values: (C, bins) as pooled, bins level by level.
+    contributions: (C, bins), summing up to the stage's part of the score. shares: (C, rows, columns), the same cell by
+    cell. winners: (C, bins, 2) (row, column) of the cell whose value each bin holds, None where bins are means.
     """
 
     label: str

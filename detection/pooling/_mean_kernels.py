@@ -1,9 +1,9 @@
 """Compiled kernel of mean pooling: a bin's sum from four entries of a table of sums, whatever its size.
 
 The table holds, for every corner (y, x) of cells, the sum of all cells above and to the left (Crow, *Summed-area tables
-for texture mapping*, SIGGRAPH 1984), in float64. Of values that were float16, as maps are, such sums are exact up to 8192
-cells of the largest values, and up to far more of any usual ones: then the order of additions decides no bit. It is stated
-in ``detection.pooling.spp`` nevertheless.
+for texture mapping*, SIGGRAPH 1984), in float64. Of values that were float16, as maps are, such sums are exact up to
+8192 cells of the largest values, and up to far more of any usual ones: then the order of additions decides no bit. It
+is stated in ``detection.pooling.spp`` nevertheless.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from detection.pooling._lane_kernels import LANES
 
 @njit(cache=True, nogil=True)
 def _sums(feature_map, low, lanes, table):
-    """table (h + 1, w + 1, LANES) float64 of `lanes` channels from `low` on. Its first row and column are zeros."""
+    """Table (h + 1, w + 1, LANES) float64 of `lanes` channels from `low` on. Its first row and column are zeros."""
     _, height, width = feature_map.shape
     row = np.empty(LANES, np.float64)
     for y in range(height):

@@ -8,9 +8,9 @@ in the settings' order, each in that order.
 Bin i of n over w cells holds cells floor(i w / n) to ceil((i + 1) w / n) - 1; a region with fewer cells than bins has
 bins that share cells, and no bin is empty. Negative zeros become zeros, so that a maximum has one value on every path.
 
-A mean is that of a bin's cells, for maps whose values have both signs. Its sum comes from sums S over all cells above and
-to the left of a corner, in float64: along rows first, then down the columns. Of the bin of rows t to b - 1, columns l to
-r - 1 it is (S[b, r] - S[t, r]) - (S[b, l] - S[t, l]); divided by the number of cells and rounded to float32.
+A mean is that of a bin's cells, for maps whose values have both signs. Its sum comes from sums S over all cells above
+and to the left of a corner, in float64: along rows first, then down the columns. Of the bin of rows t to b - 1, columns
+l to r - 1 it is (S[b, r] - S[t, r]) - (S[b, l] - S[t, l]); divided by the number of cells and rounded to float32.
 """
 
 from typing import Any
@@ -50,7 +50,8 @@ def pool_map(feature_map: Any, levels: tuple[int, ...], pooling: str = "max") ->
 
     feature_map: any dense array of numbers, e.g. convolutional maps, dense descriptors, or codes of them over a
     dictionary (paper, section 2.2: the pyramid of bags of words, with maxima as in ScSPM, J. Yang et al., CVPR 2009).
-    pooling: "max" or "mean". Order and bins are those of this module. Raises ValueError for another shape, no cell, or values not finite.
+    pooling: "max" or "mean". Order and bins are those of this module. Raises ValueError for another shape, no cell, or
+    values not finite.
     """
     feature_map = np.asarray(feature_map)
     if feature_map.ndim != 3 or min(feature_map.shape) < 1 or feature_map.dtype.kind not in "fiub":
@@ -102,9 +103,9 @@ def pool_into(
 ) -> None:
     """`pool_array` of a float16 or float32 array into out[rows, start : start + C * bins].
 
-    pooling: "max" or "mean". rows: (R,) int, the row of `out` of each region. Regions on the same cells are computed once; to have their vectors
-    once too, pool those that `unique_cells` names. out: contiguous float32. Raises ValueError for cells outside the map
-    and rows or columns outside `out`.
+    pooling: "max" or "mean". rows: (R,) int, the row of `out` of each region. Regions on the same cells are computed
+    once; to have their vectors once too, pool those that `unique_cells` names. out: contiguous float32. Raises
+    ValueError for cells outside the map and rows or columns outside `out`.
     """
     channels, height, width = feature_map.shape
     check_levels(levels)

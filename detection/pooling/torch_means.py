@@ -1,4 +1,4 @@
-"""Mean pooling of tensors, on any device that has float64: bins from tables of sums, as ``detection.pooling.spp`` states."""
+"""Mean pooling of tensors on devices that have float64: from tables of sums, as ``detection.pooling.spp`` states."""
 
 from collections.abc import Sequence
 

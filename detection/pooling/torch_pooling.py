@@ -202,10 +202,10 @@ def _read(flat: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
 class SpatialPyramidPooling(nn.Module):
     """The pyramid over whole maps, as a layer between convolutions and fully connected layers (paper, figure 3).
 
-    levels: n stands for n x n bins. pooling: "max" or "mean". (N, C, h, w) floating maps of any h, w >= 1 -> (N, C * bins) of the same dtype, in
-    the order and with the bins of ``detection.pooling.spp``; equal, bit for bit, to pooling the region that covers
-    the map. Runs under ``torch.export`` and as ONNX with height and width dynamic, in torch 2.6 up to a limit (`max` of
-    ``Dim``). Raises ValueError for levels < 1 and maps of another shape.
+    levels: n stands for n x n bins. pooling: "max" or "mean". (N, C, h, w) floating maps of any h, w >= 1 -> (N, C *
+    bins) of the same dtype, in the order and with the bins of ``detection.pooling.spp``; equal, bit for bit, to pooling
+    the region that covers the map. Runs under ``torch.export`` and as ONNX with height and width dynamic, in torch 2.6
+    up to a limit (`max` of ``Dim``). Raises ValueError for levels < 1 and maps of another shape.
     """
 
     def __init__(self, levels: Sequence[int], pooling: str = "max") -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import fx, nn
 from torch.nn import functional
@@ -90,6 +91,25 @@ def test_backbones(name):
             assert_close(backbone(images_of(*size)), backbone.network(images_of(*size)))
 
 
+def test_convnext_with_gelu_layer_norm_and_layer_scale():
+    """As DINOv3's, with factors of its branches that are not zero."""
+    name, stages = "timm/convnext_atto", (16, "stages.3")
+    state = Backbone.from_weights(name, stages, "random").state()
+    assert any(key.endswith("gamma") and (value == 1).all() for key, value in state.items())
+    rng = np.random.default_rng(0)
+    state = {key: value + rng.normal(0, 0.1, value.shape).astype(np.float32) for key, value in state.items()}
+    torch_engine, openvino = (Backbone(name, stages, state, engine=engine) for engine in ("torch", "openvino"))
+    assert torch_engine.strides == (16, 32)
+    plain = timm.create_model("convnext_atto").eval()
+    assert not plain.load_state_dict({key: torch.from_numpy(one) for key, one in state.items()}, False).unexpected_keys
+    for size in ((96, 160), (128, 96)):
+        images = images_of(*size)
+        with torch.inference_mode():
+            expected = plain.forward_intermediates(images, indices=[2, 3], intermediates_only=True)
+        assert_close(torch_engine(images), expected)
+        assert_close(openvino(images), expected)
+
+
 def test_one_compilation_serves_every_size(engine, monkeypatch):
     again = pickle.loads(pickle.dumps(engine))
     compiled, core = [], openvino_engine._core
@@ -145,12 +165,26 @@ class OneSize(nn.Module):
         return (x + torch.ones(1, 3, 20, 28),)
 
 
+class Constant(nn.Module):
+    """A number of the image's sides that the exporter takes for a constant."""
+
+    def forward(self, x):
+        return (x * float(x.shape[2] // 4),)
+
+
 class Unknown(nn.Module):
     def forward(self, x):
         return (torch.special.bessel_j0(x),)
 
 
-@pytest.mark.parametrize(("module", "fault"), [(OneSize, "fixed the input's shape"), (Unknown, "bessel")])
+@pytest.mark.parametrize(
+    ("module", "fault"),
+    [
+        (OneSize, "fixed the input's shape"),
+        (Unknown, "bessel"),
+        (Constant, "constants|fixed"),
+    ],
+)
 def test_networks_that_it_cannot_take(module, fault):
     with pytest.raises(ValueError, match=rf"^features\.engine: OpenVINO cannot convert .*{fault}.*set engine torch"):
         OpenVINOEngine(traced(module), 4)
