@@ -12,7 +12,7 @@ from detection.backbones.networks import cut_network, network_spec, random_state
 from detection.backbones.tokens import token_stages
 
 TINY = "timm/vit_tiny_patch16_224"
-# A class token; registers and another patch; rotary positions and registers; distilled; pre-norm; no prefix; no last norm.
+# A class token; registers, another patch; rotary positions, registers; distilled; pre-norm; no prefix; no last norm.
 KINDS = [
     "vit_tiny_patch16_224", "vit_small_patch14_reg4_dinov2", "vit_small_patch16_dinov3",
     "deit_tiny_distilled_patch16_224", "vit_base_patch32_clip_224", "vit_base_patch16_siglip_224",
