@@ -97,7 +97,7 @@ def accuracy(candidate: Candidate, arguments: Sequence[str], run: Path) -> Row:
     except ValueError as error:
         return row | {"why_not": shortened(str(error).strip().splitlines()[-1], _SHOWN)}
     stages = read_yaml(run / "run.yaml")["stages"]
-    keys = {"maps_s": "maps", "svms_s": "svms"}
+    keys = {"maps_s": "features", "svms_s": "svms"}
     seconds = {key: stages[name]["seconds"] for key, name in keys.items() if name in stages}
     return row | {"mAP": stages["evaluation"]["mAP"], **seconds}
 
