@@ -31,8 +31,8 @@ def test_without_a_network_the_file_is_named(monkeypatch):
     page = "https://huggingface.co/timm/vit_small_patch14_reg4_dinov2.lvd142m"
     assert str(raised.value) == (
         f"weights: those of {DINOV2!r} are not on this machine and cannot be fetched (no network here); fetch them "
-        f"once with a network, or fetch model.safetensors of {page} (licence: apache-2.0) elsewhere, and give its path as "
-        "weights: --features.weights FILE"
+        f"once with a network, or fetch model.safetensors of {page} (licence: apache-2.0) elsewhere, and give its path "
+        "as weights: --features.weights FILE"
     )
 
 
