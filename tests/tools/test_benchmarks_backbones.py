@@ -1,5 +1,7 @@
 """The benchmark of backbones: costs, and runs with each, of which one has no weights to begin with."""
 
+import json
+
 import pytest
 import timm
 from torch import nn
@@ -8,9 +10,9 @@ from torch import nn
 def test_costs_and_whole_runs(measure, shapes, tmp_path):
     absent = tmp_path / "absent.pth"
     names = ["efficientnet_lite0:16,32", f"timm/mobilenetv3_small_050:blocks.3:mean:{absent}"]
-    quick = "[--features.short_sides=[64],--features.levels=[1],--workers=1,--report.photos=0]"
-    options = [f"--voc={shapes}", f"--options={quick}", "--short_sides=[64]", "--repeats=1"]
-    costs, runs = measure("backbones", f"--backbones={names}", *options)
+    quick = ["--features.short_sides=64,96", "--features.levels=1", "--workers=1", "--report.photos=0"]
+    options = [f"--voc={shapes}", f"--options={json.dumps(quick)}", "--short_sides=[64]", "--repeats=1"]
+    costs, runs = measure("backbones", f"--backbones={json.dumps(names)}", *options)
     assert [(row["strides"], row["channels"]) for row in costs] == [([16, 32], [112, 320]), ([16], [24])]
     assert all(row["GMAC"] > 0 and row["cpu_ms"] > 0 for row in costs)
     assert costs[0]["weights"] == "package"
