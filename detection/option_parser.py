@@ -105,8 +105,13 @@ def _as_yaml(hint: Any) -> Callable[[str], str] | None:
         return quoted_mapping
     found = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     lists = [one for one in found if get_origin(one) in (list, tuple)]
-    item = next((one for one in get_args(lists[0])[:1] if one in (str, int, float)), None) if lists else None
+    item = next((one for one in get_args(lists[0])[:1] if _is_plain(one)), None) if lists else None
     return None if item is None else lambda value: _bracketed(value, item)
+
+
+def _is_plain(item: Any) -> bool:
+    """Whether a type is text or a number, or one of several such."""
+    return all(one in (str, int, float) for one in get_args(item) or (item,))
 
 
 def _bracketed(value: str, item: type) -> str:

@@ -45,6 +45,15 @@ def test_options_win_wherever_they_stand(write, tmp_path):
         assert (settings.svm.C, settings.svm.passes, settings.proposals.seed, settings.run) == (2.0, 4, 9, "kept")
 
 
+@pytest.mark.parametrize("given", ["16,blocks.3.norm", "[16, blocks.3.norm]"])
+def test_stages_by_stride_and_by_name(write, given, tmp_path):
+    wanted = (16, "blocks.3.norm")
+    assert read_settings(f"--run={tmp_path}", f"--features.stages={given}").features.stages == wanted
+    listed = given if given[0] == "[" else f"[{given}]"
+    path = write("stages.yaml", f"features:\n  stages: {listed}\n")
+    assert read_settings(f"--config={path}").features.stages == wanted
+
+
 def test_several_files_are_merged(write):
     first = write("a.yaml", "run: kept\nsvm: {C: 0.5, passes: 4}\nfeatures: {levels: [3, 1]}\n")
     second = write("b.yaml", "svm: {passes: 5}\nfeatures: {levels: [2]}\n")

@@ -286,7 +286,7 @@ class TestFolder:
             ({"features": {"stages": [16], "colour": 3}}, "expected the keys of FeatureSettings, got colour"),
             (
                 {"features": {"stages": "16"}},
-                r"yaml: features: stages: expected tuple\[int, \.\.\.\], got '16'",
+                r"yaml: features: stages: expected tuple\[int \| str, \.\.\.\], got '16'",
             ),
             ({"features": {"seed": True}}, r"detector\.yaml: features: seed: expected int, got True"),
             ({"postprocess": {"nms_iou": "0.3"}}, r"detector\.yaml: postprocess: nms_iou: expected float, got '0.3'"),

@@ -45,6 +45,7 @@ ROOMS = (
 TORCH = (
     "backbones",
     "engines",
+    "pooling.torch_means",
     "pooling.torch_pooling",
     "features",
     "learning.finetune",

@@ -20,8 +20,8 @@ from detection.backbones.spec import NetworkSpec
 # The input is (rgb - mean) / std.
 LITE_MEAN = (127.5, 127.5, 127.5)
 LITE_STD = (127.5, 127.5, 127.5)
-# Stride in px -> module whose output is the stage.
-LITE_STAGES = {2: "blocks.0", 4: "blocks.1", 8: "blocks.2", 16: "blocks.4", 32: "blocks.6"}
+# Module whose output is a stage -> stride in px.
+LITE_STAGES = {"blocks.0": 2, "blocks.1": 4, "blocks.2": 8, "blocks.4": 16, "blocks.6": 32}
 # Factors of channels and of blocks a group.
 _FACTORS = {"efficientnet_lite0": (1.0, 1.0), "efficientnet_lite1": (1.0, 1.1), "efficientnet_lite2": (1.1, 1.2)}
 

@@ -9,7 +9,8 @@ class BackboneFamily:
 
     names: theirs, as ``FeatureSettings.backbone`` has them. module: loaded when one of them is asked for; it has
     ``network_spec(name)``, a ``NetworkSpec``, and ``published_weights(name)``, the whole network's state dict (name ->
-    tensor). prefix: every name that begins with it is of the family too.
+    tensor); where these are fetched also ``weights_source(name)``, what to fetch by hand, and where files of weights
+    may have other names ``own_names(name, state)``. prefix: every name that begins with it is of the family too.
     """
 
     names: tuple[str, ...]

@@ -1,14 +1,15 @@
 """Which networks there are, and how one is cut after the last stage in use.
 
 A network is traced with ``torch.fx`` on the meta device (no memory, no arithmetic), its graph is ended at
-the stages asked for and everything they do not need is dropped. Parameters keep the names they have in the
-whole network, so that any checkpoint of it fits.
+the stages asked for and everything they do not need is dropped. A transformer is cut by its own code (``tokens``).
+Parameters keep the names they have in the whole network, so that any checkpoint of it fits.
 """
 
 import os
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 from urllib.error import URLError
 
 import numpy as np
@@ -16,13 +17,16 @@ import torch
 from torch import fx, nn
 
 from detection.backbones.names import family_of
-from detection.backbones.spec import NetworkSpec
-from detection.storage import read_arrays
+from detection.backbones.spec import NetworkSpec, Stages
+from detection.backbones.tokens import TokenMaps
+from detection.storage import read_arrays, shortened
 
 # State-dict entries that no forward pass in eval mode reads.
 _UNUSED_SUFFIX = "num_batches_tracked"
 # Sides, in largest strides, of the two images that tell the shapes of maps.
 _PROBE_MULTIPLES = (3, 5)
+# Characters of an error's text that are passed on.
+_SHOWN = 300
 
 
 def network_spec(name: str) -> NetworkSpec:
@@ -50,21 +54,20 @@ class _Tracer(fx.Tracer):
         return output
 
 
-def cut_network(spec: NetworkSpec, strides: tuple[int, ...]) -> fx.GraphModule:
-    """The part of a network that its stages at `strides` need: (N, 3, H, W) -> tuple of T maps.
+def cut_network(spec: NetworkSpec, stages: Stages) -> fx.GraphModule | TokenMaps:
+    """The part of a network that its `stages` need: (N, 3, H, W) -> tuple of T maps.
 
-    Still on the meta device. Raises ValueError where a stride is not on offer or the network cannot be traced.
+    Still on the meta device. Raises ValueError where a stage is not on offer or the network cannot be traced.
     """
-    missing = [stride for stride in strides if stride not in spec.stages]
-    if missing:
-        offered = ", ".join(map(str, sorted(spec.stages))) or "none"
-        raise ValueError(f"stages: backbone {spec.name!r} has strides {offered}, got {missing[0]}")
+    names = spec.stage_names(stages)
+    if spec.has_tokens:
+        return TokenMaps(spec.name, spec.network, names).eval()
     tracer = _Tracer()
     try:
         graph = tracer.trace(spec.network)
     except (fx.proxy.TraceError, TypeError, RuntimeError, AttributeError) as error:
         raise ValueError(f"backbone: {spec.name!r} cannot be cut into stages: {error}") from error
-    nodes = [tracer.outputs[spec.stages[stride]].node for stride in strides]
+    nodes = [tracer.outputs[name].node for name in names]
     for node in [node for node in graph.nodes if node.op == "output"]:
         graph.erase_node(node)
     graph.output(tuple(nodes))
@@ -84,13 +87,22 @@ def _protect_outputs(cut: fx.GraphModule, nodes: list[fx.Node]) -> None:
                 cut.get_submodule(user.target).inplace = False
 
 
-def stage_shapes(name: str, strides: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
-    """(channels, missing) of every stage of a network, without its weights; see `measure_shapes`."""
-    return measure_shapes(name, strides, cut_network(network_spec(name), strides).to_empty(device="cpu"))
+class StageShape(NamedTuple):
+    """Of a stage: px from a cell to the next, channels of its map, and cells that it lacks along each axis."""
+
+    stride: int
+    channels: int
+    missing: int
 
 
-def measure_shapes(name: str, strides: tuple[int, ...], cut: nn.Module) -> tuple[tuple[int, int], ...]:
-    """(channels, missing) of every stage of a cut network.
+def stage_shapes(name: str, stages: Stages) -> tuple[StageShape, ...]:
+    """The shape of every stage of a network, without its weights; see `measure_shapes`."""
+    spec = network_spec(name)
+    return measure_shapes(name, spec.strides(stages), cut_network(spec, stages).to_empty(device="cpu"))
+
+
+def measure_shapes(name: str, strides: tuple[int, ...], cut: nn.Module) -> tuple[StageShape, ...]:
+    """The shape of every stage of a cut network.
 
     An input of H px, a multiple of the largest stride, gives a map of H / stride - missing rows, and columns
     likewise: networks whose layers do not all pad lose cells at the border (alexnet 1). Raises ValueError
@@ -108,8 +120,16 @@ def measure_shapes(name: str, strides: tuple[int, ...], cut: nn.Module) -> tuple
                 f"stages: {name!r} does not have stride {stride} at that stage: maps of {tuple(one.shape)} and "
                 f"{tuple(other.shape)} for images of {sides} px"
             )
-        shapes.append((int(one.shape[1]), int(missing[0])))
+        shapes.append(StageShape(stride, int(one.shape[1]), int(missing[0])))
     return tuple(shapes)
+
+
+def fill_buffers(cut: nn.Module) -> None:
+    """Give what no state dict holds its values, which timm's modules compute: a network on the meta device has none."""
+    for module in list(cut.modules()):
+        if hasattr(module, "init_non_persistent_buffers"):
+            module.to_empty(device="cpu")
+            module.init_non_persistent_buffers()
 
 
 def state_names(module: nn.Module) -> dict[str, tuple[int, ...]]:
@@ -120,7 +140,9 @@ def state_names(module: nn.Module) -> dict[str, tuple[int, ...]]:
 
 
 def random_state(module: nn.Module, seed: int) -> dict[str, np.ndarray]:
-    """Untrained weights for every tensor of a module: Gaussian, of variance 1 / fan-in; normalisations do nothing.
+    """Untrained weights for every tensor of a module: Gaussian, of variance 1 / fan-in.
+
+    Normalisations do nothing, nor do the factors of residual branches (layer scale: gamma), which are 1.
 
     A variance of 2 / fan-in would let residual networks grow beyond float16.
     """
@@ -131,7 +153,7 @@ def random_state(module: nn.Module, seed: int) -> dict[str, np.ndarray]:
             fan_in = int(np.prod(shape[1:]))
             state[name] = (generator.standard_normal(shape) * np.sqrt(1 / fan_in)).astype(np.float32)
         else:
-            ones = name.endswith(("weight", "running_var"))
+            ones = name.rpartition(".")[2].startswith(("weight", "running_var", "gamma"))
             state[name] = np.full(shape, 1.0 if ones else 0.0, np.float32)
     return state
 
@@ -141,16 +163,19 @@ def load_weights(name: str, weights: str) -> dict[str, np.ndarray]:
 
     weights: "default" or a path (see ``FeatureSettings.weights``). Raises FileNotFoundError where the path
     does not exist, ValueError where the file is no state dict or the package of the weights is not installed,
-    ConnectionError where the weights cannot be fetched.
+    ConnectionError where the weights cannot be fetched: it says which file to fetch, and from where.
     """
+    family = import_module(family_of(name).module)
     if weights != "default":
-        return read_state(Path(weights))
+        state = read_state(Path(weights))
+        return family.own_names(name, state) if hasattr(family, "own_names") else state
     try:
-        tensors = import_module(family_of(name).module).published_weights(name)
+        tensors = family.published_weights(name)
     except (URLError, OSError, RuntimeError) as error:
         raise ConnectionError(
-            f"weights: the ImageNet weights of {name!r} are not on this machine and cannot be fetched ({error}); "
-            "fetch them once with a network, or give the path of a state dict (.safetensors or .pth) as weights"
+            f"weights: those of {name!r} are not on this machine and cannot be fetched "
+            f"({shortened(' '.join(str(error).split()), _SHOWN)}); fetch them once with a network, or fetch "
+            f"{family.weights_source(name)} elsewhere, and give its path as weights: --features.weights FILE"
         ) from error
     return _as_arrays(tensors)
 

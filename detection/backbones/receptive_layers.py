@@ -51,7 +51,7 @@ class ReceptiveField:
         return np.concatenate([low + shift, high + shift], axis=1)
 
 
-_WHOLE = ReceptiveField((-math.inf, -math.inf), (math.inf, math.inf), 0)
+WHOLE = ReceptiveField((-math.inf, -math.inf), (math.inf, math.inf), 0)
 
 # Modules and functions by what they do to what a cell sees. Names, as timm and torchvision have classes of their own
 # for many of them. Everything else of the libraries is traced into, and refused where that is not possible.
@@ -104,7 +104,7 @@ class _Reach(fx.Interpreter):
             return _proposaled(module, field)
         name, home = type(module).__name__, type(module).__module__
         if isinstance(module, _WHOLE_MODULES):
-            return _WHOLE
+            return WHOLE
         if isinstance(module, _POINTWISE_MODULES) or name in _POINTWISE_NAMES or "activation" in home:
             return field
         return _Reach(_traced(module)).run(*args)
@@ -148,7 +148,7 @@ def _call(name: str, args: tuple, kwargs: dict) -> Any:
         # As many parts as anybody may take: all see the same.
         return _Parts(field)
     if name in _WHOLE_CALLS:
-        return field if _over_channels(args, kwargs) else _WHOLE
+        return field if _over_channels(args, kwargs) else WHOLE
     if name in _POINTWISE_CALLS or name == "getitem":
         return field
     raise _unknown(name)

@@ -12,11 +12,11 @@ from detection.backbones.spec import IMAGENET_MEAN, IMAGENET_STD, NetworkSpec
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
 
-# Stride in px -> module whose output is the stage. The ReLU that ends a stage belongs to it.
-_RESNET_STAGES = {4: "layer1", 8: "layer2", 16: "layer3", 32: "layer4"}
+# Module whose output is a stage -> stride in px. The ReLU that ends a stage belongs to it.
+_RESNET_STAGES = {"layer1": 4, "layer2": 8, "layer3": 16, "layer4": 32}
 _STAGES = {
-    "alexnet": {16: "features.11"},
-    "vgg16": {2: "features.8", 4: "features.15", 8: "features.22", 16: "features.29"},
+    "alexnet": {"features.11": 16},
+    "vgg16": {"features.8": 2, "features.15": 4, "features.22": 8, "features.29": 16},
     "resnet18": _RESNET_STAGES,
     "resnet50": _RESNET_STAGES,
 }
@@ -40,6 +40,11 @@ def published_file(name: str) -> tuple[str, int]:
     """(address, bytes to within 1 KiB) of the file of its state dict; the file's name ends with its SHA-256's start."""
     found = _published(name)
     return found.url, round(found.meta["_file_size"] * 2**20)
+
+
+def weights_source(name: str) -> str:
+    """What to fetch by hand where there is no network."""
+    return published_file(name)[0]
 
 
 def _published(name: str) -> WeightsEnum:

@@ -75,7 +75,7 @@ def network_spec(name: str) -> NetworkSpec:
     """``zf5``, or ``zf5_released`` with the padding and normalisation of the released code; without weights."""
     with torch.device("meta"):
         network = ZF5(released=name == "zf5_released")
-    return NetworkSpec(name, network.eval(), {16: "relu5"}, ZF5_MEAN, ZF5_STD)
+    return NetworkSpec(name, network.eval(), {"relu5": 16}, ZF5_MEAN, ZF5_STD)
 
 
 def published_weights(name: str) -> Mapping[str, torch.Tensor]:

@@ -30,7 +30,7 @@ from detection.features import FeatureSettings
 from detection.features.resize import normalise, resize_image
 from detection.learning import fit_linear_svm
 from detection.pipeline.work import Work
-from detection.pooling.torch_pooling import export_onnx
+from detection.pooling.torch_pooling import SpatialPyramidPooling, export_onnx
 from detection.storage import read_arrays, write_arrays, write_text
 from detection.types import ClassificationImage
 
@@ -74,6 +74,7 @@ class Classifier:
             "backbone": features.backbone,
             "stages": " ".join(map(str, features.stages)),
             "levels": " ".join(map(str, features.levels)),
+            "pooling": features.pooling,
         }
         write_arrays(path, self.arrays, metadata)
 
@@ -86,8 +87,10 @@ def load_classifier(path: Path) -> tuple[Classifier, tuple[str, ...]]:
     classes = tuple(metadata["classes"].split("\n"))
     if metadata["kind"] == _KINDS[0]:
         return _svm_classifier(arrays), classes
-    stages, levels = (tuple(int(one) for one in metadata[key].split()) for key in ("stages", "levels"))
-    network = network_from(arrays, metadata["backbone"], stages, levels)
+    stages = tuple(int(one) if one.isdecimal() else one for one in metadata["stages"].split())
+    # Classifiers of before there was a choice pool maxima.
+    pooling = SpatialPyramidPooling([int(one) for one in metadata["levels"].split()], metadata.get("pooling", "max"))
+    network = network_from(arrays, metadata["backbone"], stages, pooling)
     return Classifier(network.probabilities, arrays, network), classes
 
 
@@ -137,7 +140,8 @@ def _train_softmax(source, images, num_classes: int, settings, work: Work, log: 
     scaling = scaling_of(np.concatenate([one.reshape(-1, one.shape[-1]) for one in known.values()]), settings)
     frozen = source.extractor(settings.sizes[0]).backbone
     backbone = frozen if settings.frozen else trainable(frozen, source.device)
-    network = new_network(backbone, source.settings.levels, num_classes, settings, scaling).to(source.device)
+    pooling = SpatialPyramidPooling(source.settings.levels, source.settings.pooling)
+    network = new_network(backbone, pooling, num_classes, settings, scaling).to(source.device)
     if settings.frozen:
         batch = batches_of_vectors(known, source.device)
     else:

@@ -1,6 +1,6 @@
 """The paper's figure 3: convolutions, a spatial pyramid, fc6, fc7 and a softmax, for images of any size."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from detection.backbones.backbone import Backbone
+from detection.backbones.spec import Stages
 from detection.classification.settings import ClassifierSettings
 from detection.learning.finetune.network import Scaling, TrainedHead, initial_layers, optimiser_of, set_learning_rate
 from detection.pooling.torch_pooling import SpatialPyramidPooling
@@ -19,14 +20,14 @@ _LATE, _LATE_FACTOR = 2 / 3, 0.1
 
 
 class SPPNet(nn.Module):
-    """Images of any size -> class scores. backbone: its stages are pooled with `levels` and joined.
+    """Images of any size -> class scores. backbone: its stages are pooled and joined.
 
     head: fc6, fc7 and the last layer, with as many outputs as there are classes.
     """
 
-    def __init__(self, backbone: Backbone, levels: Sequence[int], head: TrainedHead) -> None:
+    def __init__(self, backbone: Backbone, pooling: SpatialPyramidPooling, head: TrainedHead) -> None:
         super().__init__()
-        self.backbone, self.pooling, self.head = backbone, SpatialPyramidPooling(levels), head
+        self.backbone, self.pooling, self.head = backbone, pooling, head
 
     def pooled(self, images: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) float32 normalised, any H and W -> (N, D) pooled vectors.
@@ -63,11 +64,15 @@ def _valid_cells(length: int, stride: int, offset: float, cells: int) -> int:
 
 
 def new_network(
-    backbone: Backbone, levels: Sequence[int], num_classes: int, settings: ClassifierSettings, scaling: Scaling
+    backbone: Backbone,
+    pooling: SpatialPyramidPooling,
+    num_classes: int,
+    settings: ClassifierSettings,
+    scaling: Scaling,
 ) -> SPPNet:
     """An untrained one for vectors of the `scaling`."""
     layers = initial_layers(len(scaling.shift), num_classes - 1, settings.layers())
-    return SPPNet(backbone, levels, TrainedHead(layers, scaling, settings.dropout))
+    return SPPNet(backbone, pooling, TrainedHead(layers, scaling, settings.dropout))
 
 
 def scaling_of(vectors: np.ndarray, settings: ClassifierSettings) -> Scaling:
@@ -147,7 +152,7 @@ def batches_of_images(network: SPPNet, pixels: Callable[[int, int, bool], np.nda
 
 def trainable(backbone: Backbone, device: str) -> Backbone:
     """A copy whose convolutions are trained."""
-    copy = Backbone(backbone.name, backbone.strides, backbone.state(), device, offsets=backbone.offsets)
+    copy = Backbone(backbone.name, backbone.stages, backbone.state(), device, offsets=backbone.offsets)
     copy.network.requires_grad_(True)
     return copy
 
@@ -165,14 +170,14 @@ def network_arrays(network: SPPNet, tuned: bool) -> dict[str, np.ndarray]:
 
 
 def network_from(
-    arrays: Mapping[str, np.ndarray], name: str, strides: tuple[int, ...], levels: Sequence[int], device: str = "cpu"
+    arrays: Mapping[str, np.ndarray], name: str, stages: Stages, pooling: SpatialPyramidPooling, device: str = "cpu"
 ) -> SPPNet:
-    """The network of `network_arrays`. name, strides: of its backbone. Raises ValueError for an older version's."""
+    """The network of `network_arrays`. name, stages: of its backbone. Raises ValueError for an older version's."""
 
     def part(prefix: str) -> dict[str, np.ndarray]:
         return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
 
-    backbone = Backbone(name, strides, part("backbone."), device, offsets=arrays["offsets"])
+    backbone = Backbone(name, stages, part("backbone."), device, offsets=arrays["offsets"])
     if tuned := part("tuned."):
         own = {key: torch.from_numpy(value) for key, value in tuned.items()}
         if own.keys() != backbone.network.state_dict().keys():
@@ -182,4 +187,4 @@ def network_from(
             )
         backbone.network.load_state_dict(own)
     head = TrainedHead(part("head."), Scaling(arrays["shift"], arrays["factor"]), 0.0)
-    return SPPNet(backbone, levels, head.to(device)).eval()
+    return SPPNet(backbone, pooling, head.to(device)).eval()

@@ -63,10 +63,10 @@ def view_settings(settings: FeatureSettings, size: int) -> FeatureSettings:
     return replace(settings, short_sides=(size,), max_long_side=_NO_CAP, layer="pool5")
 
 
-def full_vector(pyramid: FeaturePyramid, levels: tuple[int, ...]) -> np.ndarray:
-    """The spatial pyramid over the whole image at the first scale: (D,) float32, stage by stage."""
+def full_vector(pyramid: FeaturePyramid, settings: FeatureSettings) -> np.ndarray:
+    """The settings' spatial pyramid over the whole image at the first scale: (D,) float32, stage by stage."""
     maps = (activation_maps(pyramid, 0, stage) for stage in range(len(pyramid.strides)))
-    return np.concatenate([pool_map(one, levels) for one in maps])
+    return np.concatenate([pool_map(one, settings.levels, settings.pooling) for one in maps])
 
 
 def region_vectors(pyramid: FeaturePyramid, boxes: np.ndarray, settings: FeatureSettings) -> np.ndarray:
@@ -74,7 +74,7 @@ def region_vectors(pyramid: FeaturePyramid, boxes: np.ndarray, settings: Feature
     scale, parts = float(pyramid.scales[0]), []
     for stride, offset, maps in zip(pyramid.strides.tolist(), pyramid.offsets, pyramid.maps[0], strict=True):
         cells = cells_of(boxes, scale, stride, offset, pyramid.size, maps.shape[1:], settings)
-        parts.append(spatial_pyramid_pool(np.asarray(maps, np.float32), cells, settings.levels))
+        parts.append(spatial_pyramid_pool(np.asarray(maps, np.float32), cells, settings.levels, settings.pooling))
     return np.concatenate(parts, axis=1)
 
 
@@ -109,7 +109,7 @@ class ViewSource:
         mirror image too where it is not part of the view. Raises DataError for an unusable image.
         """
         if image.path.suffix.lower() in MAP_EXTENSIONS:
-            return pool_map(read_map(image.path), self.settings.levels)[None]
+            return pool_map(read_map(image.path), self.settings.levels, self.settings.pooling)[None]
         rgb = read_image(image.path, max_pixels=None)
         pictures = [(rgb, "")]
         if flips or view in ("ten", "multi"):
@@ -118,16 +118,16 @@ class ViewSource:
             return np.concatenate([self._of_picture(image, *one, view, size) for one in pictures])
 
     def _of_picture(self, image: ClassificationImage, rgb: np.ndarray, name: str, view: str, size: int) -> np.ndarray:
-        extractor, levels = self.extractor(size), self.settings.levels
+        extractor = self.extractor(size)
         if view == "ten":
-            return np.array([full_vector(extractor.pyramid("crop", one), levels) for one in crops(rgb, CORNERS)])
+            return np.array([full_vector(extractor.pyramid("crop", one), self.settings) for one in crops(rgb, CORNERS)])
         if view == "crop":
             (rgb,), name = crops(rgb, CENTRE), f"#crop{name}"
         pyramid = self._pyramid(extractor, image, rgb, name)
         if view == "multi":
             boxes = squares(rgb.shape[:2], VIEW_SIDE / float(pyramid.scales[0]), NINE)
             return region_vectors(pyramid, np.unique(boxes, axis=0), self.settings)
-        return full_vector(pyramid, levels)[None]
+        return full_vector(pyramid, self.settings)[None]
 
     def _pyramid(
         self, extractor: FeatureExtractor, image: ClassificationImage, rgb: np.ndarray, name: str

@@ -29,6 +29,8 @@ from detection.commands.session import experiment_command, images_of, never
 from detection.data import image_size, read_image, write_image
 from detection.detector import Detector
 from detection.engines import limit_threads
+from detection.features import FeatureSettings
+from detection.features.settings import stage_label
 from detection.inspection.explanation import draw_explanation, explanation_json, explanation_lines
 from detection.inspection.filters import ALL, FilterView, draw_filters, rank_images, write_sheets, write_small_images
 from detection.inspection.filters_page import filter_page
@@ -51,7 +53,7 @@ def add_options(parser: ArgumentParser) -> None:
     add("--images", type=str, nargs="+", default=[], help="Image ids of the data set, or image files.")
     add("--filter", type=int, nargs="+", default=[], help="Filters (channels, from 0) that are shown; without: all, "
         "or of single images the strongest.")  # fmt: skip
-    add("--stage", type=int | None, default=None, help="Stride in px of the stage shown; without: the last one.")
+    add("--stage", type=int | str | None, default=None, help="Stage shown, as in features.stages; without: the last.")
     add("--short-side", type=int | None, default=None, help="Image scale shown, px, one of features.short_sides; "
         "without: of each filter that of its strongest response.")  # fmt: skip
     add("--effective", type=float | None, default=None, help="Draw, dashed, also the square that holds this share "
@@ -89,18 +91,18 @@ def _require(option: str, is_met: bool, expected: str, got: object) -> None:
 
 
 def filter_view(experiment: Experiment, options: Namespace) -> FilterView:
-    """What is shown: stage and scale by their stride and short side, and what the stage's cells see.
+    """What is shown: stage and scale by their name or stride and short side, and what the stage's cells see.
 
     Raises ValueError for a stride, short side or filter that the run's features have not, and for counts < 1.
     """
     settings, backbone = experiment.settings.features, experiment.source.extractor().backbone
-    strides, sides, side = list(settings.stages), list(settings.short_sides), options.short_side
-    stride = strides[-1] if options.stage is None else options.stage
-    _require("stage", stride in strides, f"one of features.stages {strides}", stride)
+    stages, sides, side = list(settings.stages), list(settings.short_sides), options.short_side
+    shown = stages[-1] if options.stage is None else options.stage
+    _require("stage", shown in stages, f"one of features.stages {stages}", shown)
     _require("short-side", side is None or side in sides, f"one of {sides}", side)
     for name in ("strongest", "peaks"):
         _require(name, options[name] >= 1, "at least 1", options[name])
-    stage = strides.index(stride)
+    stage = stages.index(shown)
     for channel in options.filter:
         count = backbone.channels[stage]
         _require("filter", 0 <= channel < count, f"0 to {count - 1}", channel)
@@ -134,10 +136,15 @@ def _stem(image: AnnotatedImage) -> str:
     return image.path.stem if image.image_id == str(image.path) else readable_stem(image.image_id)
 
 
-def draw_images(experiment: Experiment, options: Namespace, out: Path) -> None:
-    """Draw each image with its filters to OUT/images/NAME-strideN.png, and print the files.
+def _of_stage(settings: FeatureSettings, view: FilterView) -> str:
+    """The stage's part of a file's name: stride16, blocks.11."""
+    return stage_label(settings.stages[view.stage]).replace(" ", "")
 
-    --pyramid: one filter's map and pyramid at every size to OUT/pyramids/NAME-strideN-filterN.png; raises ValueError
+
+def draw_images(experiment: Experiment, options: Namespace, out: Path) -> None:
+    """Draw each image with its filters to OUT/images/NAME-STAGE.png, and print the files.
+
+    --pyramid: one filter's map and pyramid at every size to OUT/pyramids/NAME-STAGE-filterN.png; raises ValueError
     unless one filter is named.
     """
     view, settings = filter_view(experiment, options), experiment.settings.features
@@ -146,10 +153,10 @@ def draw_images(experiment: Experiment, options: Namespace, out: Path) -> None:
         image = find_image(experiment, name)
         rgb = read_image(image.path, image.size)
         pyramid = _pyramid(experiment, image, rgb)
-        stem = f"{_stem(image)}-stride{settings.stages[view.stage]}"
+        stem = f"{_stem(image)}-{_of_stage(settings, view)}"
         if options.pyramid:
             path = out / "pyramids" / f"{stem}-filter{view.channels[0]}.png"
-            write_image(path, draw_pyramids(rgb, pyramid, view, settings.levels))
+            write_image(path, draw_pyramids(rgb, pyramid, view, settings.levels, settings.pooling))
         else:
             path = out / "images" / f"{stem}.png"
             write_image(path, draw_filters(rgb, pyramid, view))
@@ -157,11 +164,11 @@ def draw_images(experiment: Experiment, options: Namespace, out: Path) -> None:
 
 
 def rank_filters(experiment: Experiment, options: Namespace, out: Path) -> None:
-    """Rank the images of a split for every filter; all goes to OUT/filters-strideN. Prints the page's file."""
+    """Rank the images of a split for every filter; all goes to OUT/filters-STAGE. Prints the page's file."""
     view, source = filter_view(experiment, options), experiment.source
     images = images_of(experiment, options.split)
     by_id = {one.image_id: one for one in images}
-    folder = out / f"filters-stride{experiment.settings.features.stages[view.stage]}"
+    folder = out / f"filters-{_of_stage(experiment.settings.features, view)}"
     groups = rank_images(source, images, experiment.classes, view, options.top, experiment.work)
     pictures = write_small_images(groups, by_id, folder / _PICTURES, experiment.work)
     channels = view.channels or range(source.extractor().backbone.channels[view.stage])
@@ -182,7 +189,7 @@ def _page(experiment: Experiment, view: FilterView, count: int, photos: Mapping,
     height, width = view.fields[0].size
     seen = f"{height:g} x {width:g} px of the resized image" if np.isfinite(height) else "the whole image"
     sides = ", ".join(str(settings.short_sides[scale]) for scale in view.scales)
-    title = f"Filters of {settings.backbone}, stride {settings.stages[view.stage]}"
+    title = f"Filters of {settings.backbone}, {stage_label(settings.stages[view.stage])}"
     facts = f"{backbone.channels[view.stage]} filters, {count} photos at short sides of {sides} px; a cell sees {seen}"
     return filter_page(title, facts, photos, rows, fields)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import torch
-    from torch import fx
+    from torch import nn
 
 # Name -> (module, class): class(network, size_multiple) is an `Engine`, the network's function as its weights are.
 ENGINES = {"torch": ("torch_engine", "TorchEngine"), "openvino": ("openvino_engine", "OpenVINOEngine")}
@@ -53,10 +53,11 @@ def resolve_engine(setting: str, device: str) -> str:
     return setting
 
 
-def make_engine(name: str, network: fx.GraphModule, size_multiple: int) -> Engine:
+def make_engine(name: str, network: nn.Module, size_multiple: int) -> Engine:
     """The engine `name` (not "auto") for a folded network on its device.
 
-    size_multiple: sides of images are multiples of it, in px. Raises ValueError where it cannot take the network.
+    network: tells as its `code` what it computes with its layers, which are its `repr`. size_multiple: sides of images
+    are multiples of it, in px. Raises ValueError where it cannot take the network.
     """
     module, kind = ENGINES[name]
     return getattr(import_module(f"{__name__}.{module}"), kind)(network, size_multiple)

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import fx
+from torch import nn
 
 from detection.engines.ir_cache import load_or_convert
 from detection.engines.openvino_import import import_openvino
+from detection.engines.openvino_operations import extensions
 from detection.storage import fingerprint, shortened
 
 # Raised whenever the code here converts a network to something else.
@@ -27,8 +28,11 @@ _OPTIONS = {
     # What is prepared for one size of image is kept for so many sizes and layers; more would grow with every photo.
     "CPU_RUNTIME_CACHE_CAPACITY": 1,
 }
-# Sides, in multiples, of the image that a network is exported on: unequal, or they are taken for one.
-_EXAMPLE = (5, 7)
+# Sides, in multiples, of the image that a network is exported on: unequal, or they are taken for one. And of another
+# that tells whether the exporter took a number that came from them for a constant, which it does without a word.
+_EXAMPLE, _OTHER = (5, 7), (6, 4)
+# Of a map's largest value: rounding stays far below, a wrong constant far above.
+_TOLERANCE = 1e-2
 # Characters of an error's text that are passed on.
 _SHOWN = 400
 _converting = threading.Lock()
@@ -42,7 +46,7 @@ class OpenVINOEngine:
 
     name = "openvino"
 
-    def __init__(self, network: fx.GraphModule, size_multiple: int) -> None:
+    def __init__(self, network: nn.Module, size_multiple: int) -> None:
         """Raises ValueError for a network that cannot be exported with sides of any length."""
         self._network, self._size_multiple = network, size_multiple
         self._prepare()
@@ -85,7 +89,7 @@ def _core() -> Any:
     return import_openvino().Core()
 
 
-def _convert(network: fx.GraphModule, size_multiple: int) -> Any:
+def _convert(network: nn.Module, size_multiple: int) -> Any:
     """The network as an ``openvino.Model`` with batch, height and width dynamic."""
     with _converting, _quiet(), torch.no_grad():
         try:
@@ -94,7 +98,9 @@ def _convert(network: fx.GraphModule, size_multiple: int) -> Any:
             shape = next(node.meta["val"].shape for node in program.graph.nodes if node.name == name)
             if any(str(shape[axis]).isdigit() for axis in (0, 2, 3)):
                 raise TypeError(f"torch.export fixed the input's shape to {tuple(shape)}")
-            return import_openvino().convert_model(program)
+            model = import_openvino().convert_model(program, extension=extensions())
+            _check(model, network, size_multiple)
+            return model
         except Exception as error:  # whatever the exporter or the converter stumble over in a foreign network
             why = shortened(" ".join(str(error).split()) or type(error).__name__, _SHOWN)
             raise ValueError(
@@ -103,7 +109,18 @@ def _convert(network: fx.GraphModule, size_multiple: int) -> Any:
             ) from error
 
 
-def _export(network: fx.GraphModule, size_multiple: int) -> torch.export.ExportedProgram:
+def _check(model: Any, network: nn.Module, size_multiple: int) -> None:
+    """Raise TypeError where the model does not compute the network's maps of images of other sides."""
+    sides = (size_multiple * one for one in _OTHER)
+    images = torch.randn(1, 3, *sides, generator=torch.Generator().manual_seed(0))
+    found = _core().compile_model(model, "CPU", _OPTIONS)({0: images.numpy()})
+    for index, expected in enumerate(network(images.contiguous(memory_format=torch.channels_last))):
+        one = torch.from_numpy(found[index])
+        if one.shape != expected.shape or not (one - expected).abs().max() <= _TOLERANCE * expected.abs().max():
+            raise TypeError("torch.export took numbers that come from an image's sides for constants")
+
+
+def _export(network: nn.Module, size_multiple: int) -> torch.export.ExportedProgram:
     plain = copy.deepcopy(network)
     for module in plain.modules():
         # In place, an activation is taken apart anew at every call: five times the seconds.

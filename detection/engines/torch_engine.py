@@ -1,7 +1,7 @@
 """PyTorch as it comes, on any of its devices."""
 
 import torch
-from torch import fx
+from torch import nn
 
 
 class TorchEngine:
@@ -9,7 +9,7 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, network: fx.GraphModule, size_multiple: int) -> None:
+    def __init__(self, network: nn.Module, size_multiple: int) -> None:
         self._network = network
 
     @torch.inference_mode()

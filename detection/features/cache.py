@@ -217,27 +217,24 @@ def prune(folder: Path | str, keep_keys: Collection[str]) -> int:
 
 
 def map_shapes(
-    size: tuple[int, int], settings: FeatureSettings, shapes: tuple[tuple[int, int], ...]
+    size: tuple[int, int], settings: FeatureSettings, shapes: tuple[tuple[int, int, int], ...]
 ) -> list[list[tuple[int, int, int]]]:
     """Shapes (C, h, w) of the maps of an image of `size` (height, width) px: one list a scale, one entry a stage.
 
-    shapes: ``networks.stage_shapes`` of the settings' backbone and stages.
+    shapes: (stride, channels, missing) of ``networks.stage_shapes`` of the settings' backbone and stages.
     """
-    result = []
+    result, multiple = [], max(stride for stride, _, _ in shapes)
     for short_side in settings.short_sides:
         scale = resize_scale(size, short_side, settings.max_long_side)
-        height, width = padded_size(resized_size(size, scale), max(settings.stages))
+        height, width = padded_size(resized_size(size, scale), multiple)
         result.append(
-            [
-                (channels, height // stride - missing, width // stride - missing)
-                for (channels, missing), stride in zip(shapes, settings.stages, strict=True)
-            ]
+            [(channels, height // stride - missing, width // stride - missing) for stride, channels, missing in shapes]
         )
     return result
 
 
 def estimate_bytes(
-    sizes: Iterable[tuple[int, int]], settings: FeatureSettings, shapes: tuple[tuple[int, int], ...] | None = None
+    sizes: Iterable[tuple[int, int]], settings: FeatureSettings, shapes: tuple[tuple[int, int, int], ...] | None = None
 ) -> int:
     """Disk that the maps of images of `sizes` (height, width) px will take, without running the network on them.
 

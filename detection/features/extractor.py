@@ -41,8 +41,8 @@ class FeatureExtractor:
         """The engine "auto" of the settings is the backbone's. Raises ValueError where the parts do not fit."""
         if settings.engine == "auto":
             settings = replace(settings, engine=backbone.engine)
-        if backbone.strides != tuple(settings.stages):
-            raise ValueError(f"stages: settings say {tuple(settings.stages)}, the backbone has {backbone.strides}")
+        if backbone.stages != tuple(settings.stages):
+            raise ValueError(f"stages: settings say {tuple(settings.stages)}, the backbone has {backbone.stages}")
         if backbone.engine != settings.engine:
             raise ValueError(f"features.engine: settings say {settings.engine}, the backbone has {backbone.engine}")
         if settings.layer != "pool5" and head is None:
@@ -185,7 +185,7 @@ class FeatureExtractor:
 
         def pool_part(part: tuple[np.ndarray, np.ndarray, np.ndarray, int]) -> None:
             one, cells, rows, start = part
-            pool_into(one, cells, self.settings.levels, rows, values, start)
+            pool_into(one, cells, self.settings.levels, rows, values, start, self.settings.pooling)
 
         # Those with the most values first, so that no thread is left with them at the end.
         deque(mapper(pool_part, sorted(parts, key=lambda part: -len(part[0]) * len(part[2]))), maxlen=0)

@@ -48,6 +48,8 @@ def check_head_settings(settings: FeatureSettings) -> None:
         raise ValueError(
             f"stages: {settings.layer} of {settings.backbone} reads stride 16 alone, got {settings.stages}"
         )
+    if settings.pooling != "max":
+        raise ValueError(f"pooling: {settings.layer} of {settings.backbone} reads maxima, got {settings.pooling}")
 
 
 def fits_network_head(settings: FeatureSettings) -> bool:

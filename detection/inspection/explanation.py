@@ -56,7 +56,7 @@ def _scale_line(pooled: RegionContributions, settings: FeatureSettings) -> str:
 def _stage_line(stage: StageContributions) -> str:
     x1, y1, x2, y2 = stage.cells
     cells = f"{y2 - y1} x {x2 - x1} cells, rows {y1} to {y2 - 1}, columns {x1} to {x2 - 1}"
-    return f"stride {stage.stride}: {cells}; adds {stage.contributions.sum():+.3f}"
+    return f"{stage.label}: {cells}; adds {stage.contributions.sum():+.3f}"
 
 
 def _object_line(explanation: WindowExplanation) -> str:
@@ -100,7 +100,12 @@ def explanation_json(explanation: WindowExplanation, count: int) -> dict[str, An
         "scale": pooled.scale,
         "areas": pooled.areas.tolist(),
         "stages": [
-            {"stride": stage.stride, "cells": stage.cells.tolist(), "adds": float(stage.contributions.sum())}
+            {
+                "stage": stage.label,
+                "stride": stage.stride,
+                "cells": stage.cells.tolist(),
+                "adds": float(stage.contributions.sum()),
+            }
             for stage in pooled.stages
         ],
         "filters": [_filter_json(stage, channel, pooled.scale) for stage, channel in pooled.strongest(count)],
@@ -112,11 +117,19 @@ def explanation_json(explanation: WindowExplanation, count: int) -> dict[str, An
 
 
 def _filter_json(stage: StageContributions, channel: int, scale: float) -> dict[str, Any]:
-    cells = stage.winners[channel]
-    columns = (stage.values[channel], stage.contributions[channel], cells, stage.centres(cells, scale))
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    bins = [dict(zip(("value", "adds", "cell", "centre"), row, strict=True)) for row in rows]
-    return {"stride": stage.stride, "filter": channel, "adds": float(stage.channels()[channel]), "bins": bins}
+    columns = {"value": stage.values[channel], "adds": stage.contributions[channel]}
+    if stage.winners is not None:
+        cells = stage.winners[channel]
+        columns |= {"cell": cells, "centre": stage.centres(cells, scale)}
+    rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+    bins = [dict(zip(columns, row, strict=True)) for row in rows]
+    return {
+        "stage": stage.label,
+        "stride": stage.stride,
+        "filter": channel,
+        "adds": float(stage.channels()[channel]),
+        "bins": bins,
+    }
 
 
 def draw_explanation(rgb: np.ndarray, explanation: WindowExplanation, count: int) -> np.ndarray:
@@ -124,13 +137,13 @@ def draw_explanation(rgb: np.ndarray, explanation: WindowExplanation, count: int
 
     First the image with the window (solid), the nearest object and the box that suppressed it (dashed); then, around
     the window, what all cells add, and each of the `count` channels that add most: as a saliency map, with the bins of
-    the finest level and a dot on each cell that won bins, the larger the more it adds.
+    the finest level and, where bins are maxima, a dot on each cell that won some, the larger the more it adds.
     """
     crop = crop_around(rgb, explanation.box, _MARGIN, _CROP_SIDE, Image.Resampling.BICUBIC)
     title = f"all filters: {explanation.score - explanation.constant:+.2f}"
     panels = [_window_panel(rgb, explanation), _saliency_panel(crop, explanation, title)]
     for stage, channel in explanation.pooled.strongest(count):
-        title = f"filter {channel}, stride {stage.stride}: {stage.channels()[channel]:+.3f}"
+        title = f"filter {channel}, {stage.label}: {stage.channels()[channel]:+.3f}"
         panels.append(_saliency_panel(crop, explanation, title, stage, channel))
     width = max(one.shape[1] for one in panels)
     panels = [np.pad(one, ((0, 0), (0, width - one.shape[1]), (0, 0)), constant_values=255) for one in panels]
@@ -172,7 +185,7 @@ def _saliency_panel(
     if stage is not None:
         drawn = _with_bins(drawn, crop, stage, scale, max(explanation.settings.levels))
     drawn = draw_boxes(drawn, crop.place(explanation.box)[None], [""], [GREEN], "solid", _LINES)
-    if stage is not None:
+    if stage is not None and stage.winners is not None:
         drawn = _with_winners(drawn, crop, stage, channel, scale)
     return captioned(beside([drawn, heat_scale(drawn.shape[0], -limit, limit, TEXT)], TEXT // 2), [title], TEXT)
 

@@ -16,8 +16,10 @@ _IMAGE_SHARE, _CELL, _LEVEL_SIDE, _GAP, _BORDER = 0.4, 5, 108, 26, 8
 _LINE = (255, 255, 255)
 
 
-def draw_pyramids(rgb: np.ndarray, pyramid: FeaturePyramid, view: FilterView, levels: tuple[int, ...]) -> np.ndarray:
-    """A row for each image size: the image, the filter's map with the finest bins, and each level's maxima.
+def draw_pyramids(
+    rgb: np.ndarray, pyramid: FeaturePyramid, view: FilterView, levels: tuple[int, ...], pooling: str = "max"
+) -> np.ndarray:
+    """A row for each image size: the image, the filter's map with the finest bins, and each level's values.
 
     view: its first channel is drawn, at each of its scales. Maps grow with the image, what the pyramid makes of them
     does not: (H, W, 3) uint8.
@@ -26,14 +28,19 @@ def draw_pyramids(rgb: np.ndarray, pyramid: FeaturePyramid, view: FilterView, le
     maps = [activation_maps(pyramid, scale, stage)[channel].astype(np.float32) for scale in view.scales]
     limits = min(float(one.min()) for one in maps), max(float(one.max()) for one in maps)
     sizes = [[round(side * float(pyramid.scales[scale])) for side in pyramid.size] for scale in view.scales]
-    rows = [_row(rgb, size, values, limits, levels) for size, values in zip(sizes, maps, strict=True)]
+    rows = [_row(rgb, size, values, limits, levels, pooling) for size, values in zip(sizes, maps, strict=True)]
     bins = sum(n * n for n in levels)
     title = f"filter {channel}, stride {pyramid.strides[stage]}: {bins} values a filter at any size"
     return framed([captioned(stacked(rows, TEXT), [title], TEXT)], 0, _BORDER)
 
 
 def _row(
-    rgb: np.ndarray, size: list[int], values: np.ndarray, limits: tuple[float, float], levels: tuple[int, ...]
+    rgb: np.ndarray,
+    size: list[int],
+    values: np.ndarray,
+    limits: tuple[float, float],
+    levels: tuple[int, ...],
+    pooling: str,
 ) -> np.ndarray:
     """size: (height, width) of the resized image. values: (h, w) of the map. limits: lowest and highest colour."""
     height, width = size
@@ -47,7 +54,7 @@ def _row(
         (draw_rectangles(_heat(values, limits, _CELL), edges, _LINE), f"map, {len(values)} x {len(values.T)}"),
     ]
     for n in levels:
-        pooled = pool_map(values[None], (n,)).reshape(n, n)
+        pooled = pool_map(values[None], (n,), pooling).reshape(n, n)
         parts.append((_heat(pooled, limits, _LEVEL_SIDE // n), f"{n} x {n}"))
     parts.append((heat_scale(_LEVEL_SIDE, *limits, TEXT), ""))
     return beside([captioned(picture, [words], TEXT) for picture, words in parts], _GAP)

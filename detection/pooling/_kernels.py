@@ -74,7 +74,7 @@ _Plan = namedtuple("_Plan", "levels parents begin order spans reads parts first_
 
 
 @njit(cache=True, nogil=True)
-def _bin_spans(levels, sides):
+def bin_spans(levels, sides):
     """(N, sides, n, 2): bin i of n over `side` cells is floor(i side / n) .. ceil((i + 1) side / n): first, number."""
     spans = np.zeros((len(levels), sides, levels.max(), 2), np.int32)
     for k in range(len(levels)):
@@ -265,6 +265,14 @@ def _pool_block(range_maxima, width, cells, first, rows, plan, bin_values, out_v
 
 
 @njit(cache=True, nogil=True)
+def copy_repeated(first, rows, out, start, stop):
+    """Give regions that are equal to an earlier one, `first` of each, its columns of `out`."""
+    for r in range(len(first)):
+        if first[r] != r:
+            out[rows[r], start:stop] = out[rows[first[r]], start:stop]
+
+
+@njit(cache=True, nogil=True)
 def pool_regions(feature_map, powers, cells, first, rows, levels, parents, out, start):
     """Pool every region into its row of `out` from column `start` on.
 
@@ -277,7 +285,7 @@ def pool_regions(feature_map, powers, cells, first, rows, levels, parents, out, 
     begin = np.zeros(len(levels) + 1, np.int64)
     begin[1:] = np.cumsum(levels * levels)
     sides = 1 + max((cells[:, 2] - cells[:, 0]).max(), (cells[:, 3] - cells[:, 1]).max())
-    spans = _bin_spans(levels, sides)
+    spans = bin_spans(levels, sides)
     parts, first_part = _nested_parts(levels, parents, begin)
     reads = _column_reads(spans, height * width)
     plan = _Plan(levels, parents, begin, np.argsort(-levels), spans, reads, parts, first_part)
@@ -288,8 +296,4 @@ def pool_regions(feature_map, powers, cells, first, rows, levels, parents, out, 
         _range_maxima(feature_map, low, powers, range_maxima)
         targets = start + begin[:-1] * channels + low * levels * levels
         _pool_block(range_maxima, width, cells, first, rows, plan, bins, out, targets)
-    for r in range(len(cells)):
-        if first[r] != r:
-            out[rows[r], start : start + channels * begin[-1]] = out[
-                rows[first[r]], start : start + channels * begin[-1]
-            ]
+    copy_repeated(first, rows, out, start, start + channels * begin[-1])

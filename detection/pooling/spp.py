@@ -3,10 +3,14 @@
 Order of a pooled vector: level by level as the levels are listed; within a level channel by channel; within
 a channel bin by bin, rows from the top, each from the left. It is the order of the paper's released fc6, and
 for one level n that of a flattened (C, n, n) map. Where several stages are pooled and joined, stage by stage
-in rising stride, each in that order.
+in the settings' order, each in that order.
 
 Bin i of n over w cells holds cells floor(i w / n) to ceil((i + 1) w / n) - 1; a region with fewer cells than bins has
 bins that share cells, and no bin is empty. Negative zeros become zeros, so that a maximum has one value on every path.
+
+A mean is that of a bin's cells, for maps whose values have both signs. Its sum comes from sums S over all cells above
+and to the left of a corner, in float64: along rows first, then down the columns. Of the bin of rows t to b - 1, columns
+l to r - 1 it is (S[b, r] - S[t, r]) - (S[b, l] - S[t, l]); divided by the number of cells and rounded to float32.
 """
 
 from typing import Any
@@ -15,6 +19,9 @@ import numpy as np
 
 from detection.pooling._kernels import pool_regions, unique_cells, widen
 from detection.pooling._lane_kernels import LANES
+from detection.pooling._mean_kernels import mean_regions
+
+POOLINGS = ("max", "mean")
 
 # Cells are packed into 16 bits each to find equal regions.
 _MAX_SIDE = 2**15
@@ -25,7 +32,7 @@ def pooled_length(channels: int, levels: tuple[int, ...]) -> int:
     return channels * sum(n * n for n in levels)
 
 
-def pool_array(feature_map: np.ndarray, cells: np.ndarray, levels: tuple[int, ...]) -> np.ndarray:
+def pool_array(feature_map: np.ndarray, cells: np.ndarray, levels: tuple[int, ...], pooling: str = "max") -> np.ndarray:
     """``detection.pooling.spatial_pyramid_pool`` of a (C, h, w) float32 array."""
     feature_map = np.asarray(feature_map)
     if feature_map.ndim != 3 or feature_map.dtype != np.float32:
@@ -34,16 +41,17 @@ def pool_array(feature_map: np.ndarray, cells: np.ndarray, levels: tuple[int, ..
         )
     cells = np.asarray(cells)
     out = np.empty((len(cells), pooled_length(len(feature_map), levels)), np.float32)
-    pool_into(feature_map, cells, levels, np.arange(len(cells)), out, 0)
+    pool_into(feature_map, cells, levels, np.arange(len(cells)), out, 0, pooling)
     return out
 
 
-def pool_map(feature_map: Any, levels: tuple[int, ...]) -> np.ndarray:
+def pool_map(feature_map: Any, levels: tuple[int, ...], pooling: str = "max") -> np.ndarray:
     """The pyramid over a whole map, of whatever fills it: (C, h, w) -> (C * bins,) float32.
 
     feature_map: any dense array of numbers, e.g. convolutional maps, dense descriptors, or codes of them over a
     dictionary (paper, section 2.2: the pyramid of bags of words, with maxima as in ScSPM, J. Yang et al., CVPR 2009).
-    Order and bins are those of this module. Raises ValueError for another shape, no cell, or values not finite.
+    pooling: "max" or "mean". Order and bins are those of this module. Raises ValueError for another shape, no cell, or
+    values not finite.
     """
     feature_map = np.asarray(feature_map)
     if feature_map.ndim != 3 or min(feature_map.shape) < 1 or feature_map.dtype.kind not in "fiub":
@@ -54,7 +62,7 @@ def pool_map(feature_map: Any, levels: tuple[int, ...]) -> np.ndarray:
     if not np.isfinite(values).all():
         raise ValueError("pool_map: expected finite values, got others")
     cells = np.array([[0, 0, values.shape[2], values.shape[1]]])
-    return pool_array(values, cells, tuple(levels))[0]
+    return pool_array(values, cells, tuple(levels), pooling)[0]
 
 
 def check_cells(cells: np.ndarray, map_size: tuple[int, int]) -> None:
@@ -78,17 +86,30 @@ def check_levels(levels: tuple[int, ...]) -> None:
         raise ValueError(f"levels: expected at least one integer above 0, got {levels!r}")
 
 
+def check_pooling(pooling: str) -> None:
+    """Raise ValueError for what is none of `POOLINGS`."""
+    if pooling not in POOLINGS:
+        raise ValueError(f"pooling: expected {' or '.join(POOLINGS)}, got {pooling!r}")
+
+
 def pool_into(
-    feature_map: np.ndarray, cells: np.ndarray, levels: tuple[int, ...], rows: np.ndarray, out: np.ndarray, start: int
+    feature_map: np.ndarray,
+    cells: np.ndarray,
+    levels: tuple[int, ...],
+    rows: np.ndarray,
+    out: np.ndarray,
+    start: int,
+    pooling: str = "max",
 ) -> None:
     """`pool_array` of a float16 or float32 array into out[rows, start : start + C * bins].
 
-    rows: (R,) int, the row of `out` of each region. Regions on the same cells are computed once; to have their vectors
-    once too, pool those that `unique_cells` names. out: contiguous float32. Raises ValueError for cells outside the map
-    and rows or columns outside `out`.
+    pooling: "max" or "mean". rows: (R,) int, the row of `out` of each region. Regions on the same cells are computed
+    once; to have their vectors once too, pool those that `unique_cells` names. out: contiguous float32. Raises
+    ValueError for cells outside the map and rows or columns outside `out`.
     """
     channels, height, width = feature_map.shape
     check_levels(levels)
+    check_pooling(pooling)
     check_cells(cells, (height, width))
     _check_output(out, rows, len(cells), start, pooled_length(channels, levels))
     if max(height, width) > _MAX_SIDE:
@@ -96,23 +117,19 @@ def pool_into(
     if len(cells) == 0:
         return
     values = _as_float32(feature_map)
-    if channels < LANES:
+    if channels < LANES and pooling == "max":
         _pool_few_channels(values, cells, levels, rows, out, start)
         return
     cells = np.ascontiguousarray(cells, dtype=np.int32)
+    first, places = unique_cells(cells), np.ascontiguousarray(rows, dtype=np.int64)
+    sizes = np.array(levels, dtype=np.int64)
+    if pooling == "mean":
+        mean_regions(values, cells, first, places, sizes, out, start)
+        return
     parents = parents_of(levels)
     coarsest = min(n for n, parent in zip(levels, parents, strict=True) if parent < 0)
-    pool_regions(
-        values,
-        powers_needed(int((cells[:, 2] - cells[:, 0]).max()), coarsest),
-        cells,
-        unique_cells(cells),
-        np.ascontiguousarray(rows, dtype=np.int64),
-        np.array(levels, dtype=np.int64),
-        np.array(parents, dtype=np.int64),
-        out,
-        start,
-    )
+    powers = powers_needed(int((cells[:, 2] - cells[:, 0]).max()), coarsest)
+    pool_regions(values, powers, cells, first, places, sizes, np.array(parents, dtype=np.int64), out, start)
 
 
 def _check_output(out: np.ndarray, rows: np.ndarray, count: int, start: int, length: int) -> None:

@@ -11,11 +11,13 @@ from torch import nn
 from detection.pooling.spp import (
     check_cells,
     check_levels,
+    check_pooling,
     parents_of,
     pool_into,
     pooled_length,
     powers_needed,
 )
+from detection.pooling.torch_means import edges_of, mean_bins, mean_of_regions, sums_of, whole_edges
 from detection.storage import atomic_path
 
 # What the compiled kernels take.
@@ -24,9 +26,10 @@ _COMPILED = (torch.float16, torch.float32)
 _CHUNK_VALUES = 2**23
 
 
-def pool_tensor(feature_map: torch.Tensor, cells: Any, levels: tuple[int, ...]) -> torch.Tensor:
+def pool_tensor(feature_map: torch.Tensor, cells: Any, levels: tuple[int, ...], pooling: str = "max") -> torch.Tensor:
     """See ``spatial_pyramid_pool``: (C, h, w) tensor, (R, 4) cells -> (R, C * bins) tensor on the same device."""
     check_levels(levels)
+    check_pooling(pooling)
     if feature_map.ndim != 3 or not feature_map.is_floating_point():
         raise ValueError(
             f"spatial_pyramid_pool: expected a (C, h, w) floating map, got {feature_map.dtype} "
@@ -41,10 +44,14 @@ def pool_tensor(feature_map: torch.Tensor, cells: Any, levels: tuple[int, ...]) 
     learning = torch.is_grad_enabled() and feature_map.requires_grad
     if feature_map.device.type == "cpu" and feature_map.dtype in _COMPILED and not learning:
         vectors = np.empty((len(cells), pooled_length(feature_map.shape[0], levels)), np.float32)
-        pool_into(feature_map.detach().numpy(), cells, levels, np.arange(len(cells)), vectors, 0)
+        pool_into(feature_map.detach().numpy(), cells, levels, np.arange(len(cells)), vectors, 0, pooling)
         return torch.from_numpy(vectors).to(feature_map.dtype)
     unique, inverse = np.unique(cells, axis=0, return_inverse=True)
-    vectors = _pool_vectorised(feature_map + 0.0, unique.astype(np.int64), levels, learning)
+    unique = unique.astype(np.int64)
+    if pooling == "mean":
+        vectors = mean_of_regions(feature_map, unique, levels)
+    else:
+        vectors = _pool_vectorised(feature_map + 0.0, unique, levels, learning)
     return vectors[torch.as_tensor(inverse.reshape(-1), device=feature_map.device)]
 
 
@@ -160,9 +167,7 @@ def _bins_of_map(
 
 def _entries(low: np.ndarray, high: np.ndarray, n: int) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """Of the n bins of each region along an axis the two table entries that span it, (R, n) each, and their power."""
-    bins, length = np.arange(n), (high - low)[:, None]
-    first = low[:, None] + bins * length // n
-    end = low[:, None] - -(bins + 1) * length // n
+    first, end = edges_of(low, high, n)
     power = np.frexp(end - first)[1] - 1
     return (first, end - (1 << power)), power
 
@@ -197,16 +202,17 @@ def _read(flat: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
 class SpatialPyramidPooling(nn.Module):
     """The pyramid over whole maps, as a layer between convolutions and fully connected layers (paper, figure 3).
 
-    levels: n stands for n x n bins. (N, C, h, w) floating maps of any h, w >= 1 -> (N, C * bins) of the same dtype, in
-    the order and with the bins of ``detection.pooling.spp``; equal, bit for bit, to pooling the region that covers
-    the map. Runs under ``torch.export`` and as ONNX with height and width dynamic, in torch 2.6 up to a limit (`max` of
-    ``Dim``). Raises ValueError for levels < 1 and maps of another shape.
+    levels: n stands for n x n bins. pooling: "max" or "mean". (N, C, h, w) floating maps of any h, w >= 1 -> (N, C *
+    bins) of the same dtype, in the order and with the bins of ``detection.pooling.spp``; equal, bit for bit, to pooling
+    the region that covers the map. Runs under ``torch.export`` and as ONNX with height and width dynamic, in torch 2.6
+    up to a limit (`max` of ``Dim``). Raises ValueError for levels < 1 and maps of another shape.
     """
 
-    def __init__(self, levels: Sequence[int]) -> None:
+    def __init__(self, levels: Sequence[int], pooling: str = "max") -> None:
         super().__init__()
-        self.levels = tuple(levels)
+        self.levels, self.pooling = tuple(levels), pooling
         check_levels(self.levels)
+        check_pooling(pooling)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """(N, C, h, w) -> (N, C * bins)."""
@@ -214,6 +220,9 @@ class SpatialPyramidPooling(nn.Module):
             raise ValueError(
                 f"SpatialPyramidPooling: expected (N, C, h, w) floating maps, got {maps.dtype} {tuple(maps.shape)}"
             )
+        if self.pooling == "mean":
+            sums = sums_of(maps)
+            return torch.cat([mean_bins(sums, n).flatten(1) for n in self.levels], 1).to(maps.dtype)
         # Negative zeros become zeros, as in region pooling.
         maps = maps + 0.0
         # Exporters know no adaptive pooling over sides that they do not know.
@@ -221,8 +230,8 @@ class SpatialPyramidPooling(nn.Module):
         return torch.cat([pool(maps, n).flatten(1) for n in self.levels], 1)
 
     def extra_repr(self) -> str:
-        """The levels."""
-        return f"levels={self.levels}"
+        """The levels, and what each bin is."""
+        return f"levels={self.levels}, pooling={self.pooling}"
 
 
 def _masked_bins(maps: torch.Tensor, n: int) -> torch.Tensor:
@@ -234,11 +243,8 @@ def _column_bins(maps: torch.Tensor, n: int) -> torch.Tensor:
     """(N, C, h, w) -> (N, C, h, n): the maxima of bins of columns."""
     width = maps.shape[3]
     columns = torch.arange(width, device=maps.device)
-    bins = torch.arange(n, device=maps.device)[:, None]
-    # Not negative, so that truncation, which ONNX has, is the floor.
-    first = torch.div(bins * width, n, rounding_mode="trunc")
-    end = torch.div((bins + 1) * width + n - 1, n, rounding_mode="trunc")
-    inside = (columns >= first) & (columns < end)
+    first, end = whole_edges(width, n, maps.device)
+    inside = (columns >= first[:, None]) & (columns < end[:, None])
     return maps[:, :, :, None, :].masked_fill(~inside, -torch.inf).amax(-1)
 
 

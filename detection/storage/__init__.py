@@ -4,7 +4,7 @@ from detection.storage.arrays import read_arrays, read_metadata, write_arrays
 from detection.storage.atomic import atomic_path, write_json, write_text, write_yaml
 from detection.storage.bounded import read_json, read_yaml
 from detection.storage.csv_files import csv_text, read_csv
-from detection.storage.fingerprint import file_fingerprint, fingerprint
+from detection.storage.fingerprint import added_field, file_fingerprint, fingerprint
 from detection.storage.names import (
     encodable,
     file_stem,
@@ -18,6 +18,7 @@ from detection.storage.notices import notice, notice_damaged
 from detection.storage.sealed import read_sealed_json, read_sealed_yaml, write_sealed_json, write_sealed_yaml
 
 __all__ = [
+    "added_field",
     "atomic_path",
     "csv_text",
     "encodable",

@@ -10,11 +10,22 @@ import numpy as np
 
 # 16 hex digits are 64 bits: a collision among a million files has a chance of 3e-8.
 _DIGITS = 16
+_ADDED = "added"
+
+
+def added_field(default: Any) -> Any:
+    """A dataclass's field that came after fingerprints of such records were kept.
+
+    It counts where its value is another than the default, so that those fingerprints hold.
+    """
+    return dataclasses.field(default=default, metadata={_ADDED: True})
 
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {"": type(value).__name__, **{one.name: getattr(value, one.name) for one in dataclasses.fields(value)}}
+        found = {one: getattr(value, one.name) for one in dataclasses.fields(value)}
+        counts = {one.name: held for one, held in found.items() if _ADDED not in one.metadata or held != one.default}
+        return {"": type(value).__name__, **counts}
     if isinstance(value, np.ndarray):
         content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
         return [str(value.dtype), list(value.shape), content]

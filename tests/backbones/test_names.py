@@ -47,7 +47,7 @@ class Toy(nn.Module):
 def toy_spec(name):
     with torch.device("meta"):
         network = Toy()
-    return NetworkSpec(name, network.eval(), {4: "act", 8: "second"}, (100.0,) * 3, (50.0,) * 3)
+    return NetworkSpec(name, network.eval(), {"act": 4, "second": 8}, (100.0,) * 3, (50.0,) * 3)
 
 
 @pytest.fixture

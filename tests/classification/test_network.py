@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -18,7 +20,7 @@ from detection.classification.settings import ClassifierSettings
 from detection.classification.views import full_vector, view_settings
 from detection.features import FeatureExtractor, FeatureSettings
 from detection.features.resize import normalise
-from detection.pooling.torch_pooling import export_onnx
+from detection.pooling.torch_pooling import SpatialPyramidPooling, export_onnx
 
 FEATURES = FeatureSettings("timm/mobilenetv3_small_050", "random", stages=(16, 32), short_sides=(64,), levels=(2, 1))
 SETTINGS = ClassifierSettings(widths=(16, 8), epochs=24, batch_size=8, dropout=0.2, learning_rate=0.05, sizes=(64, 48))
@@ -41,7 +43,8 @@ def learnable(count=40, length=12, classes=3, seed=0):
 
 def trained(backbone, settings, known, presence, seen=None):
     scaling = scaling_of(np.concatenate([one.reshape(-1, one.shape[-1]) for one in known.values()]), settings)
-    network = new_network(backbone, FEATURES.levels, presence.shape[1], settings, scaling)
+    pooling = SpatialPyramidPooling(FEATURES.levels)
+    network = new_network(backbone, pooling, presence.shape[1], settings, scaling)
     batch, calls = batches_of_vectors(known, "cpu"), []
 
     def recorded(rows, size, mirrored):
@@ -81,18 +84,18 @@ def test_the_same_seed_gives_the_same_network(backbone):
     assert all(3 not in rows for _, rows, _ in calls), "an image without any class is no example"
 
 
+@pytest.mark.parametrize("pooling", ["max", "mean"])
 @pytest.mark.parametrize("size", [(64, 96), (50, 70), (33, 47), (20, 200)])
-def test_any_size_and_the_same_vectors_as_from_maps(backbone, size):
-    network = new_network(
-        backbone, FEATURES.levels, 3, SETTINGS, scaling_of(np.zeros((2, 5 * sum(backbone.channels))), SETTINGS)
-    )
+def test_any_size_and_the_same_vectors_as_from_maps(backbone, size, pooling):
+    scaling = scaling_of(np.zeros((2, 5 * sum(backbone.channels))), SETTINGS)
+    network = new_network(backbone, SpatialPyramidPooling(FEATURES.levels, pooling), 3, SETTINGS, scaling)
     rgb = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     image = torch.from_numpy(normalise(rgb, backbone.mean, backbone.std)[None]).permute(0, 3, 1, 2)
     with torch.inference_mode():
         pooled = network.pooled(image)[0].numpy()
         assert network.eval()(image).shape == (1, 3)
-    settings = view_settings(FEATURES, min(size))
-    expected = full_vector(FeatureExtractor(settings, backbone).pyramid("a", rgb), FEATURES.levels)
+    settings = replace(view_settings(FEATURES, min(size)), pooling=pooling)
+    expected = full_vector(FeatureExtractor(settings, backbone).pyramid("a", rgb), settings)
     # Maps on disk are rounded to float16.
     assert pooled == pytest.approx(expected, rel=2e-3, abs=2e-3)
 
@@ -103,7 +106,8 @@ def test_convolutions_can_be_trained_and_kept(backbone, tmp_path):
     presence = np.array([[1, -1], [-1, 1]] * 2, np.int8)
     settings = ClassifierSettings(widths=(8, 8), epochs=2, batch_size=2, sizes=(32,), frozen=False, backbone_rate=0.01)
     own = trainable(backbone, "cpu")
-    network = new_network(own, (1,), 2, settings, scaling_of(np.ones((2, sum(own.channels))), settings))
+    pooling = SpatialPyramidPooling((1,))
+    network = new_network(own, pooling, 2, settings, scaling_of(np.ones((2, sum(own.channels))), settings))
     before = {name: value.clone() for name, value in own.network.state_dict().items()}
 
     def pixels(row, size, flip):
@@ -114,7 +118,7 @@ def test_convolutions_can_be_trained_and_kept(backbone, tmp_path):
     moved = [name for name, value in own.network.state_dict().items() if not torch.equal(value, before[name])]
     assert len(moved) > len(before) / 2
     assert all(torch.equal(value, backbone.network.state_dict()[name]) for name, value in before.items())
-    again = network_from(network_arrays(network, tuned=True), own.name, own.strides, (1,))
+    again = network_from(network_arrays(network, tuned=True), own.name, own.stages, pooling)
     image = torch.randn(1, 3, 50, 66)
     with torch.inference_mode():
         assert torch.equal(again(image), network.eval()(image))
@@ -124,7 +128,7 @@ def test_convolutions_can_be_trained_and_kept(backbone, tmp_path):
     assert (kept.backbone, frozen.backbone) == (network.backbone, None)
     renamed = {name.replace("tuned.", "tuned.old."): value for name, value in network_arrays(network, True).items()}
     with pytest.raises(ValueError, match="under the names that this version gives them, got old"):
-        network_from(renamed, own.name, own.strides, (1,))
+        network_from(renamed, own.name, own.stages, pooling)
 
 
 def test_the_whole_network_as_onnx(tmp_path):
@@ -132,7 +136,8 @@ def test_the_whole_network_as_onnx(tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     settings = FeatureSettings("alexnet", "random", stages=(16,), levels=(2, 1))
     own = FeatureExtractor.from_settings(settings).backbone
-    network = new_network(own, (2, 1), 3, SETTINGS, scaling_of(np.eye(2, 5 * 256), SETTINGS)).eval()
+    pooling = SpatialPyramidPooling((2, 1))
+    network = new_network(own, pooling, 3, SETTINGS, scaling_of(np.eye(2, 5 * 256), SETTINGS)).eval()
     export_onnx(network, tmp_path / "network.onnx", 96, 128, channels=3)
     session = runtime.InferenceSession(tmp_path / "network.onnx")
     for size in ((96, 128), (64, 70), (101, 333)):

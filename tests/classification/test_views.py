@@ -63,9 +63,10 @@ def test_any_map_can_be_pooled():
 def test_the_full_image_is_the_region_that_covers_it(extractor, rgb):
     pyramid = extractor.pyramid("a", rgb)
     whole = np.array([[0, 0, 130, 80]], np.float32)
-    full = full_vector(pyramid, (2, 1))
-    assert full.shape == (extractor.length("pool5"),)
-    assert np.array_equal(full, region_vectors(pyramid, whole, SETTINGS)[0])
+    for settings in (SETTINGS, dataclasses.replace(SETTINGS, pooling="mean")):
+        full = full_vector(pyramid, settings)
+        assert full.shape == (extractor.length("pool5"),)
+        assert np.array_equal(full, region_vectors(pyramid, whole, settings)[0])
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def test_the_vectors_of_every_view(rgb, tmp_path):
     extractor = source.extractor(64)
 
     def full(picture):
-        return full_vector(extractor.pyramid("b", picture), SETTINGS.levels)
+        return full_vector(extractor.pyramid("b", picture), SETTINGS)
 
     for _ in range(2):
         # The second time from the maps that were kept.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import fx, nn
 from torch.nn import functional
@@ -88,6 +89,25 @@ def test_backbones(name):
     with torch.inference_mode():
         for size in ((96, 160), (128, 96)):
             assert_close(backbone(images_of(*size)), backbone.network(images_of(*size)))
+
+
+def test_convnext_with_gelu_layer_norm_and_layer_scale():
+    """As DINOv3's, with factors of its branches that are not zero."""
+    name, stages = "timm/convnext_atto", (16, "stages.3")
+    state = Backbone.from_weights(name, stages, "random").state()
+    assert any(key.endswith("gamma") and (value == 1).all() for key, value in state.items())
+    rng = np.random.default_rng(0)
+    state = {key: value + rng.normal(0, 0.1, value.shape).astype(np.float32) for key, value in state.items()}
+    torch_engine, openvino = (Backbone(name, stages, state, engine=engine) for engine in ("torch", "openvino"))
+    assert torch_engine.strides == (16, 32)
+    plain = timm.create_model("convnext_atto").eval()
+    assert not plain.load_state_dict({key: torch.from_numpy(one) for key, one in state.items()}, False).unexpected_keys
+    for size in ((96, 160), (128, 96)):
+        images = images_of(*size)
+        with torch.inference_mode():
+            expected = plain.forward_intermediates(images, indices=[2, 3], intermediates_only=True)
+        assert_close(torch_engine(images), expected)
+        assert_close(openvino(images), expected)
 
 
 def test_one_compilation_serves_every_size(engine, monkeypatch):
@@ -182,3 +202,17 @@ def test_maps_that_it_had_no_memory_for_are_not_the_last_images(mib, fails):
     done = subprocess.run([sys.executable, "-c", _LITTLE_MEMORY, str(mib)], capture_output=True, text=True, timeout=300)
     assert (done.returncode != 0) == fails, done.stderr
     assert not fails or "MemoryError" in done.stderr, done.stderr
+
+
+class Constant(nn.Module):
+    """A number of the image's sides that the exporter takes for a constant; no graph."""
+
+    code = "constant"
+
+    def forward(self, x):
+        return (x * float(x.shape[2] // 4),)
+
+
+def test_a_constant_that_came_from_the_sides_is_noticed():
+    with pytest.raises(ValueError, match=r"OpenVINO cannot convert .*(for constants|fixed the input's shape)"):
+        OpenVINOEngine(Constant(), 4)

@@ -14,7 +14,7 @@ SETTINGS = FeatureSettings(
 CHANGES = {
     "backbone": "timm/mobilenetv3_small_075", "stages": (16,), "stage_weights": (1.0, 0.5), "short_sides": (96, 128),
     "scale_rule": "side", "projection": "released",
-    "max_long_side": 150, "target_area": 90.0**2, "levels": (1, 2), "pool_floor": 0.0, "seed": 1,
+    "max_long_side": 150, "target_area": 90.0**2, "levels": (1, 2), "pooling": "mean", "pool_floor": 0.0, "seed": 1,
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from detection.features import FeatureExtractor, FeatureSettings
-from detection.inspection.contributions import bins_of, region_contributions, winning_cells
+from detection.inspection.contributions import _shares_of_all, bins_of, region_contributions, winning_cells
 from detection.pooling import spatial_pyramid_pool
 
 PAPER = {"short_sides": (64, 96, 160), "target_area": 48.0**2}
@@ -12,6 +12,7 @@ RELEASED = {
     "short_sides": (64, 96, 160), "target_area": 40.0**2, "scale_rule": "side", "projection": "released",
     "projection_inset": 6.5, "box_scaling": "pixels", "pool_floor": 0.0,
 }  # fmt: skip
+MEANS = {**PAPER, "pooling": "mean", "pool_floor": 0.0}
 
 
 def test_bins_are_those_of_the_pyramid():
@@ -61,6 +62,33 @@ def test_contributions_and_bias_add_up_to_the_score(rules, box):
         rows, columns = stage.winners[..., 0], stage.winners[..., 1]
         values = np.maximum(maps[np.arange(len(maps))[:, None], rows, columns], floor)
         assert np.array_equal(stage.values, weight * values)
+
+
+@pytest.mark.parametrize("box", [(3, 4, 60, 50), (10, 10, 14, 13), (0, 0, 90, 70)])
+def test_every_cell_has_its_share_of_the_means(box):
+    settings, pyramid, found, bias, score = take_apart(MEANS, box)
+    assert sum(stage.contributions.sum() for stage in found.stages) + bias == pytest.approx(score)
+    for number, stage in enumerate(found.stages):
+        assert stage.winners is None
+        assert stage.saliency().sum() == pytest.approx(stage.contributions.sum())
+        assert stage.saliency(3).sum() == pytest.approx(stage.channels()[3])
+        x1, y1, x2, y2 = stage.cells
+        outside = stage.shares.copy()
+        outside[:, y1:y2, x1:x2] = 0
+        assert not outside.any()
+        # A cell that is larger by some share of its bin's cells raises the bin's mean by as much.
+        maps = np.asarray(pyramid.maps[found.index][number], np.float64)
+        ((left, top, right, bottom),) = bins_of(stage.cells, settings.levels)[-1:]
+        assert (left, top, right, bottom) == (x1, y1, x2, y2)
+        whole = maps[:, y1:y2, x1:x2].mean(axis=(1, 2)) * settings.stage_weights[number]
+        assert stage.values[:, -1] == pytest.approx(np.maximum(whole, 0), rel=1e-6, abs=1e-9)
+
+
+def test_shares_follow_the_cells_values():
+    """One bin, one channel: what a cell adds is its value, times what a unit of the mean adds, over their number."""
+    maps = np.array([[[1.0, 2.0, 6.0]]])
+    (shares,) = _shares_of_all(maps, np.array([[0, 0, 3, 1]]), np.array([[3.0 * 2]]), np.array([[2.0]]))
+    assert shares.tolist() == [[2 / 3, 4 / 3, 4.0]]
 
 
 def test_the_rules_choose_another_scale_and_other_cells():

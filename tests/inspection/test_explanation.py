@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from detection.features import FeatureExtractor
 from detection.inspection.explanation import draw_explanation, explanation_json, explanation_lines
 
 
@@ -33,6 +34,17 @@ def test_the_data(explain):
     for one in data["filters"]:
         assert len(one["bins"]) == 5
         assert sum(each["adds"] for each in one["bins"]) == pytest.approx(one["adds"])
+
+
+def test_of_means_no_cell_is_the_winner(explain, small_detector, noise):
+    extractor = small_detector.extractor
+    means = FeatureExtractor(dataclasses.replace(extractor.settings, pooling="mean"), extractor.backbone)
+    found = explain((8, 8, 50, 60), 0, dataclasses.replace(small_detector, extractor=means))
+    data = explanation_json(found, 2)
+    assert [list(one["bins"][0]) for one in data["filters"]] == [["value", "adds"]] * 2
+    assert data["constant"] + sum(stage["adds"] for stage in data["stages"]) == pytest.approx(data["scores"]["cat"])
+    assert [stage["stage"] for stage in data["stages"]] == ["stride 16", "stride 32"]
+    assert draw_explanation(noise, found, 2).shape == draw_explanation(noise, explain((8, 8, 50, 60), 0), 2).shape
 
 
 def test_the_figure(explain, noise):

@@ -61,15 +61,16 @@ def test_equals_nested_loops(problem):
     assert got.tobytes() == (expected + 0).tobytes()
 
 
+@pytest.mark.parametrize("pooling", ["max", "mean"])
 @settings(max_examples=25)
-@given(problems())
-def test_a_tensor_gives_the_same_bits(problem):
+@given(problem=problems())
+def test_a_tensor_gives_the_same_bits(pooling, problem):
     import torch
 
     feature_map, cells, levels = problem
-    got = spatial_pyramid_pool(torch.from_numpy(feature_map), torch.from_numpy(cells), levels)
+    got = spatial_pyramid_pool(torch.from_numpy(feature_map), torch.from_numpy(cells), levels, pooling)
     assert isinstance(got, torch.Tensor)
-    assert got.numpy().tobytes() == spatial_pyramid_pool(feature_map, cells, levels).tobytes()
+    assert got.numpy().tobytes() == spatial_pyramid_pool(feature_map, cells, levels, pooling).tobytes()
 
 
 def test_order_by_hand():
@@ -116,6 +117,8 @@ def test_cells_outside_the_map_are_refused(cells):
 
 def test_wrong_arguments_are_refused():
     feature_map, cells = np.zeros((1, 3, 4), np.float32), np.array([[0, 0, 1, 1]])
+    with pytest.raises(ValueError, match="pooling: expected max or mean, got 'median'"):
+        spatial_pyramid_pool(feature_map, cells, (1,), "median")
     with pytest.raises(ValueError, match="levels"):
         spatial_pyramid_pool(feature_map, cells, ())
     with pytest.raises(ValueError, match="levels"):

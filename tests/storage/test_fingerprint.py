@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from detection.storage import file_fingerprint, fingerprint
+from detection.storage import added_field, file_fingerprint, fingerprint
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,22 @@ def test_it_is_the_same_in_another_process():
         for seed in ("0", "1", "2")
     }
     assert marks == {fingerprint({"b", "a", "c"}, {"x": 1.5, "a": "é"})}
+
+
+def test_an_added_field_counts_where_it_is_not_the_default():
+    @dataclass
+    class Before:
+        one: int = 1
+
+    @dataclass
+    class After:
+        one: int = 1
+        other: str = added_field("as ever")
+
+    After.__name__ = Before.__name__
+    assert After().other == "as ever"
+    assert fingerprint([Before(2)]) == fingerprint([After(2)])
+    assert fingerprint(After(2)) != fingerprint(After(2, "new"))
 
 
 @pytest.mark.parametrize("bad", [object(), b"bytes", fingerprint, Outer, 1j])

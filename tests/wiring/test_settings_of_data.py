@@ -75,6 +75,7 @@ WIRES = {
     "features.projection_inset": features(1, RELEASED),
     "features.box_scaling": features("pixels", RELEASED, "--features.short_sides=[400]"),
     "features.levels": features("[2,1]"),
+    "features.pooling": features("mean"),
     "features.pool_floor": features(0),
     "features.layer": head("fc6", "--features.layer=fc7"),
     "features.head": head("{sets}/other.safetensors", "--features.layer=fc7"),

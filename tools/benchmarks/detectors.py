@@ -66,7 +66,7 @@ def random_detector(extractor: FeatureExtractor, classes: int) -> Detector:
 
 def plain_network(backbone: Backbone) -> torch.nn.Module:
     """The peer of every engine: the same network as it was trained, eager PyTorch, NCHW, no batch norm folded."""
-    plain = Backbone(backbone.name, backbone.strides, backbone.state(), offsets=backbone.offsets, fused=False)
+    plain = Backbone(backbone.name, backbone.stages, backbone.state(), offsets=backbone.offsets, fused=False)
     return plain.network.to(memory_format=torch.contiguous_format)
 
 
