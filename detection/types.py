@@ -179,7 +179,7 @@ class FeaturePyramid:
     def __post_init__(self) -> None:
         _check_size(self.size, self.image_id)
         if self.mirrored is not None and self.mirrored.size != self.size:
-            raise ValueError(f"mirrored maps of {self.image_id!r}: expected {self.size}, got {self.mirrored.size}")
+            raise ValueError(f"mirrored maps, image {self.image_id!r}: expected {self.size}, got {self.mirrored.size}")
         stages = len(self.strides)
         check_array(self.scales, "float64", (len(self.maps),), "scales", self.image_id)
         check_array(self.strides, "int64", (None,), "strides", self.image_id)
