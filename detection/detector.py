@@ -15,17 +15,8 @@ from detection.detector_files import check_parts, read_detector, write_detector
 from detection.engines import parallel_executor, single_threaded_pool
 from detection.features import FeatureExtractor
 from detection.geometry import flip
-from detection.learning import (
-    BoxRegressors,
-    Calibration,
-    LinearSVMs,
-    PostprocessSettings,
-    ScoredRegions,
-    in_rounds,
-    mean_of_sides,
-    postprocess,
-    suppressed,
-)
+from detection.learning import BoxRegressors, Calibration, LinearSVMs, PostprocessSettings, postprocess, suppressed
+from detection.learning.scored_regions import ScoredRegions, in_rounds, mean_of_sides
 from detection.parallel import ordered_map
 from detection.proposals import ProposalSettings, propose
 from detection.storage import notice

@@ -15,7 +15,6 @@ __getattr__, __dir__, __all__ = lazy_names(
         "postprocessing": ("NMSOutcome", "PostprocessSettings", "nms_outcome", "postprocess", "suppressed"),
         "regression": ("BoxRegressors", "RegressionSettings", "example_rows", "train_regressors"),
         "reliability_bins": ("Reliability", "reliability"),
-        "scored_regions": ("ScoredRegions", "in_rounds", "mean_of_sides"),
         "svm.checkpoint": ("MiningCheckpoint",),
         "svm.held_out": ("train_held_out",),
         "svm.linear_svms": ("LinearSVMs",),

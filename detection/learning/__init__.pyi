@@ -19,9 +19,6 @@ from .regression import example_rows as example_rows
 from .regression import train_regressors as train_regressors
 from .reliability_bins import Reliability as Reliability
 from .reliability_bins import reliability as reliability
-from .scored_regions import ScoredRegions as ScoredRegions
-from .scored_regions import in_rounds as in_rounds
-from .scored_regions import mean_of_sides as mean_of_sides
 from .svm.checkpoint import MiningCheckpoint as MiningCheckpoint
 from .svm.held_out import train_held_out as train_held_out
 from .svm.linear_svms import LinearSVMs as LinearSVMs

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from detection.learning import ScoredRegions, in_rounds, mean_of_sides
+from detection.learning.scored_regions import ScoredRegions, in_rounds, mean_of_sides
 from detection.types import RegionScores
 
 SIZE = (100, 200)
