@@ -2,22 +2,25 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 
 from detection.data import DataError, Problems, read_image
 from detection.detector_files import check_parts, read_detector, write_detector
 from detection.engines import parallel_executor, single_threaded_pool
 from detection.features import FeatureExtractor
+from detection.geometry import flip
 from detection.learning import BoxRegressors, Calibration, LinearSVMs, PostprocessSettings, postprocess, suppressed
+from detection.learning.scored_regions import ScoredRegions, in_rounds, mean_of_sides
 from detection.parallel import ordered_map
 from detection.proposals import ProposalSettings, propose
 from detection.storage import notice
-from detection.types import Detections, FeaturePyramid, MapFunction, Proposals, RegionFeatures, RegionScores
+from detection.types import Detections, FeaturePyramid, MapFunction, Proposals, RegionScores
 
 _IMAGES_A_THREAD = 2  # in flight: enough to keep all threads busy, few enough to bound memory
 
@@ -57,7 +60,8 @@ class Detector:
             notice("this detector was not calibrated: its probabilities are rough; sppnet calibrate --run RUN does it")
         rgb, executor = read_image(image), parallel_executor(threads)
         proposals = executor.submit(propose, image_id, rgb, self.proposal_settings)  # image -> proposals
-        pyramid = self.extractor.pyramid(image_id, rgb, executor.map)  # image -> maps
+        # image -> maps
+        pyramid = self.extractor.pyramid(image_id, rgb, executor.map, mirrored=self.postprocess_settings.mirrored)
         return self.detect_proposals(proposals.result(), pyramid, executor.map)
 
     def detect_many(
@@ -91,11 +95,10 @@ class Detector:
             return error
 
     def detect_proposals(self, proposals: Proposals, pyramid: FeaturePyramid, mapper: MapFunction = map) -> Detections:
-        """The same from an image's proposals and maps; equal to `detect` bit for bit."""
-        pool5, scores = self._scored(proposals, pyramid, mapper)  # proposals, maps -> vectors -> scores
-        # vectors -> better boxes
-        refine = self.regressors and partial(self.regressors.boxes, pool5, mapper=mapper)
-        found = postprocess(scores, pyramid.size, self.postprocess_settings, refine)  # scores, boxes -> detections
+        """The same from an image's proposals and maps; equal to `detect` bit for bit. Raises as `scored`."""
+        regions = self.scored(proposals, pyramid, mapper)  # proposals, maps -> scores
+        # scores, better boxes -> detections
+        found = postprocess(regions.scores, pyramid.size, self.postprocess_settings, regions.refine)
         return self.sigmoids.applied(found)  # scores -> probabilities
 
     @property
@@ -108,20 +111,43 @@ class Detector:
         return found.chosen(self.sigmoids.shown(found))
 
     def score_proposals(self, proposals: Proposals, pyramid: FeaturePyramid) -> RegionScores:
-        """Every class's score and refined box for every proposal; `detect_proposals` refines those it looks at."""
-        pool5, scores = self._scored(proposals, pyramid)
-        return scores if self.regressors is None else self.regressors.refine(scores, pool5)
+        """Every class's score and refined box for every region of `scored`; `detect_proposals` refines those it looks
+        at.
+        """
+        return self.scored(proposals, pyramid).refined()
 
-    def _scored(
-        self, proposals: Proposals, pyramid: FeaturePyramid, mapper: MapFunction = map
-    ) -> tuple[RegionFeatures, RegionScores]:
-        """The vectors that regression reads, and every class's score for every proposal with the proposal's own box."""
-        pool5 = self.extractor.pool(pyramid, proposals.boxes, distinct=True, mapper=mapper)  # -> distinct vectors
+    def scored(self, proposals: Proposals, pyramid: FeaturePyramid, mapper: MapFunction = map) -> ScoredRegions:
+        """Every class's score for every proposal and, in further rounds, for refined boxes, which come behind them.
+
+        Raises ValueError where maps of the mirrored image are asked for and not there.
+        """
+        score, settings = partial(self._scored_boxes, pyramid=pyramid, mapper=mapper), self.postprocess_settings
+        regions = score(proposals.boxes)
+        if regions.refine is None:
+            return regions
+        if settings.nms_before_regression:
+            few = suppressed(regions.scores, pyramid.size, settings)  # scores -> those of few proposals
+            regions = replace(regions, scores=few)
+        return in_rounds(regions, score, pyramid.size, settings.rounds)
+
+    def _scored_boxes(self, boxes: np.ndarray, pyramid: FeaturePyramid, mapper: MapFunction) -> ScoredRegions:
+        plain = self._scored_side(boxes, pyramid, mapper)
+        if not self.postprocess_settings.mirrored:
+            return plain
+        if pyramid.mirrored is None:
+            raise ValueError(
+                f"maps of image {pyramid.image_id!r}: expected those of the mirrored image too (postprocess.mirrored), "
+                "got none; extractor.pyramid(..., mirrored=True) makes them"
+            )
+        width = pyramid.size[1]
+        return mean_of_sides(plain, self._scored_side(flip(boxes, width), pyramid.mirrored, mapper), width)
+
+    def _scored_side(self, boxes: np.ndarray, pyramid: FeaturePyramid, mapper: MapFunction) -> ScoredRegions:
+        pool5 = self.extractor.pool(pyramid, boxes, distinct=True, mapper=mapper)  # -> distinct vectors
         features = pool5 if self.svms.layer == "pool5" else self.extractor.head(pool5)  # vectors -> fc6 or fc7
         scores = self.svms.region_scores(features, mapper)  # vectors -> scores
-        if self.regressors is not None and self.postprocess_settings.nms_before_regression:
-            scores = suppressed(scores, pyramid.size, self.postprocess_settings)  # scores -> those of few proposals
-        return pool5, scores
+        refine = self.regressors and partial(self.regressors.boxes, pool5, mapper=mapper)  # vectors -> better boxes
+        return ScoredRegions(scores, refine)
 
     detect_windows, score_windows = detect_proposals, score_proposals  # the last version's names, for this one still
 

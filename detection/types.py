@@ -1,5 +1,4 @@
-"""The records that stages exchange. They check themselves when built and have no other behaviour, but for
-`Detections`, which go to another library's record and back.
+"""The records that stages exchange. They check themselves when built; `Detections` go to another library's and back.
 
 Letters: H, W image height and width in px; G objects; R proposals; U different vectors of theirs; L classes; S scales;
 T stages of a backbone; C, h, w channels, rows and columns of a map; D length of a feature vector; K detections.
@@ -165,7 +164,8 @@ class FeaturePyramid:
 
     maps: S tuples of T arrays (C_t, h, w), float16 or float32. scales: (S,) float64, resized px per image px. strides:
     (T,) int64 and offsets: (T, 2) float64 (y, x): the centre of cell (i, j) of stage t lies at offsets[t] + strides[t]
-    * (i, j) in continuous px of the resized image. size: (height, width) of the image in px.
+    * (i, j) in continuous px of the resized image. size: (height, width) of the image in px. mirrored: of its mirror
+    image, or None.
     """
 
     image_id: str
@@ -174,25 +174,25 @@ class FeaturePyramid:
     scales: np.ndarray
     strides: np.ndarray
     offsets: np.ndarray
+    mirrored: FeaturePyramid | None = None
 
     def __post_init__(self) -> None:
         _check_size(self.size, self.image_id)
+        if self.mirrored is not None and self.mirrored.size != self.size:
+            raise ValueError(f"mirrored maps, image {self.image_id!r}: expected {self.size}, got {self.mirrored.size}")
         stages = len(self.strides)
         check_array(self.scales, "float64", (len(self.maps),), "scales", self.image_id)
         check_array(self.strides, "int64", (None,), "strides", self.image_id)
         check_array(self.offsets, "float64", (stages, 2), "offsets", self.image_id)
         for scale_index, stage_maps in enumerate(self.maps):
+            where = f"of image {self.image_id!r}, scale {scale_index}"
             if len(stage_maps) != stages:
-                raise ValueError(
-                    f"maps of image {self.image_id!r}, scale {scale_index}: expected {stages} stages, "
-                    f"got {len(stage_maps)}"
-                )
+                raise ValueError(f"maps {where}: expected {stages} stages, got {len(stage_maps)}")
             for stage_index, one in enumerate(stage_maps):
                 if len(one.shape) != 3 or min(one.shape) < 1 or _dtype_name(one) not in MAP_DTYPES:
                     raise ValueError(
-                        f"map of image {self.image_id!r}, scale {scale_index}, stage {stage_index}: "
-                        f"expected {' or '.join(MAP_DTYPES)} of shape (channels, rows, columns), all > 0, "
-                        f"got {_dtype_name(one)} of shape {tuple(one.shape)}"
+                        f"map {where}, stage {stage_index}: expected {' or '.join(MAP_DTYPES)} of shape (channels, "
+                        f"rows, columns), all > 0, got {_dtype_name(one)} of shape {tuple(one.shape)}"
                     )
 
 

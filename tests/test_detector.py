@@ -17,6 +17,7 @@ from detection.detector import Detector
 from detection.detector_files import read_description
 from detection.engines import limit_threads, single_threaded_pool
 from detection.features import FeatureExtractor, FeatureSettings
+from detection.geometry import flip
 from detection.learning import BoxRegressors, Calibration, LinearSVMs, PostprocessSettings, postprocess
 from detection.proposals import ProposalSettings, propose
 from detection.storage import notices, write_arrays
@@ -191,6 +192,77 @@ def test_boxes_that_nobody_looks_at_are_not_refined_and_nothing_changes(detector
     proposals, pyramid = propose("", rgb, detector.proposal_settings), detector.extractor.pyramid("", rgb)
     every = postprocess(detector.score_proposals(proposals, pyramid), pyramid.size, settings)
     assert content(detector.detect_proposals(proposals, pyramid)) == content(every)
+
+
+MORE = [
+    {"voting_iou": 0.5},
+    {"rounds": 2},
+    {"mirrored": True},
+    {"voting_iou": 0.5, "rounds": 3, "mirrored": True},
+    {"rounds": 2, "mirrored": True, "nms_before_regression": True},
+]
+
+
+def with_settings(detector, **more):
+    settings = dataclasses.replace(detector.postprocess_settings, **more)
+    return dataclasses.replace(detector, postprocess_settings=settings)
+
+
+def moving(detector):
+    """The same with regressors that move a box by a tenth of it."""
+    more = dataclasses.replace(detector.regressors, weights=300 * detector.regressors.weights)
+    return dataclasses.replace(detector, regressors=more)
+
+
+@pytest.mark.parametrize("more", MORE)
+def test_what_follows_scoring_is_the_same_from_proposals_and_with_all_boxes_refined(of_scales, rgb, more):
+    plain = moving(of_scales)
+    detector = with_settings(plain, **more)
+    proposals = propose("", rgb, detector.proposal_settings)
+    pyramid = detector.extractor.pyramid("", rgb, mirrored="mirrored" in more)
+    found = detector.detect_proposals(proposals, pyramid)
+    assert content(found) != content(plain.detect(rgb))
+    every = postprocess(detector.score_proposals(proposals, pyramid), pyramid.size, detector.postprocess_settings)
+    assert content(found) == content(every)
+    for threads in (1, 2):
+        assert content(detector.detect(rgb, threads=threads)) == content(found)
+
+
+def test_a_further_round_scores_its_boxes_as_proposals_are_scored(detector, rgb):
+    detector = moving(detector)
+    proposals, pyramid = propose("", rgb, detector.proposal_settings), detector.extractor.pyramid("", rgb)
+    first = detector.scored(proposals, pyramid)
+    both = with_settings(detector, rounds=2).scored(proposals, pyramid)
+    count = len(proposals.boxes)
+    assert both.boxes[:count].tobytes() == proposals.boxes.tobytes()
+    assert both.scores.scores[:count].tobytes() == first.scores.scores.tobytes()
+    again = detector.scored(dataclasses.replace(proposals, boxes=both.boxes[count:]), pyramid)
+    counts = np.isfinite(both.scores.scores[count:])
+    assert (counts.sum(axis=1) == 1).all()
+    assert len(counts) == (first.scores.scores > -1).sum() > 0
+    assert (both.scores.scores[count:][counts] == again.scores.scores[counts]).all()
+    assert both.refined().boxes[count:][counts].tobytes() == again.refined().boxes[counts].tobytes()
+
+
+def test_without_regressors_there_is_no_further_round(extractor, rgb):
+    plain = make_detector(extractor, regressed=False)
+    assert content(with_settings(plain, rounds=2).detect(rgb)) == content(plain.detect(rgb))
+
+
+def test_an_image_and_its_mirror_image_have_the_same_scores(detector, rgb):
+    detector = with_settings(detector, mirrored=True)
+    proposals, extractor = propose("", rgb, detector.proposal_settings), detector.extractor
+    mirrored = dataclasses.replace(proposals, boxes=flip(proposals.boxes, rgb.shape[1]))
+    first = detector.scored(proposals, extractor.pyramid("", rgb, mirrored=True))
+    second = detector.scored(mirrored, extractor.pyramid("", np.ascontiguousarray(rgb[:, ::-1]), mirrored=True))
+    assert first.scores.scores.tobytes() == second.scores.scores.tobytes()
+    np.testing.assert_allclose(first.refined().boxes, flip(second.refined().boxes, rgb.shape[1]), atol=1e-3)
+
+
+def test_without_maps_of_the_mirrored_image(detector, rgb):
+    proposals, pyramid = propose("a", rgb, detector.proposal_settings), detector.extractor.pyramid("a", rgb)
+    with pytest.raises(ValueError, match=r"maps of image 'a': expected .* mirrored image too \(postprocess.mirrored\)"):
+        with_settings(detector, mirrored=True).detect_proposals(proposals, pyramid)
 
 
 def test_regressors_change_boxes(detector, rgb):

@@ -98,6 +98,7 @@ OUTSIDE = [
     ({"boxes": LOW}, r"expected boxes inside .* got \[0.0, 0.0, 20.0, 10.5\] in row 1"),
 ]
 MAPS = VALID[FeaturePyramid]["maps"]
+OTHER_SIDE = FeaturePyramid(**{**VALID[FeaturePyramid], "size": (20, 10)})
 
 FAULTS = {
     AnnotatedImage: [
@@ -120,6 +121,7 @@ FAULTS = {
         ({"offsets": np.zeros(2)}, r"offsets .* of shape \(2, 2\), got float64 of shape \(2,\)"),
         ({"offsets": np.zeros((1, 2))}, r"offsets .* of shape \(2, 2\), got float64 of shape \(1, 2\)"),
         ({"maps": (MAPS[0], MAPS[1][:1])}, "scale 1: expected 2 stages, got 1"),
+        ({"mirrored": OTHER_SIDE}, r"mirrored maps, image 'dir/img 1': expected \(10, 20\), got \(20, 10\)"),
         (
             {"maps": (MAPS[0], (MAPS[1][0], np.zeros((5, 2), np.float16)))},
             r"scale 1, stage 1: .* got float16 of shape \(5, 2\)",

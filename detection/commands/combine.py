@@ -94,7 +94,7 @@ def _combine_one(
         source, order = part.source, list(part.order)
         with limit_threads(source.threads):
             detector = _detector(part.folder, source.device)
-            found = detector.score_proposals(source.proposals(image), source.pyramid(image))
+            found = detector.score_proposals(*source.inputs(image, detector.postprocess_settings))
         scored.append(RegionScores(found.image_id, found.boxes[:, order], found.scores[:, order]))
     return postprocess(united(scored), images[0].size, settings)
 

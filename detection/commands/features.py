@@ -30,8 +30,9 @@ def verify(experiment: Experiment) -> int:
 
 
 def prune(experiment: Experiment) -> None:
-    """Remove all sets of maps but the one in force, and that of its mirrored images where training uses them."""
-    mirrored = experiment.settings.finetune.flips or experiment.settings.svm.mirrored_positives
+    """Remove all sets of maps but the one in force, and that of its mirrored images where the settings use them."""
+    settings = experiment.settings
+    mirrored = settings.finetune.flips or settings.svm.mirrored_positives or settings.postprocess.mirrored
     kept = {experiment.source.cache(one).key for one in {False, mirrored}}
     freed = cache.prune(experiment.run.features, kept)
     print(f"{experiment.run.features}: {freed / 2**20:,.1f} MiB freed")

@@ -124,12 +124,12 @@ def find_image(experiment: Experiment, name: str) -> AnnotatedImage:
     return AnnotatedImage(name, Path(name), image_size(name), np.zeros((0, 4), np.float32), none, none.astype(bool))
 
 
-def _pyramid(experiment: Experiment, image: AnnotatedImage, rgb: np.ndarray) -> FeaturePyramid:
+def _pyramid(experiment: Experiment, image: AnnotatedImage, rgb: np.ndarray, mirrored: bool = False) -> FeaturePyramid:
     source = experiment.source
     if image.image_id in source.image_keys:
-        return source.pyramid(image)
+        return source.both_sides(image) if mirrored else source.pyramid(image)
     with limit_threads(source.threads):
-        return source.extractor().pyramid(image.image_id, rgb)
+        return source.extractor().pyramid(image.image_id, rgb, mirrored=mirrored)
 
 
 def _stem(image: AnnotatedImage) -> str:
@@ -214,7 +214,8 @@ def explain(experiment: Experiment, options: Namespace, out: Path) -> None:
     is_known = image.image_id in experiment.source.image_keys
     own = experiment.source.proposals(image) if is_known else propose(image.image_id, rgb, detector.proposal_settings)
     label = None if name is None else detector.classes.index(name)
-    explanation = explain_window(detector, image, own, _pyramid(experiment, image, rgb), box, label)
+    pyramid = _pyramid(experiment, image, rgb, detector.postprocess_settings.mirrored)
+    explanation = explain_window(detector, image, own, pyramid, box, label)
     corners = "-".join(f"{one:g}" for one in box.tolist())
     path = out / "windows" / f"{_stem(image)}-{corners}-{readable_stem(detector.classes[explanation.label])}.png"
     write_image(path, draw_explanation(rgb, explanation, options.channels))

@@ -8,7 +8,7 @@ import numpy as np
 
 from detection.evaluation.errors import Box, DetectionCase
 from detection.evaluation.settings import EvaluationSettings
-from detection.geometry import clip, iou
+from detection.geometry import clip, has_area, iou
 from detection.types import AnnotatedImage, Detections, Proposals, RegionScores
 
 Cause = Literal["no proposal", "moved away", "scored low", "suppressed"]
@@ -25,10 +25,11 @@ ASPECTS = ("XT", "T", "M", "W", "XW")
 class MissCause:
     """Why no detection among the top-ranked found an object, and the proposal that came nearest to doing so.
 
-    proposal: its box before regression, image frame; box: the box that was scored, after regression and clipping; both
-    None where the image has no proposal at all. overlap: IoU of `proposal` with the object. box_overlap: of `box`.
-    score: of `box` for the object's class, None where it has none (an untrained class). Which proposal is shown: under
-    "no proposal" and "moved away" the one with the greatest IoU, else the highest-scoring whose `box` would match.
+    proposal: its box before regression, image frame; box: the box that was scored, after regression and clipping, or
+    what voting made of it where that moved it away; both None where the image has no proposal at all. overlap: IoU of
+    `proposal` with the object. box_overlap: of `box`. score: of `box` for the object's class, None where it has none
+    (an untrained class). Which proposal is shown: under "no proposal" and "moved away" by regression the one with the
+    greatest IoU, else the highest-scoring whose box after regression would match.
     """
 
     cause: Cause
@@ -89,17 +90,20 @@ def explain_misses(
     cuts: np.ndarray,
     max_per_class: int,
     settings: EvaluationSettings,
+    voting: bool = False,
 ) -> list[MissCause]:
     """Why the objects `rows` of one image were missed; one cause each.
 
-    proposals: the image's R. scored: their scores and boxes after regression, row by row, before suppression. found:
-    what became of them. cuts: (L,) float64, the least score of a class's top-ranked detections, or the least that is
-    kept at all. max_per_class: most detections that an image keeps of a class. In this order:
+    proposals: the image's R, and behind them boxes of further rounds. scored: their scores and boxes after regression,
+    row by row, before suppression. found: what became of them. cuts: (L,) float64, the least score of a class's
+    top-ranked detections, or the least that is kept at all. max_per_class: most detections that an image keeps of a
+    class. voting: whether voting moved those that were kept. In this order:
 
     no proposal: neither a proposal nor its box after regression reaches the IoU that a match needs. moved away: a
-    proposal does, its box after regression does not. scored low: the highest-scoring box that does scores below the
-    cut, or is over `max_per_class`, or the class is untrained. suppressed: it scores enough, but a higher-scoring box
-    that overlaps it was kept in its place, or it counts for another object of the class that it overlaps more.
+    proposal does, its box after regression does not, or after voting where it was kept. scored low: the highest-scoring
+    box that does scores below the cut, or is over `max_per_class`, or the class is untrained. suppressed: it scores
+    enough, but a higher-scoring box that overlaps it was kept in its place, or it counts for another object of the
+    class that it overlaps more.
 
     Raises ValueError where proposals and scores are not of the same image or number.
     """
@@ -111,14 +115,16 @@ def explain_misses(
         )
     if not count:
         return [MissCause("no proposal", None, 0.0, None, 0.0, None)] * len(rows)
-    return [_explain_miss(truth, row, proposals, scored, found, cuts, max_per_class, settings) for row in rows]
+    return [_explain_miss(truth, row, proposals, scored, found, cuts, max_per_class, settings, voting) for row in rows]
 
 
-def _explain_miss(truth, row, proposals, scored, found, cuts, max_per_class, settings: EvaluationSettings) -> MissCause:
+def _explain_miss(
+    truth, row, proposals, scored, found, cuts, max_per_class, settings: EvaluationSettings, voting
+) -> MissCause:
     label = int(truth.labels[row])
     boxes = clip(scored.boxes[:, label], truth.size)
     scores = scored.scores[:, label].astype(np.float64)
-    usable = np.isfinite(scores) & (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    usable = np.isfinite(scores) & has_area(boxes)
     overlaps = iou(proposals.boxes, truth.boxes[[row]])[:, 0]
     box_overlaps = np.where(usable, iou(boxes, truth.boxes[[row]])[:, 0], 0)
     fitting = _candidates(truth, row, boxes, settings.is_match(box_overlaps), settings)
@@ -127,6 +133,10 @@ def _explain_miss(truth, row, proposals, scored, found, cuts, max_per_class, set
         of_class = found.scores[found.labels == label]
         over_most = len(of_class) >= max_per_class and scores[best] < of_class.min()
         cause = "scored low" if scores[best] < cuts[label] or over_most else "suppressed"
+        kept = found.boxes[voting & (found.labels == label) & (found.scores == scores[best])]
+        voted = iou(kept, truth.boxes[[row]])[:, 0]
+        if cause == "suppressed" and len(kept) and not settings.is_match(voted).any():
+            cause, boxes[best], box_overlaps[best] = "moved away", kept[0], voted[0]
     else:
         best = int(overlaps.argmax())
         near = settings.is_match(overlaps).any()

@@ -116,8 +116,10 @@ class FeatureExtractor:
         """(S,) float64 resized px per image px for an image of `size` (height, width)."""
         return image_scales(size, self.settings)
 
-    def pyramid(self, image_id: str, rgb: np.ndarray, mapper: MapFunction | None = None) -> FeaturePyramid:
-        """The maps of an image: (H, W, 3) uint8 RGB -> S x T maps (C, h, w) float16.
+    def pyramid(
+        self, image_id: str, rgb: np.ndarray, mapper: MapFunction | None = None, mirrored: bool = False
+    ) -> FeaturePyramid:
+        """The maps of an image: (H, W, 3) uint8 RGB -> S x T maps (C, h, w) float16; with `mirrored` its mirror's too.
 
         Rounded to float16 here already, so that maps from the cache are equal. Every scale is a batch of its
         own: what runs beside it cannot change its last bits. The scales go through it, largest first; None: over
@@ -140,6 +142,7 @@ class FeatureExtractor:
             scales=scales,
             strides=np.array(self.backbone.strides, np.int64),
             offsets=self.backbone.offsets.copy(),
+            mirrored=self.pyramid(image_id, np.ascontiguousarray(rgb[:, ::-1]), mapper) if mirrored else None,
         )
 
     def _maps(self, image_id: str, normalised: np.ndarray, scale: float) -> tuple[np.ndarray, ...]:

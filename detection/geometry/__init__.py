@@ -1,6 +1,6 @@
 """Boxes, their projection onto feature maps, and non-maximum suppression."""
 
-from detection.geometry.boxes import area, clip, decode_offsets, encode_offsets, flip, iou
+from detection.geometry.boxes import area, clip, decode_offsets, encode_offsets, flip, has_area, iou
 from detection.geometry.nms import nms
 from detection.geometry.projection import choose_scale, project_to_cells, resize_scale, valid_cells
 
@@ -11,6 +11,7 @@ __all__ = [
     "decode_offsets",
     "encode_offsets",
     "flip",
+    "has_area",
     "iou",
     "nms",
     "project_to_cells",

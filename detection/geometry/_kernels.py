@@ -25,3 +25,33 @@ def greedy_suppression(boxes, threshold, limit):
             kept[total] = i
             total += 1
     return kept[:total]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def weighted_means(boxes, labels, voters, voter_labels, weights, threshold):
+    """Of each box (K, 4) the mean of the voters (N, 4) of its label whose IoU with it is `threshold` and more.
+
+    weights: (N,) float64, not negative. All float64, labels int64. A box whose voters weigh nothing stays as it is.
+    """
+    means = boxes.copy()
+    sums = np.empty(4)
+    for k in range(len(boxes)):
+        box, total = boxes[k], 0.0
+        area = (box[2] - box[0]) * (box[3] - box[1])
+        sums[:] = 0
+        for n in range(len(voters)):
+            if voter_labels[n] != labels[k]:
+                continue
+            voter = voters[n]
+            width = min(box[2], voter[2]) - max(box[0], voter[0])
+            height = min(box[3], voter[3]) - max(box[1], voter[1])
+            if width <= 0 or height <= 0:
+                continue
+            overlap = width * height
+            if overlap / (area + (voter[2] - voter[0]) * (voter[3] - voter[1]) - overlap) >= threshold:
+                total += weights[n]
+                for side in range(4):
+                    sums[side] += weights[n] * voter[side]
+        if total > 0:
+            means[k] = sums / total
+    return means

@@ -13,6 +13,11 @@ def area(boxes: np.ndarray) -> np.ndarray:
     return np.maximum(boxes[..., 2] - boxes[..., 0], 0) * np.maximum(boxes[..., 3] - boxes[..., 1], 0)
 
 
+def has_area(boxes: np.ndarray) -> np.ndarray:
+    """(...) bool: which of the boxes (..., 4) are neither empty nor inverted."""
+    return (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
+
+
 def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Intersection over union of every pair: (N, 4), (M, 4) -> (N, M) float64 in [0, 1].
 

@@ -1,5 +1,6 @@
 """The explanation of a window in words, as data and as a figure."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,11 @@ def explanation_lines(explanation: WindowExplanation) -> list[str]:
         "scores: " + ", ".join(f"{classes[label]} {scores[label]:.3f}" for label in best),
         f"score of {classes[explanation.label]}: {explanation.score:.3f}, "
         f"of that {explanation.constant:+.3f} without any channel",
+        *_mean_line(explanation),
         _object_line(explanation),
         f"box after regression: {_numbers(explanation.refined)}",
         f"NMS: {_outcome_words(explanation)}",
+        *([] if explanation.nms.voted is None else [f"box after voting: {_numbers(explanation.nms.voted)}"]),
     ]
 
 
@@ -57,6 +60,11 @@ def _stage_line(stage: StageContributions) -> str:
     x1, y1, x2, y2 = stage.cells
     cells = f"{y2 - y1} x {x2 - x1} cells, rows {y1} to {y2 - 1}, columns {x1} to {x2 - 1}"
     return f"{stage.label}: {cells}; adds {stage.contributions.sum():+.3f}"
+
+
+def _mean_line(explanation: WindowExplanation) -> list[str]:
+    mean = explanation.mean_score
+    return [] if mean is None else [f"mean with its score in the mirrored image, which counts: {mean:.3f}"]
 
 
 def _object_line(explanation: WindowExplanation) -> str:
@@ -81,7 +89,7 @@ def _outcome_words(explanation: WindowExplanation) -> str:
     }[nms.outcome]
 
 
-def _numbers(values: np.ndarray) -> str:
+def _numbers(values: Iterable[float]) -> str:
     return ",".join(f"{float(one):.4g}" for one in values)
 
 
@@ -97,6 +105,7 @@ def explanation_json(explanation: WindowExplanation, count: int) -> dict[str, An
         "class": classes[explanation.label],
         "scores": dict(zip(classes, scores, strict=True)),
         "constant": explanation.constant,
+        "mean_score": explanation.mean_score,
         "scale": pooled.scale,
         "areas": pooled.areas.tolist(),
         "stages": [
@@ -112,7 +121,7 @@ def explanation_json(explanation: WindowExplanation, count: int) -> dict[str, An
         "refined": explanation.refined.tolist(),
         "nearest_object": None if nearest < 0 else explanation.image.boxes[nearest].tolist(),
         "overlap": explanation.overlap,
-        "nms": {"outcome": nms.outcome, "rank": nms.rank, "by": rival, "overlap": nms.overlap},
+        "nms": {"outcome": nms.outcome, "rank": nms.rank, "by": rival, "overlap": nms.overlap, "voted": nms.voted},
     }
 
 

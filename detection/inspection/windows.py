@@ -1,6 +1,6 @@
 """Why a window has its score for a class, and what NMS did with it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -8,8 +8,8 @@ from detection.detector import Detector
 from detection.features.settings import FeatureSettings
 from detection.geometry import clip, iou
 from detection.inspection.contributions import RegionContributions, region_contributions
-from detection.learning import NMSOutcome, nms_outcome, suppressed
-from detection.types import AnnotatedImage, FeaturePyramid, Proposals, RegionScores
+from detection.learning import NMSOutcome, nms_outcome
+from detection.types import AnnotatedImage, FeaturePyramid, Proposals
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,10 @@ class WindowExplanation:
     classes, settings: of the detector. is_proposal: whether the box is one of the image's proposals, else it was added
     to them for this. scores: (L,) of the box for every class, before regression, which changes no score. pooled: how
     it was pooled and what each value adds to the score of `label`. constant: what is added besides, the bias and,
-    behind fc layers, what these add. refined: (4,) the box after regression and clipping. nearest: row of the object
-    that it overlaps most, or -1, and overlap: their IoU. nms: what NMS did; rival: the box that suppressed it, or None,
-    and its score, or NaN.
+    behind fc layers, what these add. nearest: row of the object that it overlaps most, or -1, and overlap: their IoU.
+    mean_score: the mean with its score in the mirrored image, where the detector goes by both, else None. refined: (4,)
+    the box after regression and clipping. nms: what NMS did; rival: the box that suppressed it, or None, and its score,
+    or NaN.
     """
 
     image: AnnotatedImage
@@ -33,9 +34,10 @@ class WindowExplanation:
     scores: np.ndarray
     pooled: RegionContributions
     constant: float
-    refined: np.ndarray
     nearest: int
     overlap: float
+    mean_score: float | None
+    refined: np.ndarray
     nms: NMSOutcome
     rival: np.ndarray | None
     rival_score: float
@@ -65,11 +67,9 @@ def explain_window(
     if len(same):
         boxes, row = proposals.boxes, int(same[0])
     extractor, layer = detector.extractor, detector.svms.layer
-    pool5 = extractor.pool(pyramid, boxes)
-    scores = detector.svms.region_scores(pool5 if layer == "pool5" else extractor.head(pool5, layer))
-    refined = scores if detector.regressors is None else detector.regressors.refine(scores, pool5)
-    own, vector = scores.scores[row], pool5.values[row]
-    label = int(own.argmax()) if label is None else label
+    pool5 = extractor.pool(pyramid, boxes[[row]])
+    own = detector.svms.region_scores(pool5 if layer == "pool5" else extractor.head(pool5, layer)).scores[0]
+    vector, label = pool5.values[0], int(own.argmax()) if label is None else label
     if not np.isfinite(own[label]):
         raise ValueError(f"class {detector.classes[label]}: expected one that was trained, got an untrained one")
     gradient = detector.svms.weights[label].astype(np.float64)
@@ -80,9 +80,9 @@ def explain_window(
     overlaps = iou(box, image.boxes)[0] if len(image.boxes) else np.zeros(0)
     nearest = int(overlaps.argmax()) if overlaps.any() else -1
     return WindowExplanation(
-        image, detector.classes, extractor.settings, box, label, bool(len(same)), own, pooled, constant,
-        clip(refined.boxes[row, label], image.size), nearest, float(overlaps[nearest]) if nearest >= 0 else 0.0,
-        *_outcome(detector, scores, refined, image.size, row, label),
+        image, detector.classes, extractor.settings, box, label, bool(len(same)), own, pooled, constant, nearest,
+        float(overlaps[nearest]) if nearest >= 0 else 0.0,
+        *_outcome(detector, replace(proposals, boxes=boxes), pyramid, row, label),
     )  # fmt: skip
 
 
@@ -95,16 +95,20 @@ def _checked(box: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _outcome(
-    detector: Detector, scores: RegionScores, refined: RegionScores, size: tuple[int, int], row: int, label: int
-) -> tuple[NMSOutcome, np.ndarray | None, float]:
-    """(What NMS did, the box that suppressed this one or None, its score or NaN)."""
-    settings, ranked = detector.postprocess_settings, refined
-    if detector.regressors is not None and settings.nms_before_regression:
+    detector: Detector, proposals: Proposals, pyramid: FeaturePyramid, row: int, label: int
+) -> tuple[float | None, np.ndarray, NMSOutcome, np.ndarray | None, float]:
+    """(Mean score, refined box, what NMS did, the box that suppressed this one or None, its score or NaN)."""
+    settings, size = detector.postprocess_settings, pyramid.size
+    # Every box by itself, before anything is suppressed, and without those that further rounds bring.
+    alone = replace(settings, nms_before_regression=False, rounds=1)
+    first = replace(detector, postprocess_settings=alone).scored(proposals, pyramid)
+    mean = float(first.scores.scores[row, label]) if settings.mirrored else None
+    ranked, twice = detector.score_proposals(proposals, pyramid), settings.nms_before_regression
+    if detector.regressors is not None and twice and not np.isfinite(ranked.scores[row, label]):
         # The first of two suppressions; the second is among the proposals that it leaves.
-        ranked = scores
-        if nms_outcome(scores, size, row, label, settings).outcome == "kept":
-            ranked = RegionScores(refined.image_id, refined.boxes, suppressed(scores, size, settings).scores)
+        ranked = first.scores
     outcome = nms_outcome(ranked, size, row, label, settings)
-    if outcome.by is None:
-        return outcome, None, float("nan")
-    return outcome, ranked.boxes[outcome.by, label], float(ranked.scores[outcome.by, label])
+    rival = (None, float("nan"))
+    if outcome.by is not None:
+        rival = ranked.boxes[outcome.by, label], float(ranked.scores[outcome.by, label])
+    return mean, clip(first.refined().boxes[row, label], size), outcome, *rival

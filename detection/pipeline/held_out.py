@@ -147,7 +147,7 @@ class HeldOut:
 
         def detect(image: AnnotatedImage) -> Detections:
             chosen = detectors[self.fold_of[image.image_id]]
-            return chosen.detect_proposals(source.proposals(image), source.pyramid(image))
+            return chosen.detect_proposals(*source.inputs(image, detector.postprocess_settings))
 
         with (
             work.progress("calibration", len(images)) as advance,

@@ -14,7 +14,7 @@ from detection.engines import limit_threads
 from detection.features import FeatureExtractor, FeatureSettings, MapCache, settings_key
 from detection.features.cache import map_settings
 from detection.geometry import flip
-from detection.learning import ExtraPositives, TrainingRegions, jittered_boxes
+from detection.learning import ExtraPositives, PostprocessSettings, TrainingRegions, jittered_boxes
 from detection.proposals import ProposalSettings, ProposalStore, propose
 from detection.storage import file_fingerprint, fingerprint
 from detection.types import AnnotatedImage, FeaturePyramid, Proposals, RegionFeatures
@@ -108,6 +108,17 @@ class ImageSource:
         """
         found = self.cache(mirrored).read(image.image_id, self.image_keys[image.image_id])
         return self.make_maps(image, read_image(image.path, image.size), mirrored) if found is None else found
+
+    def inputs(self, image: AnnotatedImage, settings: PostprocessSettings) -> tuple[Proposals, FeaturePyramid]:
+        """What a detector of these settings reads of an image: proposals and maps, of both sides where they ask for it.
+
+        Raises DataError for an unusable image.
+        """
+        return self.proposals(image), self.both_sides(image) if settings.mirrored else self.pyramid(image)
+
+    def both_sides(self, image: AnnotatedImage) -> FeaturePyramid:
+        """Maps of an image with those of its mirror image. Raises DataError for an unusable image."""
+        return replace(self.pyramid(image), mirrored=self.pyramid(image, mirrored=True))
 
     def make_maps(self, image: AnnotatedImage, rgb: np.ndarray, mirrored: bool = False) -> FeaturePyramid:
         """Compute and keep the maps of an image, `rgb` its (H, W, 3) uint8 pixels, which `mirrored` exchanges."""

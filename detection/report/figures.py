@@ -21,7 +21,7 @@ KIND_HINTS = {
 }
 CAUSE_HINTS = {
     "no proposal": "no proposal overlaps it enough: work on the proposals",
-    "moved away": "a proposal does, box regression moved it away: work on the regressors",
+    "moved away": "a proposal does, box regression or voting moved it away: work on the regressors",
     "scored low": "a proposal does, but its score is below the top-ranked: work on features or training",
     "suppressed": "a proposal does and scores enough, but a higher-scoring box was kept instead: work on NMS",
 }

@@ -45,8 +45,10 @@ def test_prune(features, run, open_run, capsys):
     assert "MiB freed" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("option", ["--svm.mirrored_positives=true", "--finetune.flips=true"])
-def test_prune_keeps_the_mirrored_maps_of_a_training_that_uses_them(load_tool, run, open_run, option):
+@pytest.mark.parametrize(
+    "option", ["--svm.mirrored_positives=true", "--finetune.flips=true", "--postprocess.mirrored=true"]
+)
+def test_prune_keeps_the_mirrored_maps_of_settings_that_use_them(load_tool, run, open_run, option):
     experiment = open_run(run, option)
     experiment.source.pyramid(experiment.train_images[0], mirrored=True)
     kept = maps(run)

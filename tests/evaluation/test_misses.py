@@ -9,14 +9,14 @@ A, NEAR, FAR = [0, 0, 10, 10], [0, 0, 10, 6], [60, 60, 70, 70]
 NO_CUT = np.array([-np.inf, -np.inf])
 
 
-def explain(truth, proposals, boxes, scores, found, cuts=NO_CUT, limit=100, rows=(0,), **flags):
+def explain(truth, proposals, boxes, scores, found, cuts=NO_CUT, limit=100, rows=(0,), voting=False, **flags):
     """boxes, scores: of class 0; class 1 has the proposals themselves, scored 9."""
     proposals = np.array(proposals, np.float32).reshape(-1, 4)
     boxes = np.stack([np.array(boxes, np.float32).reshape(-1, 4), proposals], axis=1)
     values = np.stack([np.array(scores, np.float32), np.full(len(proposals), 9, np.float32)], axis=1)
     proposals = Proposals("a", (100, 100), proposals, "test")
     scored = RegionScores("a", boxes, values)
-    return explain_misses(truth, rows, proposals, scored, found, cuts, limit, EvaluationSettings(**flags))
+    return explain_misses(truth, rows, proposals, scored, found, cuts, limit, EvaluationSettings(**flags), voting)
 
 
 @pytest.fixture
@@ -61,6 +61,22 @@ def test_beyond_the_most_that_an_image_keeps(one_object, found):
     for limit, expected in ((2, "scored low"), (3, "suppressed")):
         (cause,) = explain(one_object, [A], [A], [5], other, limit=limit)
         assert cause.cause == expected
+
+
+def test_moved_away_by_voting(one_object, found):
+    """The box would match and was kept; the detection that voting made of it does not match."""
+    kept = found("a", [[0, 0, 10, 4], FAR], [5, 4], [0, 0])
+    (cause,) = explain(one_object, [NEAR, FAR], [A, FAR], [5, 4], kept, voting=True)
+    assert cause == MissCause("moved away", (*NEAR,), 0.6, (0, 0, 10, 4), 0.4, 5)
+    (cause,) = explain(one_object, [NEAR, FAR], [A, FAR], [5, 4], kept)
+    assert (cause.cause, cause.box) == ("suppressed", (*A,))
+
+
+def test_voting_moves_what_was_kept_alone(one_object, found):
+    """The box that would match is none of those kept; or it is, of another class; or still matches."""
+    for kept in (found("a", [FAR], [6]), found("a", [FAR], [5], [1]), found("a", [NEAR], [5])):
+        (cause,) = explain(one_object, [NEAR], [A], [5], kept, voting=True)
+        assert (cause.cause, cause.box) == ("suppressed", (*A,))
 
 
 @pytest.mark.parametrize("score", [-np.inf, np.nan])

@@ -46,6 +46,17 @@ def test_maps_of_an_odd_image(extractor, rgb):
     assert all(one.dtype == np.float16 and one.flags.c_contiguous for maps in pyramid.maps for one in maps)
 
 
+def test_maps_of_both_sides_of_an_image(extractor, rgb):
+    with limit_threads(1):
+        both, plain = extractor.pyramid("a", rgb, mirrored=True), extractor.pyramid("a", rgb)
+        other = extractor.pyramid("a", np.ascontiguousarray(rgb[:, ::-1]))
+    assert plain.mirrored is both.mirrored.mirrored is None
+    for one, expected in ((both, plain), (both.mirrored, other)):
+        assert [[each.tobytes() for each in maps] for maps in one.maps] == [
+            [each.tobytes() for each in maps] for maps in expected.maps
+        ]
+
+
 def test_the_long_side_is_capped(extractor):
     pyramid = extractor.pyramid("wide", np.zeros((20, 200, 3), np.uint8))
     assert pyramid.scales.tolist() == [1.5, 1.5]

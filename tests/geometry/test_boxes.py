@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.geometry import area, clip, decode_offsets, encode_offsets, flip, iou
+from detection.geometry import area, clip, decode_offsets, encode_offsets, flip, has_area, iou
 from detection.geometry.boxes import MAX_LOG_RATIO
 
 EMPTY = np.zeros((0, 4), np.float32)
@@ -111,6 +111,13 @@ def test_clip_stays_inside_and_changes_nothing_twice(first, height, width):
 
 def test_clip_of_every_class_at_once():
     assert clip(np.full((2, 3, 4), 99, np.float32), (20, 10))[1, 2].tolist() == [10, 20, 10, 20]
+
+
+def test_boxes_with_an_area():
+    tiny = np.nextafter(np.float32(1), np.float32(2))
+    some = boxes([1, 1, tiny, tiny], [1, 1, 1, 2], [1, 1, 2, 1], [2, 1, 1, 2], [1, 2, 2, 1])
+    assert has_area(some).tolist() == [True, False, False, False, False]
+    assert has_area(some.reshape(5, 1, 4)).shape == (5, 1)
 
 
 def test_flip_by_hand():

@@ -38,7 +38,7 @@ def explain(small_detector, noise, tmp_path_factory):
         np.array([[10, 10, 50, 60], [60, 20, 110, 80]], np.float32), np.array([0, 1]), np.array([False, True]),
     )  # fmt: skip
     boxes = np.array([[8, 8, 50, 60], [0, 0, 120, 90], [62, 20, 110, 80], [10, 10, 50, 58]], np.float32)
-    pyramid = small_detector.extractor.pyramid("a", noise)
+    pyramid = small_detector.extractor.pyramid("a", noise, mirrored=True)
     proposals = Proposals("a", (90, 120), boxes, "test")
 
     def call(box, label=None, detector=small_detector):

@@ -5,6 +5,7 @@ import pytest
 
 from detection.features import FeatureExtractor
 from detection.inspection.explanation import draw_explanation, explanation_json, explanation_lines
+from detection.learning import PostprocessSettings
 
 
 def test_the_words(explain):
@@ -18,6 +19,19 @@ def test_the_words(explain):
     assert "cow" not in lines[4], "a class that was not trained has no score"
     assert "none of its proposals" in explanation_lines(explain((8, 8, 50, 61), 0))[0]
     assert "cat 10,10,50,60, IoU" in lines[6]
+
+
+def test_the_words_where_the_mirrored_image_counts_and_others_vote(explain, small_detector):
+    settings = PostprocessSettings(mirrored=True, voting_iou=0.3)
+    found = explain((8, 8, 50, 60), 0, dataclasses.replace(small_detector, postprocess_settings=settings))
+    lines, data = explanation_lines(found), explanation_json(found, 3)
+    assert lines[6] == f"mean with its score in the mirrored image, which counts: {found.mean_score:.3f}"
+    assert data["mean_score"] == found.mean_score
+    if found.nms.outcome == "suppressed":
+        assert data["nms"]["voted"] is None
+        found = explain((10, 10, 50, 58), 0, dataclasses.replace(small_detector, postprocess_settings=settings))
+        lines, data = explanation_lines(found), explanation_json(found, 3)
+    assert lines[-1] == "box after voting: " + ",".join(f"{one:.4g}" for one in data["nms"]["voted"])
 
 
 def test_the_words_under_the_released_rule(explain):

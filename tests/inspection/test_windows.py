@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from detection.learning import PostprocessSettings
+from detection.types import Proposals
 
 
 @pytest.mark.parametrize("box", [(8, 8, 50, 60), (30, 12, 44, 40)])
@@ -45,6 +46,37 @@ def test_what_nms_did(explain, small_detector, first):
     if better.nms.outcome == "kept":
         assert better.rival is None
         assert np.isnan(better.rival_score)
+
+
+BOXES = ((8, 8, 50, 60), (0, 0, 120, 90), (62, 20, 110, 80), (10, 10, 50, 58))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"voting_iou": 0.2},
+        {"rounds": 2, "voting_iou": 0.2},
+        {"mirrored": True},
+        {"mirrored": True, "rounds": 2, "nms_before_regression": True},
+    ],
+)
+def test_what_is_kept_is_what_is_detected(explain, small_detector, noise, more):
+    """The kept proposals are the detections, with their scores and boxes; a further round's are of no proposal."""
+    detector = dataclasses.replace(small_detector, postprocess_settings=PostprocessSettings(**more))
+    pyramid = detector.extractor.pyramid("a", noise, mirrored=True)
+    found = detector.detect_proposals(Proposals("a", (90, 120), np.array(BOXES, np.float32), "test"), pyramid)
+    kept = 0
+    for box in BOXES:
+        one = explain(box, 0, detector)
+        score = one.score if one.mean_score is None else one.mean_score
+        assert (one.mean_score is None) == ("mirrored" not in more)
+        if one.nms.outcome == "kept":
+            kept += 1
+            detection = found.boxes[(found.labels == 0) & (found.scores == np.float32(score))].tolist()
+            assert (one.refined if one.nms.voted is None else np.float32(one.nms.voted)).tolist() in detection
+            assert (one.nms.voted is None) == ("voting_iou" not in more)
+    assert kept >= 1 or "rounds" in more
+    assert "rounds" in more or kept == (found.labels == 0).sum()
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,10 @@ REGRESSION_CHANGES = {
     "min_examples": 10_000,
 }  # fmt: skip
 NORM_CHANGES = {"target": 20.0, "images": 2, "windows": 5, "seed": 4}
-POSTPROCESS_CHANGES = {"nms_iou": 0.5, "max_per_class": 3, "min_score": 0.0}
+POSTPROCESS_CHANGES = {"nms_iou": 0.5, "max_per_class": 3, "min_score": 0.0, "voting_iou": 0.3}
 # Of what comes before: test_samples.py, test_detector.py; a comparison differs at equality alone: test_regression.py.
-THINNING, ORDER, COMPARISON = {"negative_overlap", "distinct_negatives"}, {"nms_before_regression"}, {"comparison"}
+THINNING, COMPARISON = {"negative_overlap", "distinct_negatives"}, {"comparison"}
+SCORING = {"nms_before_regression", "rounds", "mirrored"}
 
 
 FURTHER = {"mirrored_positives", "jittered_positives", "jitter_iou"}
@@ -57,7 +58,7 @@ def test_no_field_is_forgotten():
         # The seed shows with max_examples, below; whitening is inert (test_regression.py).
         (RegressionSettings, REGRESSION_CHANGES, {"norm", "seed", "whitening_epsilon"} | COMPARISON),
         (NormSettings, NORM_CHANGES, set()),
-        (PostprocessSettings, POSTPROCESS_CHANGES, ORDER),
+        (PostprocessSettings, POSTPROCESS_CHANGES, SCORING),
     ):
         assert {field.name for field in dataclasses.fields(settings)} == set(changes) | others
 
@@ -93,4 +94,4 @@ def test_detections(key, value):
     record = RegionScores("img", np.repeat(boxes, 2, axis=1), rng.normal(-1, 1, (60, 2)).astype(np.float32))
     plain = postprocess(record, (100, 100), POSTPROCESS)
     changed = postprocess(record, (100, 100), with_change(POSTPROCESS, key, value))
-    assert plain.scores.tolist() != changed.scores.tolist()
+    assert (plain.scores.tolist(), plain.boxes.tolist()) != (changed.scores.tolist(), changed.boxes.tolist())

@@ -236,9 +236,16 @@ class TestSameResult:
         run_all(open_run(run))
         assert detections_of(run) == expected
 
-    @pytest.mark.parametrize("option", ["--limit=20", "--postprocess.max_per_class=3"])
-    def test_the_saved_detector_equals_the_run(self, run, open_run, shapes, option):
-        experiment = open_run(run, option)
+    @pytest.mark.parametrize(
+        "options",
+        [
+            ["--limit=20"],
+            ["--postprocess.max_per_class=3"],
+            ["--postprocess.voting_iou=0.5", "--postprocess.rounds=2", "--postprocess.mirrored=true"],
+        ],
+    )
+    def test_the_saved_detector_equals_the_run(self, run, open_run, shapes, options):
+        experiment = open_run(run, *options)
         found = {one.image_id: one for one in detect(experiment)}
         detector = Detector.load(run / "detector")
         for image in experiment.test_images:

@@ -38,7 +38,7 @@ def evaluation_of(experiment: Experiment, detector: Detector, label: str, limit:
     """What a detector is worth on the first test images of a run, with the run's proposals and maps."""
     images, source, found = experiment.test_images[:limit], experiment.source, []
     for image in images:
-        found.append(detector.detect_proposals(source.proposals(image), source.pyramid(image)))
+        found.append(detector.detect_proposals(*source.inputs(image, detector.postprocess_settings)))
         progress(f"{label}: {len(found)}/{len(images)} test images")
     return evaluate(found, images, experiment.classes, **vars(experiment.settings.evaluation))
 

@@ -14,6 +14,7 @@ from detection.pipeline.experiment import Experiment
 from detection.pipeline.held_out import HeldOut, Judged, folds_of, judged
 from detection.pipeline.stage import Stage
 from detection.pipeline.stages.detections import trained_parts
+from detection.pipeline.stages.finetuning import mirrored_maps
 from detection.pipeline.stages.images import usable
 from detection.pipeline.training_samples import SAMPLES
 from detection.storage import fingerprint
@@ -64,6 +65,8 @@ def _held_out(experiment: Experiment, detector: Detector) -> tuple[int, Judged] 
     detector = dataclasses.replace(detector, postprocess_settings=dataclasses.replace(after, min_score=least))
     order = np.random.default_rng(settings.seed).permutation(len(images))
     images = [images[place] for place in np.sort(order[: settings.images])]
+    if after.mirrored:
+        mirrored_maps(experiment.source, images, experiment.work)
     found = list(held_out.detections(detector, svms, images))
     there = {one.image_id for one in found}
     return len(found), judged(found, [one for one in images if one.image_id in there], detector.classes)

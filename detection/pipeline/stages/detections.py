@@ -43,7 +43,7 @@ def _detect_one(item: tuple[AnnotatedImage, ImageSource], detector_folder: Path,
     if found is None:
         detector = shared_detector(detector_folder, key, source.device)
         with limit_threads(source.threads):
-            found = detector.detect_proposals(source.proposals(image), source.pyramid(image))
+            found = detector.detect_proposals(*source.inputs(image, detector.postprocess_settings))
         # What is kept hangs on no calibration.
         found = dataclasses.replace(found, probabilities=None)
         arrays = {"boxes": found.boxes, "scores": found.scores, "labels": found.labels}

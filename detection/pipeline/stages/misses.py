@@ -92,14 +92,19 @@ def _explain_image(
     one: ImageMisses, detector_folder: Path, key: str, cuts: np.ndarray, settings: EvaluationSettings
 ) -> list[MissCause]:
     detector = shared_detector(detector_folder, key, one.source.device)
-    source, proposals = one.source, one.source.proposals(one.image)
-    after = detector.postprocess_settings
+    source, after = one.source, detector.postprocess_settings
     # Scores before any suppression: NMS that goes before regression would hide what it took away.
     unsuppressed = replace(detector, postprocess_settings=replace(after, nms_before_regression=False))
     with limit_threads(source.threads):
-        scored = unsuppressed.score_proposals(proposals, source.pyramid(one.image))
+        proposals, pyramid = source.inputs(one.image, after)
+        regions = unsuppressed.scored(proposals, pyramid)
+    # Boxes of a further round stand beside the proposals.
+    proposals, scored = replace(proposals, boxes=regions.boxes), regions.refined()
     least = cuts if after.min_score is None else np.maximum(cuts, after.min_score)
-    return explain_misses(one.image, one.rows, proposals, scored, one.found, least, after.max_per_class, settings)
+    voting = after.voting_iou is not None
+    return explain_misses(
+        one.image, one.rows, proposals, scored, one.found, least, after.max_per_class, settings, voting
+    )
 
 
 def write_causes(path: Path, key: str, causes: Mapping[tuple[str, int], MissCause]) -> None:

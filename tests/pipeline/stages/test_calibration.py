@@ -129,6 +129,14 @@ def test_further_positives_are_held_out_too(open_run, tmp_path):
     assert run_calibration(experiment).trained.any()
 
 
+def test_mirrored_images_that_detection_looks_at_have_their_maps(run, open_run):
+    calibration = remade(run, open_run, *FEW, "--postprocess.mirrored=true")
+    source, images = open_run(run).source, open_run(run).train_images
+    assert all(source.cache(mirrored=True).has(one.image_id, source.image_keys[one.image_id]) for one in images)
+    assert calibration.trained.all()
+    assert calibration.slopes.tolist() != remade(run, open_run, *FEW, "--postprocess.mirrored=false").slopes.tolist()
+
+
 def test_counts_and_table():
     found = Judged(np.float32([2, 1, 0, -1]), np.array([0, 0, 0, 1]), np.array([1, 0, 1, 0], bool), np.array([3, 2]))
     calibration = dataclasses.replace(

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -31,7 +32,13 @@ def experiment(run, open_run):
     return open_run(run, "--evaluation.iou_threshold=0.8")
 
 
-def test_every_miss_has_its_cause(experiment):
+MORE = ("--postprocess.voting_iou=0.3", "--postprocess.rounds=2", "--postprocess.mirrored=true")
+
+
+@pytest.mark.parametrize("more", [(), MORE])
+def test_every_miss_has_its_cause(run, open_run, more):
+    experiment = open_run(run, "--evaluation.iou_threshold=0.8", *more)
+    DETECTIONS.make(experiment)
     result = evaluation(experiment)
     found = diagnosis(experiment)
     assert found.missed
@@ -42,12 +49,13 @@ def test_every_miss_has_its_cause(experiment):
     records = {one.image_id: one for one in read_detections(experiment)}
     for miss in found.missed:
         truth = images[miss.image_id]
-        proposals, pyramid = experiment.source.proposals(truth), experiment.source.pyramid(truth)
-        scored = detector.score_proposals(proposals, pyramid)
-        limit = detector.postprocess_settings.max_per_class
+        proposals, pyramid = experiment.source.inputs(truth, detector.postprocess_settings)
+        regions = detector.scored(proposals, pyramid)
+        assert (len(regions.boxes) > len(proposals.boxes)) == bool(more)
         expected = explain_misses(
-            truth, [miss.row], proposals, scored, records[miss.image_id], score_cuts(result), limit,
-            result.settings,
+            truth, [miss.row], dataclasses.replace(proposals, boxes=regions.boxes), regions.refined(),
+            records[miss.image_id], score_cuts(result), detector.postprocess_settings.max_per_class, result.settings,
+            voting=bool(more),
         )  # fmt: skip
         assert [miss.cause] == expected
 
