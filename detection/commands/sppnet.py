@@ -53,6 +53,9 @@ GROUPS: dict[str, dict[str, Command]] = {
         "classify": Command("a classifier of whole images", "train_classifier"),
     },
     "Use": {
+        "label": Command("a page to draw boxes on, whose detector learns from every photo", "labelling", ("label",)),
+        "next": Command("the photos to label next, with the reason", "labelling", ("next",)),
+        "suggest": Command("draft labels of the unlabelled photos, for a labelling tool", "labelling", ("suggest",)),
         "detect": Command("detections in photos and videos with a saved detector, or of a run's test split", "detect"),
         "combine": Command("several runs' detectors together", "combine"),
         "compress": Command("fc6 and fc7 of a detector as low-rank layers", "compress"),
