@@ -31,7 +31,8 @@ MAX_BYTES = 2**21
 _QUALITY = 90
 # Of a coordinate in px: far above any photo's.
 _LARGEST = 1e9
-_PAGE = {"": "index.html"} | {one: one for one in ("page.js", "stage.js", "labels.js", "panel.js", "page.css")}
+_PARTS = ("page.js", "stage.js", "labels.js", "keys.js", "panel.js", "page.css")
+_PAGE = {"": "index.html"} | {one: one for one in _PARTS}
 _KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
 # Nothing is fetched from elsewhere, no other page may hold this one, and no address with the token is passed on.
 _HEADERS = {

@@ -1,6 +1,7 @@
 """A learner that is taught all that is labelled in a folder, and what it makes of the rest, in one go."""
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -18,9 +19,19 @@ _NOTHING = np.zeros(0, np.float64), np.zeros(0, np.int64)
 
 
 def open_session(experiment: Experiment) -> tuple[Session, Learner]:
-    """The session of an experiment's folder, and a learner that knows its classes; the run keeps the settings."""
+    """The session of an experiment's folder, and a learner that knows its classes; a new run keeps the settings.
+
+    Raises ValueError where the run is of another folder.
+    """
+    root, kept = experiment.settings.dataset.root, experiment.run.read()["settings"]
+    if kept is not None and Path(kept["dataset"]["root"]).resolve() != Path(root).resolve():
+        raise ValueError(
+            f"{experiment.run.path}: expected a run of {root}, or none, got one of {kept['dataset']['root']}: another "
+            "--run leaves this one as it is"
+        )
     session = Session(experiment.settings.dataset, experiment.run.labelling / "photos.json")
-    experiment.keep_settings()
+    if kept is None:
+        experiment.keep_settings()
     return session, Learner(experiment.source_of({}), experiment.settings, session.classes())
 
 

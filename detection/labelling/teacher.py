@@ -60,7 +60,8 @@ class Teacher:
         self, session: Session, learner: Learner, work: Work, on_idle: Callable[[Learner], None], pool_seed: int = 0
     ) -> None:
         self._session, self._learner, self._on_idle = session, learner, on_idle
-        self._work = replace(work, on_progress=lambda *_: None)
+        # One photo at a time, here: what somebody waits for does not wait for processes to start.
+        self._work = replace(work, executor=None, workers=1, on_progress=lambda *_: None)
         self._changed, self._ends = threading.Condition(), False
         self._thread = threading.Thread(target=self._run, name="teacher", daemon=True)
         self._numbers = {one.image_id: number for number, one in enumerate(session.photos)}

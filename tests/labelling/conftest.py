@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,16 +44,3 @@ def label() -> Callable[..., Path]:
 def open_folder(tmp_path: Path) -> Callable[..., Session]:
     """``open_folder(root)``: the session of a folder; its marks outlive it."""
     return lambda root: Session(DatasetSettings(str(root)), tmp_path / "run" / "labelling" / "photos.json")
-
-
-@pytest.fixture(scope="session")
-def shape_photos(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The photos of `shapes` in one folder, the first eight with their XML beside them. Not to be changed."""
-    folder = tmp_path_factory.mktemp("shapes") / "photos"
-    folder.mkdir()
-    year = shapes / "VOC2007"
-    for photo in sorted((year / "JPEGImages").glob("*.jpg")):
-        shutil.copy(photo, folder)
-    for number in range(8):
-        shutil.copy(year / "Annotations" / f"train{number}.xml", folder)
-    return folder

@@ -62,7 +62,7 @@ def test_the_page_and_its_parts(client):
     page = client.get("")
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
-    for name in ("page.js", "stage.js", "labels.js", "panel.js", "page.css"):
+    for name in ("page.js", "stage.js", "labels.js", "keys.js", "panel.js", "page.css"):
         assert client.get(name).status_code == 200
         assert name in page.text + client.get("page.js").text
 

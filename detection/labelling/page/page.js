@@ -1,12 +1,12 @@
 // The page: what the buttons and keys do, and what is known of photo, classes and detector.
 
+import { listen } from "./keys.js";
 import { Labels, chanceOf, near } from "./labels.js";
 import { button, curve } from "./panel.js";
 import { Stage } from "./stage.js";
 
 const $ = (id) => document.getElementById(id);
 const POLL = 1000; // ms between looks at what the detector does
-const STEP = 1, FAR = 10; // px by which keys move a box
 
 let photos = [];
 let classes = [];
@@ -30,8 +30,7 @@ const stage = new Stage($("stage"), {
   },
 });
 
-function least() { return Number($("least").value) / 100; }
-
+const least = () => Number($("least").value) / 100;
 function colour(name = className()) {
   const place = classes.indexOf(name);
   return place < 0 ? "#888" : `hsl(${(place * 137.5 + 20) % 360} 85% ${place % 2 ? 62 : 50}%)`;
@@ -67,6 +66,12 @@ function use(name) {
     else choose(labels.accept([{ ...box, name }]));
   }
   render();
+}
+
+// What was clicked may be gone afterwards: keys go to the photo again.
+function onStage(act) {
+  act();
+  $("stage").focus({ preventScroll: true });
 }
 
 function accept() {
@@ -183,18 +188,20 @@ function render() {
   const shown = labels.shown(least());
   $("classes").replaceChildren();
   for (const [place, name] of classes.entries()) {
-    button($("classes"), place < 9 ? `${place + 1} ${name}` : name, colour(name), name === current, () => use(name));
+    const text = place < 9 ? `${place + 1} ${name}` : name;
+    button($("classes"), text, colour(name), name === current, () => onStage(() => use(name)));
   }
   const list = document.createDocumentFragment();
   for (const box of [...labels.state.objects, ...shown]) {
     const row = document.createElement("li");
     const text = `${box.name}${chanceOf(box)}${box.chance === undefined ? "" : ", suggested"}`;
-    button(row, text, colour(box.name), box.key === chosen, () => choose(box.key));
+    button(row, text, colour(box.name), box.key === chosen, () => onStage(() => choose(box.key)));
     list.append(row);
   }
   $("boxes").replaceChildren(list);
   $("share").textContent = `${$("least").value} %`;
   $("complete").checked = labels.state.complete;
+  $("complete").disabled = Boolean(labels.fault);
   $("undo").disabled = !labels.past.length;
   $("redo").disabled = !labels.future.length;
   const isSuggestion = one()?.chance !== undefined;
@@ -263,60 +270,42 @@ $("name").addEventListener("change", () => {
 $("new").addEventListener("submit", (event) => {
   event.preventDefault();
   const name = $("class").value.split(/\s+/).filter(Boolean).join(" ");
-  if (name) use(name);
+  if (name) onStage(() => use(name));
   $("class").value = "";
-  $("stage").focus({ preventScroll: true });
 });
 
-const KEYS = {
-  n: () => choose(labels.add(className(), stage.middle())),
-  a: acceptAll,
-  c: () => $("complete").click(),
-  t: teach,
-  Enter: accept,
-  Delete: remove,
-  Backspace: remove,
-  Escape: () => choose(null),
-  PageUp: ACTS.before,
-  PageDown: ACTS.after,
-  "+": ACTS.larger,
-  "-": ACTS.smaller,
-  0: ACTS.whole,
-  "/": () => $("class").focus(),
-};
-const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-
-document.addEventListener("keydown", (event) => {
-  const { key, target } = event;
-  const isTyping = target.matches("input:not([type=checkbox]):not([type=range])");
-  if (isTyping || labels.number === null) return;
-  const isOnStage = target === $("stage") || target === document.body;
-  let act = null;
-  if ((event.ctrlKey || event.metaKey) && key.toLowerCase() === "z") act = event.shiftKey ? ACTS.redo : ACTS.undo;
-  else if (event.ctrlKey || event.metaKey) return;
-  else if (/^[1-9]$/.test(key) && classes[key - 1]) act = () => use(classes[key - 1]);
-  else if (ARROWS[key] && isOnStage && one()) {
-    const far = event.shiftKey ? FAR : STEP;
-    act = () => nudge(far * ARROWS[key][0], far * ARROWS[key][1], event.altKey);
-  } else if (key === "Tab" && target === $("stage")) {
-    const next = following(event.shiftKey ? -1 : 1);
+listen({
+  stage: $("stage"),
+  isOpen: () => labels.number !== null,
+  isFaulty: () => Boolean(labels.fault),
+  always: { PageUp: ACTS.before, PageDown: ACTS.after, t: teach },
+  otherwise: {
+    n: () => choose(labels.add(className(), stage.middle())),
+    a: acceptAll,
+    c: () => $("complete").click(),
+    Enter: accept,
+    Delete: remove,
+    Backspace: remove,
+    Escape: () => choose(null),
+    "+": ACTS.larger,
+    "-": ACTS.smaller,
+    0: ACTS.whole,
+    "/": () => $("class").focus(),
+  },
+  ofClass: (place) => classes[place] && (() => use(classes[place])),
+  ofArrow: (dx, dy, isCorner) => one() && (() => nudge(dx, dy, isCorner)),
+  ofTab: (step) => {
+    const next = following(step);
     if (next === null) choose(null);
-    else act = () => choose(next);
-  }
-  else if (key === " " && isOnStage) act = () => pans(true);
-  else if (key === "Enter" && !isOnStage) return;
-  else act = KEYS[key] ?? KEYS[key.toLowerCase()];
-  if (act && (!labels.fault || ["PageUp", "PageDown", "t", "T"].includes(key))) {
-    event.preventDefault();
-    act();
-  }
+    return next !== null && (() => choose(next));
+  },
+  undo: ACTS.undo,
+  redo: ACTS.redo,
+  pans: (does) => {
+    stage.pans = does;
+    $("stage").classList.toggle("pans", does);
+  },
 });
-document.addEventListener("keyup", ({ key }) => key === " " && pans(false));
-
-function pans(does) {
-  stage.pans = does;
-  $("stage").classList.toggle("pans", does);
-}
 
 addEventListener("beforeunload", (event) => labels.dirty && event.preventDefault());
 
