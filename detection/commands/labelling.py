@@ -27,7 +27,9 @@ from detection.option_parser import described
 from detection.pipeline.experiment import Experiment
 
 
-def label(experiment: Experiment, folder: str, host: str = "127.0.0.1", port: int = 0, browser: bool = True) -> None:
+def label(
+    experiment: Experiment, folder: str | None = None, host: str = "127.0.0.1", port: int = 0, browser: bool = True
+) -> None:
     """A page on this machine to draw boxes on photos, whose detector learns from every photo that is saved.
 
     Every change is saved at once, as Pascal VOC XML beside the photo, or in the format that the folder has (a devkit's
@@ -38,7 +40,7 @@ def label(experiment: Experiment, folder: str, host: str = "127.0.0.1", port: in
 
     Args:
         experiment: The run.
-        folder: Folder of the photos, or of a data set, labelled in part or not at all.
+        folder: Folder of the photos, or of a data set, labelled in part or not at all; without: the run's.
         host: Address to listen on. Whoever has the printed address, and reaches this one, can draw and see the photos.
         port: Port to listen on; 0: a free one.
         browser: Open the page in a browser.
@@ -65,7 +67,12 @@ def label(experiment: Experiment, folder: str, host: str = "127.0.0.1", port: in
 
 
 def next_photos(
-    experiment: Experiment, folder: str, count: int = 10, rule: Rule = "both", pool: int = 500, seed: int = 0
+    experiment: Experiment,
+    folder: str | None = None,
+    count: int = 10,
+    rule: Rule = "both",
+    pool: int = 500,
+    seed: int = 0,
 ) -> None:
     """Print the photos to label next, the one that teaches most first, with the reason.
 
@@ -76,7 +83,7 @@ def next_photos(
 
     Args:
         experiment: The run.
-        folder: Folder of the photos, or of a data set, labelled in part or not at all.
+        folder: Folder of the photos, or of a data set, labelled in part or not at all; without: the run's.
         count: How many photos to print.
         rule: uncertainty (of what is found, rare classes first), core-set (unlike what is labelled), both (their
             product), or random.
@@ -94,13 +101,13 @@ def next_photos(
     chosen = choose(looked_at, known, learner.counts, learner.classes, count, rule, seed)
     say(experiment.work.console, *(f"{paths[one.image_id]}: {one.reason}" for one in chosen))
     if not chosen:
-        say(experiment.work.console, f"{folder}: every photo that can be read is labelled")
+        say(experiment.work.console, f"{session.found.path}: every photo that can be read is labelled")
 
 
 def suggest(
     experiment: Experiment,
-    folder: str,
-    to: str,
+    folder: str | None = None,
+    to: str = "folder",
     out: str = "suggestions",
     threshold: float | None = None,
     margin: float | None = None,
@@ -113,8 +120,9 @@ def suggest(
 
     Args:
         experiment: The run.
-        folder: Folder of the photos, or of a data set, labelled in part.
-        to: voc, coco, yolo or folder (with the photos, linked or copied), cvat or labelstudio (a file to import).
+        folder: Folder of the photos, or of a data set, labelled in part; without: the run's.
+        to: folder (XML beside the photos), voc, coco or yolo, each with the photos, linked or copied; cvat or
+            labelstudio, a file to import.
         out: Folder in which the folder labels-FORMAT is made.
         threshold: Least probability (0 to 1) of a box; null: each class's own threshold, by cross-validation over the
             labelled photos where there are enough.
@@ -126,9 +134,12 @@ def suggest(
     lessons, images = lessons_of(session)
     teach_all(learner, lessons, experiment.work)
     if not learner.knows_something:
-        raise ValueError(f"{folder}: expected a class of at least {MIN_BOXES} boxes to learn from, got none")
+        raise ValueError(
+            f"{session.found.path}: expected a class of at least {MIN_BOXES} boxes to learn from, got none"
+        )
     _say_measured(experiment, learner)
-    detector, root = learner.detector(), Path(folder) if Path(folder).is_dir() else Path(folder).parent
+    detector, root = learner.detector(), Path(experiment.settings.dataset.root)
+    root = root if root.is_dir() else root.parent
     shown, targets = [], {}
     for image, found in found_in(learner, images, experiment.work):
         kept = found.chosen(least.reached(detector, found))
@@ -149,10 +160,11 @@ def _say_measured(experiment: Experiment, learner: Learner) -> None:
 
 
 def _of_folder(settings: Settings, options: Namespace) -> Settings:
-    return dataclasses.replace(settings, dataset=dataclasses.replace(settings.dataset, root=options.folder))
+    root = settings.dataset.root if options.folder is None else options.folder
+    return dataclasses.replace(settings, dataset=dataclasses.replace(settings.dataset, root=root))
 
 
-_OWN = {"folder": {"type": str}}
+_OWN = {"folder": {"type": str, "nargs": "?"}}
 main = subcommands(
     __doc__,
     {

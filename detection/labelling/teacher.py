@@ -80,7 +80,7 @@ class Teacher:
         self._idle_at = self._measured_at = 0
         self.curve: list[dict[str, float]] = []
         self.problems: dict[int, str] = {}
-        self.doing = ""
+        self.doing = self.trouble = ""
 
     # What others ask and tell.
 
@@ -124,7 +124,8 @@ class Teacher:
         """Whether the suggestions of a photo are those of all that was saved."""
         found = self._found.get(number)
         up_to_date = found is not None and found.revision == self.revision
-        return not (self._saved or self._is_teaching) and (up_to_date or not self._learner.knows_something)
+        is_all = up_to_date or number in self.problems or not self._learner.knows_something
+        return is_all and not (self._saved or self._is_teaching)
 
     def next_photos(self) -> list[tuple[int, str]]:
         """(number, reason) of some unlabelled photos, the one that teaches most first, by what is known now."""
@@ -143,6 +144,7 @@ class Teacher:
             "revision": self.revision,
             "waiting": len(self._saved) + self._is_teaching,
             "doing": self.doing,
+            "trouble": self.trouble,
             "boxes": dict(zip(list(self._learner.classes), counts, strict=False)),
             "looked_at": len(self._pool),
             "curve": list(self.curve),
@@ -153,7 +155,13 @@ class Teacher:
 
     def _run(self) -> None:
         while not self._ends:
-            if not self._step():
+            try:
+                did_something = self._step()
+            except Exception as error:
+                # A full disk, say: what was drawn is saved all the same, and learned when it can be.
+                LOG.warning(f"the detector: {error}")
+                self.trouble, did_something = str(error), False
+            if not did_something:
                 with self._changed:
                     self.doing = ""
                     if not self._ends and not self._saved:
@@ -275,10 +283,11 @@ class Teacher:
         if complete < max(self._measured_at * _GROWTH, self._measured_at + 1):
             return False
         self.doing = "measuring"
+        before, self._measured_at = self._measured_at, complete
         measured = self._learner.measure(lambda: not (self._saved or self._ends))
         if self._saved or self._ends:
+            self._measured_at = before
             return True
-        self._measured_at = complete
         if measured is not None and measured.mean_ap is not None:
             self.curve.append({"photos": measured.photos, **vars(measured.mean_ap)})
             self._found.clear()  # their probabilities are better now
@@ -289,6 +298,7 @@ class Teacher:
             return False
         self._idle_at = self.revision
         self._on_idle(self._learner)
+        self.trouble = ""
         return True
 
     def _says_something(self, number: int) -> bool:

@@ -62,6 +62,13 @@ def test_next_with_labels(call, shape_photos):
     assert len(lines_of(again[1])) == 2
 
 
+def test_the_same_command_goes_on_without_naming_the_folder(call, shape_photos, run_folder, capsys):
+    expected = call("next", shape_photos)[1]
+    for words in ([str(shape_photos)], []):
+        assert labelling.main(["next", *words, f"--run={run_folder}", "--workers=1"]) == 0
+        assert capsys.readouterr().out == expected
+
+
 def test_next_where_all_is_labelled(call, shape_photos, tmp_path):
     folder = shutil.copytree(shape_photos, tmp_path / "photos")
     for photo in folder.glob("test*.jpg"):

@@ -138,6 +138,16 @@ class Page:
     def keys(self, *keys):
         ActionChains(self.driver).send_keys(*keys).perform()
 
+    def held(self, key, *others):
+        """A key pressed while others are held."""
+        chain = ActionChains(self.driver)
+        for one in others:
+            chain.key_down(one)
+        chain.send_keys(key)
+        for one in others:
+            chain.key_up(one)
+        chain.perform()
+
     def name_class(self, name):
         self.get("class").send_keys(name, Keys.ENTER)
 
@@ -203,14 +213,12 @@ class TestInOrder:
         page.keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
         page.settled()
         page.wait(lambda: np.allclose(program.objects("train6")[0][1], np.add(first[0][1], (2, 0, 2, 0)), atol=1e-3))
-        undo = ActionChains(page.driver).key_down(Keys.CONTROL).send_keys("z").key_up(Keys.CONTROL)
-        undo.perform()
-        undo.perform()
+        page.held("z", Keys.CONTROL)
+        page.held("z", Keys.CONTROL)
         page.wait(lambda: program.objects("train6") == first)
-        undo.perform()
+        page.held("z", Keys.CONTROL)
         page.wait(lambda: program.objects("train6") == [])
-        redo = ActionChains(page.driver).key_down(Keys.CONTROL).key_down(Keys.SHIFT).send_keys("z")
-        redo.key_up(Keys.SHIFT).key_up(Keys.CONTROL).perform()
+        page.held("z", Keys.CONTROL, Keys.SHIFT)
         page.wait(lambda: program.objects("train6") == first)
 
     def test_a_corner_is_moved_and_the_box_removed(self, page, program):
@@ -242,8 +250,8 @@ class TestInOrder:
         page.settled()
         ((name, (x1, y1, x2, y2)),) = program.objects("train7")
         assert name == "disc"
-        larger = ActionChains(page.driver).key_down(Keys.ALT).send_keys(Keys.ARROW_RIGHT, Keys.ARROW_DOWN)
-        larger.key_up(Keys.ALT).perform()
+        page.held(Keys.ARROW_RIGHT, Keys.ALT)
+        page.held(Keys.ARROW_DOWN, Keys.ALT)
         page.wait(lambda: np.allclose(program.objects("train7")[0][1], (x1, y1, x2 + 1, y2 + 1), atol=1e-3))
         page.keys(Keys.BACKSPACE)
         page.wait(lambda: program.objects("train7") == [])

@@ -1,12 +1,10 @@
 """The work behind a page: what is saved is learned, boxes are suggested, photos are chosen, all in the background."""
 
-import dataclasses
 import shutil
 import time
 
 import pytest
 
-from detection.data.labels import LabelledObject
 from detection.labelling.learner import Learner
 from detection.labelling.marks import Marks, Rejected
 from detection.labelling.photos import Drawn
@@ -153,10 +151,26 @@ def test_a_fault_of_the_learner_is_told_and_ends_nothing(taught, monkeypatch):
     wait(lambda: str(number) not in teacher.state()["problems"])
 
 
-def test_ending_saves_what_was_learned(taught):
+def test_a_full_disk_is_told_and_ends_nothing(taught):
     session, teacher, saved = taught(8)
+    keep = teacher._on_idle
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    teacher._on_idle = full
+    wait(lambda: "No space left" in teacher.state()["trouble"])
+    teacher._on_idle = keep
+    number = number_of(session, "test1")
+    session.save(number, session.read(number).version, [Drawn(0, "box", (10.0, 10.0, 50.0, 60.0))], Marks(False))
+    teacher.saved(number)
+    wait(lambda: saved)
+    assert teacher.state()["trouble"] == ""
+
+
+def test_ending_saves_what_was_learned(taught):
+    _, teacher, saved = taught(8)
     wait(lambda: teacher.revision >= 8)
     teacher.close()
     assert saved
     assert not teacher._thread.is_alive()
-    assert isinstance(dataclasses.replace(session.lesson(0).image).objects[0], LabelledObject)

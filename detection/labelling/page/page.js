@@ -223,7 +223,7 @@ async function poll() {
     const state = await (await fetch("state")).json();
     ahead = state.next;
     const waiting = state.waiting ? `${state.waiting} photos to learn` : "";
-    const parts = [state.doing, waiting, state.problems[labels.number]];
+    const parts = [state.doing, waiting, state.problems[labels.number], state.trouble];
     $("doing").textContent = parts.filter(Boolean).join("; ") || "up to date";
     curve($("curve"), $("measured"), state.curve);
     const isOld = !labels.fresh || state.revision !== since;
