@@ -12,8 +12,7 @@ let photos = [];
 let classes = [];
 let current = null;
 let chosen = null;
-let ahead = [];
-let since = 0;
+let [ahead, since] = [[], 0];
 const skipped = new Set();
 
 const labels = new Labels(told);
@@ -31,6 +30,7 @@ const stage = new Stage($("stage"), {
 });
 
 const least = () => Number($("least").value) / 100;
+
 function colour(name = className()) {
   const place = classes.indexOf(name);
   return place < 0 ? "#888" : `hsl(${(place * 137.5 + 20) % 360} 85% ${place % 2 ? 62 : 50}%)`;
