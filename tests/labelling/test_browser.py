@@ -296,7 +296,7 @@ class TestInOrder:
     def test_who_comes_second_is_told_and_loses_nothing(self, page, program):
         page.open(number_of(program, "train6"))
         path = program.folder / "train6.xml"
-        path.write_text(path.read_text().replace("box", "by another program"))
+        path.write_text(path.read_text().replace("<name>box", "<name>by another program"))
         page.driver.get_log("browser")
         page.keys(Keys.ESCAPE)
         page.drag((90, 10), (120, 40))
