@@ -157,6 +157,19 @@ def write_shapes(root: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def shape_photos(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The photos of `shapes` in one folder, the first eight with their XML beside them. Not to be changed."""
+    folder = tmp_path_factory.mktemp("shapes") / "photos"
+    folder.mkdir()
+    year = shapes / "VOC2007"
+    for photo in sorted((year / "JPEGImages").glob("*.jpg")):
+        shutil.copy(photo, folder)
+    for number in range(8):
+        shutil.copy(year / "Annotations" / f"train{number}.xml", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def shape_options(shapes: Path) -> list[str]:
     """`run_options` on `shapes`."""
     return run_options(shapes)
@@ -233,3 +246,21 @@ def run(finished: Path, tmp_path: Path) -> Path:
 def load_tool() -> Callable[[str], ModuleType]:
     """A function that imports the command behind tools/NAME.py."""
     return lambda name: importlib.import_module(f"detection.commands.{name}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Headless Chromium, a selenium driver; tests that need it are skipped where it or its driver is absent."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium (pip install -e '.[dev]')")
+    programs = shutil.which("chromium"), shutil.which("chromedriver")
+    if None in programs:
+        pytest.skip("needs chromium and chromedriver (tests/install-browser.sh)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = programs[0]
+    # As root Chromium does not start in its sandbox; the pages are our own.
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1]))
+    yield driver
+    driver.quit()

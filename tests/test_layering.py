@@ -37,6 +37,7 @@ ROOMS = (
     "pipeline",
     "inspection",
     "classification",
+    "labelling",
     "config",
     "commands",
     "__main__",

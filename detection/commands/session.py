@@ -26,6 +26,8 @@ from detection.types import AnnotatedImage
 _LISTED_PROBLEMS = 20
 # Of a command's options.
 Condition = Callable[[Namespace], bool]
+# Of settings and a command's options.
+Adjusted = Callable[[Settings, Namespace], Settings]
 
 
 def always(_: Namespace) -> bool:
@@ -36,6 +38,11 @@ def always(_: Namespace) -> bool:
 def never(_: Namespace) -> bool:
     """Under no options: `writes` of a command whose files are whole and those that any process would write."""
     return False
+
+
+def as_given(settings: Settings, _: Namespace) -> Settings:
+    """The settings as they are."""
+    return settings
 
 
 def open_experiment(
@@ -103,15 +110,18 @@ def experiment_command(
     add_options: Callable[[ArgumentParser], None] | None = None,
     writes: Condition = always,
     needs_run: Condition = never,
+    adjusted: Adjusted = as_given,
 ) -> Main:
     """The command line of a run's settings and own options, which does `body` and lists the faults.
 
     writes: whether it changes, under these options, what the run holds; then it is the only such process in the run.
     needs_run: whether it is nothing, under these options, without a run that is there; then one that is not is refused.
+    adjusted: what becomes of the settings under these options.
     """
 
     def run(arguments: list[str]) -> object:
         settings, options = parse(build_parser(description or "", add_options), arguments)
+        settings = adjusted(settings, options)
         if needs_run(options):
             require_run(settings.run)
         with _held(RunFolder(settings.run), writes(options)), _workers(settings) as executor:
@@ -147,10 +157,11 @@ def run_command(
     own: Mapping[str, Mapping[str, Any]] | None = None,
     writes: Condition = always,
     needs_run: Condition = never,
+    adjusted: Adjusted = as_given,
 ) -> Main:
     """`experiment_command` of a function of an experiment, whose other parameters are the command's options.
 
-    own: see `add_function_options`. writes, needs_run: see `experiment_command`.
+    own: see `add_function_options`. writes, needs_run, adjusted: see `experiment_command`.
     """
     return experiment_command(
         description,
@@ -158,4 +169,5 @@ def run_command(
         lambda parser: add_function_options(parser, function, own),
         writes,
         needs_run,
+        adjusted,
     )

@@ -37,6 +37,11 @@ GROUPS: dict[str, dict[str, Command]] = {
         "split": Command("write a data set with a split in trainval and test", "dataset", ("split",)),
         "show": Command("some photos with their boxes on one sheet", "dataset", ("show",)),
     },
+    "Label": {
+        "label": Command("a page to draw boxes on, whose detector learns from every photo", "labelling", ("label",)),
+        "next": Command("the photos to label next, with the reason", "labelling", ("next",)),
+        "suggest": Command("draft labels of the unlabelled photos, for a labelling tool", "labelling", ("suggest",)),
+    },
     "Train": {
         "run": Command("the whole pipeline; each stage is passed over where it is done", "run_pipeline"),
         "proposals": Command(

@@ -1,7 +1,7 @@
 """What label files say, whatever their format: boxes already half-open, names as they stand, nothing filtered yet."""
 
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -105,6 +105,21 @@ class LabelReader:
         size: None where only names are wanted: boxes may then be in any unit.
         """
         raise NotImplementedError
+
+    def label_file(self, image_id: str) -> Path | None:
+        """The file of an image's labels alone, there or not; None where there is no such file, or it is not sure which
+        it is.
+        """
+        return None
+
+    def save(self, image: ImageObjects, unchanged: Collection[int] = ()) -> None:
+        """Write an image's objects to its `label_file`, atomically, in place of those that it holds.
+
+        An object with an index takes the place of that object of the file, and what else the file says of it stays; one
+        of index 0 is new. unchanged: the indices of those that stay as the file has them. Raises ValueError where the
+        format cannot hold them, DataError for a file that cannot be read.
+        """
+        raise ValueError(f"{self.path}: labels of {image.image_id!r} cannot be written: they have no file of their own")
 
     def passed_over(self) -> Mapping[Path, str]:
         """Files that a folder of the split holds, that look like photos or labels and are meant to be neither, as masks

@@ -46,6 +46,13 @@ def labelled_images(
         tally.end_split(reader, split.problems)
 
 
+def labelled_image(
+    reader: LabelReader, image_id: str, problems: Problems, max_pixels: int = MAX_PIXELS
+) -> ImageObjects:
+    """One image of a split as `labelled_images` has it, with objects of every class. Raises DataError."""
+    return _Split(reader, _Naming(None, {}), problems, True, max_pixels, None)._load(image_id)[0]
+
+
 class _Split:
     """The images of a split one after the other, and the account of them."""
 

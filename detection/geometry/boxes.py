@@ -24,14 +24,19 @@ def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Equals the devkit's inclusive arithmetic (VOCcode/VOCevaldet.m, widths with + 1) bit for bit once its
     1-based inclusive corners have become half-open ones. A pair of empty boxes has IoU 0.
     """
-    first = np.asarray(first, dtype=np.float64).reshape(-1, 4)
-    second = np.asarray(second, dtype=np.float64).reshape(-1, 4)
+    first, second = np.asarray(first).reshape(-1, 4), np.asarray(second).reshape(-1, 4)
+    overlap = overlap_areas(first, second)
+    union = area(first)[:, None] + area(second)[None, :] - overlap
+    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+
+
+def overlap_areas(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Area in px^2 that every pair has in common: (N, 4), (M, 4) -> (N, M) float64."""
+    first, second = (np.asarray(one, dtype=np.float64).reshape(-1, 4) for one in (first, second))
     top_left = np.maximum(first[:, None, :2], second[None, :, :2])
     bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
     sides = np.maximum(bottom_right - top_left, 0)
-    overlap = sides[..., 0] * sides[..., 1]
-    union = area(first)[:, None] + area(second)[None, :] - overlap
-    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    return sides[..., 0] * sides[..., 1]
 
 
 def clip(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:

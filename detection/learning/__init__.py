@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "regression": ("BoxRegressors", "RegressionSettings", "example_rows", "train_regressors"),
         "reliability_bins": ("Reliability", "reliability"),
         "svm.checkpoint": ("MiningCheckpoint",),
+        "svm.growing": ("GrowingSVMs",),
         "svm.held_out": ("train_held_out",),
         "svm.linear_svms": ("LinearSVMs",),
         "svm.log": ("FEW_POSITIVES", "MiningEntry", "MiningLog", "TrainingSamples"),

@@ -20,6 +20,7 @@ from .regression import train_regressors as train_regressors
 from .reliability_bins import Reliability as Reliability
 from .reliability_bins import reliability as reliability
 from .svm.checkpoint import MiningCheckpoint as MiningCheckpoint
+from .svm.growing import GrowingSVMs as GrowingSVMs
 from .svm.held_out import train_held_out as train_held_out
 from .svm.linear_svms import LinearSVMs as LinearSVMs
 from .svm.log import FEW_POSITIVES as FEW_POSITIVES

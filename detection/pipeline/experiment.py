@@ -194,21 +194,25 @@ class Experiment:
     @cached_property
     def source(self) -> ImageSource:
         """Where proposals and maps are read from, and how those absent are made."""
+        source = self.source_of({one.image_id: image_key(one) for one in self.images})
+        if self.run.read()["settings"] is None:
+            self.keep_settings()
+        return source
+
+    def source_of(self, image_keys: Mapping[str, str]) -> ImageSource:
+        """The same for images of which the data set need not know; image_keys: id -> `image_key`."""
         settings, device = self.settings.features, self.work.device
-        source = ImageSource(
+        return ImageSource(
             proposals_folder=self.run.proposals,
             features_folder=self.run.features,
             proposal_settings=self.proposal_settings,
             feature_settings=settings,
-            image_keys={one.image_id: image_key(one) for one in self.images},
+            image_keys=image_keys,
             weights=shared_extractor(settings, device).backbone.weights_fingerprint,
             device=device,
             threads=self.work.threads,
             head_file=self.run.finetuned / "head.safetensors",
         )
-        if self.run.read()["settings"] is None:
-            self.keep_settings()
-        return source
 
     # Keys that several stages share.
 

@@ -55,6 +55,7 @@ class RunFolder:
         self.detections = self.path / "detections"
         self.evaluation = self.path / "evaluation"
         self.drawings = self.path / "drawings"
+        self.labelling = self.path / "labelling"
 
     @contextmanager
     def written(self) -> Iterator[None]:
@@ -64,7 +65,15 @@ class RunFolder:
         """
         with folder_lock(self.path):
             own = (self.path, self.proposals, self.finetuned, self.mining, self.detector, self.detections)
-            for folder in (*own, self.detections / "parts", self.evaluation, self.drawings, *self.features.glob("*")):
+            labelled = self.labelling, self.labelling / "detector"
+            for folder in (
+                *own,
+                *labelled,
+                self.detections / "parts",
+                self.evaluation,
+                self.drawings,
+                *self.features.glob("*"),
+            ):
                 remove_leftovers(folder)
             yield
 

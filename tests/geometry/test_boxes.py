@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.geometry import area, clip, decode_offsets, encode_offsets, flip, has_area, iou
+from detection.geometry import area, clip, decode_offsets, encode_offsets, flip, has_area, iou, overlap_areas
 from detection.geometry.boxes import MAX_LOG_RATIO
 
 EMPTY = np.zeros((0, 4), np.float32)
@@ -198,3 +198,10 @@ def test_encode_refuses_an_empty_box(which):
     pair[which] = boxes([5, 5, 5, 9])
     with pytest.raises(ValueError, match="expected boxes and targets of positive area"):
         encode_offsets(*pair)
+
+
+def test_one_box_alone_is_a_row_of_boxes():
+    one, others = np.array([0, 0, 10, 10], np.float32), np.array([[0, 0, 5, 10], [20, 20, 30, 30]], np.float32)
+    assert iou(one, others).tolist() == [[0.5, 0]]
+    assert overlap_areas(one, others).tolist() == [[50, 0]]
+    assert overlap_areas(others, one).tolist() == [[50], [0]]

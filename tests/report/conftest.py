@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -112,21 +110,3 @@ def written(
     """(run, all files of its report)."""
     run = make_run(["cat", "dog", "cow"])
     return run, write_report(tmp_path_factory.mktemp("report") / "mine.html", run)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[SimpleNamespace]:
-    """Headless Chromium; tests that need it are skipped where it or its driver is absent."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium (pip install -e '.[dev]')")
-    programs = shutil.which("chromium"), shutil.which("chromedriver")
-    if None in programs:
-        pytest.skip("needs chromium and chromedriver (tests/install-browser.sh)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = programs[0]
-    # As root Chromium does not start in its sandbox; the pages are our own.
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(programs[1]))
-    yield driver
-    driver.quit()

@@ -4,6 +4,7 @@ import pytest
 import test_options
 import test_options_of_classifiers
 import test_options_of_downloads
+import test_options_of_labelling
 import test_options_of_proposals
 import test_options_of_results
 import test_settings_of_data
@@ -32,7 +33,7 @@ def test_every_setting_is_shown_to_count_or_said_why_not():
 
 OPTIONS = [
     *test_options.WIRES, *test_options_of_results.WIRES, *test_options_of_proposals.WIRES,
-    *test_options_of_classifiers.WIRES, *test_options_of_downloads.WIRES,
+    *test_options_of_classifiers.WIRES, *test_options_of_downloads.WIRES, *test_options_of_labelling.WIRES,
 ]  # fmt: skip
 OPTIONS_NOT_SHOWN = [*test_options.NOT_SHOWN, *test_options_of_results.NOT_SHOWN]
 # They have no options of parsers, or are tried by tests of their own.

@@ -66,7 +66,8 @@ class Call:
                 arguments = tuple(one.replace(name, place) for one in arguments)
             return arguments
 
-        return dataclasses.replace(self, given=filled(self.given), change=filled(self.change))
+        replaced = dict(filled(pair) for pair in self.replaced.items())
+        return dataclasses.replace(self, given=filled(self.given), change=filled(self.change), replaced=replaced)
 
     @property
     def before(self) -> tuple[str, ...]:

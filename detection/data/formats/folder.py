@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 
@@ -10,8 +10,8 @@ from detection.data.files import files_below, images_below, is_image_name, witho
 from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet
 from detection.data.formats.other_tools import own_kind
 from detection.data.formats.pairing import Pairs, pair_labels
-from detection.data.formats.voc_xml import image_xml, photo_name, read_annotation
-from detection.data.labels import ImageLabels, LabelReader
+from detection.data.formats.voc_xml import image_xml, photo_name, read_annotation, save_annotation
+from detection.data.labels import ImageLabels, ImageObjects, LabelReader
 from detection.data.problems import DataError, Problems
 from detection.data.split_names import SPLIT_NAMES, is_split_name, split_kind
 from detection.storage import write_text
@@ -128,12 +128,26 @@ class FolderReader(LabelReader):
 
     def labels(self, image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
         """The XML of an id. Raises DataError; an image without one is left out: it may not be labelled yet."""
-        name, pairs = self._names[image_id], self.whole.pairs
-        if name not in pairs.labels:
+        name, pairs, path = self._names[image_id], self.whole.pairs, self.label_file(image_id)
+        if path is None or not (name in pairs.labels or path.exists()):
             message = "no XML beside it; of an image without objects it has no <object>"
             message = pairs.unsure.get(name, message)
             raise DataError("image without annotation", self.whole.root / name, message)
-        return read_annotation(self.whole.root / pairs.labels[name], problems)
+        return read_annotation(path, problems)
+
+    def label_file(self, image_id: str) -> Path | None:
+        """The XML of an id; beside the photo where there is none."""
+        name, pairs = self._names[image_id], self.whole.pairs
+        if name in pairs.unsure:
+            return None
+        own = name if is_image_name(image_id) else without_extension(name)
+        return self.whole.root / pairs.labels.get(name, f"{own}.xml")
+
+    def save(self, image: ImageObjects, unchanged: Collection[int] = ()) -> None:
+        """See `LabelReader.save`."""
+        path = self.label_file(image.image_id)
+        save_annotation(path, image, unchanged)
+        self.whole.pairs.labels[self._names[image.image_id]] = path.relative_to(self.whole.root).as_posix()
 
     def passed_over(self) -> dict[Path, str]:
         """Masks, previews and drawings below the split's folder."""

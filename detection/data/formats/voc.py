@@ -5,6 +5,7 @@ Where a file lies, what a split file and an annotation say, and how an annotatio
 """
 
 import re
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -20,8 +21,8 @@ from detection.data.files import (
 )
 from detection.data.formats.folder import IMAGE_FOLDERS
 from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet
-from detection.data.formats.voc_xml import image_xml, photo_name, read_annotation
-from detection.data.labels import ImageLabels, LabelReader
+from detection.data.formats.voc_xml import image_xml, photo_name, read_annotation, save_annotation
+from detection.data.labels import ImageLabels, ImageObjects, LabelReader
 from detection.data.problems import Problems
 from detection.data.split_names import TEST_SPLIT, TRAIN_SPLIT, is_split_name, parts_of_others, split_kind
 from detection.storage import shortened, write_text
@@ -136,7 +137,15 @@ class VocReader(LabelReader):
 
     def labels(self, image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
         """The annotation file of an id. Raises DataError."""
-        return read_annotation(self.folder.annotation_path(image_id), problems)
+        return read_annotation(self.label_file(image_id), problems)
+
+    def label_file(self, image_id: str) -> Path:
+        """The annotation file of an id."""
+        return self.folder.annotation_path(image_id)
+
+    def save(self, image: ImageObjects, unchanged: Collection[int] = ()) -> None:
+        """See `LabelReader.save`."""
+        save_annotation(self.label_file(image.image_id), image, unchanged)
 
     def passed_over(self) -> dict[Path, str]:
         """Masks and previews: pictures of a listed photo's name."""

@@ -6,7 +6,8 @@ import math
 import re
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import NoReturn
 from xml.parsers import expat
@@ -24,7 +25,7 @@ from detection.data.labels import (
     read_each,
 )
 from detection.data.problems import DataError, Problems
-from detection.storage import shortened
+from detection.storage import shortened, write_text
 from detection.storage.bounded import decode_text
 
 # Some 50,000 objects of ten elements each; they take a few seconds and 200 MB.
@@ -266,3 +267,47 @@ def image_xml(image: ImageObjects, folder: str, lost: Counter[str]) -> str:
             del extras[name]
         objects.append((item.name, item.box, item.difficult, extras))
     return annotation_xml(Path(image_file_name(image)).name, image.size, objects, folder=folder)
+
+
+def save_annotation(path: Path, image: ImageObjects, unchanged: Collection[int]) -> None:
+    """``LabelReader.save`` of an annotation file; whatever else it says stays."""
+    if not path.exists():
+        write_text(path, image_xml(image, path.parent.name, Counter()), durable=True)
+        return
+    root = _parse(path)
+    before = list(root.iter("object"))
+    objects = [_edited(before, item, item.index in unchanged) for item in image.objects]
+    for parent in list(root.iter()):
+        for child in [one for one in parent if one.tag == "object"]:
+            parent.remove(child)
+    root.extend(objects)
+    size = _child(root, "size")
+    for tag, value in zip(("height", "width"), image.size, strict=True):
+        _child(size, tag).text = str(value)
+    ElementTree.indent(root)
+    write_text(path, f"{ElementTree.tostring(root, 'unicode')}\n", durable=True)
+
+
+def _edited(before: Sequence[ElementTree.Element], item: LabelledObject, is_unchanged: bool) -> ElementTree.Element:
+    """The element of an object: that of its index in the file, with the name and box it has now, or a new one."""
+    text = annotation_xml("", (1, 1), [(item.name, item.box, item.difficult)])
+    new = ElementTree.fromstring(text).find("object")
+    if not item.index:
+        return new
+    element = deepcopy(before[item.index - 1])
+    boxes = list(_own_boxes(element))
+    boxes = [] if is_unchanged and len(boxes) == 1 else boxes
+    for parent in list(element.iter()):
+        for child in [one for one in parent if one in boxes or one.tag == "object"]:
+            parent.remove(child)
+    if boxes:
+        for tag in ("name", "difficult"):
+            _child(element, tag).text = new.findtext(tag)
+        element.append(new.find("bndbox"))
+    return element
+
+
+def _child(parent: ElementTree.Element, tag: str) -> ElementTree.Element:
+    """The first child of a tag, a new one where there is none."""
+    found = parent.find(tag)
+    return ElementTree.SubElement(parent, tag) if found is None else found

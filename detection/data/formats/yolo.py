@@ -7,7 +7,7 @@ image's width and height. A line ``class x1 y1 x2 y2 x3 y3 ...`` is a polygon an
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -139,6 +139,28 @@ class YoloReader(LabelReader):
         """The text file of an id; where it would lie if there is none."""
         name = self._images[image_id]
         return self.path / (self._pairs.labels.get(name) or usual_label(name))
+
+    def label_file(self, image_id: str) -> Path | None:
+        """The text file of an id, there or not; None where it is not sure which."""
+        unsure = {**self._pairs.unsure, **self._pairs.passed_over}
+        return None if self._images[image_id] in unsure else self.label_path(image_id)
+
+    def save(self, image: ImageObjects, unchanged: Collection[int] = ()) -> None:
+        """See `LabelReader.save`. Raises ValueError for a class without a number in the set's list."""
+        path, number = self.label_path(image.image_id), {name: one for one, name in self.data.names.items()}
+        before = read_text(path, "label file").split("\n") if path.exists() else []
+        lines = []
+        for item in image.objects:
+            if item.name not in number:
+                raise ValueError(
+                    f"{self.data.file}: expected one of the classes {', '.join(number)}, got {item.name!r}: add it "
+                    "there first, with the next number"
+                )
+            rest = before[item.index - 1].split()[_BOX_FIELDS:] if item.index and self.data.keypoints else []
+            line = yolo_line(number[item.name], *to_upright(image.path, image.size, item.box))
+            lines.append(before[item.index - 1] if item.index in unchanged else " ".join([line, *rest]))
+        write_text(path, "".join(f"{one}\n" for one in lines), durable=True)
+        self._pairs.labels[self._images[image.image_id]] = path.relative_to(self.path).as_posix()
 
     def passed_over(self) -> dict[Path, str]:
         """Masks and previews beside photos; text files that hold no labels, as lists and read-me files do."""

@@ -163,19 +163,28 @@ class ClassCache:
         return len(self.places) - self.positives
 
     def append_positives(self, places: np.ndarray, boxes: np.ndarray, position: int) -> None:
-        self.append(places, boxes, np.zeros((0, 2), np.int64))
+        self._insert(self.positives, places, boxes)
         self.origins = np.concatenate([self.origins, np.full(len(places), position)])
         self.positives += len(places)
 
     def append(self, places: np.ndarray, boxes: np.ndarray, keys: np.ndarray) -> None:
-        self.places = np.concatenate([self.places, places])
-        self.boxes = np.concatenate([self.boxes, boxes.astype(np.float32)])
-        self.alphas = np.concatenate([self.alphas, np.zeros(len(places), np.float32)])
+        self._insert(len(self.places), places, boxes)
         self.keys = np.concatenate([self.keys, keys])
 
+    def _insert(self, at: int, places: np.ndarray, boxes: np.ndarray) -> None:
+        new = {"places": places, "boxes": boxes.astype(np.float32), "alphas": np.zeros(len(places), np.float32)}
+        for name, values in new.items():
+            before = getattr(self, name)
+            setattr(self, name, np.concatenate([before[:at], values, before[at:]]))
+
+    def of_image(self, position: int) -> np.ndarray:
+        """(samples,) bool: which are of the image at `position`."""
+        return np.concatenate([self.origins, self.keys[:, 0]]) == position
+
     def keep(self, wanted: np.ndarray) -> np.ndarray:
-        """Keep the samples where `wanted`; returns the places of the others, all negatives."""
-        dropped = self.places[~wanted]
+        """Keep the samples where `wanted`; returns the places of the others."""
+        dropped, positives = self.places[~wanted], wanted[: self.positives]
         self.places, self.alphas, self.boxes = self.places[wanted], self.alphas[wanted], self.boxes[wanted]
-        self.keys = self.keys[wanted[self.positives :]]
+        self.keys, self.origins = self.keys[wanted[self.positives :]], self.origins[positives]
+        self.positives = int(positives.sum())
         return dropped

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from detection.learning.assignment import max_overlaps, negatives_of
 from detection.learning.svm._rows import MIB, ClassCache, RowStore, Task
 from detection.learning.svm.checkpoint import MiningCheckpoint
 from detection.learning.svm.held_out import fit_folds
@@ -77,18 +76,21 @@ class Trainer:
     def _collect_positives(self, images: Iterable[TrainingRegions]) -> None:
         """The first pass: positives and the features' norm; `images`: those not done yet."""
         for regions in images:
-            if not self.layer:
-                self.layer, self.length = regions.objects.layer, regions.objects.values.shape[1]
-                self.store.open(self.length)
-                self.weights = padded(np.zeros((len(self.caches), self.length), np.float32))
-                self.biases = np.zeros(len(self.caches), np.float32)
-            self.sample.add(regions)
+            self._add_image(regions)
             self._add_positives(regions)
-            self.image_ids.append(regions.image_id)
             self._image_done(regions)
         if not self.done:
             raise ValueError("train_svms: expected at least one image, got none")
         self._begin_pass()
+
+    def _add_image(self, regions: TrainingRegions) -> None:
+        if not self.layer:
+            self.layer, self.length = regions.objects.layer, regions.objects.values.shape[1]
+            self.store.open(self.length)
+            self.weights = padded(np.zeros((len(self.caches), self.length), np.float32))
+            self.biases = np.zeros(len(self.caches), np.float32)
+        self.sample.add(regions)
+        self.image_ids.append(regions.image_id)
 
     def _add_positives(self, regions: TrainingRegions) -> None:
         values, boxes, labels = regions.positives(self.settings.use_difficult)
@@ -167,10 +169,9 @@ class Trainer:
 
     def _hard_negatives(self, regions: TrainingRegions) -> tuple[np.ndarray, np.ndarray]:
         """(scores, whether the proposal is a negative to be added), both (R, number of SVMs)."""
-        proposals, objects, count = regions.proposals, regions.objects, len(self.caches)
-        overlaps = max_overlaps(proposals.boxes, objects.boxes, regions.labels, self.num_classes)
-        negatives = negatives_of(overlaps, self.settings.negative_iou)
-        scores = block_products(proposals.values, self.weights, mapper=self.mapper)[:, :count] + self.biases
+        negatives = regions.negatives_of(self.num_classes, self.settings.negative_iou)
+        products = block_products(regions.proposals.values, self.weights, mapper=self.mapper)
+        scores = products[:, : len(self.caches)] + self.biases
         wanted = negatives[:, [one.task.label for one in self.caches]]
         for index, cache in enumerate(self.caches):
             if not cache.positives or not self._is_used(cache, regions):
@@ -278,7 +279,7 @@ class Trainer:
     def svms(self) -> LinearSVMs:
         """The SVMs, one a task."""
         trained = np.array([cache.trained for cache in self.caches], dtype=bool)
-        return LinearSVMs(self.weights[: len(trained)].copy(), self.biases, trained, self.layer)
+        return LinearSVMs(self.weights[: len(trained)].copy(), self.biases.copy(), trained, self.layer)
 
     def held_out(self, fold_of: Mapping[str, int]) -> list[LinearSVMs]:
         """Of each fold of the images SVMs that are trained on what is kept of the others: see `fit_folds`."""

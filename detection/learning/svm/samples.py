@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from detection.geometry import clip, iou, nms
-from detection.learning.assignment import best_objects
+from detection.learning.assignment import best_objects, max_overlaps, negatives_of
 from detection.learning.svm.settings import NormSettings, SVMSettings
 from detection.types import RegionFeatures, check_array
 
@@ -23,6 +23,8 @@ class TrainingRegions:
     of further positives (E, D), such as mirrored objects, with extra_labels (E,) int64; their boxes count for
     nothing. None: there are none. norm_proposals: the proposals that `norm_sample_proposals` names, where `proposals`
     leaves proposals out, or none where the image is not one of `norm_sample_images`. None: they are among `proposals`.
+    negatives: (R, L) bool, which proposals may be negatives of a class: of an image of which not every object is known
+    not all. None: whatever overlaps no object of the class.
     """
 
     proposals: RegionFeatures
@@ -32,6 +34,7 @@ class TrainingRegions:
     extra: RegionFeatures | None = None
     extra_labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     norm_proposals: RegionFeatures | None = None
+    negatives: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         image_id, count = self.objects.image_id, len(self.objects.boxes)
@@ -39,6 +42,8 @@ class TrainingRegions:
         check_array(self.difficult, "bool", (count,), "difficult", image_id)
         extra_count = 0 if self.extra is None else len(self.extra.boxes)
         check_array(self.extra_labels, "int64", (extra_count,), "labels of further positives", image_id)
+        if self.negatives is not None:
+            check_array(self.negatives, "bool", (len(self.proposals.boxes), None), "negatives", image_id)
         expected = (image_id, self.objects.layer, self.objects.values.shape[1])
         for proposals in (self.proposals, self.norm_proposals or self.proposals):
             found = (proposals.image_id, proposals.layer, proposals.values.shape[1])
@@ -61,6 +66,12 @@ class TrainingRegions:
         parts += [] if self.extra is None else [(self.extra.values, self.extra.boxes)]
         values, boxes = map(np.concatenate, zip(*parts, strict=True))
         return values, boxes, labels
+
+    def negatives_of(self, num_classes: int, negative_iou: float) -> np.ndarray:
+        """(R, L) bool: proposals below `negative_iou` with every object of the class that may be negatives of it."""
+        overlaps = max_overlaps(self.proposals.boxes, self.objects.boxes, self.labels, num_classes)
+        found = negatives_of(overlaps, negative_iou)
+        return found if self.negatives is None else found & self.negatives
 
 
 # Called once a pass; yields the images in the same order each time. Called with an image's id where an interrupted
@@ -184,4 +195,8 @@ def thinned(regions: TrainingRegions, settings: SVMSettings) -> TrainingRegions:
 def _of_proposals(regions: TrainingRegions, rows: np.ndarray) -> TrainingRegions:
     """The same with these proposals alone, in their order."""
     proposals, rows = regions.proposals, np.sort(rows)
-    return replace(regions, proposals=replace(proposals, boxes=proposals.boxes[rows], values=proposals.values[rows]))
+    return replace(
+        regions,
+        proposals=replace(proposals, boxes=proposals.boxes[rows], values=proposals.values[rows]),
+        negatives=None if regions.negatives is None else regions.negatives[rows],
+    )

@@ -1,0 +1,1 @@
+"""Labelling with a detector that learns from every photo: see docs/labelling.md."""
