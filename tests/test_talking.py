@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from detection.command_line import command, subcommands, terminal
-from detection.pipeline.work import Work, map_images, worker_processes
+from detection.pipeline.executors import worker_processes
+from detection.pipeline.work import Work, map_images
 from detection.talking import LOG, Notices, manner, progress, reporting
 
 
@@ -139,8 +140,8 @@ class TestTalking:
         file = tmp_path / "log.txt"
 
         def body(_):
-            with worker_processes(2) as pool:
-                pool.submit(LOG.warning, "from a worker").result()
+            with worker_processes(2) as executor:
+                list(executor(LOG.warning, ["from a worker"]))
 
         assert command(body)(["--quiet", "--log-file", str(file)]) == 0
         assert "WARNING from a worker" in file.read_text()
