@@ -37,6 +37,21 @@ def _shared_extractor(settings: FeatureSettings, device: str, started_in: Path) 
     return FeatureExtractor.from_settings(settings, device, started_in)
 
 
+def matching_extractor(settings: FeatureSettings, device: str, started_in: Path, weights: str) -> FeatureExtractor:
+    """`shared_extractor`, whose backbone must have weights of this fingerprint: those of the process that asks for it.
+
+    Raises ValueError where this one finds others.
+    """
+    extractor = shared_extractor(settings, device, started_in)
+    if (found := extractor.backbone.weights_fingerprint) != weights:
+        raise ValueError(
+            f"features.weights: {settings.weights}: expected weights of fingerprint {weights}, as they are where the "
+            f"command was started, got {found} on {platform.node()}: give workers the same file, or the same version "
+            "of the package that has them"
+        )
+    return extractor
+
+
 @lru_cache(maxsize=1)
 def _finetuned_extractor(
     extractor: FeatureExtractor, settings: FeatureSettings, path: Path, content: str
@@ -86,16 +101,9 @@ class ImageSource:
     def pooling_extractor(self) -> FeatureExtractor:
         """The same where maps and pooled vectors alone are asked for: fine-tuning is made of them.
 
-        Raises ValueError where this process finds other weights than the one that made the source did.
+        Raises as `matching_extractor`.
         """
-        found = shared_extractor(self.feature_settings, self.device, self.started_in)
-        if found.backbone.weights_fingerprint != self.weights:
-            raise ValueError(
-                f"features.weights: {self.feature_settings.weights}: expected weights of fingerprint {self.weights}, "
-                f"as they are where the command was started, got {found.backbone.weights_fingerprint} on "
-                f"{platform.node()}: give workers the same file, or the same version of the package that has them"
-            )
-        return found
+        return matching_extractor(self.feature_settings, self.device, self.started_in, self.weights)
 
     def store(self) -> ProposalStore:
         """Where proposals are kept."""

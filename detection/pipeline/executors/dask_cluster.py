@@ -1,8 +1,7 @@
 """Work by the workers of a Dask cluster, which see the same files under the same names. Nothing else knows of Dask.
 
 A task is a function of the package with its arguments, some kilobytes; what it makes it writes to the shared disk, and
-its outcome comes back. A worker that dies loses what it was at, which another one does again. Before its first task for
-a client, each worker is checked: see `worker_check`.
+its outcome comes back. A worker that dies loses what it was at, which another one does again.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ def dask_workers(address: str, folder: Path, mixed_processors: bool = False) -> 
 
     folder: what the command writes in; workers must see it. mixed_processors: take workers with another processor than
     this machine's. Raises ImportError without the package distributed; at work ConnectionError where no scheduler
-    answers, or none any more, ValueError for a worker that `check_worker` refuses, BrokenExecutor for a task at which
-    several workers died.
+    answers, or none any more, ValueError for a worker that has threads or that `check_worker` refuses, BrokenExecutor
+    for a task at which several workers died.
     """
     if find_spec("distributed") is None:
         raise ImportError('--scheduler: expected the package distributed (pip install "sppnet[dask]"), found none')
@@ -150,10 +149,23 @@ def _compute(task: Callable[[Item], Result], expected: Expected, item: Item) -> 
     """A task, in a worker. Of what it raises an OSError alone is Dask's to try again: all else is an answer."""
     with overheard(logging.INFO) as notices:
         try:
-            check_worker(expected)
+            _check(expected)
             return _Outcome(task(item), None, notices)
         except OSError:
             raise
         except Exception as error:
             error.add_note(traceback.format_exc())
             return _Outcome(None, error, notices)
+
+
+def _check(expected: Expected) -> None:
+    """Refuse this worker before its first task, as `check_worker`, and where it has threads: they are a process's."""
+    from distributed import get_worker
+
+    worker = get_worker()
+    if (threads := worker.state.nthreads) != 1:
+        raise ValueError(
+            f"Dask worker {worker.address}: expected one thread, got {threads}: start workers with --nthreads 1 (as many "
+            "as there are processors with --nworkers), a LocalCluster with threads_per_worker=1"
+        )
+    check_worker(expected, f"Dask worker {worker.address}")

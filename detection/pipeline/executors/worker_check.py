@@ -52,23 +52,15 @@ def _facts() -> dict[str, str]:
     return {**software, "sources of sppnet": fingerprint(sources), "processor": processor_kind()}
 
 
-def check_worker(expected: Expected) -> None:
-    """Refuse the Dask worker that this runs in, with ValueError, where it would write other files, or elsewhere.
+def check_worker(expected: Expected, name: str) -> None:
+    """Refuse the worker that this process is, with ValueError, where it would write other files, or elsewhere.
 
-    It must have one thread, for their number is a process's, the same versions and processor, and see the token. What
-    has passed is not looked at again. Weights are checked where they are loaded: ``ImageSource.pooling_extractor``.
+    It must have the same versions and processor, and see the token. What has passed is not looked at again. Weights are
+    checked where they are loaded: ``pipeline.source.matching_extractor``. name: what the worker is called.
     """
     if expected.secret in _PASSED:
         return
-    from distributed import get_worker
-
-    worker = get_worker()
-    where = f"Dask worker {worker.address} on {platform.node()}"
-    if (threads := worker.state.nthreads) != 1:
-        raise ValueError(
-            f"{where}: expected a worker with one thread, got {threads}: start workers with --nthreads 1 (and as many "
-            "as there are processors with --nworkers), a LocalCluster with threads_per_worker=1"
-        )
+    where = f"{name} on {platform.node()}"
     try:
         found = expected.token.read_text(encoding="utf-8")
     except FileNotFoundError:
