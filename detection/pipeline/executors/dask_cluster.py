@@ -165,7 +165,7 @@ def _check(expected: Expected) -> None:
     worker = get_worker()
     if (threads := worker.state.nthreads) != 1:
         raise ValueError(
-            f"Dask worker {worker.address}: expected one thread, got {threads}: start workers with --nthreads 1 (as many "
-            "as there are processors with --nworkers), a LocalCluster with threads_per_worker=1"
+            f"Dask worker {worker.address}: expected one thread, got {threads}: start workers with --nthreads 1 (as "
+            "many as there are processors with --nworkers), a LocalCluster with threads_per_worker=1"
         )
     check_worker(expected, f"Dask worker {worker.address}")
