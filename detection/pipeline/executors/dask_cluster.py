@@ -7,12 +7,14 @@ its outcome comes back. A worker that dies loses what it was at, which another o
 from __future__ import annotations
 
 import logging
+import pickle
+import secrets
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor
 from contextlib import ExitStack, contextmanager
-from functools import cache, partial
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -76,21 +78,21 @@ class _Cluster(Executor):
 
     def compute(self, task: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """task(item) in the order of the items; workers' notices are said here, each once."""
-        outcomes = over(self, lambda: max(self.workers(), 1))(partial(_compute, task, self._expected), items)
-        for outcome in outcomes:
-            for level, text in outcome.notices:
-                if (level, text) not in self._said:
-                    self._said.add((level, text))
-                    LOG.log(level, text)
+        for outcome in over(self, lambda: max(self.workers(), 1))(task, items):
+            for notice in outcome.notices:
+                self._say(*notice)
             if outcome.error is not None:
                 raise outcome.error
             yield outcome.result
 
-    def submit(self, task: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
-        """Hand a task to the cluster."""
-        # Pure is what depends on its arguments alone: what is on file may change between two tasks that look the same.
-        future = self._told(lambda: self._client.submit(task, *arguments, **named, pure=False, retries=_RETRIES))
-        return _Task(future, self)
+    def submit(self, task: Callable[[Item], Any], item: Item, /) -> Any:
+        """Hand a task to the cluster, as bytes: the scheduler unpickles what it is given, and has no need of torch."""
+        import cloudpickle
+
+        computed = cloudpickle.dumps(_Computed(task, self._expected, item))
+        # A key of its own: with Dask's, of the content, what was done once would not be done again for other files.
+        key = f"sppnet-{secrets.token_hex(8)}"
+        return _Task(self._told(lambda: self._client.submit(pickle.loads, computed, key=key, retries=_RETRIES)), self)
 
     def workers(self) -> int:
         """How many tasks are worked on at a time: of the checked workers, one each."""
@@ -109,7 +111,12 @@ class _Cluster(Executor):
                 if future.status == "error":
                     raise
                 if not self.workers():
-                    LOG.info(f"Dask: no worker at {self._address}: waiting for one; nothing is lost meanwhile")
+                    self._say(logging.INFO, f"Dask: no worker at {self._address}: waiting for one")
+
+    def _say(self, level: int, text: str) -> None:
+        if (level, text) not in self._said:
+            self._said.add((level, text))
+            LOG.log(level, text)
 
     def _told(self, ask: Callable[[], Any]) -> Any:
         """What the cluster answers; its own kinds of errors as those that any executor raises."""
@@ -122,6 +129,11 @@ class _Cluster(Executor):
             raise BrokenExecutor(f"several at the same task, the last {error.last_worker.address}") from error
         except (CancelledError, CommClosedError) as error:
             raise ConnectionError(f"Dask: the connection to the scheduler at {self._address} was lost") from error
+        except ImportError as error:
+            message = (
+                f"Dask: a worker at {self._address} lacks what the command has: {error}; install the same packages"
+            )
+            raise ImportError(message) from error
 
 
 class _Task:
@@ -135,6 +147,16 @@ class _Task:
 
     def cancel(self) -> None:
         self._future.release()
+
+
+class _Computed:
+    """A task that is computed where it is unpickled: there it becomes its `_Outcome`."""
+
+    def __init__(self, task: Callable[[Item], Result], expected: Expected, item: Item) -> None:
+        self._given = task, expected, item
+
+    def __reduce__(self) -> tuple[Callable, tuple]:
+        return _compute, self._given
 
 
 class _Outcome(NamedTuple):

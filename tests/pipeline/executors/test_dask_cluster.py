@@ -5,7 +5,6 @@ import errno
 import logging
 import math
 import os
-import pickle
 import shutil
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from concurrent.futures import BrokenExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import cloudpickle
 import dask
@@ -205,20 +205,29 @@ def test_ctrl_c_leaves_the_cluster_up(cluster, client, finished, shape_options, 
 
 
 def test_what_goes_out_is_small_and_no_more_than_keeps_workers_busy(workers, client, open_run, tmp_path, monkeypatch):
-    sizes, submit = [], dask_cluster._Cluster.submit
+    sizes, dumps = [], cloudpickle.dumps
 
-    def measured(self, task, *arguments):
-        sizes.append(len(pickle.dumps((task, arguments))))
-        return submit(self, task, *arguments)
+    def measured(value):
+        sizes.append(len(dumps(value)))
+        return dumps(value)
 
-    monkeypatch.setattr(dask_cluster._Cluster, "submit", measured)
+    monkeypatch.setattr(cloudpickle, "dumps", measured)
     experiment = open_run(tmp_path / "run", executor=workers)
     prepare_images(experiment.source, experiment.images, experiment.work)
-    assert len(sizes) == 13
+    count = len(sizes)
+    assert count == 13
     assert max(sizes) < 8_000
     with closing(workers(abs, range(1000))) as results:
         next(results)
-        assert len(sizes) == 13 + 2 * 3 + 1
+        assert len(sizes) == count + 2 * 3 + 1
+
+
+def test_a_worker_without_the_package(workers, monkeypatch):
+    nowhere = ModuleType("nowhere")
+    exec("def task(item): pass", nowhere.__dict__)
+    monkeypatch.setitem(sys.modules, "nowhere", nowhere)
+    with pytest.raises(ImportError, match=r"a worker at tcp://.* lacks .*: No module named 'nowhere'"):
+        list(workers(nowhere.task, [1]))
 
 
 def test_other_weights_are_refused(workers, open_run, tmp_path):
@@ -281,11 +290,11 @@ class TestNoCluster:
             LocalCluster(n_workers=0, processes=False, threads_per_worker=1, dashboard_address=None) as empty,
             dask_workers(empty.scheduler_address, tmp_path) as executor,
         ):
-            results = executor(abs, [-1])
-            monkeypatch.setattr(LOG, "info", lambda text: (told.append(text), "waiting" in text and empty.scale(1)))
-            told = []
-            assert next(results) == 1
-        assert any(text.startswith("Dask: no worker at inproc://") for text in told)
+            log = LOG.log
+            monkeypatch.setattr(LOG, "log", lambda *told: (log(*told), empty.scale(1)))
+            assert list(executor(abs, [-1])) == [1]
+        assert "Dask: no workers at inproc://" in caplog.text
+        assert "Dask: no worker at inproc://" in caplog.text
 
     def test_the_scheduler_goes(self, tmp_path):
         from distributed import LocalCluster
