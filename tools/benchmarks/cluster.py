@@ -26,7 +26,7 @@ TOLD_APART = ("run.yaml", "report.html")
 def turn(arguments: list[str], workers: int, scheduler: str | None, folder: Path) -> Row:
     """What a run in `folder` took; "files": name -> fingerprint of what it wrote; the folder goes again."""
     order = {"arguments": arguments, "workers": workers, "scheduler": scheduler, "folder": str(folder)}
-    found = json.loads(run_python([str(TURN), json.dumps(order)]).splitlines()[-1])
+    found = json.loads(run_python(["-P", str(TURN), json.dumps(order)]).splitlines()[-1])
     files = [path for path in (folder / "run").rglob("*") if path.is_file() and path.name not in TOLD_APART]
     found["files"] = {str(path.relative_to(folder)): file_fingerprint(path) for path in files}
     shutil.rmtree(folder)

@@ -1,10 +1,11 @@
-"""One turn of the measurement `cluster`, in a process of its own: prints what it took as JSON."""
+"""One turn of the measurement `cluster`, in a process of its own: prints what it took, as JSON."""
 
 import json
 import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -41,9 +42,11 @@ def seconds_of(folder: Path, arguments: list[str], executor: OrderedMap) -> dict
     return {**seconds, "all_s": time.perf_counter() - begun}
 
 
-def main() -> None:
-    """The turn that the first argument orders."""
-    order = json.loads(sys.argv[1])
+def turn(order: dict[str, Any]) -> dict[str, Any]:
+    """What a run took: seconds, memory, and the milliseconds of a task that does nothing.
+
+    order: arguments of the run, workers, scheduler or None, folder.
+    """
     folder, arguments, workers = Path(order["folder"]), order["arguments"], order["workers"]
     with opened_executor(workers, folder, order["scheduler"]) as executor:
         seconds_of(folder / "warm", [*arguments, f"--limit={WARM_PHOTOS}"], executor)
@@ -54,8 +57,8 @@ def main() -> None:
         peaks = dict(executor(peak_of, range(8 * workers)))
     others = [peak for process, peak in peaks.items() if process != os.getpid()]
     memory = {"peak_MiB": peak_memory_mib(), "peak_of_a_worker_MiB": max(others, default="")}
-    print(json.dumps({**found, **memory, "overhead_of_a_task_ms": overhead}))
+    return {**found, **memory, "overhead_of_a_task_ms": overhead}
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(turn(json.loads(sys.argv[1]))))
