@@ -10,7 +10,7 @@ from rich.console import Console
 from detection.command_line import command, subcommands, terminal
 from detection.pipeline.executors import worker_processes
 from detection.pipeline.work import Work, map_images
-from detection.talking import LOG, Notices, manner, progress, reporting
+from detection.talking import LOG, Notices, manner, overheard, progress, reporting
 
 
 def log_to(terminal=False):
@@ -146,6 +146,18 @@ class TestTalking:
         assert command(body)(["--quiet", "--log-file", str(file)]) == 0
         assert "WARNING from a worker" in file.read_text()
         assert capfd.readouterr().err == ""
+
+
+def test_what_is_overheard_is_not_said(capfd):
+    level = LOG.level
+    with overheard(logging.INFO) as heard:
+        LOG.info("a %s", "notice")
+        LOG.debug("nothing")
+        LOG.warning("odd")
+    LOG.info("later")
+    assert heard == [(logging.INFO, "a notice"), (logging.WARNING, "odd")]
+    assert LOG.level == level
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_library_prints_nothing():
