@@ -14,7 +14,7 @@ def cluster():
 
 @pytest.fixture
 def client(cluster):
-    """A look at the cluster beside the package's own. Whatever a test did to it, two workers are there."""
+    """A look at the cluster beside the package's own. Whatever a test did to it, two workers are there, or three."""
     from distributed import Client
 
     with Client(cluster, set_as_default=False) as found:
