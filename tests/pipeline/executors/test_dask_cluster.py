@@ -308,7 +308,11 @@ class TestNoCluster:
         from distributed import LocalCluster
 
         gone = LocalCluster(n_workers=0, processes=False, dashboard_address=None)
-        with gone, dask_workers(gone.scheduler_address, tmp_path) as executor:
+        with (
+            dask.config.set({"distributed.comm.timeouts.connect": "300ms"}),
+            gone,
+            dask_workers(gone.scheduler_address, tmp_path) as executor,
+        ):
             results = executor(abs, [-1])
             gone.close()
             with pytest.raises(ConnectionError, match="the connection to the scheduler at inproc"):
