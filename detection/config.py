@@ -37,6 +37,10 @@ class Settings(StageSettings):
         workers: Processes over images; results do not change. 0: one a processor, at most 4.
         threads: Threads a process, for convolutions. They change the last bits of results.
         device: torch device of the convolutions, e.g. cpu or cuda.
+        scheduler: Address of a Dask scheduler, e.g. tcp://HOST:8786, whose workers work on the images in place of
+            processes of this machine; results do not change. null: what DASK_SCHEDULER_ADDRESS in the environment says.
+        mixed_processors: Take workers of the scheduler with other processors than this machine's, which change the last
+            bits of results.
         classes_changed: Where the data have other classes than the run. refuse: stop; keep: go on with the run's,
             objects of others are left out; retrain: train anew, in place of what was trained.
         strict: Stop at the first faulty image or annotation. Else each is left out or repaired, and listed at the end.
@@ -48,6 +52,8 @@ class Settings(StageSettings):
     workers: int = 0
     threads: int = 1
     device: str = "cpu"
+    scheduler: str | None = None
+    mixed_processors: bool = False
     classes_changed: ClassesChanged = "refuse"
     strict: bool = False
 
@@ -59,7 +65,7 @@ class Settings(StageSettings):
 
 
 # Of no influence on what a run holds: not kept as its settings.
-_OF_THE_CALL = ("run", "workers", "device", "classes_changed", "strict")
+_OF_THE_CALL = ("run", "workers", "device", "scheduler", "mixed_processors", "classes_changed", "strict")
 # What every command of a run takes, and the one setting of a stage that most users give.
 _SHARED = ("dataset.root", *Settings.__annotations__)
 # Of no protocol: where things lie, and what computes.

@@ -121,6 +121,24 @@ def _open_file(log_file: str | None, stack: ExitStack) -> None:
     stack.enter_context(redirect_stdout(_Noted(sys.stdout, handler)))  # type: ignore[type-var]
 
 
+@contextmanager
+def overheard(level: int) -> Iterator[list[tuple[int, str]]]:
+    """Note (level, text) of what is logged while the block lasts, for another process to say; here it is not shown."""
+    heard: list[tuple[int, str]] = []
+    handler = logging.Handler(level)
+    handler.emit = lambda record: heard.append((record.levelno, record.getMessage()))  # type: ignore[method-assign]
+    before = LOG.level, LOG.propagate
+    LOG.setLevel(level)
+    LOG.propagate = False
+    LOG.addHandler(handler)
+    try:
+        yield heard
+    finally:
+        LOG.removeHandler(handler)
+        LOG.setLevel(before[0])
+        LOG.propagate = before[1]
+
+
 class _Noted:
     """The standard output, whose lines go to a log file too."""
 

@@ -9,7 +9,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from PIL import Image
 from rich.console import Console
 
 from detection.data.formats.voc_xml import annotation_xml
+from detection.parallel import OrderedMap, in_place
 from detection.pipeline.runner import run_all
 from detection.talking import Notices
 
@@ -209,12 +209,12 @@ def _offsets_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def open_run(shape_options: list[str], _offsets_once: None) -> Callable[..., Experiment]:
-    """``open_run(folder, *options, executor=None)``: the experiment of `shape_options` and more options.
+    """``open_run(folder, *options, executor=in_place)``: the experiment of `shape_options` and more options.
 
     Its console is no terminal; what it prints and logs is ``experiment.work.console.file.getvalue()``.
     """
 
-    def open_it(folder: Path, *options: str, executor: Executor | None = None) -> Experiment:
+    def open_it(folder: Path, *options: str, executor: OrderedMap = in_place) -> Experiment:
         from detection.commands import session  # loads torch, which most rooms' tests do without
         from detection.config import read_settings
 

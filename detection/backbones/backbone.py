@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -116,7 +117,7 @@ class Backbone(nn.Module):
         """The square around a cell's centre that holds `share` of its gradient's energy: see `effective_field`."""
         return effective_field(self.network, self.receptive_fields(), stage, self.offsets[stage], share)
 
-    @property
+    @cached_property
     def weights_fingerprint(self) -> str:
         """16 hex digits of the weights in use."""
         return fingerprint(self._state)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from detection.engines import limit_threads
 from detection.features import FeatureExtractor, FeatureSettings, MapCache, settings_key
 from detection.features.cache import map_settings
 from detection.inspection.responses import activation_maps
-from detection.pipeline.source import shared_extractor
+from detection.pipeline.source import matching_extractor
 from detection.pipeline.work import Work, map_images
 from detection.pooling import pool_map, spatial_pyramid_pool
 from detection.pooling.cells import cells_of
@@ -82,7 +82,8 @@ def region_vectors(pyramid: FeaturePyramid, boxes: np.ndarray, settings: Feature
 class ViewSource:
     """Where the maps of views are kept and how those absent are made; picklable. weights: of the backbone.
 
-    backbone: another network than that of the settings, whose maps are not kept; None: theirs.
+    backbone: another network than that of the settings, whose maps are not kept; None: theirs. started_in: where
+    relative paths of the settings start.
     """
 
     folder: Path
@@ -91,12 +92,13 @@ class ViewSource:
     device: str = "cpu"
     threads: int = 1
     backbone: Backbone | None = None
+    started_in: Path = field(default_factory=Path.cwd)
 
     def extractor(self, size: int) -> FeatureExtractor:
         """The extractor of images with their short side at `size` px, of the process this runs in."""
         settings = view_settings(self.settings, size)
         if self.backbone is None:
-            return shared_extractor(settings, self.device)
+            return matching_extractor(settings, self.device, self.started_in, self.weights)
         # Convolutions that were trained are torch's, whatever computes the frozen ones.
         return FeatureExtractor(replace(settings, engine=self.backbone.engine), self.backbone, device=self.device)
 

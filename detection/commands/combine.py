@@ -24,10 +24,11 @@ from detection.engines import limit_threads
 from detection.evaluation import comparison_table, difference, evaluate
 from detection.evaluation.table import fraction
 from detection.learning import PostprocessSettings, postprocess
+from detection.pipeline.executors import opened_executor
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.source import ImageSource
 from detection.pipeline.stages.detections import DETECTIONS, detections_file
-from detection.pipeline.work import Work, default_workers, map_images, worker_processes
+from detection.pipeline.work import Work, default_workers, map_images
 from detection.storage import write_json
 from detection.storage.run import list_changes
 from detection.types import AnnotatedImage, Detections, RegionScores
@@ -99,7 +100,14 @@ def _combine_one(
     return postprocess(united(scored), images[0].size, settings)
 
 
-def combine(runs: list[str], out: str, workers: int = 0, device: str = "cpu") -> None:
+def combine(
+    runs: list[str],
+    out: str,
+    workers: int = 0,
+    device: str = "cpu",
+    scheduler: str | None = None,
+    mixed_processors: bool = False,
+) -> None:
     """Detect, write and print. Raises ValueError for fewer than two runs, and as `combine_detections`.
 
     Args:
@@ -107,11 +115,13 @@ def combine(runs: list[str], out: str, workers: int = 0, device: str = "cpu") ->
         out: Folder of what is found; files of the same names are replaced.
         workers: Processes over images. 0: one a processor, at most 4.
         device: torch device of maps that are absent and of fc6 and fc7.
+        scheduler: Address of a Dask scheduler whose workers work on the images. null: what DASK_SCHEDULER_ADDRESS says.
+        mixed_processors: Take workers with other processors than this machine's, which change the last bits.
     """
     if len(runs) < 2:
         raise ValueError(f"expected two runs or more, got {len(runs)}")
     workers = workers or default_workers()
-    with worker_processes(workers) as executor:
+    with opened_executor(workers, Path(out), scheduler, mixed_processors) as executor:
         experiments = [open_kept(run, executor=executor, device=device, workers=workers) for run in runs]
         first = experiments[0]
         found = combine_detections(experiments, first.settings.postprocess, first.work)

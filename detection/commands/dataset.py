@@ -31,7 +31,8 @@ from detection.data.split_names import TEST_SPLIT, TRAIN_SPLIT
 from detection.data.splitting import split_images
 from detection.data.writing import write_dataset
 from detection.option_parser import described
-from detection.pipeline.work import Work, default_workers, map_images, worker_processes
+from detection.pipeline.executors import worker_processes
+from detection.pipeline.work import Work, default_workers, map_images
 from detection.proposals import ProposalSettings
 from detection.storage import fingerprint, printable, write_text
 from detection.visualization import class_colour, contact_sheet, draw_boxes

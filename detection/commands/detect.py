@@ -15,9 +15,11 @@ of what reaches its class's threshold, which training chose; detections.json wit
 from argparse import SUPPRESS
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jsonargparse import ArgumentParser
@@ -39,11 +41,14 @@ from detection.config import Settings, build_parser
 from detection.data.draft_labels import check_drafts
 from detection.data.images import MAX_PIXELS
 from detection.detector import Detector
+from detection.detector_files import read_description
 from detection.engines import single_threaded_pool
-from detection.parallel import ordered_map
-from detection.pipeline.stages.detections import detect
+from detection.parallel import OrderedMap, ordered_map, over
+from detection.pipeline.executors import dask_workers, scheduler_address
+from detection.pipeline.stages.detections import detect, shared_detector
 from detection.pipeline.stages.drawings import draw
 from detection.pipeline.work import Work, default_workers, map_images
+from detection.storage import fingerprint
 from detection.types import Detections
 from detection.visualization import draw_detections, enlarge
 
@@ -67,6 +72,8 @@ def detect_paths(
     device: str = "cpu",
     strict: bool = False,
     max_pixels: int = MAX_PIXELS,
+    scheduler: str | None = None,
+    mixed_processors: bool = False,
 ) -> int:
     """Detect in the user's own files; returns the exit status, 1 where one of them could not be read.
 
@@ -84,12 +91,17 @@ def detect_paths(
         device: torch device of the convolutions.
         strict: Stop at the first image that cannot be read.
         max_pixels: Pixels of the largest image or frame that is read; 100 million take some 2 GB.
+        scheduler: Address of a Dask scheduler whose workers work on the images (not on videos). null: what
+            DASK_SCHEDULER_ADDRESS in the environment says.
+        mixed_processors: Take workers with other processors than this machine's, which change the last bits.
     """
     one_photo = len(paths) == 1 and Path(paths[0]).is_file() and not data.is_video(paths[0])
     workers = workers or (1 if one_photo else default_workers())
     work = Work(workers, threads or max(default_workers() // workers, 1), device, data.Problems(strict))
     least = Least(threshold, margin)
-    found = detect_files(model, paths, out, work, least, max_pixels, labels)
+    address = scheduler_address(scheduler)
+    with dask_workers(address, Path(out), mixed_processors) if address else nullcontext() as cluster:
+        found = detect_files(model, paths, out, work, least, max_pixels, labels, cluster)
     print(f"{out}: {len(found)} images, {sum(len(one.labels) for one in found)} detections {least}")
     for one in work.problems:
         work.log.warning(f"left out: {one.file}: {one.message}")
@@ -104,6 +116,7 @@ def detect_files(
     least: Least = CHOSEN,
     max_pixels: int | None = MAX_PIXELS,
     labels: str | None = None,
+    cluster: OrderedMap | None = None,
 ) -> list[Detections]:
     """Detect in images, folders of images and videos; one record an image or frame of what reaches `least`.
 
@@ -113,7 +126,7 @@ def detect_files(
     are escaped. image_id is the path, for a video ``PATH#frame``, frames from 0.
 
     ``work.workers`` images or frames are worked on at a time, in threads of this process, with ``work.threads``
-    threads each for its proposals and scales; no bit depends on either.
+    threads each for its proposals and scales; no bit depends on either. cluster: works on the images instead.
 
     labels: format of draft labels to be written too, see `write_labels`.
 
@@ -124,19 +137,35 @@ def detect_files(
     targets = drawn_copies(paths, out)
     if labels is not None:
         check_drafts(labels_folder(out, labels), labels)
-    detect = partial(_detect, detector=detector, least=least, threads=work.threads)
+    detect = partial(_detect, least=least, threads=1 if cluster else work.threads)
+    key = fingerprint(read_description(detector_folder))
+    # In another process it is loaded, once.
+    load = partial(shared_detector, Path(detector_folder).absolute(), key, work.device) if cluster else lambda: detector
     with single_threaded_pool(work.workers) as pool:
-        items = [(path, target) for path, target in targets.items() if not data.is_video(path)]
-        task = partial(_detect_photo, detect=detect, max_pixels=max_pixels)
-        found = [one for _, one in map_images(task, items, replace(work, executor=pool), "detections")]
+        items = [
+            _Photo(photo_id(path), path.absolute(), target.absolute())
+            for path, target in targets.items()
+            if not data.is_video(path)
+        ]
+        task = partial(_detect_photo, load=load, detect=detect, max_pixels=max_pixels)
+        of_photos = replace(work, executor=cluster or over(pool, work.workers))
+        found = [one for _, one in map_images(task, items, of_photos, "detections")]
         for path, target in targets.items():
             if data.is_video(path):
-                found += _detect_video(path, target, detect, work, pool, max_pixels)
+                found += _detect_video(path, target, partial(detect, detector=detector), work, pool, max_pixels)
     shown = [one.chosen(least.reached(detector, one)) for one in found]
     write_found(out, found, shown, detector)
     if labels is not None:
         write_labels(out, labels, shown, detector.classes, targets)
     return shown
+
+
+class _Photo(NamedTuple):
+    """image_id: what it is called. path, target: where it and its drawn copy lie, whatever the working folder."""
+
+    image_id: str
+    path: Path
+    target: Path
 
 
 def _detect(
@@ -152,10 +181,9 @@ def _detect(
     return found, draw_detections(*drawn, detector.classes, rough=~detector.sigmoids.trained)
 
 
-def _detect_photo(item: tuple[Path, Path], detect: Callable, max_pixels: int | None) -> Detections:
-    path, target = item
-    found, drawn = detect(data.read_image(path, max_pixels=max_pixels), photo_id(path))
-    data.write_image(target, drawn)
+def _detect_photo(photo: _Photo, load: Callable[[], Detector], detect: Callable, max_pixels: int | None) -> Detections:
+    found, drawn = detect(data.read_image(photo.path, max_pixels=max_pixels), photo.image_id, detector=load())
+    data.write_image(photo.target, drawn)
     return found
 
 

@@ -4,7 +4,6 @@ import dataclasses
 import logging
 import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,10 @@ from rich.console import Console
 from detection.command_line import Main, add_function_options, command, options_of, terminal
 from detection.config import Settings, build_parser, parse, preset_overrides, read_settings, resolved
 from detection.data import Problems
+from detection.parallel import OrderedMap, in_place
+from detection.pipeline.executors import opened_executor
 from detection.pipeline.experiment import Experiment
-from detection.pipeline.work import Work, default_workers, worker_processes
+from detection.pipeline.work import Work, default_workers
 from detection.storage import write_text
 from detection.storage.run import RunFolder
 from detection.talking import LOG
@@ -46,7 +47,7 @@ def as_given(settings: Settings, _: Namespace) -> Settings:
 
 
 def open_experiment(
-    settings: Settings, console: Console | None = None, executor: Executor | None = None, log: logging.Logger = LOG
+    settings: Settings, console: Console | None = None, executor: OrderedMap = in_place, log: logging.Logger = LOG
 ) -> Experiment:
     """The experiment of these settings. console: where results are printed; None: the standard output.
 
@@ -75,7 +76,7 @@ def open_experiment(
 
 
 def open_kept(
-    path: Path | str, console: Console | None = None, executor: Executor | None = None, **of_the_call: object
+    path: Path | str, console: Console | None = None, executor: OrderedMap = in_place, **of_the_call: object
 ) -> Experiment:
     """The experiment of a run that is there, under the settings that it keeps. Raises ValueError as `require_run`.
 
@@ -141,8 +142,9 @@ def require_run(path: Path | str) -> None:
         raise ValueError(f"{path}: expected the folder of a run, found {found}; sppnet run --run {path} makes one")
 
 
-def _workers(settings: Settings) -> AbstractContextManager[Executor | None]:
-    return worker_processes(settings.workers or default_workers())
+def _workers(settings: Settings) -> AbstractContextManager[OrderedMap]:
+    workers = settings.workers or default_workers()
+    return opened_executor(workers, Path(settings.run), settings.scheduler, settings.mixed_processors)
 
 
 def _held(run: RunFolder, writes: bool) -> AbstractContextManager[None]:

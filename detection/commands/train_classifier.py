@@ -137,7 +137,10 @@ def data_of(experiment: Experiment, options: Namespace) -> Data:
             )
         parts = experiment.train_images, experiment.test_images
         return experiment.classes, *(image_folders.labelled_images(one, len(experiment.classes)) for one in parts)
-    root, extensions = Path(given), IMAGE_EXTENSIONS if options.maps is None else image_folders.MAP_EXTENSIONS
+    root, extensions = (
+        Path(given).absolute(),
+        IMAGE_EXTENSIONS if options.maps is None else image_folders.MAP_EXTENSIONS,
+    )
     classes = image_folders.image_folder_classes(root / "train")
     return classes, *(image_folders.read_image_folder(root / part, classes, extensions) for part in ("train", "test"))
 

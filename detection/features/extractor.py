@@ -52,10 +52,11 @@ class FeatureExtractor:
         self.backbone, self.pooled_head = backbone.to(device), None if head is None else head.to(device)
 
     @classmethod
-    def from_settings(cls, settings: FeatureSettings, device: str = "cpu") -> Self:
+    def from_settings(cls, settings: FeatureSettings, device: str = "cpu", started_in: Path = Path()) -> Self:
         """Build with the weights the settings name; what this raises see ``networks.load_weights``.
 
-        The head "finetuned" is a run's own: ``with_head_file`` adds it to an extractor of pool5.
+        started_in: where relative paths of files start. The head "finetuned" is a run's own: ``with_head_file`` adds it
+        to an extractor of pool5.
         """
         check_head_settings(settings)
         settings = replace(settings, engine=resolve_engine(settings.engine, device))
@@ -64,13 +65,14 @@ class FeatureExtractor:
             backbone = Backbone.from_weights(settings.backbone, settings.stages, "random", settings.seed, **options)
             make_head = partial(Head.random, settings)
         else:
-            state = load_weights(settings.backbone, settings.weights)
+            is_file = settings.weights != "default"
+            state = load_weights(settings.backbone, str(started_in / settings.weights) if is_file else settings.weights)
             backbone = Backbone(settings.backbone, settings.stages, state, **options)
             make_head = partial(Head.from_network, settings, state=state)
         if settings.layer == "pool5":
             return cls(settings, backbone, None, device)
         if settings.head != "network":
-            make_head = partial(Head.from_file, settings, path=settings.head)
+            make_head = partial(Head.from_file, settings, path=started_in / settings.head)
         return cls(settings, backbone, make_head(pooled_length=_pooled_length(backbone, settings)), device)
 
     def with_head_file(self, settings: FeatureSettings, path: Path | str) -> Self:

@@ -61,8 +61,9 @@ class Experiment:
         self._notes: set[str] = set()
         self._tally = Tally()
         self._kept: dict[str, tuple[str, Any]] = {}
-        # The stages that have gone over all images in this call: what is lost later is made where it is read.
-        self.prepared: set[str] = set()
+        # The stages that have gone over all images in this call, and the ids of those that have what it makes: another
+        # look could miss what a worker elsewhere has written. What is lost later is made where it is read.
+        self.prepared: dict[str, frozenset[str]] = {}
 
     # The data set.
 
@@ -162,7 +163,7 @@ class Experiment:
         sources = [replace(one, class_map=named(one.class_map)) for one in sources]
         images = load(sources, classes, self.work.problems, tally=self._tally)[: self.limit]
         self.say_notes()
-        return images
+        return [replace(one, path=one.path.absolute()) for one in images]
 
     def say_notes(self) -> None:
         """Print what was found about the data sets read so far, each thing once."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,15 +24,39 @@ from detection.types import AnnotatedImage, FeaturePyramid, Proposals, RegionFea
 Choice = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
 
 
-@lru_cache(maxsize=1)
-def shared_extractor(settings: FeatureSettings, device: str) -> FeatureExtractor:
-    """The feature extractor of these settings, built once a process; without the head where that is fine-tuned."""
-    return FeatureExtractor.from_settings(_without_finetuned(settings), device)
+def shared_extractor(settings: FeatureSettings, device: str, started_in: Path = Path()) -> FeatureExtractor:
+    """The feature extractor of these settings, built once a process; without the head where that is fine-tuned.
+
+    started_in: where relative paths of the settings start.
+    """
+    return _shared_extractor(_without_finetuned(settings), device, started_in.absolute())
 
 
 @lru_cache(maxsize=1)
-def _finetuned_extractor(settings: FeatureSettings, device: str, path: Path, content: str) -> FeatureExtractor:
-    return shared_extractor(settings, device).with_head_file(settings, path)
+def _shared_extractor(settings: FeatureSettings, device: str, started_in: Path) -> FeatureExtractor:
+    return FeatureExtractor.from_settings(settings, device, started_in)
+
+
+def matching_extractor(settings: FeatureSettings, device: str, started_in: Path, weights: str) -> FeatureExtractor:
+    """`shared_extractor`, whose backbone must have weights of this fingerprint: those of the process that asks for it.
+
+    Raises ValueError where this one finds others.
+    """
+    extractor = shared_extractor(settings, device, started_in)
+    if (found := extractor.backbone.weights_fingerprint) != weights:
+        raise ValueError(
+            f"features.weights: {settings.weights}: expected weights of fingerprint {weights}, as they are where the "
+            f"command was started, got {found} on {platform.node()}: give workers the same file, or the same version "
+            "of the package that has them"
+        )
+    return extractor
+
+
+@lru_cache(maxsize=1)
+def _finetuned_extractor(
+    extractor: FeatureExtractor, settings: FeatureSettings, path: Path, content: str
+) -> FeatureExtractor:
+    return extractor.with_head_file(settings, path)
 
 
 def _without_finetuned(settings: FeatureSettings) -> FeatureSettings:
@@ -49,7 +74,7 @@ class ImageSource:
 
     proposals_folder, features_folder: where the stores lie. image_keys: image id -> fingerprint of the image
     file and frame. weights: fingerprint of the backbone's weights. head_file: fine-tuned fc6 and fc7, where the
-    settings ask for them.
+    settings ask for them. started_in: where relative paths of the settings start.
     """
 
     proposals_folder: Path
@@ -61,19 +86,24 @@ class ImageSource:
     device: str = "cpu"
     threads: int = 1
     head_file: Path | None = None
+    started_in: Path = field(default_factory=Path.cwd)
 
     def extractor(self) -> FeatureExtractor:
         """The extractor of the process this runs in. Raises ValueError where the fine-tuned head is not there."""
+        pooling = self.pooling_extractor()
         if not uses_finetuned(self.feature_settings):
-            return self.pooling_extractor()
+            return pooling
         if self.head_file is None or not self.head_file.is_file():
             raise ValueError(f"{self.head_file}: expected fine-tuned fc6 and fc7, found none; run sppnet finetune")
         content = file_fingerprint(self.head_file)
-        return _finetuned_extractor(self.feature_settings, self.device, self.head_file, content)
+        return _finetuned_extractor(pooling, self.feature_settings, self.head_file, content)
 
     def pooling_extractor(self) -> FeatureExtractor:
-        """The same where maps and pooled vectors alone are asked for: fine-tuning is made of them."""
-        return shared_extractor(self.feature_settings, self.device)
+        """The same where maps and pooled vectors alone are asked for: fine-tuning is made of them.
+
+        Raises as `matching_extractor`.
+        """
+        return matching_extractor(self.feature_settings, self.device, self.started_in, self.weights)
 
     def store(self) -> ProposalStore:
         """Where proposals are kept."""

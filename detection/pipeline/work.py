@@ -1,34 +1,29 @@
-"""Work over the images of a data set: in order, in any number of processes, with progress and a time left."""
+"""Work over the images of a data set: in order, wherever an executor takes it, with progress and a time left."""
 
 import ctypes
+import errno
 import logging
-import multiprocessing
-import multiprocessing.connection
 import os
-import signal
 import sys
-import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import count
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from rich.console import Console
 
-from detection.command_line import terminal
 from detection.data import DataError, Problems
 from detection.data.problems import Problem
-from detection.parallel import ordered_map
-from detection.talking import LOG, Manner, OnProgress, manner, progress, talk_as
+from detection.parallel import OrderedMap, in_place
+from detection.talking import LOG, OnProgress, progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Tasks in flight for each worker: enough to keep all busy, few enough to bound memory.
-_TASKS_A_WORKER = 3
 # A process that convolves holds its own copy of the network and its buffers, so more is not always better.
 _MAX_DEFAULT_WORKERS = 4
 # Images after which a process gives free memory back. glibc keeps what it was given, and images of many sizes break it
@@ -36,6 +31,9 @@ _MAX_DEFAULT_WORKERS = 4
 # up to 60 MB. What goes back comes again page by page: after every 16 images that was 3 % of the time.
 _RETURN_AFTER = 64
 _tasks = count(1)
+# What a disk says that is away for a moment, as shared ones are, and seconds after which it is asked again.
+_PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY, errno.ECONNRESET, errno.ENOTCONN)
+_PAUSES = (1, 4, 10)
 
 
 def default_workers() -> int:
@@ -49,11 +47,10 @@ class Work:
     """How a stage does its work; only `threads` and `device` can change a result, in its last bits.
 
     workers: processes over images; as many threads of this process pool and train while learning goes on in it.
-    executor: where images are worked on; None: in this process, one by one. `worker_processes` makes one, and on a
-    cluster ``dask.distributed.Client.get_executor()`` does (with the files on a shared disk). threads: threads a
-    process for convolutions and matrix products. device: torch device of the convolutions. problems: where unusable
-    images are listed. console: where results are printed; by itself they are not. log: where notices and progress go.
-    on_progress: is told of progress instead (title, done, total), in the thread that called.
+    executor: where images are worked on; by itself in this process, one by one (others: ``pipeline.executors``).
+    threads: threads a process for convolutions and matrix products. device: torch device of the convolutions. problems:
+    where unusable images are listed. console: where results are printed; by itself they are not. log: where notices and
+    progress go. on_progress: is told of progress instead (title, done, total), in the thread that called.
     """
 
     workers: int = 1
@@ -63,16 +60,11 @@ class Work:
     console: Console = field(default_factory=partial(Console, quiet=True))
     log: logging.Logger = LOG
     on_progress: OnProgress | None = None
-    executor: Executor | None = None
+    executor: OrderedMap = in_place
 
     def progress(self, title: str, total: int, done: int = 0) -> AbstractContextManager[Callable[[], None]]:
         """`talking.progress` as it is wanted here."""
         return progress(title, total, done, self.on_progress, self.log)
-
-    @property
-    def tasks_in_flight(self) -> int:
-        """Images handed out, or done, beside the one awaited."""
-        return _TASKS_A_WORKER * max(self.workers, 1)
 
     @property
     def pooling_threads(self) -> int:
@@ -81,11 +73,26 @@ class Work:
 
 
 def guarded(task: Callable[[Item], Result], item: Item) -> tuple[Result | None, Problem | None]:
-    """(task(item), None), or (None, the problem) where it raised DataError."""
-    try:
-        return task(item), None
-    except DataError as error:
-        return None, Problem("left out", error.kind, error.file, error.message)
+    """(task(item), None), or (None, the problem) where it raised DataError.
+
+    A disk that is away for a moment is asked again for a quarter of a minute.
+    """
+    pauses = iter(_PAUSES)
+    while True:
+        try:
+            return task(item), None
+        except (DataError, OSError) as error:
+            if _passes(error) and (pause := next(pauses, None)) is not None:
+                time.sleep(pause)
+            elif isinstance(error, DataError):
+                return None, Problem("left out", error.kind, error.file, error.message)
+            else:
+                raise
+
+
+def _passes(error: BaseException | None) -> bool:
+    cause = error.__cause__ if isinstance(error, DataError) else error
+    return isinstance(cause, OSError) and cause.errno in _PASSING
 
 
 def _attend(task: Callable[[Item], Result], item: Item) -> tuple[Result | None, Problem | None]:
@@ -112,51 +119,6 @@ def _malloc_trim() -> Callable[[int], int] | None:
         return None
 
 
-@contextmanager
-def worker_processes(workers: int) -> Iterator[Executor | None]:
-    """An executor of `workers` processes that start when first needed and end with the block; None for one worker.
-
-    They leave Ctrl-C to this process, and end when it is killed. Forked children of a process with torch's or
-    numba's threads can hang; spawned ones exist everywhere.
-    """
-    if workers <= 1:
-        yield None
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = _WorkerPool(workers, mp_context=context, initializer=_start_worker, initargs=(manner(),))
-    try:
-        yield pool
-        pool.shutdown()
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-
-
-class _WorkerPool(ProcessPoolExecutor):
-    """Processes that are not interrupted while they start, either: they inherit the signals that are held back."""
-
-    def submit(self, *arguments: Any, **named: Any) -> Future:
-        if not hasattr(signal, "pthread_sigmask"):
-            return super().submit(*arguments, **named)
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            return super().submit(*arguments, **named)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _start_worker(told: Manner | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    talk_as(told, terminal(stderr=True))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    # A pool's processes would wait for work for ever: they hold both ends of its pipe.
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
-
-
 def map_images(
     task: Callable[[Item], Result], items: Sequence[Item], work: Work, title: str
 ) -> Iterator[tuple[Item, Result]]:
@@ -168,7 +130,7 @@ def map_images(
     """
     if not items:
         return
-    outcomes = ordered_map(partial(_attend, task), items, work.executor, work.tasks_in_flight)
+    outcomes = work.executor(partial(_attend, task), items)
     with work.progress(title, len(items)) as advance:
         for item, (result, problem) in zip(items, outcomes, strict=True):
             advance()

@@ -20,11 +20,13 @@ FORMAT_VERSION = 1
 _REMEDY = "move it away: the stages are then gone through again, under the settings that you give"
 # The packages whose version can change a figure.
 _PACKAGES = (
-    "sppnet", "numpy", "numba", "opencv-python-headless", "Pillow", "scikit-learn", "torch", "torchvision", "timm",
+    "sppnet", "numpy", "numba", "opencv-python-headless", "Pillow", "openvino", "scikit-learn", "torch", "torchvision",
+    "timm",
 )  # fmt: skip
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Package -> version of those that can change a figure; ``python``; ``platform``, the system."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for name in _PACKAGES:
         try:
@@ -43,7 +45,8 @@ class RunFolder:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+        # Workers elsewhere have another working folder.
+        self.path = Path(path).absolute()
         self.record_file = self.path / "run.yaml"
         self.classes_file = self.path / "classes.txt"
         self.proposals = self.path / "proposals"
@@ -108,7 +111,7 @@ class RunFolder:
         preset_overrides: settings that are not those of the preset they name, kept as ``differs_from_preset``.
         """
         with self._changed() as record:
-            record |= {"settings": dict(settings), "versions": _versions()}
+            record |= {"settings": dict(settings), "versions": versions()}
             record.pop("differs_from_preset", None)
             if preset_overrides:
                 record["differs_from_preset"] = dict(preset_overrides)

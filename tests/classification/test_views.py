@@ -18,6 +18,7 @@ from detection.classification.views import (
 )
 from detection.data import write_image
 from detection.features import FeatureExtractor, FeatureSettings
+from detection.pipeline.source import shared_extractor
 from detection.pooling import pool_map, spatial_pyramid_pool
 from detection.types import ClassificationImage
 
@@ -100,7 +101,8 @@ def test_crops_are_images_of_their_own(rgb):
 def test_the_vectors_of_every_view(rgb, tmp_path):
     write_image(tmp_path / "a.png", rgb)
     image = ClassificationImage("a", tmp_path / "a.png", np.ones(1, np.int8))
-    source = ViewSource(tmp_path / "maps", SETTINGS, "random")
+    weights = shared_extractor(SETTINGS, "cpu").backbone.weights_fingerprint
+    source = ViewSource(tmp_path / "maps", SETTINGS, weights)
     extractor = source.extractor(64)
 
     def full(picture):

@@ -11,13 +11,13 @@ from detection.data import DataError, read_coco_results, read_comp4
 from detection.data.formats.voc_xml import annotation_xml
 from detection.detector import Detector
 from detection.engines import limit_threads
+from detection.pipeline.executors import worker_processes
 from detection.pipeline.runner import run_all
 from detection.pipeline.stages.detections import detect, detections_file
 from detection.pipeline.stages.evaluation import evaluate
 from detection.pipeline.stages.images import MAPS, PROPOSALS
 from detection.pipeline.stages.regressors import REGRESSORS
 from detection.pipeline.stages.svms import SVMS
-from detection.pipeline.work import worker_processes
 from detection.storage import read_json
 
 AFTER_TRAINING = ("calibration", "detections", "drawings", "evaluation", "misses", "report")

@@ -1,5 +1,6 @@
 import dataclasses
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from detection.data import DataError
 from detection.learning import ExtraPositives
 from detection.pipeline.source import shared_extractor
+from detection.storage import write_arrays
 from detection.types import AnnotatedImage
 
 
@@ -81,6 +83,27 @@ def test_the_extractor_is_built_once(experiment):
     settings = experiment.settings.features
     assert shared_extractor(settings, "cpu") is experiment.source.extractor()
     assert np.array_equal(experiment.source.extractor().backbone.strides, (16, 32))
+
+
+def test_a_process_with_other_weights_makes_nothing(experiment):
+    other = dataclasses.replace(experiment.source, weights="0" * 16)
+    with pytest.raises(ValueError, match=r"features\.weights: default: expected weights of fingerprint 0000.* got"):
+        other.extractor()
+
+
+def test_relative_paths_of_settings_start_where_the_command_did(experiment, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    backbone = experiment.source.extractor().backbone
+    write_arrays(tmp_path / "here/weights.safetensors", backbone.state(), {})
+    monkeypatch.chdir(tmp_path / "here")
+    features = dataclasses.replace(experiment.source.feature_settings, weights="weights.safetensors")
+    source = dataclasses.replace(experiment.source, feature_settings=features, started_in=Path.cwd())
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert source.extractor().backbone.weights_fingerprint == backbone.weights_fingerprint
+    assert source.extractor().settings.weights == "weights.safetensors"
+    with pytest.raises((ValueError, FileNotFoundError), match=r"weights\.safetensors"):
+        dataclasses.replace(source, started_in=Path.cwd()).extractor()
 
 
 @pytest.mark.parametrize(("difficult", "objects"), [(True, 2), (False, 1)])

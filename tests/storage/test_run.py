@@ -16,6 +16,12 @@ def test_a_new_folder_is_empty_and_not_made(tmp_path):
     assert not run.path.exists()
 
 
+def test_its_path_is_whole(tmp_path, monkeypatch):
+    """Workers elsewhere have other working folders."""
+    monkeypatch.chdir(tmp_path)
+    assert RunFolder("run").detector == tmp_path / "run" / "detector"
+
+
 def test_settings_and_stages_are_kept_beside_each_other(tmp_path):
     run = RunFolder(tmp_path / "run")
     run.write_settings({"svm": {"C": 0.001}, "run": "täst"})

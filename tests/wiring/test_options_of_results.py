@@ -88,6 +88,14 @@ NOT_SHOWN = {
     "detect --model --workers": HOW_MANY,
     "detect --model --threads": HOW_MANY,
     "detect --model --device": "needs another processor than the CPU",
+    **{
+        f"{command} {option}": reason
+        for command in ("detect --model", "combine")
+        for option, reason in (
+            ("--scheduler", "where images are worked on, which changes no result: tests/pipeline/executors"),
+            ("--mixed_processors", "needs workers with another processor"),
+        )
+    },
     "combine --workers": HOW_MANY,
     "combine --device": "needs another processor than the CPU",
 }

@@ -19,6 +19,8 @@ NOT_SHOWN = {
     "workers": "processes over images, which change no result",
     "threads": "changes the last bits of sums at most, and on some processors only",
     "device": "needs another processor than the CPU",
+    "scheduler": "where images are worked on, which changes no result: tests/pipeline/executors",
+    "mixed_processors": "needs workers with another processor",
     "regression.whitening_epsilon": "changes the result by rounding alone while four targets share one ridge",
     "proposals.imported": "found in the run, not to be set",
     "proposals.edge_boxes_model": "needs OpenCV's contributed modules and a model of them",

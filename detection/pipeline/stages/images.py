@@ -29,10 +29,14 @@ class _Made:
 
 @dataclass(frozen=True)
 class PartFacts:
-    """What became of one part. figures: for the record. share: of the time of all parts made in one go."""
+    """What became of one part. figures: for the record. share: of the time of all parts made in one go.
+
+    there: ids of the images that have it.
+    """
 
     figures: dict[str, float]
     share: float
+    there: frozenset[str]
 
 
 def _make(item: tuple[AnnotatedImage, ImageSource, tuple[str, ...]]) -> _Made:
@@ -70,16 +74,17 @@ def prepare_images(
         if (needs := tuple(part for part, ids in lacking.items() if one.image_id in ids))
     ]
     title = " and ".join(PARTS[part] for part, ids in lacking.items() if ids)
-    made = [one for _, one in map_images(_make, todo, work, title)]
-    total = sum(sum(one.seconds.values()) for one in made)
+    made = {image.image_id: one for (image, *_), one in map_images(_make, todo, work, title)}
+    total = sum(sum(one.seconds.values()) for one in made.values())
     facts = {}
     for part, ids in lacking.items():
-        of_part = [one for one in made if part in one.seconds]
+        of_part = {image_id: one for image_id, one in made.items() if part in one.seconds}
         figures: dict[str, float] = {"made": len(of_part), "kept": len(images) - len(ids)}
         if part == "proposals":
-            figures |= _proposal_figures(of_part, list(counts.values()))
-        share = sum(one.seconds[part] for one in of_part) / total if total else 1 / len(lacking)
-        facts[part] = PartFacts(figures, share)
+            figures |= _proposal_figures([*of_part.values()], [*counts.values()])
+        share = sum(one.seconds[part] for one in of_part.values()) / total if total else 1 / len(lacking)
+        kept = {one.image_id for one in images} - ids
+        facts[part] = PartFacts(figures, share, frozenset(kept | of_part.keys()))
     return facts
 
 
@@ -120,15 +125,13 @@ def prepare(experiment: Experiment, *stages: Stage) -> None:
             experiment.record_stage(name, key, seconds * part.share, part.figures)
         else:
             experiment.say(f"{name}: done before")
-        experiment.prepared.add(name)
+        experiment.prepared[name] = part.there
 
 
 def usable(experiment: Experiment, images: Sequence[AnnotatedImage]) -> list[AnnotatedImage]:
     """The images whose proposals and maps are there, after making those that are absent."""
     prepare(experiment)
-    source = experiment.source
-    store, cache, keys = source.store(), source.cache(), source.image_keys
-    have = {image_id for image_id, key in keys.items() if store.has(image_id, key) and cache.has(image_id, key)}
+    have = frozenset.intersection(*(experiment.prepared[name] for name in PARTS))
     return [one for one in images if one.image_id in have]
 
 

@@ -5,11 +5,12 @@ import pytest
 
 import detection.data.images
 from detection.backbones.backbone import Backbone
-from detection.features import FeatureExtractor
+from detection.features import FeatureExtractor, MapCache
 from detection.pipeline import source as source_module
 from detection.pipeline.stages import DETECTIONS, EVALUATION, REGRESSORS, SVMS, images
-from detection.pipeline.stages.images import missing_maps, prepare, prepare_images
+from detection.pipeline.stages.images import missing_maps, prepare, prepare_images, usable
 from detection.pipeline.stages.misses import diagnosis
+from detection.proposals import ProposalStore
 
 PROPOSALS, MAPS = "proposals", "features"
 
@@ -78,6 +79,15 @@ def test_each_stage_has_its_share_of_the_time(tmp_path, open_run):
     again = open_run(tmp_path / "run")
     prepare(again)
     assert again.work.console.file.getvalue().split("\n")[-3:-1] == [f"{one}: done before" for one in (PROPOSALS, MAPS)]
+
+
+def test_what_was_made_elsewhere_is_believed(tmp_path, open_run, monkeypatch):
+    """A shared disk may say for a while that a file is not there that it was asked for before."""
+    experiment = open_run(tmp_path / "run")
+    for kind in (MapCache, ProposalStore):
+        monkeypatch.setattr(kind, "has", lambda *_: False)
+    found = usable(experiment, experiment.test_images)
+    assert [one.image_id for one in found] == [one.image_id for one in experiment.test_images]
 
 
 def test_an_image_that_cannot_be_read_is_listed_once(run, open_run):
