@@ -111,9 +111,7 @@ class Detector:
         return found.chosen(self.sigmoids.shown(found))
 
     def score_proposals(self, proposals: Proposals, pyramid: FeaturePyramid) -> RegionScores:
-        """Every class's score and refined box for every region of `scored`; `detect_proposals` refines those it looks
-        at.
-        """
+        """Every class's score and refined box for every region of `scored`; detection refines those it looks at."""
         return self.scored(proposals, pyramid).refined()
 
     def scored(self, proposals: Proposals, pyramid: FeaturePyramid, mapper: MapFunction = map) -> ScoredRegions:

@@ -76,10 +76,8 @@ class TokenMaps(nn.Module):
             tokens = self.network.forward_intermediates(
                 images, indices=wanted, stop_early=True, output_fmt="NLC", intermediates_only=True
             )
-        found, size = (
-            dict(zip(wanted, tokens, strict=True)),
-            self.network.patch_embed.dynamic_feat_size(images.shape[2:]),
-        )
+        found = dict(zip(wanted, tokens, strict=True))
+        size = self.network.patch_embed.dynamic_feat_size(images.shape[2:])
         maps = []
         for block, normed in zip(self.blocks, self.normed, strict=True):
             values = self.network.norm(found[block]) if normed else found[block]
