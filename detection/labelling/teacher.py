@@ -15,6 +15,7 @@ from detection.labelling.choice import Candidate, choose
 from detection.labelling.learner import Learner
 from detection.labelling.session import Session
 from detection.labelling.study import candidate
+from detection.parallel import in_place
 from detection.pipeline.work import Work
 from detection.talking import LOG
 from detection.types import Detections
@@ -61,7 +62,7 @@ class Teacher:
     ) -> None:
         self._session, self._learner, self._on_idle = session, learner, on_idle
         # One photo at a time, here: what somebody waits for does not wait for processes to start.
-        self._work = replace(work, executor=None, workers=1, on_progress=lambda *_: None)
+        self._work = replace(work, executor=in_place, workers=1, on_progress=lambda *_: None)
         self._changed, self._ends = threading.Condition(), False
         self._thread = threading.Thread(target=self._run, name="teacher", daemon=True)
         self._numbers = {one.image_id: number for number, one in enumerate(session.photos)}

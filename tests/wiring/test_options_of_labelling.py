@@ -21,7 +21,8 @@ def places(shape_photos, tmp_path_factory):
     (root / "bare").mkdir()
     for photo in shape_photos.glob("*.jpg"):
         shutil.copy(photo, root / "bare")
-    return {"photos": shape_photos, "bare": root / "bare", "labelled": root / "run", "other": root / "other"}
+    paths = {"photos": shape_photos, "bare": root / "bare", "labelled": root / "run", "other": root / "other"}
+    return {name: str(path) for name, path in paths.items()}
 
 
 def call(name, change, *given, replaced=()):

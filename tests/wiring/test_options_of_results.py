@@ -42,6 +42,8 @@ EVALUATE = {
     "evaluate --detections --strict": evaluate("--strict", "--annotations={sets}/faulty-truth", ends=(2,)),
 }
 MODEL, PHOTO = "--model={golden}/run/detector", "{golden}/images/VOCdevkit/VOC2007/JPEGImages/test1.jpg"
+# What works on a cluster is shown in tests/pipeline/executors; there is no other processor than the CPU everywhere.
+NO_CLUSTER, NO_DEVICE = ("--scheduler=nowhere://",), ("--device=none",)
 DETECT = (MODEL, PHOTO, "--out={out}/found")
 OTHERS = {
     "detect --model --model": Call("detect", DETECT, replaced={MODEL: "--model={golden}/detector_fc"}),
@@ -55,6 +57,10 @@ OTHERS = {
         "detect", (MODEL, PHOTO, "{sets}/broken.jpg", "--out={out}/found"), ("--strict",), ends=(1, 2)
     ),
     "combine runs": Call("combine", ("--workers=1", "--out={out}/both", "{run}", "{run}"), ("{run}",)),
+    "detect --model --scheduler": Call("detect", DETECT, NO_CLUSTER),
+    "combine --scheduler": Call("combine", ("{run}", "{run}", "--out={out}/both", "--workers=1"), NO_CLUSTER),
+    "detect --model --device": Call("detect", DETECT, NO_DEVICE, ends=(1, 2)),
+    "combine --device": Call("combine", ("{run}", "{run}", "--out={out}/both", "--workers=1"), NO_DEVICE, ends=(1, 2)),
     "combine --out": Call("combine", ("{run}", "{run}", "--out={out}/both", "--workers=1"), ("--out={out}/new",)),
 }
 
@@ -87,17 +93,11 @@ HOW_MANY = "how many work at a time, which changes no result"
 NOT_SHOWN = {
     "detect --model --workers": HOW_MANY,
     "detect --model --threads": HOW_MANY,
-    "detect --model --device": "needs another processor than the CPU",
     **{
-        f"{command} {option}": reason
+        f"{command} --mixed_processors": "needs workers with another processor"
         for command in ("detect --model", "combine")
-        for option, reason in (
-            ("--scheduler", "where images are worked on, which changes no result: tests/pipeline/executors"),
-            ("--mixed_processors", "needs workers with another processor"),
-        )
     },
     "combine --workers": HOW_MANY,
-    "combine --device": "needs another processor than the CPU",
 }
 
 

@@ -8,7 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-import detection
 from detection.engines.processor import processor_kind
 from detection.storage import file_fingerprint, fingerprint, write_text
 from detection.storage.atomic import temporary_prefix
@@ -46,7 +45,7 @@ def expected_of_workers(folder: Path, mixed_processors: bool) -> Iterator[Expect
 
 @lru_cache(maxsize=1)
 def _facts() -> dict[str, str]:
-    package = Path(detection.__file__).parent
+    package = Path(__file__).parents[2]
     sources = [[path.relative_to(package).as_posix(), file_fingerprint(path)] for path in sorted(package.rglob("*.py"))]
     software = {name: version for name, version in versions().items() if name != "platform"}
     return {**software, "sources of sppnet": fingerprint(sources), "processor": processor_kind()}
