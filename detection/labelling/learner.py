@@ -50,13 +50,15 @@ class Learner:
     """SVMs over the photos that were taught, under the settings of a run; proposals and maps are kept in the run.
 
     source: where those are, of no image in particular. classes: names that are known before; others are added as they
-    come. One thread teaches; what it has learned may be asked by others.
+    come. One thread teaches and looks for objects; others may ask for `classes`, `counts` and `knows_something`, which
+    is whether any class is looked for.
     """
 
     def __init__(self, source: ImageSource, settings: StageSettings, classes: Sequence[str] = ()) -> None:
         self.source, self.settings = source, settings
         self.classes: list[str] = []
         self.calibration: Calibration | None = None
+        self.knows_something = False
         self._svms = GrowingSVMs(settings.svm)
         self._lessons: dict[str, Lesson] = {}
         self._keys: dict[tuple[str, tuple[int, int]], str] = {}
@@ -114,7 +116,7 @@ class Learner:
         if lesson == self._lessons.get(image_id, Lesson(lesson.image) if lesson.is_empty else None):
             return False
         self._take(lesson)
-        self._svms.train()
+        self._train()
         return True
 
     def teach_all(self, lessons: Iterable[Lesson], problems: Problems) -> None:
@@ -131,9 +133,9 @@ class Learner:
                 continue
             taken.append(lesson.image.image_id)
             if len(taken) >= due:
-                self._svms.train()
+                self._train()
                 due = len(taken) * _TRAIN_GROWTH
-        self._svms.train()
+        self._train()
         for _ in range(_MOST_PASSES):
             if not sum(map(self.revise, taken)):
                 break
@@ -142,7 +144,7 @@ class Learner:
         """Look for hard negatives in a photo that was taught, by the SVMs of now, and train; whether there were any."""
         new = self._svms.mine(self._regions(self._lessons[image_id]))
         if new:
-            self._svms.train()
+            self._train()
         return bool(new)
 
     def _take(self, lesson: Lesson) -> None:
@@ -180,12 +182,11 @@ class Learner:
         regions = replace(regions, negatives=None if mask is None else mask[rows])
         return thinned(regions, settings.svm)
 
-    # Asking.
+    def _train(self) -> None:
+        self._svms.train()
+        self.knows_something = bool(self._lessons) and bool(self._svms_in_use().trained.any())
 
-    @property
-    def knows_something(self) -> bool:
-        """Whether any class is looked for."""
-        return bool(self._lessons) and bool(self._svms_in_use().trained.any())
+    # Asking.
 
     def detector(self) -> Detector:
         """What was learned so far: classes of at least `MIN_BOXES` boxes. Raises ValueError before the first photo."""

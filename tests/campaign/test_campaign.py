@@ -69,7 +69,8 @@ def breaks(path):
     ],
 )
 def test_what_a_reader_may_not_do(tmp_path, monkeypatch, read, fault):
-    monkeypatch.setattr(inputs, "SECONDS", 0.2)
+    if read is hangs:
+        monkeypatch.setattr(inputs, "SECONDS", 0.2)
 
     def write(folder):
         (folder / "a.txt").write_text("12 34\n")

@@ -25,7 +25,7 @@ from detection.geometry import iou
 from detection.labelling.marks import MarksFile
 
 WIDE, PHONE = (1280, 900), (390, 780)
-PATIENCE = 180
+PATIENCE = 60
 
 
 class Program:
@@ -110,7 +110,8 @@ class Page:
         return self.get(name).get_property(attribute)
 
     def settled(self):
-        self.wait(lambda: self.text("status") == "saved")
+        self.wait(lambda: self.text("status") not in ("", "saving"))
+        assert self.text("status") == "saved"
         self.driver.execute_script("document.getElementById('status').textContent = ''")
 
     def at(self, x, y):

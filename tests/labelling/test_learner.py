@@ -81,6 +81,22 @@ def test_all_at_once_gives_the_svms_of_a_training(learner, lessons, run_of_shape
         assert np.corrcoef(found.weights[label], expected.weights[label])[0, 1] > 0.99
 
 
+def test_asked_while_a_class_is_added_it_answers(learner, lessons, monkeypatch):
+    learner.teach_all(lessons[:8], Problems())
+    pad, asked = np.pad, []
+
+    def pad_and_ask(*arguments):
+        asked.append(learner.knows_something)
+        return pad(*arguments)
+
+    monkeypatch.setattr(np, "pad", pad_and_ask)
+    image = lessons[0].image
+    unseen = dataclasses.replace(image, objects=(dataclasses.replace(image.objects[0], name="unseen"),))
+    learner.teach(Lesson(unseen, lessons[0].marks))
+    assert len(asked) >= 2
+    assert all(asked)
+
+
 def test_a_lesson_learned_again_changes_nothing(learner, lessons):
     assert learner.teach(lessons[0])
     assert not learner.teach(lessons[0])
