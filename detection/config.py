@@ -1,7 +1,8 @@
 """Settings of an experiment: the dataclasses of all stages, composed, read from YAML and the command line.
 
 An option given on the command line wins over every file, wherever it stands; of several ``--config`` files
-the later wins. Without ``--config`` a run folder's own settings are used where it has some.
+the later wins. Without ``--config`` a run folder's own settings are used where it has some. A preset that a file names
+comes before all files, one that the command line names after them.
 """
 
 import argparse
@@ -29,8 +30,9 @@ class Settings(StageSettings):
     """An experiment.
 
     Args:
-        preset: Published protocol to follow: voc2007_paper or voc2007_released. It is a file of configs/ that sets all
-            of its numbers; values other than its own are printed and kept with the results.
+        preset: Settings to begin with: fast, balanced or best for photos of your own, or a published protocol,
+            voc2007_paper or voc2007_released. It is a file of configs/; values other than its own are printed and kept
+            with the results.
         run: Folder of the run, in which all results lie. They are settings, classes, proposals, maps, detector,
             detections, evaluation and report.
         limit: Use the first so many images of each split. null: all.
@@ -114,14 +116,16 @@ def _named(name: Path | str, function: Callable[..., Any], *arguments: Any) -> A
 
 
 def _read_first(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
-    """(--config and --run, which decide how the others are read; all but --config). --strict alone means true."""
+    """(--config, --run and --preset, which decide how others are read; all but --config). --strict alone means true."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--config", action="append", default=[])
     parser.add_argument("--run")
+    parser.add_argument("--preset")
     first, rest = _named("command line", parser.parse_known_args, arguments)
     following = pairwise([*rest, "--"])
     rest = ["--strict=true" if one == "--strict" and after[:1] == "-" else one for one, after in following]
-    return first, rest if first.run is None else [*rest, f"--run={first.run}"]
+    given = {"run": first.run, "preset": first.preset}
+    return first, [*rest, *(f"--{name}={value}" for name, value in given.items() if value is not None)]
 
 
 def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Settings, Namespace]:
@@ -134,12 +138,17 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Settings, N
     sources = {path: path for path in map(_config_file, first.config)}
     for path in sources:
         _named(path, parser.parse_path, path)
+    named = [name for path in sources if (name := read_yaml(Path(path)).get("preset")) not in (None, Path(path).stem)]
+    if named and first.preset is None:
+        sources = {**_preset_source(named[-1]), **sources}
     if not sources:
         run = RunFolder(first.run or Settings.run)
         kept = run.read()["settings"]
         if kept is not None:
             sources[str(run.record_file)] = yaml.safe_dump(kept)
             _named(run.record_file, parser.parse_string, sources[str(run.record_file)])
+    if first.preset is not None:
+        sources |= _preset_source(first.preset)
     options = _named("command line", parser.parse_args, [*(f"--config={one}" for one in sources.values()), *rest])
     # Values that do not go together may come from several places.
     where = " or ".join([*sources, "command line"])
@@ -154,6 +163,24 @@ def read_settings(*arguments: str) -> Settings:
     return parse(build_parser(), arguments)[0]
 
 
+def presets() -> dict[str, Path]:
+    """Name -> file of what `Settings.preset` may be: of the packaged settings those that call themselves so."""
+    return {name: path for name, path in packaged_configs().items() if read_yaml(path).get("preset") == name}
+
+
+def _read_preset(name: str) -> dict[str, Any]:
+    known = presets()
+    if name not in known:
+        raise SettingsError(f"preset: expected one of {', '.join(known)}, got {name!r}")
+    return read_yaml(known[name])
+
+
+def _preset_source(name: str) -> dict[str, str]:
+    """The settings of a preset as a source; where data and results lie is no part of it."""
+    values = {key: value for key, value in _read_preset(name).items() if key not in ("run", "dataset")}
+    return {f"preset {name}": yaml.safe_dump(values)}
+
+
 def resolved(settings: Settings) -> dict[str, Any]:
     """All settings that decide a run's results, as plain data that ``--config`` reads back."""
     # By way of JSON tuples become lists.
@@ -164,12 +191,15 @@ def resolved(settings: Settings) -> dict[str, Any]:
 def preset_overrides(settings: Settings) -> dict[str, Any]:
     """Dotted key -> value of every setting that is not the one of its preset; none without a preset.
 
-    Where data, weights and results lie does not count. Raises SettingsError for an unknown preset.
+    Where data, weights and results lie does not count, nor do data of which the preset says nothing. Raises
+    SettingsError for an unknown preset.
     """
     if settings.preset is None:
         return {}
-    published = [name for name, path in packaged_configs().items() if "preset" in read_yaml(path)]
-    if settings.preset not in published:
-        raise SettingsError(f"preset: expected one of {', '.join(published)}, got {settings.preset!r}")
+    is_of_data = "dataset" in _read_preset(settings.preset)
     own, others = (dict(flat(resolved(one))) for one in (settings, read_settings("--config", settings.preset)))
-    return {key: value for key, value in own.items() if value != others.get(key) and key not in _PLACES}
+    return {
+        key: value
+        for key, value in own.items()
+        if value != others.get(key) and key not in _PLACES and (is_of_data or not key.startswith("dataset."))
+    }

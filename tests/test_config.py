@@ -97,7 +97,7 @@ def test_a_bad_file_is_named_with_the_key(write, text, key):
         (["--config"], "command line: .*--config: expected one argument"),
         (
             ["--config", "/none.yaml"],
-            r"--config /none\.yaml: expected a file or one of custom, demo, .*no such",
+            r"--config /none\.yaml: expected a file or one of balanced, best, custom, demo, .*no such",
         ),
         (["--svm.c=1"], "command line: .*svm.c"),
         (["--svm.C=much"], r"(?s)command line: .*svm\.C.*much"),
@@ -265,7 +265,7 @@ def test_a_preset_differs_from_itself_in_nothing(name):
 
 
 def test_an_unknown_preset_is_refused(tmp_path):
-    with pytest.raises(SettingsError, match="preset: expected one of voc2007_paper, voc2007_released, got 'r-cnn'"):
+    with pytest.raises(SettingsError, match="preset: expected one of balanced, best, fast, voc2007_paper, .*, got 'r-cnn'"):
         config.preset_overrides(settings_of("--preset=r-cnn", f"--run={tmp_path / 'none'}"))
     assert config.preset_overrides(settings_of(f"--run={tmp_path / 'none'}", "--svm.C=0.5")) == {}
 
@@ -301,3 +301,56 @@ def test_class_names_are_text_in_files_and_options(write, tmp_path):
     assert one.class_map == {"NO": "yes"}
     with pytest.raises(SettingsError, match="class_map: class name that no file can hold"):
         read_settings(run, '--dataset.class_map={"a": "\\u001b"}')
+
+
+class TestPresets:
+    """They are settings to begin with; of any of them the dataset and the run are the user's."""
+
+    @pytest.fixture(autouse=True)
+    def _elsewhere(self, monkeypatch, tmp_path):
+        monkeypatch.chdir(tmp_path)
+
+    def test_a_file_begins_with_the_one_it_names(self, write):
+        write("mine.yaml", "preset: fast\nfeatures: {levels: [2, 1]}")
+        found = settings_of("--config=mine.yaml")
+        assert (found.proposals.preset, found.features.levels, found.run) == ("single", (2, 1), Settings.run)
+        assert config.preset_overrides(found) == {"features.levels": [2, 1]}
+
+    def test_of_several_files_the_last_names_it(self, write):
+        write("first.yaml", "preset: fast\nsvm: {C: 0.5}")
+        write("second.yaml", "preset: best")
+        found = settings_of("--config=first.yaml", "--config=second.yaml")
+        assert (found.preset, found.features.head, found.svm.C) == ("best", "finetuned", 0.5)
+        assert found.proposals == Settings().proposals
+
+    def test_the_command_line_has_the_last_word(self, write):
+        write("mine.yaml", "preset: balanced\nsvm: {C: 0.5}\npostprocess: {voting_iou: 0.9}")
+        found = settings_of("--config=mine.yaml", "--preset=best")
+        assert (found.preset, found.svm.C, found.postprocess.voting_iou) == ("best", 0.004, 0.5)
+        assert found.features.levels == Settings().features.levels
+        assert settings_of("--config=mine.yaml", "--preset=best", "--svm.C=2").svm.C == 2
+
+    def test_a_run_that_is_there_changes_to_another(self):
+        begun = settings_of("--config=custom", "--dataset.root=photos")
+        RunFolder(begun.run).write_settings(resolved(begun))
+        found = settings_of("--preset=best")
+        assert (found.dataset.root, found.features.head) == ("photos", "finetuned")
+        assert settings_of() == begun
+
+    def test_a_published_one_leaves_the_data_alone(self, write):
+        write("mine.yaml", "preset: voc2007_paper\ndataset: {root: photos, classes: collect}")
+        found = settings_of("--config=mine.yaml")
+        assert (found.dataset.root, found.dataset.classes, found.run) == ("photos", "collect", Settings.run)
+        assert found.features.backbone == "zf5"
+        assert config.preset_overrides(found).keys() == {"dataset.classes"}
+
+    @pytest.mark.parametrize("name", ["fast", "balanced", "best"])
+    def test_of_those_for_own_photos_no_data_are_an_override(self, name):
+        found = settings_of(f"--preset={name}", "--dataset.root=x", "--dataset.classes=voc", "--limit=3")
+        assert found.preset == name
+        assert config.preset_overrides(found) == {"limit": 3}
+
+    def test_an_unknown_one_of_a_file_is_refused(self, write):
+        write("mine.yaml", "preset: quick")
+        with pytest.raises(SettingsError, match="preset: expected one of .*, got 'quick'"):
+            settings_of("--config=mine.yaml")
