@@ -186,3 +186,47 @@ def test_one_file_that_is_damaged_while_it_is_open(photos, open_folder, one_file
     one_file.write_bytes(whole)
     session.save(0, session.read(0).version, [], NOTHING)
     assert json.loads(one_file.read_bytes())["images"] == json.loads(before)["images"]
+
+
+def test_of_two_programs_one_waits_for_the_other(photos, open_folder, monkeypatch):
+    first, second = open_folder(photos), open_folder(photos)
+    version, save = first.read(0).version, type(first.photos[0].reader).save
+    outcomes, is_saving, others = [], threading.Event(), threading.Event()
+
+    def slow(reader, *given):
+        is_saving.set()
+        others.wait(0.5)  # in vain: the other one may not have looked before this one is done
+        save(reader, *given)
+
+    def other():
+        is_saving.wait()
+        monkeypatch.setattr(type(first.photos[0].reader), "save", save)
+        with pytest.raises(ConflictError):
+            second.save(0, version, [], Marks(True))
+        outcomes.append("told")
+
+    monkeypatch.setattr(type(first.photos[0].reader), "save", slow)
+    thread = threading.Thread(target=other)
+    thread.start()
+    first.save(0, version, [CAT], NOTHING)
+    thread.join()
+    assert outcomes == ["told"]
+    assert objects(open_folder(photos).seen(0)) == [("cat", (10, 20, 40, 50))]
+
+
+def test_a_link_to_labels_elsewhere_is_never_written_through(photos, open_folder, label, tmp_path):
+    elsewhere = label(photos / "a.jpg", [("dog", (0, 0, 9, 9))]).rename(tmp_path / "elsewhere.xml")
+    (photos / "a.xml").symlink_to(elsewhere)
+    before, session = elsewhere.read_bytes(), open_folder(photos)
+    session.save(0, session.read(0).version, [CAT], NOTHING)
+    assert elsewhere.read_bytes() == before
+    assert objects(open_folder(photos).seen(0)) == [("cat", (10, 20, 40, 50))]
+
+
+def test_in_a_folder_that_cannot_be_written_marks_are_kept(photos, open_folder, label, monkeypatch):
+    label(photos / "a.jpg", [("dog", (0, 0, 9, 9))])
+    session = open_folder(photos)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    dog = Drawn(1, "dog", (0, 0, 9, 9))
+    session.save(0, session.read(0).version, [dog], NOTHING)
+    assert not open_folder(photos).seen(0).marks.complete
