@@ -21,7 +21,7 @@ from detection.config import Settings
 from detection.data.draft_labels import check_drafts
 from detection.labelling.choice import Rule, choose
 from detection.labelling.learner import MIN_BOXES, Learner
-from detection.labelling.study import candidates, found_in, lessons_of, open_session, refuse_one_file, teach_all
+from detection.labelling.study import candidates, found_in, lessons_of, open_session, refuse_unwritable, teach_all
 from detection.labelling.teacher import Teacher
 from detection.option_parser import described
 from detection.pipeline.experiment import Experiment
@@ -33,7 +33,7 @@ def label(
     """A page on this machine to draw boxes on photos, whose detector learns from every photo that is saved.
 
     Every change is saved at once, as Pascal VOC XML beside the photo, or in the format that the folder has (a devkit's
-    XML, YOLO). What labels cannot hold is kept in the run, and so is the detector: RUN/labelling/detector, for
+    XML, YOLO, COCO). What labels cannot hold is kept in the run, and so is the detector: RUN/labelling/detector, for
     sppnet detect --model. It runs until Ctrl-C; the same command goes on.
 
       sppnet label photos --run runs/mine
@@ -50,7 +50,7 @@ def label(
     except ImportError as error:
         raise ImportError(f'sppnet label: {error}: pip install "sppnet[label]"') from error
     session, learner = open_session(experiment)
-    refuse_one_file(session)
+    refuse_unwritable(session)
     detector = experiment.run.labelling / "detector"
     teacher = Teacher(session, learner, experiment.work, lambda learner: learner.detector().save(detector))
     token = secrets.token_urlsafe()

@@ -112,14 +112,17 @@ class LabelReader:
         """
         return None
 
+    def renew(self) -> None:
+        """Read again what was read once for all images, where the file has changed since. Raises DataError."""
+
     def save(self, image: ImageObjects, unchanged: Collection[int] = ()) -> None:
-        """Write an image's objects to its `label_file`, atomically, in place of those that it holds.
+        """Write an image's objects, atomically, in place of those that its labels hold.
 
         An object with an index takes the place of that object of the file, and what else the file says of it stays; one
         of index 0 is new. unchanged: the indices of those that stay as the file has them. Raises ValueError where the
         format cannot hold them, DataError for a file that cannot be read.
         """
-        raise ValueError(f"{self.path}: labels of {image.image_id!r} cannot be written: they have no file of their own")
+        raise ValueError(f"{self.path}: labels of {image.image_id!r} cannot be written: the format has no way to")
 
     def passed_over(self) -> Mapping[Path, str]:
         """Files that a folder of the split holds, that look like photos or labels and are meant to be neither, as masks

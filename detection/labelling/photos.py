@@ -89,6 +89,7 @@ def read_labels(photo: Photo, max_pixels: int = MAX_PIXELS) -> PhotoLabels:
     """What a photo's labels say now. Labels of which a part could not be used make a fault: to save would lose it."""
     problems = Problems()
     try:
+        photo.reader.renew()
         file = photo.reader.label_file(photo.own_id)
         if file is not None and not file.exists():
             return PhotoLabels(image_header(photo.path, max_pixels).upright)

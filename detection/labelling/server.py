@@ -126,7 +126,7 @@ class _Api:
                 {
                     "name": encodable(photo.image_id),
                     "boxes": len(state.labels.objects),
-                    "is_labelled": state.labels.is_labelled,
+                    "is_labelled": state.labels.is_labelled or state.marks.complete,
                     "is_complete": state.marks.complete,
                     "fault": encodable(state.labels.fault),
                 }

@@ -1,7 +1,9 @@
 """A folder that is being labelled: its photos, what is known of each, and saving it so that nothing gets lost."""
 
+import os
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +13,12 @@ from detection.data.settings import DatasetSettings
 from detection.labelling.marks import Lesson, Marks, MarksFile
 from detection.labelling.photos import Drawn, Photo, PhotoLabels, changed_labels, open_photos, read_labels
 from detection.storage import fingerprint
+from detection.storage.lock import brief_lock
 
 # Rejected boxes of a photo, at most: suggestions are far fewer.
 _MOST_REJECTED = 5000
+# There while a photo is being saved.
+_LOCK = ".sppnet-label.lock"
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ class Session:
         Raises ConflictError where the photo has another one, ValueError as `changed_labels`.
         """
         photo = self.photos[number]
-        with self._lock:
+        with self._lock, self._alone():
             before = self.read(number)
             if before.version != version:
                 raise ConflictError(photo, before)
@@ -94,6 +99,12 @@ class Session:
                 photo.reader.save(*change)
             self._marks.keep(photo.image_id, marks)
             return self.read(number)
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Between the look at a photo's labels and their writing no other program of ours, of another run, writes."""
+        folder = self.found.path if self.found.path.is_dir() else self.found.path.parent
+        # Where no labels can be written, what the run keeps of a photo can be saved all the same.
+        return brief_lock(folder / _LOCK) if os.access(folder, os.W_OK) else nullcontext()
 
     def lesson(self, number: int) -> Lesson | None:
         """What a photo has to teach, as it was last read; None where it cannot be used."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detection.data.labels import ImageObjects
+from detection.data.labels import ImageObjects, LabelReader
 from detection.labelling.choice import Candidate
 from detection.labelling.learner import Learner
 from detection.labelling.marks import Lesson
@@ -35,12 +35,12 @@ def open_session(experiment: Experiment) -> tuple[Session, Learner]:
     return session, Learner(experiment.source_of({}), experiment.settings, session.classes())
 
 
-def refuse_one_file(session: Session) -> None:
-    """Raise ValueError where no photo of the folder has a file for its labels, as in a COCO json."""
-    if all(one.reader.label_file(one.own_id) is None for one in session.photos):
+def refuse_unwritable(session: Session) -> None:
+    """Raise ValueError where labels of the folder's format can be read, but not saved photo by photo."""
+    if type(session.photos[0].reader).save is LabelReader.save:
         raise ValueError(
-            f"{session.found.path}: format {session.found.format}: expected a file of labels for each photo (XML, "
-            "YOLO), got one for all: sppnet convert --to folder --link makes such a set"
+            f"{session.found.path}: format {session.found.format}: expected one that labels can be saved in, as XML, "
+            "YOLO, COCO: sppnet convert --to folder --link makes such a set"
         )
 
 

@@ -3,6 +3,8 @@ import shutil
 import pytest
 
 from detection.commands import labelling
+from detection.data.formats.folder import FolderReader
+from detection.data.labels import LabelReader
 from detection.labelling.marks import Marks, MarksFile
 from detection.storage import read_json
 
@@ -130,13 +132,12 @@ def test_suggest_without_boxes(call, shape_photos, tmp_path):
     assert "expected a class of at least 3 boxes to learn from, got none" in said
 
 
-def test_a_coco_json_is_read_for_next_and_refused_for_label(call, shape_photos, tmp_path, load_tool):
-    coco = tmp_path / "coco"
-    assert load_tool("dataset").main(["convert", str(shape_photos), "--to=coco", f"--out={coco}"]) == 0
-    assert call("next", coco)[0] == 0
-    status, _, said = call("label", coco, "--browser=false")
+def test_a_format_that_is_read_alone(call, shape_photos, monkeypatch):
+    monkeypatch.setattr(FolderReader, "save", LabelReader.save)
+    assert call("next", shape_photos)[0] == 0
+    status, _, said = call("label", shape_photos, "--browser=false")
     assert status == 2
-    assert "expected a file of labels for each photo (XML, YOLO), got one for all: sppnet convert" in said
+    assert "format folder: expected one that labels can be saved in, as XML, YOLO, COCO: sppnet convert" in said
 
 
 def test_a_run_of_another_folder_is_left_as_it_is(run, shape_photos, capsys):

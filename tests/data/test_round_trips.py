@@ -14,7 +14,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from detection.data import DatasetSource, Problems, load_labelled, read_dataset
-from detection.data.formats.coco import write_coco
+from detection.data.formats.coco_writing import write_coco
 from detection.data.images import image_sizes, to_upright
 from detection.data.labels import ImageObjects, LabelledObject
 from detection.data.writing import write_dataset

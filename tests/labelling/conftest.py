@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.testclient import TestClient
 
 from detection.data import DatasetSettings
 from detection.data.formats.voc_xml import annotation_xml
+from detection.labelling.server import application
 from detection.labelling.session import Session
+from detection.labelling.teacher import Suggestion
 
 SIZE = (60, 80)
+TOKEN = "token"
+SUGGESTED = Suggestion("cat", (1.0, 2.0, 30.0, 40.0), 0.5, True)
 
 
 @pytest.fixture
@@ -44,3 +49,43 @@ def label() -> Callable[..., Path]:
 def open_folder(tmp_path: Path) -> Callable[..., Session]:
     """``open_folder(root)``: the session of a folder; its marks outlive it."""
     return lambda root: Session(DatasetSettings(str(root)), tmp_path / "run" / "labelling" / "photos.json")
+
+
+class FakeTeacher:
+    """Suggests one box in every photo, and notes what it is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def look(self, number):
+        self.told.append(("look", number))
+
+    def saved(self, number):
+        self.told.append(("saved", number))
+
+    def suggestions(self, number):
+        return (SUGGESTED,)
+
+    def is_fresh(self, number):
+        return True
+
+    def next_photos(self):
+        return [(3, "uncertain")]
+
+    def state(self):
+        return {"revision": 7}
+
+
+@pytest.fixture
+def teacher() -> FakeTeacher:
+    """What the server of `client` asks."""
+    return FakeTeacher()
+
+
+@pytest.fixture
+def client(photos: Path, open_folder: Callable[..., Session], teacher: FakeTeacher) -> Iterator[TestClient]:
+    """A client of the server on five photos, the last of which cannot be read."""
+    (photos / "e.jpg").write_bytes(b"no picture")
+    app = application(open_folder(photos), teacher, TOKEN)
+    with TestClient(app, base_url=f"http://127.0.0.1/{TOKEN}/", raise_server_exceptions=False) as client:
+        yield client

@@ -1,3 +1,4 @@
+import json
 import threading
 
 import pytest
@@ -138,3 +139,94 @@ def test_a_photo_that_cannot_be_read_teaches_nothing(photos, open_folder):
     assert session.lesson(0) is None
     with pytest.raises(ValueError, match=r"cannot be labelled here: .*unreadable image"):
         session.save(0, session.read(0).version, [CAT], NOTHING)
+
+
+@pytest.fixture
+def one_file(photos):
+    """A COCO json of the photos, without any object."""
+    images = [{"id": place, "file_name": f"{name}.jpg"} for place, name in enumerate("abcde")]
+    path = photos / "all.json"
+    path.write_text(json.dumps({"images": images}))
+    return path
+
+
+def test_one_file_of_all_photos(photos, open_folder, one_file):
+    session = open_folder(photos)
+    assert session.found.format == "coco"
+    first = session.read(0).version
+    session.save(1, session.read(1).version, [CAT], NOTHING)
+    # Another photo is as it was, whatever its file says of others.
+    saved = session.save(0, first, [CAT, Drawn(0, "dog", (1, 2, 3, 4))], Marks(True))
+    assert [one["image_id"] for one in json.loads(one_file.read_text())["annotations"]] == [1, 0, 0]
+    assert session.classes() == ["cat", "dog"]
+    with pytest.raises(ConflictError):
+        open_folder(photos).save(0, first, [], NOTHING)
+    again = open_folder(photos)
+    assert objects(again.seen(0)) == objects(saved) == [("cat", (10, 20, 40, 50)), ("dog", (1, 2, 3, 4))]
+    assert again.seen(0).marks.complete
+    assert sorted(one.name for one in photos.iterdir()) == ["a.jpg", "all.json", *(f"{one}.jpg" for one in "bcde")]
+
+
+def test_one_file_without_objects_of_a_complete_photo(photos, open_folder, one_file):
+    session, before = open_folder(photos), one_file.read_bytes()
+    session.save(2, session.read(2).version, [], Marks(True))
+    assert one_file.read_bytes() == before
+    assert open_folder(photos).lesson(2).marks.complete
+
+
+def test_one_file_that_is_damaged_while_it_is_open(photos, open_folder, one_file):
+    session, before = open_folder(photos), one_file.read_bytes()
+    version = session.save(0, session.read(0).version, [CAT], NOTHING).version
+    whole = one_file.read_bytes()
+    one_file.write_bytes(whole[:-9])
+    assert "malformed JSON" in session.read(0).labels.fault
+    with pytest.raises(ConflictError):
+        session.save(0, version, [], NOTHING)
+    assert one_file.read_bytes() == whole[:-9]
+    one_file.write_bytes(whole)
+    session.save(0, session.read(0).version, [], NOTHING)
+    assert json.loads(one_file.read_bytes())["images"] == json.loads(before)["images"]
+
+
+def test_of_two_programs_one_waits_for_the_other(photos, open_folder, monkeypatch):
+    first, second = open_folder(photos), open_folder(photos)
+    version, save = first.read(0).version, type(first.photos[0].reader).save
+    outcomes, is_saving, others = [], threading.Event(), threading.Event()
+
+    def slow(reader, *given):
+        is_saving.set()
+        others.wait(0.5)  # in vain: the other one may not have looked before this one is done
+        save(reader, *given)
+
+    def other():
+        is_saving.wait()
+        monkeypatch.setattr(type(first.photos[0].reader), "save", save)
+        with pytest.raises(ConflictError):
+            second.save(0, version, [], Marks(True))
+        outcomes.append("told")
+
+    monkeypatch.setattr(type(first.photos[0].reader), "save", slow)
+    thread = threading.Thread(target=other)
+    thread.start()
+    first.save(0, version, [CAT], NOTHING)
+    thread.join()
+    assert outcomes == ["told"]
+    assert objects(open_folder(photos).seen(0)) == [("cat", (10, 20, 40, 50))]
+
+
+def test_a_link_to_labels_elsewhere_is_never_written_through(photos, open_folder, label, tmp_path):
+    elsewhere = label(photos / "a.jpg", [("dog", (0, 0, 9, 9))]).rename(tmp_path / "elsewhere.xml")
+    (photos / "a.xml").symlink_to(elsewhere)
+    before, session = elsewhere.read_bytes(), open_folder(photos)
+    session.save(0, session.read(0).version, [CAT], NOTHING)
+    assert elsewhere.read_bytes() == before
+    assert objects(open_folder(photos).seen(0)) == [("cat", (10, 20, 40, 50))]
+
+
+def test_in_a_folder_that_cannot_be_written_marks_are_kept(photos, open_folder, label, monkeypatch):
+    label(photos / "a.jpg", [("dog", (0, 0, 9, 9))])
+    session = open_folder(photos)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    dog = Drawn(1, "dog", (0, 0, 9, 9))
+    session.save(0, session.read(0).version, [dog], NOTHING)
+    assert not open_folder(photos).seen(0).marks.complete

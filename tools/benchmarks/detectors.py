@@ -1,7 +1,7 @@
 """What several commands measure: a run, its detector or one of random classes, and the detector's stages."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from detection.features.resize import network_input, normalise
 from detection.learning import BoxRegressors, LinearSVMs, postprocess
 from detection.pipeline.experiment import Experiment
 from detection.proposals import ProposalSettings, propose
-from detection.types import Proposals
+from detection.types import AnnotatedImage, Proposals
 
 # Random classes take the same time as trained ones; they are to find something, and not everything.
 _WEIGHT_SPREAD, _OFFSET_SPREAD, _BIAS = 0.01, 0.0003, -1.0
@@ -34,12 +34,14 @@ def open_run(run: str) -> Experiment:
     return open_experiment(settings, Console(file=io.StringIO()))
 
 
-def evaluation_of(experiment: Experiment, detector: Detector, label: str, limit: int | None = None) -> Evaluation:
-    """What a detector is worth on the first test images of a run, with the run's proposals and maps."""
-    images, source, found = experiment.test_images[:limit], experiment.source, []
+def evaluation_of(
+    experiment: Experiment, detector: Detector, label: str, images: Sequence[AnnotatedImage] | None = None
+) -> Evaluation:
+    """What a detector is worth on images of a run, None: its test images, with the run's proposals and maps."""
+    images, source, found = experiment.test_images if images is None else images, experiment.source, []
     for image in images:
         found.append(detector.detect_proposals(*source.inputs(image, detector.postprocess_settings)))
-        progress(f"{label}: {len(found)}/{len(images)} test images")
+        progress(f"{label}: {len(found)}/{len(images)} images")
     return evaluate(found, images, experiment.classes, **vars(experiment.settings.evaluation))
 
 

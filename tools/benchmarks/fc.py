@@ -83,7 +83,7 @@ def cost_rows(run: str, models: Sequence[str], limit: int) -> list[Row]:
         detector = Detector.load(folder)
         if detector.classes != tuple(experiment.classes):
             raise ValueError(f"{folder}: expected a detector of the run's classes, got {', '.join(detector.classes)}")
-        result = evaluation_of(experiment, detector, folder, limit)
+        result = evaluation_of(experiment, detector, folder, experiment.test_images[:limit])
         change = None if base is None else difference(base, result, experiment.settings.intervals)
         rows.append({"detector": folder, "mAP": result.mean_ap, "change": change_text(change)})
         base = base or result

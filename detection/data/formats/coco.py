@@ -4,14 +4,12 @@ A bbox is x, y, width, height of the half-open box in px from 0, as inside the p
 both are objects that neither count as missed nor make a detection false.
 """
 
-import json
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from detection.data.files import (
@@ -24,14 +22,15 @@ from detection.data.files import (
     shown_names,
     stays_inside,
 )
-from detection.data.formats.coco_file import CocoImage, read_content
+from detection.data.formats.coco_file import CocoContent, CocoImage, file_state, read_content
+from detection.data.formats.coco_writing import save_objects, write_coco
 from detection.data.formats.folder import image_ids_of
-from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet, image_file_name, simple_extras
+from detection.data.formats.label_format import FoundSet, LabelFormat, NewSet
 from detection.data.formats.other_tools import own_kind, own_kind_in
-from detection.data.labels import ImageLabels, ImageObjects, LabelledObject, LabelReader
-from detection.data.problems import Problems
+from detection.data.labels import ImageLabels, ImageObjects, LabelReader
+from detection.data.problems import DataError, Problems
 from detection.data.split_names import is_split_name, parts_of_others, without_year
-from detection.storage import shortened, write_text
+from detection.storage import shortened
 
 # COCO's own numbers have two decimals: x + width may be off by one of each.
 ROUNDING = 0.02
@@ -90,14 +89,17 @@ class CocoReader(LabelReader):
 
     def __init__(self, path: Path, root: Path, images: Path | None = None) -> None:
         self.path = self.list_path = path
-        found = read_content(path)
+        self._state, found = file_state(path), read_content(path)
+        self._whole = ImageFinder(root if images is None else images)
+        self.image_folder = images or self._find_images(root, [_usual_name(one.name, root) for one in found.images])
+        self._finder = ImageFinder(self.image_folder)
+        self._take(found)
+
+    def _take(self, found: CocoContent) -> None:
         self.classes, self.category_ids = tuple(found.classes), tuple(found.classes.values())
         self.stray_objects = found.stray_objects
         self._problems = Problems()
         self._problems.extend(found.faults)
-        self._whole = ImageFinder(root if images is None else images)
-        self.image_folder = images or self._find_images(root, [_usual_name(one.name, root) for one in found.images])
-        self._finder = ImageFinder(self.image_folder)
         self._images = self._joined(found.images)
         self._names = image_ids_of(self._images)
         self.source_ids = {one: self._images[name][1].number for one, name in self._names.items()}
@@ -185,14 +187,31 @@ class CocoReader(LabelReader):
         problems.extend(self._problems)
         return list(self._names)
 
+    def renew(self) -> None:
+        """See `LabelReader.renew`."""
+        if (state := file_state(self.path)) != self._state:
+            self._take(read_content(self.path))
+            self._state = state
+
+    def _image(self, image_id: str) -> tuple[_Place, CocoImage]:
+        if image_id not in self._names:
+            raise DataError("missing image", self.path, f"{image_id!r:.80}: the file names it no more")
+        return self._images[self._names[image_id]]
+
     def image_path(self, image_id: str) -> Path | None:
         """The image of an id, None where there is none."""
-        place, _ = self._images[self._names[image_id]]
+        place, _ = self._image(image_id)
         return place.finder.find(place.name)
+
+    def save(self, image: ImageObjects, unchanged: Collection[int] = ()) -> None:
+        """See `LabelReader.save`; a class that the file does not list is added to its categories."""
+        _, before = self._image(image.image_id)
+        save_objects(self.path, self._state, before, image, unchanged)
+        self.renew()
 
     def labels(self, image_id: str, size: tuple[int, int] | None, problems: Problems) -> ImageLabels:
         """The annotations of an id."""
-        _, image = self._images[self._names[image_id]]
+        _, image = self._image(image_id)
         problems.extend(image.faults)
         return ImageLabels(self.path, image.size, tuple(image.objects), ROUNDING, image.found)
 
@@ -246,55 +265,6 @@ def _write(new: NewSet) -> None:
         for image in images:
             new.put_image(image, place)
         write_coco(new.folder / "annotations" / f"instances_{split}.json", images, new.classes, new.lost, new.name)
-
-
-def write_coco(
-    path: Path | str,
-    images: Sequence[ImageObjects],
-    classes: Sequence[str],
-    lost: Counter[str] | None = None,
-    description: str = "",
-) -> None:
-    """Write one COCO json of boxes, atomically, one entry a line. Images and annotations are numbered from 1.
-
-    A difficult object is a crowd, and what else is said of an object stands under its "attributes" (as CVAT and
-    Datumaro have it). width and height of a bbox are float64 differences of float32 corners, so that boxes come back
-    bit-equal. lost: counts what is not written.
-    """
-    lost = Counter() if lost is None else lost
-    number = {one: place for place, one in enumerate(classes, start=1)}
-    rows = {"images": [], "annotations": [], "categories": []}
-    for place, image in enumerate(images, start=1):
-        height, width = image.size
-        row = {"id": place, "file_name": image_file_name(image), "width": width, "height": height, "license": 1}
-        rows["images"].append(row)
-        for item in image.objects:
-            rows["annotations"].append(_annotation(item, len(rows["annotations"]) + 1, place, number[item.name], lost))
-    rows["categories"] = [{"id": number[one], "name": one, "supercategory": ""} for one in classes]
-    head = {"info": {"description": description, "version": "1.0"}, "licenses": [{"id": 1, "name": "", "url": ""}]}
-    parts = [f'"{key}": {_json(value)}' for key, value in head.items()]
-    parts += [f'"{key}": [\n' + ",\n".join(map(_json, found)) + "\n]" for key, found in rows.items()]
-    write_text(path, "{" + ",\n".join(parts) + "}\n")
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, allow_nan=False, ensure_ascii=False)
-
-
-def _annotation(item: LabelledObject, number: int, image: int, category: int, lost: Counter[str]) -> dict[str, Any]:
-    x1, y1, x2, y2 = item.box
-    width, height = x2 - x1, y2 - y1
-    extras = {key: int(one) if str(one) in ("0", "1") else one for key, one in simple_extras(item, lost).items()}
-    row = {
-        "id": number,
-        "image_id": image,
-        "category_id": category,
-        "bbox": [x1, y1, width, height],
-        "area": width * height,
-        "iscrowd": int(item.difficult),
-        "segmentation": [],
-    }
-    return {**row, "attributes": extras} if extras else row
 
 
 COCO = LabelFormat("coco", "a COCO json", _looks_like, _open, _write)

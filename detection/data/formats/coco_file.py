@@ -12,9 +12,9 @@ from detection.data.json_items import Item, read_items
 from detection.data.labels import Box, LabelledObject, class_name, fits_float32, ordered_box
 from detection.data.problems import DataError, Problem, Problems
 
-_LISTS = ("images", "annotations", "categories")
-_FLAGS = ("iscrowd", "difficult", "ignore")
-_OWN_KEYS = frozenset(["id", "image_id", "category_id", "bbox", "area", "segmentation", *_FLAGS])
+LISTS = ("images", "annotations", "categories")
+FLAGS = ("iscrowd", "difficult", "ignore")
+_OWN_KEYS = frozenset(["id", "image_id", "category_id", "bbox", "area", "segmentation", *FLAGS])
 # Where the name of an image stands, the usual place first.
 _NAME_KEYS = ("file_name", "coco_url", "flickr_url", "url")
 # A number as JSON has it; longer ones are no ids.
@@ -61,11 +61,21 @@ def read_content(path: Path) -> CocoContent:
 
     Raises DataError naming file and line where it is no JSON, and for lists that are missing or no such lists.
     """
+    return _read_content(path.absolute(), path, *file_state(path))
+
+
+def file_state(path: Path) -> tuple[int, ...]:
+    """What differs where another file is at the path, or it was written over. Raises DataError where there is none."""
     try:
         state = path.stat()
     except OSError as error:
         raise DataError("missing file", path, str(error)) from error
-    return _read_content(path.absolute(), path, state.st_mtime_ns, state.st_size)
+    return state.st_mtime_ns, state.st_size, state.st_ino
+
+
+def forget_content() -> None:
+    """Read every file anew: one was written, perhaps within a tick of the disk's clock."""
+    _read_content.cache_clear()
 
 
 @lru_cache(maxsize=4)
@@ -90,7 +100,7 @@ class _Parser:
 
     def content(self) -> CocoContent:
         parsers = {"images": self._image, "annotations": self._annotation, "categories": self._category}
-        for item in read_items(self.path, _LISTS):
+        for item in read_items(self.path, LISTS):
             try:
                 parsers[item.key](item)
             except DataError as error:
@@ -134,7 +144,7 @@ class _Parser:
         if not isinstance(item.value, dict):
             raise self._error("malformed COCO json", item, f"{what}: expected an object, got {item.value!r:.80}")
         number = item.value.get("id")
-        if _key(number) is None:
+        if id_key(number) is None:
             if item.key != "annotations" or number is not None:
                 raise self._error("entry without an id", item, f"{what}: expected a number or text, got {number!r:.80}")
             return item.value, what
@@ -146,7 +156,7 @@ class _Parser:
     def _category(self, item: Item) -> None:
         value, what = self._fields(item)
         name = class_name(value.get("name"), self.path, what, item.line, self.problems)
-        number = _key(value["id"])
+        number = id_key(value["id"])
         if self._is_again(number, name, self.names.get(number), item, what):
             return
         if name in self.known:
@@ -168,7 +178,7 @@ class _Parser:
         name = next((one for one in names if isinstance(one, str) and one), value.get("file_name"))
         if not isinstance(name, str):
             raise self._error("image without a file name", item, f"{what}: file_name: {value.get('file_name')!r:.80}")
-        name, number = name.replace("\\", "/"), _key(value["id"])
+        name, number = name.replace("\\", "/"), id_key(value["id"])
         first = self.images.get(number)
         if self._is_again(number, name, first and first.name, item, what):
             return
@@ -186,9 +196,9 @@ class _Parser:
         corners = _corners(box)
         if corners is None:
             raise self._error("box that is not four numbers", item, f"{what}: {box!r:.80}")
-        difficult = any(value.get(flag) in (1, True) for flag in _FLAGS) or _marked(value)
+        difficult = any(value.get(flag) in (1, True) for flag in FLAGS) or _marked(value)
         area = float(area) if type(area) in (int, float) and 0 <= area < _LARGEST else None
-        owners = (_image_key(value), _key(value.get("category_id")))
+        owners = (_image_key(value), id_key(value.get("category_id")))
         self.annotations.append((*owners, item.index, item.line, corners, difficult, area, _extras(value)))
 
     def _assign(self, image_id, category_id, index, line, corners, difficult, area, extras) -> None:
@@ -219,7 +229,7 @@ def _corners(box: Any) -> Box | None:
     return corners if fits_float32(corners) else None
 
 
-def _key(value: Any) -> Any:
+def id_key(value: Any) -> Any:
     """An id: a number, also where it stands as text ("7") or as 7.0, or other text; None for anything else."""
     if type(value) is str:
         return int(value) if _NUMBER.fullmatch(value) else value
@@ -228,7 +238,7 @@ def _key(value: Any) -> Any:
 
 def _image_key(annotation: Any) -> Any:
     """The id of an annotation's image, None where it names none."""
-    return _key(annotation.get("image_id")) if isinstance(annotation, dict) else None
+    return id_key(annotation.get("image_id")) if isinstance(annotation, dict) else None
 
 
 def _marked(value: Mapping[str, Any]) -> bool:

@@ -201,7 +201,7 @@ def test_a_turned_photo_is_written_in_its_frame(tmp_path):
     assert ElementTree.parse(tmp_path / "a.xml").findtext("size/width") == "60"
 
 
-def test_a_format_without_files_of_its_own_refuses(folder):
+def test_a_format_that_is_read_alone_refuses(folder):
     image = read(opened(folder))
     reader = LabelReader()
     reader.path = folder / "all.json"
