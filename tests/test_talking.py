@@ -22,7 +22,16 @@ def log_to(terminal=False):
 
 @pytest.mark.parametrize(
     ("share", "said"),
-    [(0, "0%"), (1e-9, "<1%"), (0.004, "<1%"), (0.006, "1%"), (0.5, "50%"), (0.994, "99%"), (0.996, ">99%"), (1, "100%")],
+    [
+        (0, "0%"),
+        (1e-9, "<1%"),
+        (0.004, "<1%"),
+        (0.006, "1%"),
+        (0.5, "50%"),
+        (0.994, "99%"),
+        (0.996, ">99%"),
+        (1, "100%"),
+    ],
 )
 def test_nothing_but_all_is_100_percent_and_nothing_but_none_0(share, said):
     assert percent(share) == said
