@@ -81,18 +81,39 @@ _is_told = False
 def tell_compiling(say: Callable[[str], None]) -> None:
     """Say once, where numba is loaded and compiles something, what the wait is for; of several workers the first."""
     name, is_worker = multiprocessing.current_process().name, multiprocessing.parent_process() is not None
+
+    def say_once(_: str) -> None:
+        global _is_told
+        if not _is_told:
+            _is_told = True
+            say("compiling what is compiled once on a machine: up to a minute (sppnet warmup does it beforehand)")
+
+    if not is_worker or name.endswith("-1"):
+        _listen(say_once)
+
+
+def tell_kernels(say: Callable[[str], None]) -> None:
+    """Say the name of each kernel as numba begins to compile it, in place of `tell_compiling`'s line."""
+    global _is_told
+    _is_told = True
+    _listen(say)
+
+
+def _listen(begun: Callable[[str], None]) -> None:
+    """Call `begun` with the name of each kernel that is compiled; what it calls is compiled with it."""
     event = sys.modules.get("numba.core.event")
-    if event is None or (is_worker and not name.endswith("-1")):
+    if event is None:
         return
 
     class Listener(event.Listener):
-        def on_start(self, _: Any) -> None:
-            global _is_told
-            if not _is_told:
-                _is_told = True
-                say("compiling what is compiled once on a machine: up to a minute (sppnet warmup does it beforehand)")
+        depth = 0
+
+        def on_start(self, compiling: Any) -> None:
+            if not self.depth:
+                begun(compiling.data["dispatcher"].py_func.__name__)
+            self.depth += 1
 
         def on_end(self, _: Any) -> None:
-            pass
+            self.depth -= 1
 
     event.register("numba:compile", Listener())

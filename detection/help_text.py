@@ -158,7 +158,8 @@ def _value(action: argparse.Action, hint: Any, choices: Sequence[str]) -> str:
         return "A,B,C"
     plain: dict[Any, str] = {int: "N", float: "X"}
     shown = next((plain[one] for one in (*kinds, action.type) if one in plain), name)
-    return f"{shown} ..." if action.nargs == "+" else "FILE" if action.dest == "config" else shown
+    shown = "FILE" if action.dest == "config" else shown
+    return {"+": f"{shown} ...", "?": f"[{shown}]"}.get(action.nargs, shown)
 
 
 def _shown(value: Any) -> str:

@@ -29,6 +29,14 @@ _PREFIX = {logging.WARNING: "warning: ", logging.ERROR: "error: "}
 _FILE_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """A share in [0, 1] as it is said: ``62%``; 0% and 100% of just these, else ``<1%`` and ``>99%``."""
+    text, least = f"{share:.{digits}%}", 10.0**-digits
+    if 0 < share < 1 and float(text[:-1]) in (0, 100):
+        return f"<{least:.{digits}f}%" if share < 0.5 else f">{100 - least:.{digits}f}%"
+    return text
+
+
 class Notices(logging.Handler):
     """Prints what is logged on a console; on a terminal, bars stand for lines of progress."""
 

@@ -123,3 +123,22 @@ def test_the_first_call_ever_says_what_it_waits_for_and_the_next_nothing(tmp_pat
     ]
     assert said[1] == ""
     assert list((tmp_path / "numba").rglob("*.nbi"))
+
+
+KERNELS = """
+import numba
+from detection.caches import tell_compiling, tell_kernels
+inner = numba.njit(lambda x: x + 1)
+@numba.njit
+def outer(x):
+    return inner(x)
+tell_compiling(print)
+tell_kernels(lambda name: print("kernel", name))
+outer(1), outer(2), outer(1.0)
+"""
+
+
+def test_each_kernel_is_told_once_for_each_kind_of_arguments_and_nothing_else():
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run([sys.executable, "-c", KERNELS], env=environment, capture_output=True, text=True, check=True)
+    assert ended.stdout == "kernel outer\nkernel outer\n"

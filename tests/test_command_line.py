@@ -226,7 +226,7 @@ def test_subcommands(capsys):
     assert main(["one", "--help"]) == 3
     assert main(["--help"]) == 0
     said = capsys.readouterr().out
-    assert re.fullmatch(r"usage: \S+ one\|two \[options\]\n\nWhat they do.\n\n\S+ one --help tells .*\n", said)
+    assert re.fullmatch(r"usage: .+ one\|two \[options\]\n\nWhat they do.\n\n.+ one --help tells .*\n", said)
     assert calls == [("two", ["-x", "y"]), ("one", ["--help"])]
     for wrong in ([], ["three"]):
         assert main(wrong) == 2

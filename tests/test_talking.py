@@ -10,7 +10,7 @@ from rich.console import Console
 from detection.command_line import command, subcommands, terminal
 from detection.pipeline.executors import worker_processes
 from detection.pipeline.work import Work, map_images
-from detection.talking import LOG, Notices, manner, overheard, progress, reporting
+from detection.talking import LOG, Notices, manner, overheard, percent, progress, reporting
 
 
 def log_to(terminal=False):
@@ -18,6 +18,28 @@ def log_to(terminal=False):
     console, log = Console(file=io.StringIO(), width=100, force_terminal=terminal), logging.Logger("x", logging.INFO)
     log.addHandler(Notices(console))
     return log, console
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (0, "0%"),
+        (1e-9, "<1%"),
+        (0.004, "<1%"),
+        (0.006, "1%"),
+        (0.5, "50%"),
+        (0.994, "99%"),
+        (0.996, ">99%"),
+        (1, "100%"),
+    ],
+)
+def test_nothing_but_all_is_100_percent_and_nothing_but_none_0(share, said):
+    assert percent(share) == said
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.0004, "<0.1%"), (0.002, "0.2%"), (0.9996, ">99.9%"), (1.0, "100.0%")])
+def test_percent_with_digits(share, said):
+    assert percent(share, 1) == said
 
 
 class TestProgress:

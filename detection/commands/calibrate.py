@@ -3,12 +3,13 @@
 `sppnet run` does so at the end of training. SVMs are trained again without one part of the training images after the
 other, on the samples that mining kept; what they find in the part left out tells how often a margin is right. A sigmoid
 is fitted to that for each class (Platt scaling), and the class is shown from where F1 is best, or from where the share
-of right boxes is --precision. The other settings are those of --calibration.
+of right boxes is that of --precision, 0 to 1. --help-all has the further settings, under calibration.
 
 Then the probabilities are measured on the detections of the test split, where there are some: a table, the expected
 calibration error, RUN/evaluation/SPLIT-reliability.json and .png.
 
   sppnet calibrate --run runs/mine
+  sppnet calibrate --run runs/mine --precision 0.9
 """
 
 from detection.command_line import command, say

@@ -11,6 +11,7 @@ from detection.command_line import text_table
 from detection.data import read_image
 from detection.data.labels import ImageObjects
 from detection.proposals import ProposalSettings, best_overlaps, propose
+from detection.talking import percent
 from detection.visualization import Axis, Line, line_chart
 
 # Sizes are the side in px of a square with the box's area; the limits between the bins.
@@ -77,7 +78,7 @@ def size_table(table: ObjectTable) -> Table:
     for low, high, own in size_bins(table.side):
         found = table.overlap[own]
         mean = f"{np.nanmean(found):.2f}" if np.isfinite(found).any() else "-"
-        share = f"{own.mean():.1%}" if len(own) else "-"
+        share = percent(own.mean(), 1) if len(own) else "-"
         size = f"{low} to {high}" if high else f"above {low}"
         rows.append((size, str(int(own.sum())), share, *_recalls(found), mean))
     header = ("side, px", "objects", "share", *_RECALL_COLUMNS, "best overlap")

@@ -84,8 +84,9 @@ def detect_paths(
         threshold: Least probability (0 to 1) of a detection that is drawn, listed and counted; null: what was chosen
             for each class when the detector was trained.
         margin: The same as an SVM margin, in place of --threshold.
-        labels: Write what is drawn as draft labels too, to be corrected and trained on: voc, coco, yolo or folder (with
-            the photos, linked or copied), cvat or labelstudio (a file to import), in OUT/labels-FORMAT.
+        labels: Write what is drawn as draft labels too, to be corrected and trained on, in OUT/labels-FORMAT:
+            folder (XML beside the photos), voc, coco, yolo or labelstudio, each with the photos, linked or copied; or
+            cvat, a file to import.
         workers: Images or frames worked on at a time; 0: one a processor, at most 4.
         threads: Threads on each, for its proposals and scales; 0: what the processors have left; results do not change.
         device: torch device of the convolutions.

@@ -57,7 +57,7 @@ def add_options(parser: ArgumentParser) -> None:
         "--annotations", type=str | None, default=None, help="VOC folder, COCO json or YOLO folder; without: the run's."
     )
     add("--split", type=str | None, default=None, help="Split of the annotations, e.g. test; without: the only one.")
-    known = " or ".join(METRICS)
+    known = ", ".join(METRICS)
     add("--metric", type=str | None, default=None, help=f"{known}; without: evaluation.metric.")
     add(
         "--iou",

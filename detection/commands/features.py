@@ -13,7 +13,12 @@ from detection.pipeline.experiment import Experiment
 
 
 def info(experiment: Experiment) -> None:
-    """Every set of maps in RUN/features: its key, images, MiB and settings."""
+    """Every set of maps in RUN/features: its key, images, MiB and settings.
+
+    The set that the run uses is marked.
+
+      sppnet maps info --run runs/mine
+    """
     current = experiment.source.cache().key
     for one in cache.info(experiment.run.features):
         mark = " (in force)" if one.key == current else ""
@@ -22,7 +27,12 @@ def info(experiment: Experiment) -> None:
 
 
 def verify(experiment: Experiment) -> int:
-    """Read every file of maps whole, and name those that are damaged; exit status 1 if there are some."""
+    """Read every file of maps whole, and name those that are damaged; exit status 1 if there are some.
+
+    What is damaged is made again when it is needed.
+
+      sppnet maps verify --run runs/mine
+    """
     damaged = cache.verify(experiment.run.features)
     state = f"{len(damaged)} files are damaged; they are made again when needed" if damaged else "every file is whole"
     print(*damaged, f"{experiment.run.features}: {state}", sep="\n")
@@ -30,7 +40,12 @@ def verify(experiment: Experiment) -> int:
 
 
 def prune(experiment: Experiment) -> None:
-    """Remove all sets of maps but the one in force, and that of its mirrored images where the settings use them."""
+    """Remove all sets of maps but the one in force, and that of its mirrored images where the settings use them.
+
+    Prints how much that frees.
+
+      sppnet maps prune --run runs/mine
+    """
     settings = experiment.settings
     mirrored = settings.finetune.flips or settings.svm.mirrored_positives or settings.postprocess.mirrored
     kept = {experiment.source.cache(one).key for one in {False, mirrored}}

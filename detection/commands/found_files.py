@@ -45,9 +45,9 @@ class Least:
     def __str__(self) -> str:
         if self.margin is not None:
             return f"of a margin of at least {self.margin:g}"
-        return (
-            "that reach their class's threshold" if self.probability is None else f"of at least {self.probability:.0%}"
-        )
+        if self.probability is not None:
+            return f"of at least {100 * self.probability:g}%"
+        return "that reach their class's threshold"
 
 
 CHOSEN = Least()

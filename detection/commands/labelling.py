@@ -121,8 +121,8 @@ def suggest(
     Args:
         experiment: The run.
         folder: Folder of the photos, or of a data set, labelled in part; without: the run's.
-        to: folder (XML beside the photos), voc, coco or yolo, each with the photos, linked or copied; cvat or
-            labelstudio, a file to import.
+        to: Format: folder (XML beside the photos), voc, coco, yolo or labelstudio, each with the photos, linked or
+            copied; or cvat, a file to import.
         out: Folder in which the folder labels-FORMAT is made.
         threshold: Least probability (0 to 1) of a box; null: each class's own threshold, by cross-validation over the
             labelled photos where there are enough.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from detection.caches import tell_kernels
 from detection.command_line import function_command
 from detection.commands.session import open_experiment
 from detection.config import read_settings
@@ -26,6 +27,7 @@ _IMAGES = 6
 
 def warmup() -> None:
     """Run every stage on a few digits in a folder that is removed."""
+    tell_kernels(lambda kernel: LOG.info(f"  {kernel}"))
     with tempfile.TemporaryDirectory(prefix="sppnet-warmup-") as folder:
         root = write_digits(Path(folder) / "digits", trainval=_IMAGES, test=2)
         settings = ["--config=demo", f"--dataset.root={root}", f"--run={folder}/run", "--workers=1"]

@@ -4,17 +4,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 from detection.data.formats import FORMATS
-from detection.data.formats.label_format import image_file_name
+from detection.data.formats.label_format import NewSet, image_file_name
 from detection.data.labels import ImageObjects, LabelledObject
-from detection.data.writing import write_dataset
+from detection.data.writing import new_folder, write_dataset
 from detection.storage import write_json, write_text
 
 # What an object of a draft says beside its box.
 PROBABILITY = "probability"
 _SPLIT = "train"
+# Label Studio shows photos below a folder in its document root, not those in the root itself.
+_PHOTOS = "photos"
 
 
 def draft_formats() -> tuple[str, ...]:
@@ -40,12 +42,13 @@ def write_drafts(out: Path, format: str, images: Sequence[ImageObjects], classes
     images: an id is the photo's path below the folder that the tool will have it in, without extension; objects have
     their `PROBABILITY` among the extras. format: one that data sets are written in (voc, coco, yolo, folder: with the
     photos, as hard links where the disk can), ``cvat`` (CVAT for images 1.1: ``annotations.xml``) or ``labelstudio``
-    (``tasks.json`` with predictions, and ``config.xml``, the labels to set the project up with; photos are those of a
-    local storage). Raises as `check_drafts` and `write_dataset`.
+    (``tasks.json`` with predictions, ``config.xml``, the labels to set the project up with, and ``photos``, linked as
+    well: a local storage in the document root `out`). Raises as `check_drafts` and `write_dataset`.
     """
     check_drafts(out, format)
     if format in _FILES:
-        _FILES[format](out, images, classes)
+        with new_folder(out) as folder:
+            _FILES[format](folder, images, classes)
         return
     plain = [replace(one, objects=tuple(replace(item, extras={}) for item in one.objects)) for one in images]
     write_dataset(out, format, {_SPLIT: plain}, classes, link=True)
@@ -53,6 +56,8 @@ def write_drafts(out: Path, format: str, images: Sequence[ImageObjects], classes
 
 def _write_cvat(out: Path, images: Sequence[ImageObjects], classes: Sequence[str]) -> None:
     lines = ['<?xml version="1.0" encoding="utf-8"?>', "<annotations>", "  <version>1.1</version>"]
+    labels = "".join(f"<label><name>{escape(name)}</name></label>" for name in classes)
+    lines.append(f"  <meta><task><labels>{labels}</labels></task></meta>")
     for place, image in enumerate(images):
         height, width = image.size
         name = quoteattr(image_file_name(image))
@@ -74,14 +79,16 @@ def _write_label_studio(out: Path, images: Sequence[ImageObjects], classes: Sequ
         f'<View>\n  {whole}\n  <RectangleLabels name="label" toName="image">{labels}\n  </RectangleLabels>\n</View>\n'
     )
     write_text(out / "config.xml", config)
-    write_json(out / "tasks.json", [_task(one) for one in images])
+    photos = NewSet(out, out.name, {_SPLIT: images}, tuple(classes), link=True)
+    paths = [photos.put_image(one, out / _PHOTOS).relative_to(out).as_posix() for one in images]
+    write_json(out / "tasks.json", [_task(*one) for one in zip(images, paths, strict=True)])
 
 
-def _task(image: ImageObjects) -> dict:
+def _task(image: ImageObjects, path: str) -> dict:
     found = [_prediction(item, image.size) for item in image.objects]
     scores = [one["score"] for one in found]
     prediction = {"model_version": "sppnet", "score": min(scores, default=0.0), "result": found}
-    return {"data": {"image": f"/data/local-files/?d={quote(image_file_name(image))}"}, "predictions": [prediction]}
+    return {"data": {"image": f"/data/local-files/?d={quote(path)}"}, "predictions": [prediction]}
 
 
 def _prediction(item: LabelledObject, size: tuple[int, int]) -> dict:

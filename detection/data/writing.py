@@ -59,7 +59,7 @@ def write_dataset(
         if unknown := {item.name for item in image.objects} - set(classes):
             names = ", ".join(sorted(unknown))
             raise ValueError(f"image {image.image_id!r}: expected classes of the list, got {names}")
-    with _new_folder(out) as folder:
+    with new_folder(out) as folder:
         new = NewSet(
             folder, out.name, _with_own_ids(splits, Problems() if problems is None else problems), tuple(classes), link
         )
@@ -156,8 +156,8 @@ def _compare(image: ImageObjects, again: ImageObjects) -> None:
 
 
 @contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder that becomes `out` when the body has ended well."""
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder that becomes `out` when the body has ended well. Raises FileExistsError where something is in `out`."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f"{out}: expected a new or empty folder, it holds something; nothing is written over")
     out.parent.mkdir(parents=True, exist_ok=True)

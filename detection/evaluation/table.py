@@ -15,6 +15,7 @@ from detection.evaluation.intervals import Difference, Interval, Intervals
 from detection.evaluation.misses import CAUSES
 from detection.evaluation.results import ClassEvaluation, Evaluation
 from detection.evaluation.settings import IntervalSettings
+from detection.talking import percent
 
 _DIFFICULT = {"ignore": "ignored", "count": "counted", "drop": "dropped"}
 _COLUMNS = ("recall", "objects", "difficult", "found", "unmatched", "repeated", "ignored")
@@ -77,7 +78,9 @@ def shown_table(shown: AtThresholds, evaluation: Evaluation, bounds: Intervals |
     aps = [*(one.ap for one in evaluation.per_class), evaluation.mean_ap]
     ranges = [None] * len(aps) if bounds is None else [*bounds.per_class, bounds.mean_ap]
     signs = ["" if one else "~" for one in shown.calibrated]
-    names = [*zip(shown.classes, (f"{a}{b:.0%}" for a, b in zip(signs, shown.probabilities, strict=True)), strict=True)]
+    names = [
+        *zip(shown.classes, (f"{a}{percent(b)}" for a, b in zip(signs, shown.probabilities, strict=True)), strict=True)
+    ]
     counts = np.stack([shown.objects, shown.found, shown.missed, shown.false], axis=1)
     rows = [
         (*name, *map(str, row), fraction(ap), *([] if bounds is None else [_range(between)]))
@@ -122,7 +125,7 @@ def verdict(change: Difference | None) -> str:
     """Whether the second detector is better, in a sentence; nothing where there is no interval."""
     if change is None or change.mean_ap is None:
         return ""
-    return f"{_VERDICTS[change.verdict]}; its mAP is higher in {change.better:.1%} of the resamples"
+    return f"{_VERDICTS[change.verdict]}; its mAP is higher in {percent(change.better, 1)} of the resamples"
 
 
 def diagnosis_table(diagnosis: Diagnosis) -> Group:
@@ -131,7 +134,7 @@ def diagnosis_table(diagnosis: Diagnosis) -> Group:
     repaired = diagnosis.repaired and ", ".join(f"{kind} {fraction(ap)}" for kind, ap in diagnosis.repaired.items())
     return Group(
         Text(
-            "Top-ranked detections of a class (as many as it has objects), %; and its objects that none of them finds; "
+            "Top-ranked detections of a class (as many as it has objects); and its objects that none of them finds; "
             f"near an object from IoU {diagnosis.settings.near_iou:g}"
         ),
         _shares(diagnosis),
@@ -146,9 +149,9 @@ def _shares(diagnosis: Diagnosis) -> Table:
     rows = []
     objects = [one.objects for one in diagnosis.evaluation.per_class]
     for label, one in enumerate(diagnosis.per_class):
-        shares = [f"{100 * one.shares[kind]:.0f}" if one.top else "-" for kind in COUNTED_KINDS]
+        shares = [percent(one.shares[kind]) if one.top else "-" for kind in COUNTED_KINDS]
         rows.append([one.name, *shares, str(len(diagnosis.missed_of(label))), str(objects[label])])
-    shares = [f"{100 * diagnosis.shares[kind]:.0f}" for kind in COUNTED_KINDS]
+    shares = [percent(diagnosis.shares[kind]) for kind in COUNTED_KINDS]
     rows.append(["mean, sum", *shares, str(len(diagnosis.missed)), str(sum(objects))])
     return plain_table(("class", *COUNTED_KINDS, "missed", "objects"), rows)
 
@@ -164,8 +167,8 @@ def _misses(diagnosis: Diagnosis) -> list[Table | Text]:
     if diagnosis.causes is None or not diagnosis.missed:
         return lines
     counts = [(cause, diagnosis.causes[cause]) for cause in CAUSES]
-    rows = [(cause, str(n), f"{100 * n / len(diagnosis.missed):.0f}", _REMEDIES[cause]) for cause, n in counts]
-    table = plain_table(("cause of misses", "objects", "%", ""), rows, last_bold=False)
+    rows = [(cause, str(n), percent(n / len(diagnosis.missed)), _REMEDIES[cause]) for cause, n in counts]
+    table = plain_table(("cause of misses", "objects", "share", ""), rows, last_bold=False)
     table.columns[-1].justify, table.columns[-1].no_wrap = "left", False
     return [*lines, Text(), table]
 

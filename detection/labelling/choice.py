@@ -14,6 +14,8 @@ from typing import Literal
 
 import numpy as np
 
+from detection.talking import percent
+
 Rule = Literal["both", "uncertainty", "core-set", "random"]
 
 # Detections of a photo that count: a crowded photo is not to win by its crowd alone.
@@ -82,7 +84,7 @@ def choose(
         if largest > 0 and rule != "core-set":
             reasons += _uncertain_reasons(candidates[best], shares[best], weights, counts, classes)
         if rule != "uncertainty" and is_known and novel[best] >= _NAMED_NOVEL:
-            reasons.append(f"unlike what is labelled ({novel[best]:.0%} of the farthest)")
+            reasons.append(f"unlike what is labelled ({percent(novel[best])} of the farthest)")
         fallback = "the first" if not len(known) and not chosen else "little of either: the best that is left"
         chosen.append(Choice(candidates[best].image_id, "; ".join(reasons) or fallback))
         left[best] = False
@@ -117,7 +119,7 @@ def _uncertain_reasons(
     order = np.argsort(-_entropies(one.chances) * weights[one.labels], kind="stable")[:2]
     reasons = []
     if share >= _NAMED_UNCERTAIN and len(order):
-        found = ", ".join(f"{classes[one.labels[row]]} {one.chances[row]:.0%}" for row in order)
+        found = ", ".join(f"{classes[one.labels[row]]} {percent(one.chances[row])}" for row in order)
         reasons.append(f"uncertain: {found}")
     mean = counts.mean()
     rare = [label for label in dict.fromkeys(one.labels[order].tolist()) if counts[label] <= _RARE * mean]

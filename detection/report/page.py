@@ -20,6 +20,7 @@ from detection.report.photos import Photo, photos
 from detection.report.plots import Plot
 from detection.report.records import Comparison, ReportRun, ReportSettings
 from detection.report.tables import DASH, Table
+from detection.talking import percent
 from detection.visualization import class_colour
 
 # In the page's head: a file with it may be replaced.
@@ -189,7 +190,7 @@ def _cards(run: ReportRun) -> list[tuple[str, str, str]]:
     objects, found, missed, false = (int(one.sum()) for one in (shown.objects, shown.found, shown.missed, shown.false))
     mean = DASH if evaluation.mean_ap is None else f"{evaluation.mean_ap:.3f}"
     cards = [
-        ("found", f"{found:,} of {objects:,}", f"{found / objects:.0%} of the objects" if objects else ""),
+        ("found", f"{found:,} of {objects:,}", f"{percent(found / objects)} of the objects" if objects else ""),
         ("missed", f"{missed:,}", ""),
         ("false", f"{false:,}", f"{shown.false_per_image:.2f} an image"),
         ("mAP", mean, _bounds(bounds.mean_ap, bounds.settings, ".3f") if bounds and bounds.mean_ap else ""),

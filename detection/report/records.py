@@ -9,6 +9,7 @@ import numpy as np
 
 from detection.evaluation import AtThresholds, Diagnosis, Difference, Evaluation, Intervals, at_thresholds
 from detection.learning import Calibration
+from detection.talking import percent
 from detection.types import AnnotatedImage
 
 
@@ -70,7 +71,7 @@ class ReportRun:
     def said(self, label: int, score: float) -> str:
         """A score as a probability in words; ~ stands before one that is rough."""
         chance = self.calibration.probabilities(np.array([score]), np.array([label]))[0]
-        return f"{'' if self.calibration.trained[label] else '~'}{chance:.0%}"
+        return f"{'' if self.calibration.trained[label] else '~'}{percent(chance)}"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 from detection.storage import csv_text
+from detection.talking import percent
 
 Kind = Literal["text", "words", "integer", "share", "signed", "percent", "seconds", "number"]
 DASH = "\N{EN DASH}"
@@ -64,7 +65,7 @@ _WRITERS = {
     "integer": lambda value: f"{value:,}",
     "share": lambda value: _pair(value, ".3f"),
     "signed": lambda value: _pair(value, "+.3f"),
-    "percent": lambda value: f"{value:.0%}",
+    "percent": percent,
     "seconds": lambda value: f"{value:,.1f} s",
     "number": lambda value: f"{value:.4g}" if isinstance(value, float) else f"{value:,}",
 }

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from detection.geometry import clip
+from detection.talking import percent
 from detection.types import Detections
 from detection.visualization.colours import Colour, class_colour, text_colour
 from detection.visualization.labels import Rectangle, fit, label_size, load_font, padding, place, printable
@@ -112,7 +113,7 @@ def draw_detections(
         values = [f"{score:.2f}" for score in shown.scores]
     else:
         signs = np.where(np.zeros(len(classes), bool) if rough is None else rough, "~", "")[shown.labels]
-        values = [f"{sign}{chance:.0%}" for sign, chance in zip(signs, shown.probabilities, strict=True)]
+        values = [f"{sign}{percent(chance)}" for sign, chance in zip(signs, shown.probabilities, strict=True)]
     texts = [f"{classes[label]} {value}" for label, value in zip(shown.labels, values, strict=True)]
     return draw_boxes(rgb, shown.boxes, texts, [class_colour(int(i)) for i in shown.labels], "solid", settings)
 

@@ -225,8 +225,8 @@ def _read_video(path: Path) -> None:
     _sound(len(shapes) == 1, f"frames of the shapes {shapes}")
 
 
-def readers(material: Material) -> list[Reader]:
-    """All readers."""
+def _of_run(material: Material) -> list[Reader]:
+    """Readers of settings, and of what a finished run has."""
     config, record = (material.finished / "run.yaml").read_text(), material.finished
 
     def settings(path: Path) -> None:
@@ -252,6 +252,15 @@ def readers(material: Material) -> list[Reader]:
         RunFolder(path.parent).read()
         read_settings(f"--run={path.parent}")
 
+    return [
+        Reader("config.yaml", _written(settings, "c.yaml"), lambda path: read_settings("--config", str(path))),
+        Reader("run.yaml", run, read_run),
+        Reader("detector.yaml", detector, lambda path: Detector.load(path.parent)),
+    ]
+
+
+def readers(material: Material) -> list[Reader]:
+    """All readers."""
     voc = "ImageSets/Main/train.txt"
     files = [
         (f"proposals.{name}", f"a.{name}", _proposals, _read_proposals) for name in ("mat", "json", "csv", "npz")
@@ -275,7 +284,6 @@ def readers(material: Material) -> list[Reader]:
         *((f"image.{name}", f"a.{name}", _picture, _read_picture) for name in ("jpg", "png", "tif", "webp", "bmp")),
         ("video.mp4", "a.mp4", _video, _read_video),
         ("video.avi", "a.avi", _video, _read_video),
-        ("config.yaml", "c.yaml", settings, lambda path: read_settings("--config", str(path))),
     ]  # fmt: skip
     return [
         _labels("voc", "voc", "Annotations/a.xml"),
@@ -285,6 +293,5 @@ def readers(material: Material) -> list[Reader]:
         _labels("data.yaml", "yolo", "data.yaml"),
         Reader("labels.folder", _pairs, lambda path: _read_set(path, "auto", path.parent, None)),
         *(Reader(name, _written(write, file), read) for name, file, write, read in files),
-        Reader("run.yaml", run, read_run),
-        Reader("detector.yaml", detector, lambda path: Detector.load(path.parent)),
+        *_of_run(material),
     ]

@@ -93,7 +93,7 @@ def test_suggest_writes_drafts_of_the_unlabelled_photos(call, shape_photos, tmp_
     assert status == 0, printed
     tasks = read_json(out / "labels-labelstudio" / "tasks.json")
     names = [one["data"]["image"].rpartition("=")[2] for one in tasks]
-    assert names == [f"test{number}.jpg" for number in range(1, 5)]
+    assert names == [f"photos/test{number}.jpg" for number in range(1, 5)]
     found = [box for one in tasks for box in one["predictions"][0]["result"]]
     assert found
     assert all(0.05 <= one["score"] <= 1 for one in found)

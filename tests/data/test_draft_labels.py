@@ -42,6 +42,8 @@ def test_cvat(images, tmp_path):
     write_drafts(tmp_path / "out", "cvat", images, CLASSES)
     root = ElementTree.parse(tmp_path / "out/annotations.xml").getroot()
     assert (root.tag, root.findtext("version")) == ("annotations", "1.1")
+    # Datumaro refuses a file without <meta>, and knows the labels from it alone.
+    assert [one.text for one in root.findall("meta/task/labels/label/name")] == list(CLASSES)
     first, second = root.findall("image")
     assert first.attrib == {"id": "0", "name": "a photo.png", "width": "80", "height": "50"}
     assert second.attrib["name"] == "sub folder/b.png"
@@ -56,7 +58,10 @@ def test_cvat(images, tmp_path):
 def test_label_studio(images, tmp_path):
     write_drafts(tmp_path / "out", "labelstudio", images, CLASSES)
     first, second = json.loads((tmp_path / "out/tasks.json").read_text(encoding="utf-8"))
-    assert unquote(second["data"]["image"]).endswith("?d=sub folder/b.png")
+    # Label Studio shows no photo that lies in the document root itself.
+    path, _, place = second["data"]["image"].partition("?d=")
+    assert (path, unquote(place)) == ("/data/local-files/", "photos/sub folder/b.png")
+    assert (tmp_path / "out" / unquote(place)).read_bytes() == images[1].path.read_bytes()
     (prediction,) = first["predictions"]
     one = prediction["result"][0]
     assert (one["original_width"], one["original_height"], one["score"]) == (80, 50, 0.25)

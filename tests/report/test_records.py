@@ -24,7 +24,7 @@ def test_what_is_shown_is_what_reaches_the_threshold(make_run):
 
 def test_a_score_is_said_as_a_probability(make_run):
     run = make_run(["cat"])
-    assert run.said(0, 1.0) == "73%"
+    assert [run.said(0, score) for score in (1.0, 9.0, -9.0)] == ["73%", ">99%", "<1%"]
     assert replace(run, calibration=replace(run.calibration, trained=np.array([False]))).said(0, 1.0) == "~73%"
 
 

@@ -143,11 +143,11 @@ def labels_of(monkeypatch, *arguments, **more):
 def test_probabilities_are_written_and_rough_ones_marked(monkeypatch):
     found = detections([[10, 10, 50, 50], [60, 60, 90, 90]], [0.9, -0.1], [1, 0])
     assert labels_of(monkeypatch, found, ["cat", "dog"]) == ["dog 0.90", "cat -0.10"]
-    known = dataclasses.replace(found, probabilities=np.array([0.874, 0.3]))
-    assert labels_of(monkeypatch, known, ["cat", "dog"]) == ["dog 87%", "cat 30%"]
+    known = dataclasses.replace(found, probabilities=np.array([0.996, 0.3]))
+    assert labels_of(monkeypatch, known, ["cat", "dog"]) == ["dog >99%", "cat 30%"]
     rough = np.array([True, False])
-    assert labels_of(monkeypatch, known, ["cat", "dog"], rough=rough) == ["dog 87%", "cat ~30%"]
-    assert labels_of(monkeypatch, known, ["cat", "dog"], min_score=0, rough=rough) == ["dog 87%"]
+    assert labels_of(monkeypatch, known, ["cat", "dog"], rough=rough) == ["dog >99%", "cat ~30%"]
+    assert labels_of(monkeypatch, known, ["cat", "dog"], min_score=0, rough=rough) == ["dog >99%"]
 
 
 def test_a_label_outside_the_class_list_is_refused():

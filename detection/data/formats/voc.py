@@ -244,6 +244,8 @@ def _write(new: NewSet) -> None:
             if not path.exists():  # of two splits that share it
                 new.put_image(image, images)
                 write_text(path, image_xml(image, new.name, new.lost))
+    # Datumaro takes no other class than those of this list; a colon ends a name there.
+    write_text(new.folder / "labelmap.txt", "".join(f"{name}:::\n" for name in new.classes if ":" not in name))
     new.count_unused_classes()
 
 

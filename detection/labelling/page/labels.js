@@ -4,7 +4,13 @@ let keys = 0;
 
 // How likely a suggestion is, in words; nothing of a box that is drawn.
 export const chanceOf = ({ chance, is_rough: isRough }) =>
-  (chance === undefined ? "" : ` ${isRough ? "~" : ""}${Math.round(100 * chance)} %`);
+  (chance === undefined ? "" : ` ${isRough ? "~" : ""}${percent(chance)}`);
+
+// A share in words; 0 % and 100 % of just these.
+export function percent(share) {
+  const whole = Math.round(100 * share);
+  return share > 0 && !whole ? "<1 %" : share < 1 && whole === 100 ? ">99 %" : `${whole} %`;
+}
 
 export const near = (one, other) => {
   const sides = (box) => Math.max(0, box[2] - box[0]) * Math.max(0, box[3] - box[1]);

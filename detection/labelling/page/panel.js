@@ -1,5 +1,6 @@
 // Parts of the panel beside the photo.
 
+import { percent } from "./labels.js";
 import { make } from "./stage.js";
 
 // A button with a mark of a colour.
@@ -19,7 +20,6 @@ export function curve(svg, words, points) {
   svg.toggleAttribute("hidden", !points.length);
   if (!points.length) return;
   const last = points.at(-1);
-  const percent = (value) => `${(100 * value).toFixed(0)} %`;
   const bounds = `${percent(last.low)} to ${percent(last.high)}`;
   words.textContent = `mAP ${percent(last.value)} (${bounds}), by cross-validation over ${last.photos} complete photos`;
   const most = Math.max(...points.map(({ photos }) => photos));

@@ -1,4 +1,4 @@
-"""The state of one mining: samples, weights and log of all SVMs that are trained in one go over the images."""
+"""One mining: passes over the images that collect positives and hard negatives, and train the SVMs on the way."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -7,26 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from detection.learning.svm._rows import MIB, ClassCache, RowStore, Task
+from detection.learning.svm._rows import ClassCache, Task
+from detection.learning.svm._state import MiningState
 from detection.learning.svm.checkpoint import MiningCheckpoint
 from detection.learning.svm.held_out import fit_folds
-from detection.learning.svm.linear_svms import LinearSVMs, block_products, padded
-from detection.learning.svm.log import MiningEntry, MiningLog, TrainingSamples
-from detection.learning.svm.samples import NormSample, OnProgress, Stream, TrainingRegions, checked
+from detection.learning.svm.linear_svms import LinearSVMs, block_products
+from detection.learning.svm.log import MiningEntry
+from detection.learning.svm.samples import OnProgress, Stream, TrainingRegions, checked
 from detection.learning.svm.settings import SVMSettings
 from detection.learning.svm.solver import SVMSolution, solve
 
-# Rows scored at a time for the log: few, as they are copied.
-_SCORED_ROWS = 256
 # Images after which the state is written, and places set free can be used again.
 _COMMIT_AFTER = 4
 # Bound of passes that go on "until one adds none": a class that never settles must end too.
 _MAX_PASSES = 100
-# What a trainer knows of itself, as plain data.
-_FACTS = ("layer", "length", "number", "done", "added", "last_image", "image_ids")
 
 
-class Trainer:
+class Trainer(MiningState):
     """Trains the SVMs of `tasks`, all over the same images.
 
     executor: where SVMs that are due at the same image are trained; None: here. checkpoint: where the state is
@@ -42,20 +39,11 @@ class Trainer:
         checkpoint: MiningCheckpoint | None = None,
         folds: Mapping[str, int] | None = None,
     ) -> None:
-        self.num_classes, self.settings, self.executor = num_classes, settings, executor
-        self.checkpoint, self.folds = checkpoint, folds or {}
+        super().__init__(num_classes, tasks, settings, checkpoint)
+        self.executor, self.folds = executor, folds or {}
         # Other processes would be sent the vectors.
         self.mapper = executor.map if isinstance(executor, ThreadPoolExecutor) else map
         self.shared = executor is None or isinstance(executor, ThreadPoolExecutor)
-        self.caches = [ClassCache(task) for task in tasks]
-        self.store = RowStore(settings.memory_mib * MIB, checkpoint.rows_file if checkpoint else None)
-        self.entries: list[MiningEntry] = []
-        self.layer, self.length = "", 0
-        self.sample = NormSample(settings.norm)
-        # Where it stands: pass (0: the positives), images done in it, negatives it added, id of the last image done.
-        self.number = self.done = self.added = 0
-        self.last_image: str | None = None
-        self.image_ids: list[str] = []
 
     # Passes over the images.
 
@@ -85,10 +73,7 @@ class Trainer:
 
     def _add_image(self, regions: TrainingRegions) -> None:
         if not self.layer:
-            self.layer, self.length = regions.objects.layer, regions.objects.values.shape[1]
-            self.store.open(self.length)
-            self.weights = padded(np.zeros((len(self.caches), self.length), np.float32))
-            self.biases = np.zeros(len(self.caches), np.float32)
+            self.begin(regions.objects.layer, regions.objects.values.shape[1])
         self.sample.add(regions)
         self.image_ids.append(regions.image_id)
 
@@ -135,13 +120,13 @@ class Trainer:
 
     def _begin_pass(self) -> None:
         self.number, self.done, self.added, self.last_image = self.number + 1, 0, 0, None
-        self._commit()
+        self.commit()
 
     def _image_done(self, regions: TrainingRegions) -> None:
         self.done, self.last_image = self.done + 1, regions.image_id
         # Every image would be a tenth of the time; a pass ends with one in any case.
         if self.done % _COMMIT_AFTER == 0:
-            self._commit()
+            self.commit()
         if self.on_progress:
             self.on_progress(f"mining pass {self.number}" if self.number else "positives", self.done)
 
@@ -155,15 +140,15 @@ class Trainer:
         scores, wanted = self._hard_negatives(regions)
         if self._lacks_room(wanted):
             # What was set free since the last one.
-            self._commit()
+            self.commit()
         if self._lacks_room(wanted) and self._unsettled():
             # Training drops easy negatives and leaves fewer hard ones; what holds up an SVM shows in the finer one.
             self._train(self._unsettled(), 0)
-            self._commit()
+            self.commit()
             scores, wanted = self._hard_negatives(regions)
         if self._lacks_room(wanted):
             self._drop_idle()
-            self._commit()
+            self.commit()
             self._leave_out(scores, wanted)
         self._add(regions, wanted)
 
@@ -274,77 +259,11 @@ class Trainer:
         )
         cache.added, cache.left_out, cache.trained = 0, 0, True
 
-    # What came out.
-
-    def svms(self) -> LinearSVMs:
-        """The SVMs, one a task."""
-        trained = np.array([cache.trained for cache in self.caches], dtype=bool)
-        return LinearSVMs(self.weights[: len(trained)].copy(), self.biases.copy(), trained, self.layer)
-
     def held_out(self, fold_of: Mapping[str, int]) -> list[LinearSVMs]:
         """Of each fold of the images SVMs that are trained on what is kept of the others: see `fit_folds`."""
         kept = [index for index, cache in enumerate(self.caches) if cache.trained]
-        samples, places = map(self._samples, kept), [self.caches[index].places for index in kept]
+        samples, places = map(self.samples, kept), [self.caches[index].places for index in kept]
         return fit_folds(
             list(samples), places, self.store.values, self.layer, self.num_classes, self.settings,
             self.sample.scale(), fold_of, self.executor,
         )  # fmt: skip
-
-    def _samples(self, index: int) -> TrainingSamples:
-        cache = self.caches[index]
-        parts = np.split(cache.places, range(_SCORED_ROWS, len(cache.places), _SCORED_ROWS))
-        scores = [block_products(self.store.values[part], self.weights)[:, index] for part in parts]
-        margins = np.concatenate(scores) + self.biases[index]
-        ids = tuple(self.image_ids[place] for place in [*cache.origins, *cache.keys[:, 0]])
-        return TrainingSamples(cache.task.label, cache.positives, ids, cache.boxes, margins, cache.alphas)
-
-    def log(self) -> MiningLog:
-        """What happened."""
-        return MiningLog(
-            entries=tuple(self.entries),
-            positives=tuple(cache.positives for cache in self.caches),
-            mean_norm=self.sample.mean(),
-            scale=self.sample.scale(),
-            images=len(self.image_ids),
-            peak_rows=self.store.peak_rows,
-            peak_bytes=self.store.peak_bytes,
-            samples=tuple(self._samples(index) for index, cache in enumerate(self.caches) if cache.trained),
-        )
-
-    # Going on where an interrupted mining was.
-
-    def _commit(self) -> None:
-        if self.checkpoint is not None:
-            self.checkpoint.write(*self._state())
-        self.store.commit()
-
-    def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """(arrays, facts) for `MiningCheckpoint.write`: all but the rows, which have a file of their own."""
-        arrays = {f"{i}.{name}": getattr(one, name) for i, one in enumerate(self.caches) for name in one.ARRAYS}
-        arrays |= {f"norms.{position}": norms for position, norms in self.sample.norms.items()}
-        arrays |= {"checks": self.store.used_checks(), "weights": self.weights, "biases": self.biases}
-        facts = {name: getattr(self, name) for name in _FACTS}
-        facts |= {"peak_rows": self.store.peak_rows, "seen": self.sample.seen}
-        facts["caches"] = [{name: getattr(one, name) for name in one.FACTS} for one in self.caches]
-        return arrays, facts | {"entries": [vars(one) for one in self.entries]}
-
-    def restore(self) -> bool:
-        """Take up the state in the checkpoint, as a new trainer; False where there is none that is whole."""
-        found = self.checkpoint.read() if self.checkpoint else None
-        if found is None:
-            return False
-        arrays, facts = found
-        for name in _FACTS:
-            setattr(self, name, facts[name])
-        self.entries = [MiningEntry(**one) for one in facts["entries"]]
-        self.sample.seen = facts["seen"]
-        positions = sorted(int(name.removeprefix("norms.")) for name in arrays if name.startswith("norms."))
-        self.sample.norms = {position: arrays[f"norms.{position}"] for position in positions}
-        self.weights, self.biases = arrays["weights"], arrays["biases"]
-        for index, (cache, numbers) in enumerate(zip(self.caches, facts["caches"], strict=True)):
-            for name in cache.ARRAYS:
-                setattr(cache, name, arrays[f"{index}.{name}"])
-            for name in cache.FACTS:
-                setattr(cache, name, numbers[name])
-        self.store.open(self.length, kept=True)
-        return self.store.restore([one.places for one in self.caches], arrays["checks"], facts["peak_rows"])

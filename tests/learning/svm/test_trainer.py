@@ -61,7 +61,7 @@ def test_interrupted_after_every_state(make_regions, tmp_path, monkeypatch, comm
 
 def test_interrupted_within_an_image_with_little_memory(make_regions, tmp_path, monkeypatch):
     """Whatever the training was in the middle of."""
-    monkeypatch.setattr("detection.learning.svm._trainer.MIB", 70 * 16 * 4)
+    monkeypatch.setattr("detection.learning.svm._state.MIB", 70 * 16 * 4)
     images, settings = make_regions(images=10, noise=0.8), dataclasses.replace(SETTINGS, memory_mib=1)
     plain, log = train_svms(stream_of(images), 3, settings)
     assert sum(one.left_out for one in log.entries) > 0
@@ -122,7 +122,7 @@ def test_a_state_of_another_key_or_with_changed_rows_is_not_used(make_regions, t
 
 def test_memory_is_kept_to(make_regions, monkeypatch):
     """Counted by the rows and by what the allocator hands out."""
-    monkeypatch.setattr("detection.learning.svm._trainer.MIB", 2**16)
+    monkeypatch.setattr("detection.learning.svm._state.MIB", 2**16)
     length = 1024
     images = make_regions(images=24, proposals=80, noise=0.8, length=length)
     _, most = train_svms(stream_of(images), 3, dataclasses.replace(SETTINGS, memory_mib=1000))
@@ -150,7 +150,7 @@ def test_enough_memory_changes_nothing(make_regions):
 
 
 def test_positives_that_do_not_fit(make_regions, monkeypatch):
-    monkeypatch.setattr("detection.learning.svm._trainer.MIB", 64)
+    monkeypatch.setattr("detection.learning.svm._state.MIB", 64)
     with pytest.raises(ValueError, match=r"svm\.memory_mib: expected room for the positives .* 3, which holds 3 v"):
         train_svms(stream_of(make_regions()), 3, dataclasses.replace(SETTINGS, memory_mib=3))
 
