@@ -25,6 +25,7 @@ COMMANDS = {
     "cluster": "a run by one process, by processes, by a Dask cluster on this machine: seconds, memory, equal files",
     "convolutions": "a backbone's convolutions: the engines against eager PyTorch, time and agreement",
     "dataset": "a whole data set, from photos to mAP: seconds a stage and memory, and those of another version",
+    "evaluation": "evaluation and report of many photos (a made-up set): seconds and memory a step",
     "fc": "fc6 and fc7: all proposals, different ones once, low-rank layers (truncated SVD); the mAP these cost",
     "few_photos": "mAP with few training photos: draws of photos, mirrored and jittered positives",
     "image": "an image all in against its convolutions and against R-CNN-style crops; a folder against one by one",
