@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from detection.learning.svm._rows import MIB, ClassCache, RowStore, Task
+from detection.learning.svm._rows import MIB, ClassCache, RowStore, Task, sampled
+from detection.learning.svm._trainer_state import restore, state_of
 from detection.learning.svm.checkpoint import MiningCheckpoint
 from detection.learning.svm.held_out import fit_folds
 from detection.learning.svm.linear_svms import LinearSVMs, block_products, padded
@@ -18,12 +19,11 @@ from detection.learning.svm.solver import SVMSolution, solve
 
 # Rows scored at a time for the log: few, as they are copied.
 _SCORED_ROWS = 256
-# Images after which the state is written, and places set free can be used again.
-_COMMIT_AFTER = 4
+# Images after which the state is written, and places set free can be used again; and into how many parts a number of
+# images is cut at least where there are many: the state grows with them, and so would the time of writing it.
+_COMMIT_AFTER, _COMMITS = 4, 256
 # Bound of passes that go on "until one adds none": a class that never settles must end too.
 _MAX_PASSES = 100
-# What a trainer knows of itself, as plain data.
-_FACTS = ("layer", "length", "number", "done", "added", "last_image", "image_ids")
 
 
 class Trainer:
@@ -98,7 +98,10 @@ class Trainer:
             caches = [one for one in self.caches if one.task.label == label and self._is_used(one, regions)]
             if not caches:
                 continue
-            rows = np.flatnonzero(labels == label)
+            seed, most = [self.settings.seed, int(label), self.done], self.settings.max_positives
+            rows, draws = sampled(np.flatnonzero(labels == label), caches, most, seed)
+            if len(rows) > self.store.room:
+                self._commit()
             if len(rows) > self.store.room:
                 raise ValueError(
                     f"svm.memory_mib: expected room for the positives of all classes and some negatives, got "
@@ -107,7 +110,8 @@ class Trainer:
             places = self.store.add(values, rows)
             for cache in caches:
                 self.store.use(places)
-                cache.append_positives(places, boxes[rows], self.done)
+                cache.append_positives(places, boxes[rows], self.done, draws)
+                self.store.release(cache.keep_least(most))
 
     def _mine(self, images: Iterable[TrainingRegions]) -> int:
         """One pass for negatives; `images`: those not done yet in it. Returns how many negatives it added."""
@@ -140,7 +144,7 @@ class Trainer:
     def _image_done(self, regions: TrainingRegions) -> None:
         self.done, self.last_image = self.done + 1, regions.image_id
         # Every image would be a tenth of the time; a pass ends with one in any case.
-        if self.done % _COMMIT_AFTER == 0:
+        if self.done % max(_COMMIT_AFTER, (1 << (self.done // _COMMITS).bit_length()) >> 1) == 0:
             self._commit()
         if self.on_progress:
             self.on_progress(f"mining pass {self.number}" if self.number else "positives", self.done)
@@ -209,6 +213,8 @@ class Trainer:
         places[rows] = self.store.add(regions.proposals.values, rows)
         for index, cache in enumerate(self.caches):
             chosen = np.flatnonzero(wanted[:, index])
+            if not len(chosen):
+                continue
             self.store.use(places[chosen])
             boxes = regions.proposals.boxes[chosen]
             cache.append(places[chosen], boxes, np.stack([np.full(len(chosen), self.done), chosen], axis=1))
@@ -256,22 +262,11 @@ class Trainer:
         keep[: cache.positives] = True
         dropped = cache.keep(keep)
         self.store.release(dropped)
-        self.entries.append(
-            MiningEntry(
-                label=cache.task.label,
-                mining_pass=self.number,
-                images=images,
-                positives=cache.positives,
-                negatives=negatives,
-                added=cache.added,
-                evicted=len(dropped),
-                objective=solution.objective * factor,
-                gap=solution.gap * factor,
-                iterations=solution.iterations,
-                converged=solution.converged,
-                left_out=cache.left_out,
-            )
-        )
+        facts = {"label": cache.task.label, "mining_pass": self.number, "images": images, "negatives": negatives}
+        facts |= {name: getattr(cache, name) for name in ("positives", "added", "left_out")}
+        facts |= {"objective": solution.objective * factor, "gap": solution.gap * factor, "evicted": len(dropped)}
+        facts |= {name: getattr(solution, name) for name in ("iterations", "converged")}
+        self.entries.append(MiningEntry(**facts))
         cache.added, cache.left_out, cache.trained = 0, 0, True
 
     # What came out.
@@ -315,36 +310,10 @@ class Trainer:
 
     def _commit(self) -> None:
         if self.checkpoint is not None:
-            self.checkpoint.write(*self._state())
+            self.checkpoint.write(*state_of(self))
         self.store.commit()
-
-    def _state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """(arrays, facts) for `MiningCheckpoint.write`: all but the rows, which have a file of their own."""
-        arrays = {f"{i}.{name}": getattr(one, name) for i, one in enumerate(self.caches) for name in one.ARRAYS}
-        arrays |= {f"norms.{position}": norms for position, norms in self.sample.norms.items()}
-        arrays |= {"checks": self.store.used_checks(), "weights": self.weights, "biases": self.biases}
-        facts = {name: getattr(self, name) for name in _FACTS}
-        facts |= {"peak_rows": self.store.peak_rows, "seen": self.sample.seen}
-        facts["caches"] = [{name: getattr(one, name) for name in one.FACTS} for one in self.caches]
-        return arrays, facts | {"entries": [vars(one) for one in self.entries]}
 
     def restore(self) -> bool:
         """Take up the state in the checkpoint, as a new trainer; False where there is none that is whole."""
         found = self.checkpoint.read() if self.checkpoint else None
-        if found is None:
-            return False
-        arrays, facts = found
-        for name in _FACTS:
-            setattr(self, name, facts[name])
-        self.entries = [MiningEntry(**one) for one in facts["entries"]]
-        self.sample.seen = facts["seen"]
-        positions = sorted(int(name.removeprefix("norms.")) for name in arrays if name.startswith("norms."))
-        self.sample.norms = {position: arrays[f"norms.{position}"] for position in positions}
-        self.weights, self.biases = arrays["weights"], arrays["biases"]
-        for index, (cache, numbers) in enumerate(zip(self.caches, facts["caches"], strict=True)):
-            for name in cache.ARRAYS:
-                setattr(cache, name, arrays[f"{index}.{name}"])
-            for name in cache.FACTS:
-                setattr(cache, name, numbers[name])
-        self.store.open(self.length, kept=True)
-        return self.store.restore([one.places for one in self.caches], arrays["checks"], facts["peak_rows"])
+        return found is not None and restore(self, *found)
