@@ -29,6 +29,7 @@ COMMANDS = {
     "fc": "fc6 and fc7: all proposals, different ones once, low-rank layers (truncated SVD); the mAP these cost",
     "few_photos": "mAP with few training photos: draws of photos, mirrored and jittered positives",
     "image": "an image all in against its convolutions and against R-CNN-style crops; a folder against one by one",
+    "photos": "mining and box regression over many photos, whose vectors are made up: time a photo, memory",
     "pooling": "pyramid pooling against torchvision's roi_pool and adaptive_max_pool2d",
     "proposals": "selective search against OpenCV's: time of one thread, recall, proposals of the original MATLAB code",
     "scaling": "growth of time with proposals, image side and classes: exponents",

@@ -5,13 +5,11 @@ included. Detections of 7 in 10 objects lie near them and score high, all others
 """
 
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from benchmarks.harness import Row, Tables, progress
+from benchmarks.harness import Row, Tables, measured
 from benchmarks.inputs import sample_paths
 from jsonargparse.typing import PositiveInt
 
@@ -25,8 +23,6 @@ from detection.types import AnnotatedImage, Detections
 OBJECTS, FOUND = 7, 0.7
 # Sides of boxes in px.
 LEAST_SIDE, MOST_SIDE = 10, 200
-# Linux: the system's word for the most memory, and the file that begins to count it anew.
-STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def made_up(photos: int, classes: int, each: int) -> tuple[list[AnnotatedImage], list[Detections]]:
@@ -60,20 +56,6 @@ def _boxes(rng: np.random.Generator, count: int, size: tuple[int, int]) -> np.nd
     sides = np.exp(rng.uniform(np.log(LEAST_SIDE), np.log(MOST_SIDE), (count, 2)))
     corners = rng.random((count, 2)) * (np.array(size[::-1]) - sides)
     return np.concatenate([corners, corners + sides], axis=1).astype(np.float32)
-
-
-def measured(step: str, make: Callable[[], Any], rows: list[Row]) -> Any:
-    """What `make` gives; its seconds and memory become a row."""
-    progress(step)
-    if RESET.exists():
-        RESET.write_text("5")
-    started = time.perf_counter()
-    result = make()
-    lines = STATUS.read_text().splitlines() if STATUS.exists() else []
-    peak = [int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM")]
-    rows.append({"step": step, "s": time.perf_counter() - started, "peak_MiB": peak[0] if peak else ""})
-    progress("")
-    return result
 
 
 def benchmark(
