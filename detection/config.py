@@ -43,6 +43,8 @@ class Settings(StageSettings):
             processes of this machine; results do not change. null: what DASK_SCHEDULER_ADDRESS in the environment says.
         mixed_processors: Take workers of the scheduler with other processors than this machine's, which change the last
             bits of results.
+        keep_maps: Keep the maps of the photos on disk. If not, each pass over the photos computes them anew, with the
+            same results: for data sets whose maps the disk cannot hold.
         classes_changed: Where the data have other classes than the run. refuse: stop; keep: go on with the run's,
             objects of others are left out; retrain: train anew, in place of what was trained.
         strict: Stop at the first faulty image or annotation. Else each is left out or repaired, and listed at the end.
@@ -56,6 +58,7 @@ class Settings(StageSettings):
     device: str = "cpu"
     scheduler: str | None = None
     mixed_processors: bool = False
+    keep_maps: bool = True
     classes_changed: ClassesChanged = "refuse"
     strict: bool = False
 
@@ -67,7 +70,9 @@ class Settings(StageSettings):
 
 
 # Of no influence on what a run holds: not kept as its settings.
-_OF_THE_CALL = ("run", "workers", "device", "scheduler", "mixed_processors", "classes_changed", "strict")
+_OF_THE_CALL = (
+    "run", "workers", "device", "scheduler", "mixed_processors", "keep_maps", "classes_changed", "strict",
+)  # fmt: skip
 # What every command of a run takes, and the one setting of a stage that most users give.
 _SHARED = ("dataset.root", *Settings.__annotations__)
 # Of no protocol: where things lie, and what computes.

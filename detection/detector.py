@@ -14,6 +14,7 @@ from detection.data import DataError, Problems, read_image
 from detection.detector_files import check_parts, read_detector, write_detector
 from detection.engines import parallel_executor, single_threaded_pool
 from detection.features import FeatureExtractor
+from detection.features.extractor import on_host
 from detection.geometry import flip
 from detection.learning import BoxRegressors, Calibration, LinearSVMs, PostprocessSettings, postprocess, suppressed
 from detection.learning.scored_regions import ScoredRegions, in_rounds, mean_of_sides
@@ -61,7 +62,8 @@ class Detector:
         rgb, executor = read_image(image), parallel_executor(threads)
         proposals = executor.submit(propose, image_id, rgb, self.proposal_settings)  # image -> proposals
         # image -> maps
-        pyramid = self.extractor.pyramid(image_id, rgb, executor.map, mirrored=self.postprocess_settings.mirrored)
+        mirrored = self.postprocess_settings.mirrored
+        pyramid = self.extractor.pyramid(image_id, rgb, executor.map, mirrored, stay=True)
         return self.detect_proposals(proposals.result(), pyramid, executor.map)
 
     def detect_many(
@@ -142,7 +144,9 @@ class Detector:
 
     def _scored_side(self, boxes: np.ndarray, pyramid: FeaturePyramid, mapper: MapFunction) -> ScoredRegions:
         pool5 = self.extractor.pool(pyramid, boxes, distinct=True, mapper=mapper)  # -> distinct vectors
-        features = pool5 if self.svms.layer == "pool5" else self.extractor.head(pool5)  # vectors -> fc6 or fc7
+        features = None if self.svms.layer == "pool5" else self.extractor.head(pool5)  # vectors -> fc6 or fc7
+        pool5 = on_host(pool5)
+        features = features or pool5
         scores = self.svms.region_scores(features, mapper)  # vectors -> scores
         refine = self.regressors and partial(self.regressors.boxes, pool5, mapper=mapper)  # vectors -> better boxes
         return ScoredRegions(scores, refine)

@@ -265,7 +265,9 @@ def test_a_preset_differs_from_itself_in_nothing(name):
 
 
 def test_an_unknown_preset_is_refused(tmp_path):
-    with pytest.raises(SettingsError, match="preset: expected one of balanced, best, fast, voc2007_paper, .*, got 'r-cnn'"):
+    with pytest.raises(
+        SettingsError, match=r"preset: expected one of balanced, best, fast, voc2007_paper, .*, got 'r-cnn'"
+    ):
         config.preset_overrides(settings_of("--preset=r-cnn", f"--run={tmp_path / 'none'}"))
     assert config.preset_overrides(settings_of(f"--run={tmp_path / 'none'}", "--svm.C=0.5")) == {}
 
@@ -352,5 +354,5 @@ class TestPresets:
 
     def test_an_unknown_one_of_a_file_is_refused(self, write):
         write("mine.yaml", "preset: quick")
-        with pytest.raises(SettingsError, match="preset: expected one of .*, got 'quick'"):
+        with pytest.raises(SettingsError, match=r"preset: expected one of .*, got 'quick'"):
             settings_of("--config=mine.yaml")

@@ -8,7 +8,6 @@ Takes the options of `sppnet run` too. Goes on where it stopped, downloads inclu
 
 import argparse
 import re
-import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -17,6 +16,7 @@ from detection.backbones import torchvision_networks
 from detection.command_line import FLAG, Main, command, say
 from detection.commands.published import comparison
 from detection.commands.reproduce_cost import Cost, trial
+from detection.commands.run_cost import free_bytes
 from detection.commands.session import run_command
 from detection.data import DownloadSettings
 from detection.data.downloads import (
@@ -111,9 +111,8 @@ def _published(root: str, backbone: str, weights: str | None) -> _Weights | None
 
 
 def _tell_cost(experiment: Experiment, root: str, to_fetch: dict[str, int]) -> None:
-    """Bytes and hours. The disk that is there is of the nearest folder above `root` that exists."""
-    there = next(one for one in [Path(root).absolute(), *Path(root).absolute().parents] if one.exists())
-    free = shutil.disk_usage(there).free
+    """Bytes and hours."""
+    free = free_bytes(Path(root))
     fetched = ", ".join(f"{name} {size / 2**20:,.0f} MiB" for name, size in to_fetch.items())
     console = experiment.work.console
     say(console, f"to fetch: {sum(to_fetch.values()):,} bytes: {fetched}" if to_fetch else "to fetch: nothing")

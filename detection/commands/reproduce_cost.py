@@ -1,13 +1,11 @@
 """How long the published experiment will take on this machine, by a trial on one photo and one batch."""
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 from sklearn.datasets import load_sample_image
 
+from detection.commands.run_cost import timed
 from detection.config import Settings
 from detection.data import VOC_CLASSES
 from detection.engines import limit_threads
@@ -15,8 +13,6 @@ from detection.features import FeatureExtractor
 from detection.features.cache import estimate_bytes
 from detection.learning.finetune.trial import batch_seconds
 from detection.proposals import propose
-
-Value = TypeVar("Value")
 
 # Photos of VOC 2007 (the devkit's documentation, table 1), and the size in px that most of them have.
 TRAINING_PHOTOS, TEST_PHOTOS = 5011, 4952
@@ -74,9 +70,9 @@ def trial(settings: Settings, workers: int) -> Cost:
     extractor.regions(extractor.pyramid("", corner, map), propose("", corner, settings.proposals).boxes, "pool5")
 
     with limit_threads(settings.threads):
-        boxes, proposals = _timed(lambda: propose("", photo, settings.proposals).boxes)
-        pyramid, maps = _timed(lambda: extractor.pyramid("", photo, map))
-        pooled, pooling = _timed(lambda: extractor.regions(pyramid, boxes, "pool5").values)
+        boxes, proposals = timed(lambda: propose("", photo, settings.proposals).boxes)
+        pyramid, maps = timed(lambda: extractor.pyramid("", photo, map))
+        pooled, pooling = timed(lambda: extractor.regions(pyramid, boxes, "pool5").values)
         batch = batch_seconds(pooled.shape[1], len(VOC_CLASSES), settings.finetune, settings.device)
     # Forward alone is a third of forward and backward.
     head = batch / 3 * len(pooled) / settings.finetune.batch_size
@@ -92,8 +88,3 @@ def trial(settings: Settings, workers: int) -> Cost:
         maps_bytes=photos * estimate_bytes([_SIZE], settings.features),
         map_sets=map_sets,
     )
-
-
-def _timed(make: Callable[[], Value]) -> tuple[Value, float]:
-    start = time.perf_counter()
-    return make(), time.perf_counter() - start

@@ -58,6 +58,7 @@ def open_experiment(
         executor=executor,
         threads=settings.threads,
         device=settings.device,
+        keep_maps=settings.keep_maps,
         problems=Problems(settings.strict),
         # Of several processes under torchrun the first speaks.
         console=console or terminal(quiet=os.environ.get("RANK", "0") != "0"),

@@ -2,27 +2,30 @@
 
 import json
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from detection.data.detection_columns import DetectionColumns
 from detection.data.json_items import MAX_ITEMS_BYTES, read_entries
-from detection.storage import file_stem, write_text
+from detection.storage import file_stem, write_pieces
 from detection.storage.bounded import decode_text, read_limited
 from detection.types import Detections
 
 _COCO_KEYS = ("image_id", "category_id", "bbox", "score")
 # id, score and four corners of one comp4 line
 _COMP4_FIELDS = 6
+# Lines of the devkit's files that are in memory together.
+_LINES_AT_A_TIME = 10_000
 # From half-open corners to 1-based inclusive ones.
 TO_INCLUSIVE = np.array([1.0, 1.0, 0.0, 0.0])
 
 
 def write_coco_results(
-    path: Path | str, detections: Sequence[Detections], calibrated: np.ndarray | None = None
+    path: Path | str, detections: Iterable[Detections], calibrated: np.ndarray | None = None
 ) -> None:
     """Write detections as COCO results: a JSON list with one row a detection, atomically.
 
@@ -33,8 +36,16 @@ def write_coco_results(
     further key "probability". calibrated: (L,) bool; rows of a class that is not have the further key "calibrated":
     false. Raises ValueError for a number that is not finite.
     """
-    rows = [row for one in detections for row in _coco_rows(one, calibrated)]
-    write_text(path, "[" + ",\n".join(rows) + "]\n")
+    write_pieces(path, _coco_pieces(detections, calibrated))
+
+
+def _coco_pieces(detections: Iterable[Detections], calibrated: np.ndarray | None) -> Iterator[str]:
+    before = "["
+    for one in detections:
+        if rows := _coco_rows(one, calibrated):
+            yield before + ",\n".join(rows)
+            before = ",\n"
+    yield "[]\n" if before == "[" else "]\n"
 
 
 def _coco_rows(detections: Detections, calibrated: np.ndarray | None) -> list[str]:
@@ -174,7 +185,6 @@ def write_comp4(folder: Path | str, split: str, detections: Sequence[Detections]
     back is bit-equal for coordinates that are 0 or at least 2^-29. A class without detections gets an empty file.
     Raises ValueError for a number that is not finite and a label that is not in `classes`.
     """
-    lines: list[list[str]] = [[] for _ in classes]
     for one in detections:
         _check_finite(one)
         if len(one.labels) and not 0 <= one.labels.min() <= one.labels.max() < len(classes):
@@ -182,12 +192,20 @@ def write_comp4(folder: Path | str, split: str, detections: Sequence[Detections]
                 f"detections of image {one.image_id!r}: expected labels below {len(classes)}, "
                 f"got {one.labels.min()} to {one.labels.max()}"
             )
-        boxes = one.boxes.astype(np.float64) + TO_INCLUSIVE
-        rows = zip(one.labels.tolist(), one.scores.tolist(), boxes.tolist(), strict=True)
-        for label, score, (x1, y1, x2, y2) in rows:
-            lines[label].append(f"{one.image_id} {score} {x1} {y1} {x2} {y2}\n")
-    for name, rows in zip(classes, lines, strict=True):
-        write_text(comp4_path(folder, split, name), "".join(rows))
+    found = DetectionColumns.of(detections)
+    by_class = np.argsort(found.labels, kind="stable")
+    bounds = np.searchsorted(found.labels[by_class], np.arange(len(classes) + 1))
+    for name, (start, end) in zip(classes, pairwise(bounds), strict=True):
+        write_pieces(comp4_path(folder, split, name), _comp4_pieces(found, by_class[start:end]))
+
+
+def _comp4_pieces(found: DetectionColumns, rows: np.ndarray) -> Iterator[str]:
+    images = found.images()
+    for some in np.split(rows, range(_LINES_AT_A_TIME, len(rows), _LINES_AT_A_TIME)):
+        ids = [found.image_ids[image] for image in images[some]]
+        boxes = found.boxes[some].astype(np.float64) + TO_INCLUSIVE
+        columns = zip(ids, found.scores[some].tolist(), boxes.tolist(), strict=True)
+        yield "".join(f"{image_id} {score} {x1} {y1} {x2} {y2}\n" for image_id, score, (x1, y1, x2, y2) in columns)
 
 
 def read_comp4(

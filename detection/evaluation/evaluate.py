@@ -30,8 +30,8 @@ def evaluate(
     their rows: the devkit's order where its file is written image by image. annotations: one record an
     image. classes: names in the order of the labels. metric, iou_threshold, difficult, comparison: see
     `EvaluationSettings`.
-    Both VOC metrics, counts, curves and best overlaps come of one pass of matching; COCO's own matching, which
-    takes pycocotools some 10 times as long, is done for a metric over several IoU thresholds alone.
+    Both VOC metrics, counts, curves and best overlaps come of one pass of matching; COCO's own matching is done for a
+    metric over several IoU thresholds alone.
 
     One class differs from the devkit: where every detection of it is ignored, the devkit divides 0 by 0 and
     its AP is NaN; here it is 0.

@@ -90,9 +90,9 @@ def match(
     of equal score keep the order of `pairs` and of their rows, as lines of equal confidence keep theirs in
     the devkit. Returns one pair a class.
     """
-    found, objects = _list_boxes(pairs, "scores", "f"), _list_boxes([*enumerate(annotations)], "difficult", "?")
+    found, objects = list_boxes(pairs, "scores", "f"), list_boxes([*enumerate(annotations)], "difficult", "?")
     if settings.difficult == "drop":
-        objects = _Boxes(*(one[~objects.marks] for one in objects))
+        objects = Boxes(*(one[~objects.marks] for one in objects))
     to_object, overlaps, to_detection, object_overlaps = _best_pairs(pairs, objects, len(annotations))
     to_object = np.where(settings.is_match(overlaps), to_object, -1)
 
@@ -119,7 +119,7 @@ def match(
     return result
 
 
-class _Boxes(NamedTuple):
+class Boxes(NamedTuple):
     """The boxes of all images one after the other. marks: scores of detections, whether objects are difficult."""
 
     images: np.ndarray
@@ -129,9 +129,10 @@ class _Boxes(NamedTuple):
     marks: np.ndarray
 
 
-def _list_boxes(pairs: Sequence[tuple[int, Detections | AnnotatedImage]], mark: str, typecode: str) -> _Boxes:
+def list_boxes(pairs: Sequence[tuple[int, Detections | AnnotatedImage]], mark: str, typecode: str) -> Boxes:
+    """The boxes of (position, record) one record after the other. mark, typecode: of the records' marks."""
     counts = [len(one.labels) for _, one in pairs]
-    return _Boxes(
+    return Boxes(
         images=np.repeat(np.array([image for image, _ in pairs], dtype=np.int64), counts),
         rows=_joined([np.arange(count) for count in counts], "q"),
         boxes=_joined([one.boxes.reshape(-1) for _, one in pairs], "f").reshape(-1, 4),
@@ -141,7 +142,7 @@ def _list_boxes(pairs: Sequence[tuple[int, Detections | AnnotatedImage]], mark: 
 
 
 def _best_pairs(
-    pairs: Sequence[tuple[int, Detections]], objects: _Boxes, image_count: int
+    pairs: Sequence[tuple[int, Detections]], objects: Boxes, image_count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """For each detection its best object of the same class and the IoU, and for each object its best detection.
 

@@ -27,7 +27,7 @@ class EvaluationSettings:
         metric: voc07 is the mean of the best precision at the 11 recalls 0, 0.1 .. 1 (devkit 2007,
             VOCcode/VOCevaldet.m); voc10 the area under the precision-recall curve made monotonic
             (devkit 2010 and later, VOCcode/VOCap.m); coco the mean over the IoU thresholds 0.5, 0.55 .. 0.95 of
-            the mean precision at 101 recalls, with COCO's own matching (pycocotools).
+            the mean precision at 101 recalls, with COCO's own matching (as pycocotools has it).
         iou_threshold: intersection over union, in (0, 1], that a detection needs with an object to be
             matched to it (0.5 in all VOC challenges). Under metric coco it decides the counts and curves, not AP.
         difficult: objects marked difficult are ignored with the detections matched to them (ignore, as the

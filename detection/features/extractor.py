@@ -2,11 +2,11 @@
 
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from detection.features.settings import FeatureSettings
 from detection.geometry import resize_scale
 from detection.pooling.cells import Places, cells_of, distinct_rows, scales_of
 from detection.pooling.spp import pool_into, pooled_length
+from detection.pooling.torch_pooling import pool_tensor
 from detection.types import FeaturePyramid, MapFunction, RegionFeatures
 
 # Bits of a float16: all but the sign; infinity, above which lie only what are no numbers.
@@ -119,24 +120,35 @@ class FeatureExtractor:
         return image_scales(size, self.settings)
 
     def pyramid(
-        self, image_id: str, rgb: np.ndarray, mapper: MapFunction | None = None, mirrored: bool = False
+        self,
+        image_id: str,
+        rgb: np.ndarray,
+        mapper: MapFunction | None = None,
+        mirrored: bool = False,
+        stay: bool = False,
     ) -> FeaturePyramid:
         """The maps of an image: (H, W, 3) uint8 RGB -> S x T maps (C, h, w) float16; with `mirrored` its mirror's too.
 
         Rounded to float16 here already, so that maps from the cache are equal. Every scale is a batch of its
-        own: what runs beside it cannot change its last bits. The scales go through it, largest first; None: over
-        ``parallel_executor()`` on a CPU.
+        own: what runs beside it cannot change its last bits. mapper: on a CPU the scales go through it, largest first;
+        None: over ``parallel_executor()``. stay: on another device leave the maps there, as tensors that `pool` takes.
         """
         rgb = np.asarray(rgb)
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
             raise ValueError(f"image {image_id!r}: expected (H, W, 3) uint8 RGB, got {rgb.dtype} of shape {rgb.shape}")
         size = (int(rgb.shape[0]), int(rgb.shape[1]))
         scales = self.scales(size)
-        if mapper is None:
-            mapper = parallel_executor().map if torch.device(self.device).type == "cpu" else map
+        on_cpu = torch.device(self.device).type == "cpu"
+        mapper = (mapper or parallel_executor().map) if on_cpu else map
         normalised = normalise(rgb, self.backbone.mean, self.backbone.std)
         order = np.argsort(-scales, kind="stable")
-        found = dict(zip(order, mapper(partial(self._maps, image_id, normalised), scales[order].tolist()), strict=True))
+        found = dict(zip(order, mapper(partial(self._maps, normalised), scales[order].tolist()), strict=True))
+        # Asked once, when all is under way: each answer waits for the device.
+        finite = _are_finite([one for maps in found.values() for one in maps])
+        if not finite:
+            raise ValueError(f"maps of image {image_id!r}: expected finite float16, got values beyond its range")
+        if on_cpu or not stay:
+            found = {index: tuple(one.cpu().numpy() for one in maps) for index, maps in found.items()}
         return FeaturePyramid(
             image_id=image_id,
             size=size,
@@ -144,18 +156,14 @@ class FeatureExtractor:
             scales=scales,
             strides=np.array(self.backbone.strides, np.int64),
             offsets=self.backbone.offsets.copy(),
-            mirrored=self.pyramid(image_id, np.ascontiguousarray(rgb[:, ::-1]), mapper) if mirrored else None,
+            mirrored=self.pyramid(image_id, rgb[:, ::-1].copy(), mapper, stay=stay) if mirrored else None,
         )
 
-    def _maps(self, image_id: str, normalised: np.ndarray, scale: float) -> tuple[np.ndarray, ...]:
+    def _maps(self, normalised: np.ndarray, scale: float) -> tuple[torch.Tensor, ...]:
         values = network_input(normalised, scale, max(self.backbone.strides))
         # A contiguous (1, H, W, 3) array is a channels_last tensor (1, 3, H, W).
         images = torch.from_numpy(values).permute(0, 3, 1, 2).to(self.device)
-        maps = tuple(one[0].to(torch.float16).contiguous().cpu().numpy() for one in self.backbone(images))
-        # A comparison of bits: to ask whether float16 values are finite takes ten times as long.
-        if any(int((one.view(np.uint16) & _MAGNITUDE).max(initial=0)) >= _INFINITY for one in maps):
-            raise ValueError(f"maps of image {image_id!r}: expected finite float16, got values beyond its range")
-        return maps
+        return tuple(one[0].to(torch.float16).contiguous() for one in self.backbone(images))
 
     def pool(
         self,
@@ -172,25 +180,34 @@ class FeatureExtractor:
         ``detection.pooling.spp``. out: (>= R, D) float32 array to write to, to be spared fresh memory; the
         values are then a view of it. scales: (R,) int, the scale of each region where it is not -1. distinct: regions
         on the same scale and the same cells of every stage share one row of `values`, which has U rows then, in the
-        order of the first region of each; the result's `rows` says which. mapper: maps over scales and stages. Raises
-        ValueError where the pyramid is not of this backbone.
+        order of the first region of each; the result's `rows` says which. mapper: maps over scales and stages. Of maps
+        that are tensors the values are a tensor on their device, for `head`; see `on_host`. Raises ValueError where the
+        pyramid is not of this backbone.
         """
         self._check(pyramid)
         boxes = np.asarray(boxes)
         places = self._places(pyramid, boxes, scales)
         count, row_of = distinct_rows(places, len(boxes)) if distinct else (len(boxes), np.arange(len(boxes)))
-        values = np.empty((count, self.length("pool5")), np.float32) if out is None else out[:count]
+        device = getattr(pyramid.maps[0][0], "device", None)
+        if isinstance(device, torch.device):
+            values = torch.empty((count, self.length("pool5")), device=device)
+        else:
+            values = np.empty((count, self.length("pool5")), np.float32) if out is None else out[:count]
         parts = []
         for (regions, stages), maps in zip(places, pyramid.maps, strict=True):
             rows, first = np.unique(row_of[regions], return_index=True)
             start = 0
             for cells, one in zip(stages, maps, strict=True):
-                parts.append((np.asarray(one), cells[first], rows, start))
+                parts.append((one, cells[first], rows, start))
                 start += pooled_length(one.shape[0], self.settings.levels)
 
-        def pool_part(part: tuple[np.ndarray, np.ndarray, np.ndarray, int]) -> None:
+        def pool_part(part: tuple[Any, np.ndarray, np.ndarray, int]) -> None:
             one, cells, rows, start = part
-            pool_into(one, cells, self.settings.levels, rows, values, start, self.settings.pooling)
+            if isinstance(one, torch.Tensor):
+                pooled = pool_tensor(one.float(), cells, self.settings.levels, self.settings.pooling)
+                values[torch.as_tensor(rows, device=device), start : start + pooled.shape[1]] = pooled
+            else:
+                pool_into(np.asarray(one), cells, self.settings.levels, rows, values, start, self.settings.pooling)
 
         # Those with the most values first, so that no thread is left with them at the end.
         deque(mapper(pool_part, sorted(parts, key=lambda part: -len(part[0]) * len(part[2]))), maxlen=0)
@@ -222,13 +239,17 @@ class FeatureExtractor:
                 f"{self.backbone.channels}, got {strides} and {sorted(channels)}"
             )
 
-    def _finish(self, values: np.ndarray) -> None:
+    def _finish(self, values: np.ndarray | torch.Tensor) -> None:
         settings = self.settings
-        if settings.pool_floor is not None:
+        on_device = isinstance(values, torch.Tensor)
+        if settings.pool_floor is not None and on_device:
+            values.clamp_(min=settings.pool_floor)
+        elif settings.pool_floor is not None:
             np.maximum(values, np.float32(settings.pool_floor), out=values)
         if settings.stage_weights is not None:
             lengths = [pooled_length(channels, settings.levels) for channels in self.backbone.channels]
-            values *= np.repeat(np.array(settings.stage_weights, np.float32), lengths)
+            weights = np.repeat(np.array(settings.stage_weights, np.float32), lengths)
+            values *= torch.from_numpy(weights).to(values.device) if on_device else weights
 
     def head(self, regions: RegionFeatures, layer: str | None = None) -> RegionFeatures:
         """Pooled vectors -> "fc6" or "fc7" (default: the settings' layer). Raises ValueError without a head."""
@@ -250,6 +271,21 @@ class FeatureExtractor:
             return self.pool(pyramid, boxes)
         vectors = self.head(self.pool(pyramid, boxes, distinct=True), layer)
         return RegionFeatures(vectors.image_id, vectors.boxes, vectors.values[vectors.rows], layer)
+
+
+def on_host(regions: RegionFeatures) -> RegionFeatures:
+    """The same with values in an array, where they are a tensor."""
+    if isinstance(regions.values, torch.Tensor):
+        return replace(regions, values=regions.values.cpu().numpy())
+    return regions
+
+
+def _are_finite(maps: Sequence[torch.Tensor]) -> bool:
+    if not maps or maps[0].device.type != "cpu":
+        return not maps or bool(torch.stack([torch.isfinite(one).all() for one in maps]).all())
+    # A comparison of bits: to ask whether float16 values are finite takes ten times as long.
+    arrays = (one.numpy().view(np.uint16) for one in maps)
+    return all(int((one & _MAGNITUDE).max(initial=0)) < _INFINITY for one in arrays)
 
 
 def image_scales(size: tuple[int, int], settings: FeatureSettings) -> np.ndarray:

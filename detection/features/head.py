@@ -125,17 +125,20 @@ class Head:
         """Length of the vectors of "fc6" or "fc7"."""
         return self._shapes[f"{layer}.bias"][0]
 
-    def __call__(self, pooled: np.ndarray, layer: str) -> np.ndarray:
+    def __call__(self, pooled: np.ndarray | torch.Tensor, layer: str) -> np.ndarray:
         """(R, D) float32 pooled vectors -> (R, length) float32 of `layer`, all >= 0.
 
-        On a CPU each block of rows is computed by one thread alone, several in parallel: no bit depends on how many.
+        On a CPU each block of rows is computed by one thread alone, several in parallel: no bit depends on how many. A
+        tensor is computed in one go where it lies, as are arrays on another device.
         """
-        if pooled.shape[1:] != (self._pooled_length,):
+        if tuple(pooled.shape[1:]) != (self._pooled_length,):
             raise ValueError(f"head: expected pooled vectors of length {self._pooled_length}, got {pooled.shape}")
+        if isinstance(pooled, torch.Tensor) or self._device.type != "cpu":
+            return self._layers(torch.as_tensor(pooled).to(self._device)[:, self._start : self._stop], layer)
         values = np.empty((len(pooled), self.length(layer)), np.float32)
         starts = range(0, len(pooled), _BLOCK_ROWS)
         blocks = (pooled[start : start + _BLOCK_ROWS, self._start : self._stop] for start in starts)
-        compute = map if self._device.type != "cpu" else parallel_executor().map
+        compute = parallel_executor().map
         for start, found in zip(starts, compute(partial(self._block, layer=layer), blocks), strict=True):
             values[start : start + len(found)] = found
         return values
@@ -165,14 +168,17 @@ class Head:
     def _device(self) -> torch.device:
         return self._tensors["fc6.bias"].device
 
-    @torch.inference_mode()
     def _block(self, rows: np.ndarray, layer: str) -> np.ndarray:
         block = np.zeros((_BLOCK_ROWS, rows.shape[1]), np.float32)
         block[: len(rows)] = rows
-        hidden = torch.from_numpy(block).to(self._device)
+        return self._layers(torch.from_numpy(block), layer)[: len(rows)]
+
+    @torch.inference_mode()
+    def _layers(self, hidden: torch.Tensor, layer: str) -> np.ndarray:
+        """(n, inputs of fc6) on the head's device -> (n, length)."""
         for name in _up_to(layer):
             hidden = self._layer(hidden, name)
-        return hidden[: len(rows), : self.length(layer)].cpu().numpy()
+        return hidden[:, : self.length(layer)].cpu().numpy()
 
     def _layer(self, values: torch.Tensor, name: str) -> torch.Tensor:
         """(n, inputs) -> (n, outputs) after the ReLU."""

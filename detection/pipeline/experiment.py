@@ -212,6 +212,7 @@ class Experiment:
             weights=shared_extractor(settings, device).backbone.weights_fingerprint,
             device=device,
             threads=self.work.threads,
+            keep_maps=self.work.keep_maps,
             head_file=self.run.finetuned / "head.safetensors",
         )
 

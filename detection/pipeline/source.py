@@ -74,7 +74,8 @@ class ImageSource:
 
     proposals_folder, features_folder: where the stores lie. image_keys: image id -> fingerprint of the image
     file and frame. weights: fingerprint of the backbone's weights. head_file: fine-tuned fc6 and fc7, where the
-    settings ask for them. started_in: where relative paths of the settings start.
+    settings ask for them. keep_maps: whether maps that are computed go on disk. started_in: where relative paths of the
+    settings start.
     """
 
     proposals_folder: Path
@@ -86,6 +87,7 @@ class ImageSource:
     device: str = "cpu"
     threads: int = 1
     head_file: Path | None = None
+    keep_maps: bool = True
     started_in: Path = field(default_factory=Path.cwd)
 
     def extractor(self) -> FeatureExtractor:
@@ -132,7 +134,7 @@ class ImageSource:
         return made
 
     def pyramid(self, image: AnnotatedImage, mirrored: bool = False) -> FeaturePyramid:
-        """Maps of an image, computed and kept if absent. Raises DataError for an unusable image.
+        """Maps of an image, computed and, with `keep_maps`, kept if absent. Raises DataError for an unusable image.
 
         mirrored: of the image with left and right exchanged; they are kept in a folder of their own.
         """
@@ -151,12 +153,13 @@ class ImageSource:
         return replace(self.pyramid(image), mirrored=self.pyramid(image, mirrored=True))
 
     def make_maps(self, image: AnnotatedImage, rgb: np.ndarray, mirrored: bool = False) -> FeaturePyramid:
-        """Compute and keep the maps of an image, `rgb` its (H, W, 3) uint8 pixels, which `mirrored` exchanges."""
+        """Compute, and keep or not, the maps of an image; `rgb`: (H, W, 3) uint8, which `mirrored` exchanges."""
         if mirrored:
             rgb = np.ascontiguousarray(rgb[:, ::-1])
         with limit_threads(self.threads):
             made = self.pooling_extractor().pyramid(image.image_id, rgb)
-        self.cache(mirrored).write(made, self.image_keys[image.image_id])
+        if self.keep_maps:
+            self.cache(mirrored).write(made, self.image_keys[image.image_id])
         return made
 
     def training_regions(

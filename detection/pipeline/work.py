@@ -48,14 +48,16 @@ class Work:
 
     workers: processes over images; as many threads of this process pool and train while learning goes on in it.
     executor: where images are worked on; by itself in this process, one by one (others: ``pipeline.executors``).
-    threads: threads a process for convolutions and matrix products. device: torch device of the convolutions. problems:
-    where unusable images are listed. console: where results are printed; by itself they are not. log: where notices and
-    progress go. on_progress: is told of progress instead (title, done, total), in the thread that called.
+    threads: threads a process for convolutions and matrix products. device: torch device of the convolutions.
+    keep_maps: whether maps go on disk, or are computed anew in each pass. problems: where unusable images are listed.
+    console: where results are printed; by itself they are not. log: where notices and progress go. on_progress: is told
+    of progress instead (title, done, total), in the thread that called.
     """
 
     workers: int = 1
     threads: int = 1
     device: str = "cpu"
+    keep_maps: bool = True
     problems: Problems = field(default_factory=Problems)
     console: Console = field(default_factory=partial(Console, quiet=True))
     log: logging.Logger = LOG

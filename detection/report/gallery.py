@@ -131,8 +131,9 @@ def _misses(run: ReportRun, label: int, count: int) -> list[Pick]:
     for place in missed[np.argsort(-area(one.boxes[missed]), kind="stable")].tolist():
         miss = causes.get((int(one.images[place]), int(one.rows[place])))
         cause = miss.cause.cause if miss and miss.cause else "" if miss else "scored low"
-        pick = _miss_pick(run, miss) if miss else _below_pick(run, label, int(one.found[place]))
-        queues.setdefault(cause, []).append(pick)
+        queue = queues.setdefault(cause, [])
+        if len(queue) < count:
+            queue.append(_miss_pick(run, miss) if miss else _below_pick(run, label, int(one.found[place])))
     turns = [(place, order, one) for order, queue in enumerate(queues.values()) for place, one in enumerate(queue)]
     return [one for _, _, one in sorted(turns, key=lambda turn: turn[:2])[:count]]
 

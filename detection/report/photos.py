@@ -40,35 +40,57 @@ class Photo(Picture):
     counts: str
 
 
-def marked(run: ReportRun) -> list[list[Mark]]:
-    """What is found, missed and false on each image at the thresholds, by descending score.
+class Marks(NamedTuple):
+    """What is found, missed and false at the thresholds, image after image, by descending score in each; N marks.
 
-    Difficult objects, and detections on them, are left out.
+    images: (N,) int64, positions. kinds: (N,) int64, places in _SAID. labels: (N,) int64. boxes: (N, 4) float64.
+    margins: (N,) float64, minus infinity of missed objects.
     """
-    marks: list[list[Mark]] = [[] for _ in run.images]
+
+    images: np.ndarray
+    kinds: np.ndarray
+    labels: np.ndarray
+    boxes: np.ndarray
+    margins: np.ndarray
+
+    def of(self, run: ReportRun, image: int) -> list[Mark]:
+        """Those of the image at a position."""
+        rows = range(*np.searchsorted(self.images, [image, image + 1]).tolist())
+        return [self._mark(run, row) for row in rows]
+
+    def _mark(self, run: ReportRun, row: int) -> Mark:
+        kind, label, margin = _SAID[self.kinds[row]], int(self.labels[row]), float(self.margins[row])
+        chance = "" if kind == "missed" else run.said(label, margin)
+        return Mark(kind, label, tuple(self.boxes[row].tolist()), chance, margin)
+
+    def hardest(self) -> list[int]:
+        """Images that have a mark, those with the most missed objects and false boxes first.
+
+        Of equally many, that with the higher-scoring false box, which costs more average precision; then in their
+        order.
+        """
+        images, wrong = np.unique(self.images), self.kinds != _SAID.index("found")
+        counts = np.bincount(self.images[wrong], minlength=images.max(initial=-1) + 1)
+        worst = np.full(len(counts), -np.inf)
+        np.maximum.at(worst, self.images[wrong], self.margins[wrong])
+        return images[np.lexsort((images, -worst[images], -counts[images]))].tolist()
+
+
+def marked(run: ReportRun) -> Marks:
+    """All marks of a run. Difficult objects, and detections on them, are left out."""
+    parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0))]
     for label, one in enumerate(run.evaluation.per_class):
-        matches, objects = one.matches, one.found
-        hits = set(objects.found[run.found_objects(label)].tolist())
-        for rank in np.flatnonzero(matches.outcomes[: run.shown_ranks(label)] != IGNORED).tolist():
-            score, kind = float(matches.scores[rank]), "found" if rank in hits else "false"
-            mark = Mark(kind, label, tuple(matches.boxes[rank].tolist()), run.said(label, score), score)
-            marks[matches.images[rank]].append(mark)
-        for place in np.flatnonzero(objects.counts & ~run.found_objects(label)).tolist():
-            marks[objects.images[place]].append(Mark("missed", label, tuple(objects.boxes[place].tolist())))
-    return [sorted(of_image, key=lambda mark: -mark.margin) for of_image in marks]
-
-
-def hardest(marks: list[list[Mark]]) -> list[int]:
-    """Images that have an object or a shown detection, those with the most missed objects and false boxes first.
-
-    Of equally many, that with the higher-scoring false box, which costs more average precision; then in their order.
-    """
-
-    def hardness(image: int) -> tuple[int, float, int]:
-        wrong = [mark for mark in marks[image] if mark.kind != "found"]
-        return -len(wrong), -max((mark.margin for mark in wrong), default=-np.inf), image
-
-    return sorted((image for image, of_image in enumerate(marks) if of_image), key=hardness)
+        matches, objects, found = one.matches, one.found, run.found_objects(label)
+        shown = np.flatnonzero(matches.outcomes[: run.shown_ranks(label)] != IGNORED)
+        missed = np.flatnonzero(objects.counts & ~found)
+        kinds = np.where(np.isin(shown, objects.found[found]), _SAID.index("found"), _SAID.index("false"))
+        parts.append((matches.images[shown], kinds, np.full(len(shown), label)))
+        parts[-1] += (matches.boxes[shown], matches.scores[shown])
+        parts.append((objects.images[missed], np.full(len(missed), _SAID.index("missed")), np.full(len(missed), label)))
+        parts[-1] += (objects.boxes[missed], np.full(len(missed), -np.inf))
+    images, kinds, labels, boxes, margins = map(np.concatenate, zip(*parts, strict=True))
+    order = np.lexsort((-margins, images))
+    return Marks(*(one[order] for one in (images, kinds, labels, boxes, margins)))
 
 
 def photos(run: ReportRun, settings: ReportSettings, budget: int) -> list[Photo]:
@@ -79,10 +101,10 @@ def photos(run: ReportRun, settings: ReportSettings, budget: int) -> list[Photo]
     marks = marked(run)
 
     def made() -> Iterator[Photo]:
-        for image in hardest(marks)[: settings.photos]:
+        for image in marks.hardest()[: settings.photos]:
             rgb = readable(run.images[image])
             if rgb is not None:
-                yield _photo(run, rgb, run.images[image].image_id, marks[image], settings.photo_side)
+                yield _photo(run, rgb, run.images[image].image_id, marks.of(run, image), settings.photo_side)
 
     return fitting(made(), budget)
 

@@ -1,7 +1,7 @@
 """Files of the project's own: written in one atomic move, keyed by what made them; readers with limits."""
 
 from detection.storage.arrays import read_arrays, read_metadata, write_arrays
-from detection.storage.atomic import atomic_path, write_json, write_text, write_yaml
+from detection.storage.atomic import atomic_path, write_json, write_pieces, write_text, write_yaml
 from detection.storage.bounded import read_json, read_yaml
 from detection.storage.csv_files import csv_text, read_csv
 from detection.storage.fingerprint import added_field, file_fingerprint, fingerprint
@@ -41,6 +41,7 @@ __all__ = [
     "shortened",
     "write_arrays",
     "write_json",
+    "write_pieces",
     "write_sealed_json",
     "write_sealed_yaml",
     "write_text",

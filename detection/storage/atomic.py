@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -82,8 +82,13 @@ def _umask() -> int:
 
 def write_text(path: Path | str, text: str, durable: bool = False) -> None:
     """Write UTF-8 text with Unix line ends, atomically. durable: see `atomic_path`."""
-    with atomic_path(path, durable) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    write_pieces(path, (text,), durable)
+
+
+def write_pieces(path: Path | str, pieces: Iterable[str], durable: bool = False) -> None:
+    """`write_text` of pieces one behind the other, each asked for when the one before is written."""
+    with atomic_path(path, durable) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(pieces)
 
 
 def write_json(path: Path | str, value: Any) -> None:

@@ -21,7 +21,7 @@ NAMES += ("recall_small", "recall_medium", "recall_large")
 
 
 def official(tmp_path, detections, annotations):
-    """(the twelve figures, AP of each class) from files: ids are places of images, crowds the difficult ones."""
+    """(the evaluation, AP of each class) of pycocotools: ids are places of images, crowds the difficult ones."""
     places = {one.image_id: place for place, one in enumerate(annotations)}
     objects = [
         {
@@ -49,7 +49,7 @@ def official(tmp_path, detections, annotations):
         run.summarize()
     precision = run.eval["precision"][:, :, :, 0, 2]
     per_class = [precision[:, :, k][precision[:, :, k] > -1] for k in range(len(CLASSES))]
-    return run.stats, [one.mean() if one.size else None for one in per_class]
+    return run, [one.mean() if one.size else None for one in per_class]
 
 
 @settings(max_examples=10)
@@ -60,14 +60,31 @@ def test_equals_pycocotools_on_files(random_case, tmp_path_factory, seed):
     annotations = [scaled(one) for one in annotations]
     if not any(len(one.labels) for one in detections):
         return
-    stats, per_class = official(tmp_path_factory.mktemp("coco"), detections, annotations)
+    run, per_class = official(tmp_path_factory.mktemp("coco"), detections, annotations)
     result = evaluate(detections, annotations, CLASSES, "coco")
     got = [getattr(result.coco, name) for name in NAMES]
-    assert [-1 if value is None else value for value in got] == stats.tolist()
+    assert [-1 if value is None else value for value in got] == run.stats.tolist()
+    assert_same_matches(run, result.coco.matches, len(annotations))
     assert [one.ap for one in result.per_class] == per_class
     known = [ap for ap in per_class if ap is not None]
     assert result.mean_ap == (pytest.approx(np.mean(known)) if known else None)
     assert result.coco.ap == (pytest.approx(result.mean_ap) if known else None)
+
+
+def assert_same_matches(run, matches, image_count):
+    """Of each class, and objects of any area: what pycocotools keeps image by image."""
+    for label, one in enumerate(matches):
+        start = label * len(run.params.areaRng) * image_count
+        entries = [entry for entry in run.evalImgs[start : start + image_count] if entry is not None]
+        order = np.argsort([-score for entry in entries for score in entry["dtScores"]], kind="stable")
+        images = np.array([entry["image_id"] for entry in entries for _ in entry["dtScores"]], int)
+        assert one.images.tolist() == images[order].tolist()
+        assert one.objects.tolist() == [e["image_id"] for e in entries for ignored in e["gtIgnore"] if not ignored]
+        for place in range(len(run.params.iouThrs)):
+            ignored = np.array([mark for entry in entries for mark in entry["dtIgnore"][place]], bool)[order]
+            matched = np.array([mark for entry in entries for mark in entry["dtMatches"][place]], int)[order] > 0
+            assert one.ignored[place].tolist() == ignored.tolist()
+            assert one.found[place].tolist() == (matched & ~ignored).tolist()
 
 
 def scaled(one):

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from detection.engines import limit_threads
 from detection.features import FeatureExtractor, FeatureSettings, MapCache
+from detection.features.extractor import on_host
 from detection.features.head import Head
 from detection.geometry import project_to_cells
 from detection.pooling import spatial_pyramid_pool
@@ -55,6 +58,28 @@ def test_maps_of_both_sides_of_an_image(extractor, rgb):
         assert [[each.tobytes() for each in maps] for maps in one.maps] == [
             [each.tobytes() for each in maps] for maps in expected.maps
         ]
+
+
+@pytest.mark.parametrize("change", [{}, {"pooling": "mean", "pool_floor": None}, {"stage_weights": (2.0, 0.5)}])
+def test_maps_that_are_tensors_give_the_same_vectors(rgb, change):
+    """As they are on another device, where nothing of them comes back but vectors."""
+    extractor = FeatureExtractor.from_settings(replace(SETTINGS, **change))
+    with limit_threads(1):
+        pyramid = extractor.pyramid("a", rgb, stay=True)
+    tensors = replace(pyramid, maps=tuple(tuple(map(torch.from_numpy, maps)) for maps in pyramid.maps))
+    boxes = random_boxes(50, pyramid.size)
+    expected, got = (extractor.pool(one, boxes, distinct=True) for one in (pyramid, tensors))
+    assert isinstance(got.values, torch.Tensor)
+    assert on_host(expected) is expected
+    assert on_host(got).values.tobytes() == expected.values.tobytes()
+    assert got.rows.tolist() == expected.rows.tolist()
+
+
+def test_fc_layers_of_tensors_are_those_of_arrays(alexnet, rgb):
+    pool5 = alexnet.pool(alexnet.pyramid("a", rgb), random_boxes(9, rgb.shape[:2]))
+    got = alexnet.head(replace(pool5, values=torch.from_numpy(pool5.values)))
+    assert isinstance(got.values, np.ndarray)
+    np.testing.assert_allclose(got.values, alexnet.head(pool5).values, rtol=1e-4, atol=1e-5)
 
 
 def test_the_long_side_is_capped(extractor):

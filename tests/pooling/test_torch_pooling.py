@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.pooling import spatial_pyramid_pool
-from detection.pooling.torch_pooling import SpatialPyramidPooling, _masked_bins, export_onnx
+from detection.pooling.torch_means import mean_of_regions
+from detection.pooling.torch_pooling import SpatialPyramidPooling, _masked_bins, _pool_vectorised, export_onnx
 
 LEVELS = (6, 3, 2, 1)
 SIZES = [(1, 3, 1, 1), (3, 3, 2, 9), (1, 3, 13, 1), (2, 3, 6, 6), (4, 3, 7, 23)]
@@ -79,6 +80,24 @@ def test_onnx_without_its_packages(tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=r"sppnet\[onnx\]"):
         export_onnx(SpatialPyramidPooling((1,)), tmp_path / "spp.onnx", 7, 5, channels=3)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("pooling", ["max", "mean"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+@pytest.mark.parametrize("levels", [LEVELS, (7, 3), (1,)])
+def test_whole_array_operations_equal_the_kernel(pooling, dtype, levels):
+    """What another device computes; here on tensors of the CPU, which the kernel takes elsewhere."""
+    rng = np.random.default_rng(0)
+    maps = random_maps(5, 19, 27).to(dtype)
+    maps[maps.abs() < 0.2] = -0.0
+    corners = np.sort(rng.integers(0, (27, 19), (300, 2, 2)), axis=1).reshape(300, 4)
+    regions = np.unique(np.add(corners, [0, 0, 1, 1]), axis=0)
+    whole = mean_of_regions(maps.float(), regions, levels) if pooling == "mean" else None
+    whole = _pool_vectorised(maps.float() + 0.0, regions, levels, False) if whole is None else whole
+    expected = spatial_pyramid_pool(maps.float().numpy(), regions, levels, pooling)
+    if pooling == "max":
+        assert whole.numpy().tobytes() == expected.tobytes()
+    np.testing.assert_allclose(whole.numpy(), expected, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("levels", [(), (0,), (2, -1)])

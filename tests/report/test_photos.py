@@ -7,22 +7,27 @@ from PIL import Image
 
 from detection.evaluation import evaluate
 from detection.report import ReportSettings
-from detection.report.photos import Mark, hardest, marked, photos
+from detection.report.photos import Marks, marked, photos
 from detection.types import Detections
 
 AMPLE = 10**8
 
 
+def by_image(run):
+    marks = marked(run)
+    return [marks.of(run, image) for image in range(len(run.images))]
+
+
 def test_every_object_and_shown_box_is_marked_once(make_run):
     run = make_run(["cat", "dog", "cow"])
-    marks = [mark for of_image in marked(run) for mark in of_image]
+    marks = [mark for of_image in by_image(run) for mark in of_image]
     for label in range(3):
         counts = {
             kind: sum(one.kind == kind and one.label == label for one in marks) for kind in ("found", "missed", "false")
         }
         assert counts == {kind: getattr(run.shown, kind)[label] for kind in counts}
     assert all(mark.chance.endswith("%") == (mark.kind != "missed") for mark in marks)
-    for image, of_image in zip(run.images, marked(run), strict=True):
+    for image, of_image in zip(run.images, by_image(run), strict=True):
         truth = {tuple(box) for box in image.boxes.tolist()}
         assert {mark.box for mark in of_image if mark.kind == "missed"} <= truth
 
@@ -33,25 +38,28 @@ def test_difficult_objects_are_not_marked(make_run):
     # Each box lies on an object exactly.
     found = [Detections(one.image_id, one.boxes, np.full(3, 2, np.float32), one.labels) for one in images]
     run = replace(run, images=images, evaluation=evaluate(found, images, ["cat"]))
-    assert marked(run) == [[]] * len(images)
+    assert by_image(run) == [[]] * len(images)
     assert photos(run, ReportSettings(), AMPLE) == []
 
 
 def test_the_hardest_come_first():
-    box = (0.0, 0.0, 1.0, 1.0)
-    found, missed = Mark("found", 0, box, "99%", 9.0), Mark("missed", 0, box)
-    low, high = (Mark("false", 0, box, "60%", margin) for margin in (0.5, 2.0))
+    found, missed, low, high = (0, 9.0), (1, -np.inf), (2, 0.5), (2, 2.0)
     images = [[found], [missed], [], [low], [high, found], [low, missed], [high], [missed, missed, missed]]
-    assert hardest(images) == [7, 5, 4, 6, 3, 1, 0]
+    places = np.array([place for place, of_image in enumerate(images) for _ in of_image])
+    kinds, margins = (
+        np.array(column) for column in zip(*(mark for of_image in images for mark in of_image), strict=True)
+    )
+    marks = Marks(places, kinds, np.zeros_like(places), np.zeros((len(places), 4)), margins)
+    assert marks.hardest() == [7, 5, 4, 6, 3, 1, 0]
 
 
 def test_photos_are_whole_and_no_more_than_asked_for(make_run):
     run = make_run(["cat", "dog"])
     made = photos(run, ReportSettings(photos=5, photo_side=96), AMPLE)
-    assert [one.name for one in made] == [run.images[i].image_id for i in hardest(marked(run))[:5]]
+    assert [one.name for one in made] == [run.images[i].image_id for i in marked(run).hardest()[:5]]
     for one in made:
         assert Image.open(io.BytesIO(one.data)).size == (one.width, one.height) == (96, 72)
-        marks = marked(run)[run.evaluation.image_ids.index(one.name)]
+        marks = by_image(run)[run.evaluation.image_ids.index(one.name)]
         parts = [
             f"{n} {kind}" for kind in ("found", "missed", "false") if (n := sum(mark.kind == kind for mark in marks))
         ]

@@ -10,7 +10,7 @@ from detection.commands.sppnet import COMMANDS
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 # Of the repository, not of its user.
-OURS = {"benchmark", "docs"}
+OURS = {"benchmark", "check_gpu", "docs"}
 NAMES = sorted({path.stem for path in TOOLS.glob("*.py")} - OURS)
 
 

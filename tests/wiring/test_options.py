@@ -86,6 +86,7 @@ IN_RUN = {
     "extract_features --export": in_run("extract_features", change="--export=pool5"),
     "extract_features --of": in_run("extract_features", "--export=pool5", change="--of=objects"),
     "extract_features --boxes": in_run("extract_features", "--export=pool5", change="--boxes={sets}/boxes.csv"),
+    "run_pipeline --dry-run": in_run("run_pipeline", "--evaluation.iou_threshold=0.7", change="--dry-run"),
     "report --compare": in_run("report", change="--compare={run}"),
     "report --out": in_run("report", change="--out={out}/page.html"),
     "train_svm --add": Call("train_svm", ("--run={run}", "--workers=1"), ("--add=cat", "--photos={sets}/years")),

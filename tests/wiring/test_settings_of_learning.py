@@ -133,6 +133,7 @@ WIRES = {
     "svm.retrain_after": mined(20, "--svm.retrain_growth=0"),
     "svm.retrain_growth": mined(3, "--svm.retrain_after=20"),
     "svm.passes": mined(3, *OFTEN, "--svm.evict_threshold=-1.0001"),
+    "svm.max_positives": mined(2),
     "svm.memory_mib": mined(1),
     "svm.tolerance": mined(0.1),
     "svm.mining_tolerance": mined(0.5, *OFTEN),

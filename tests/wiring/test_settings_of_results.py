@@ -12,6 +12,7 @@ from detection.pipeline.detector_parts import run_calibration
 from detection.pipeline.stages.calibration import CALIBRATION
 from detection.pipeline.stages.detections import DETECTIONS, read_detections
 from detection.pipeline.stages.evaluation import EVALUATION, evaluation
+from detection.pipeline.stages.images import prepare
 from detection.pipeline.stages.misses import diagnosis
 from detection.pipeline.stages.report import REPORT, page
 from detection.storage import read_json
@@ -93,6 +94,12 @@ def classes(experiment):
         return str(error)
 
 
+def maps(experiment):
+    """The photos whose maps are on disk."""
+    prepare(experiment)
+    return sorted(path.name for path in experiment.run.features.rglob("*.safetensors"))
+
+
 def images(experiment):
     """The images of both sets."""
     return [[one.image_id for one in part] for part in (experiment.train_images, experiment.test_images)]
@@ -151,6 +158,7 @@ WIRES = {
     "run": Wire("{sets}/elsewhere", written, fresh=True),
     "classes_changed": Wire("keep", classes, ('--dataset.class_map={"disc": "moon"}',)),
     "limit": Wire(3, images),
+    "keep_maps": Wire("false", maps, fresh=True),
     "strict": Wire("true", outcome, ("--dataset.root={sets}/faulty",), fresh=True),
 }
 

@@ -29,6 +29,8 @@ _PACKAGES = (
     "opencv-contrib-python-headless", "scikit-learn", "openvino",
 )  # fmt: skip
 _THREADS = "OMP_NUM_THREADS"
+# Linux: the system's word for the most memory, and the file that begins to count it anew.
+_STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 Row = dict[str, Any]
 Tables = Iterator[tuple[str, list[Row]]]
@@ -121,6 +123,20 @@ def peak_mib(body: Callable[[], object]) -> int | str:
         text = answer.read()
     os.waitpid(child, 0)
     return int(text) if text else ""
+
+
+def measured(step: str, make: Callable[[], Any], rows: list[Row]) -> Any:
+    """What `make` gives; its seconds, and the most memory that the process held meanwhile, become a row of `rows`."""
+    progress(step)
+    if _RESET.exists():
+        _RESET.write_text("5")
+    started = time.perf_counter()
+    result = make()
+    lines = _STATUS.read_text().splitlines() if _STATUS.exists() else []
+    peak = [int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM")]
+    rows.append({"step": step, "s": time.perf_counter() - started, "peak_MiB": peak[0] if peak else ""})
+    progress("")
+    return result
 
 
 def change_text(change: Any) -> str:

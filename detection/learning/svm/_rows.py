@@ -2,6 +2,7 @@
 
 import os
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,12 +140,13 @@ class ClassCache:
     """One SVM's samples, as places in the shared rows, and their dual variables.
 
     keys: (negatives, 2) int64, position of the image and of the proposal in it. origins: (positives,) int64, position
-    of the image of each. boxes: (samples, 4) float32. added, left_out: negatives new since the last training, and hard
+    of the image of each; draws: (positives,) float64, a random number of each, by which some are chosen where there are
+    too many. boxes: (samples, 4) float32. added, left_out: negatives new since the last training, and hard
     ones not taken since then for lack of memory. on_the_way: whether that training was to the coarser tolerance.
     """
 
     # What an interrupted mining writes of each.
-    ARRAYS = ("places", "keys", "origins", "boxes", "alphas")
+    ARRAYS = ("places", "keys", "origins", "draws", "boxes", "alphas")
     FACTS = ("positives", "added", "left_out", "trained", "on_the_way")
 
     def __init__(self, task: Task) -> None:
@@ -153,6 +155,7 @@ class ClassCache:
         self.positives = 0
         self.keys = np.zeros((0, 2), np.int64)
         self.origins = np.zeros(0, np.int64)
+        self.draws = np.zeros(0)
         self.boxes = np.zeros((0, 4), np.float32)
         self.alphas = np.zeros(0, np.float32)
         self.added = self.left_out = 0
@@ -162,10 +165,19 @@ class ClassCache:
     def negatives(self) -> int:
         return len(self.places) - self.positives
 
-    def append_positives(self, places: np.ndarray, boxes: np.ndarray, position: int) -> None:
+    def append_positives(self, places: np.ndarray, boxes: np.ndarray, position: int, draws: np.ndarray) -> None:
         self._insert(self.positives, places, boxes)
+        self.draws = np.concatenate([self.draws, draws])
         self.origins = np.concatenate([self.origins, np.full(len(places), position)])
         self.positives += len(places)
+
+    def keep_least(self, most: int | None) -> np.ndarray:
+        """Keep the `most` positives of the least draws, None: all; returns the places of the others."""
+        if most is None or self.positives <= most:
+            return np.zeros(0, np.int64)
+        wanted = np.ones(len(self.places), bool)
+        wanted[np.argsort(self.draws, kind="stable")[most:]] = False
+        return self.keep(wanted)
 
     def append(self, places: np.ndarray, boxes: np.ndarray, keys: np.ndarray) -> None:
         self._insert(len(self.places), places, boxes)
@@ -185,6 +197,22 @@ class ClassCache:
         """Keep the samples where `wanted`; returns the places of the others."""
         dropped, positives = self.places[~wanted], wanted[: self.positives]
         self.places, self.alphas, self.boxes = self.places[wanted], self.alphas[wanted], self.boxes[wanted]
-        self.keys, self.origins = self.keys[wanted[self.positives :]], self.origins[positives]
+        self.keys = self.keys[wanted[self.positives :]]
+        self.origins, self.draws = self.origins[positives], self.draws[positives]
         self.positives = int(positives.sum())
         return dropped
+
+
+def sampled(
+    rows: np.ndarray, caches: Sequence[ClassCache], most: int | None, seed: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """(those of an image's positives `rows` that may be among the `most` of least draws in some cache, their draws).
+
+    most: None takes all. seed: of the image and the class.
+    """
+    if most is None:
+        return rows, np.zeros(len(rows))
+    draws = np.random.default_rng(seed).random(len(rows))
+    limits = [one.draws.max() if one.positives >= most else 1 for one in caches]
+    chosen = draws < max(limits)
+    return rows[chosen], draws[chosen]

@@ -1,4 +1,4 @@
-"""One mining: passes over the images that collect positives and hard negatives, and train the SVMs on the way."""
+"""The state of one mining: samples, weights and log of all SVMs that are trained in one go over the images."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -7,23 +7,26 @@ from typing import Any
 
 import numpy as np
 
-from detection.learning.svm._rows import ClassCache, Task
-from detection.learning.svm._state import MiningState
+from detection.learning.svm._rows import MIB, ClassCache, RowStore, Task, sampled
+from detection.learning.svm._trainer_state import restore, state_of
 from detection.learning.svm.checkpoint import MiningCheckpoint
 from detection.learning.svm.held_out import fit_folds
-from detection.learning.svm.linear_svms import LinearSVMs, block_products
-from detection.learning.svm.log import MiningEntry
-from detection.learning.svm.samples import OnProgress, Stream, TrainingRegions, checked
+from detection.learning.svm.linear_svms import LinearSVMs, block_products, padded
+from detection.learning.svm.log import MiningEntry, MiningLog, TrainingSamples
+from detection.learning.svm.samples import NormSample, OnProgress, Stream, TrainingRegions, checked
 from detection.learning.svm.settings import SVMSettings
 from detection.learning.svm.solver import SVMSolution, solve
 
-# Images after which the state is written, and places set free can be used again.
-_COMMIT_AFTER = 4
+# Rows scored at a time for the log: few, as they are copied.
+_SCORED_ROWS = 256
+# Images after which the state is written, and places set free can be used again; and into how many parts a number of
+# images is cut at least where there are many: the state grows with them, and so would the time of writing it.
+_COMMIT_AFTER, _COMMITS = 4, 256
 # Bound of passes that go on "until one adds none": a class that never settles must end too.
 _MAX_PASSES = 100
 
 
-class Trainer(MiningState):
+class Trainer:
     """Trains the SVMs of `tasks`, all over the same images.
 
     executor: where SVMs that are due at the same image are trained; None: here. checkpoint: where the state is
@@ -39,11 +42,20 @@ class Trainer(MiningState):
         checkpoint: MiningCheckpoint | None = None,
         folds: Mapping[str, int] | None = None,
     ) -> None:
-        super().__init__(num_classes, tasks, settings, checkpoint)
-        self.executor, self.folds = executor, folds or {}
+        self.num_classes, self.settings, self.executor = num_classes, settings, executor
+        self.checkpoint, self.folds = checkpoint, folds or {}
         # Other processes would be sent the vectors.
         self.mapper = executor.map if isinstance(executor, ThreadPoolExecutor) else map
         self.shared = executor is None or isinstance(executor, ThreadPoolExecutor)
+        self.caches = [ClassCache(task) for task in tasks]
+        self.store = RowStore(settings.memory_mib * MIB, checkpoint.rows_file if checkpoint else None)
+        self.entries: list[MiningEntry] = []
+        self.layer, self.length = "", 0
+        self.sample = NormSample(settings.norm)
+        # Where it stands: pass (0: the positives), images done in it, negatives it added, id of the last image done.
+        self.number = self.done = self.added = 0
+        self.last_image: str | None = None
+        self.image_ids: list[str] = []
 
     # Passes over the images.
 
@@ -73,7 +85,10 @@ class Trainer(MiningState):
 
     def _add_image(self, regions: TrainingRegions) -> None:
         if not self.layer:
-            self.begin(regions.objects.layer, regions.objects.values.shape[1])
+            self.layer, self.length = regions.objects.layer, regions.objects.values.shape[1]
+            self.store.open(self.length)
+            self.weights = padded(np.zeros((len(self.caches), self.length), np.float32))
+            self.biases = np.zeros(len(self.caches), np.float32)
         self.sample.add(regions)
         self.image_ids.append(regions.image_id)
 
@@ -83,7 +98,10 @@ class Trainer(MiningState):
             caches = [one for one in self.caches if one.task.label == label and self._is_used(one, regions)]
             if not caches:
                 continue
-            rows = np.flatnonzero(labels == label)
+            seed, most = [self.settings.seed, int(label), self.done], self.settings.max_positives
+            rows, draws = sampled(np.flatnonzero(labels == label), caches, most, seed)
+            if len(rows) > self.store.room:
+                self._commit()
             if len(rows) > self.store.room:
                 raise ValueError(
                     f"svm.memory_mib: expected room for the positives of all classes and some negatives, got "
@@ -92,7 +110,8 @@ class Trainer(MiningState):
             places = self.store.add(values, rows)
             for cache in caches:
                 self.store.use(places)
-                cache.append_positives(places, boxes[rows], self.done)
+                cache.append_positives(places, boxes[rows], self.done, draws)
+                self.store.release(cache.keep_least(most))
 
     def _mine(self, images: Iterable[TrainingRegions]) -> int:
         """One pass for negatives; `images`: those not done yet in it. Returns how many negatives it added."""
@@ -120,13 +139,13 @@ class Trainer(MiningState):
 
     def _begin_pass(self) -> None:
         self.number, self.done, self.added, self.last_image = self.number + 1, 0, 0, None
-        self.commit()
+        self._commit()
 
     def _image_done(self, regions: TrainingRegions) -> None:
         self.done, self.last_image = self.done + 1, regions.image_id
         # Every image would be a tenth of the time; a pass ends with one in any case.
-        if self.done % _COMMIT_AFTER == 0:
-            self.commit()
+        if self.done % max(_COMMIT_AFTER, (1 << (self.done // _COMMITS).bit_length()) >> 1) == 0:
+            self._commit()
         if self.on_progress:
             self.on_progress(f"mining pass {self.number}" if self.number else "positives", self.done)
 
@@ -140,15 +159,15 @@ class Trainer(MiningState):
         scores, wanted = self._hard_negatives(regions)
         if self._lacks_room(wanted):
             # What was set free since the last one.
-            self.commit()
+            self._commit()
         if self._lacks_room(wanted) and self._unsettled():
             # Training drops easy negatives and leaves fewer hard ones; what holds up an SVM shows in the finer one.
             self._train(self._unsettled(), 0)
-            self.commit()
+            self._commit()
             scores, wanted = self._hard_negatives(regions)
         if self._lacks_room(wanted):
             self._drop_idle()
-            self.commit()
+            self._commit()
             self._leave_out(scores, wanted)
         self._add(regions, wanted)
 
@@ -194,6 +213,8 @@ class Trainer(MiningState):
         places[rows] = self.store.add(regions.proposals.values, rows)
         for index, cache in enumerate(self.caches):
             chosen = np.flatnonzero(wanted[:, index])
+            if not len(chosen):
+                continue
             self.store.use(places[chosen])
             boxes = regions.proposals.boxes[chosen]
             cache.append(places[chosen], boxes, np.stack([np.full(len(chosen), self.done), chosen], axis=1))
@@ -241,29 +262,58 @@ class Trainer(MiningState):
         keep[: cache.positives] = True
         dropped = cache.keep(keep)
         self.store.release(dropped)
-        self.entries.append(
-            MiningEntry(
-                label=cache.task.label,
-                mining_pass=self.number,
-                images=images,
-                positives=cache.positives,
-                negatives=negatives,
-                added=cache.added,
-                evicted=len(dropped),
-                objective=solution.objective * factor,
-                gap=solution.gap * factor,
-                iterations=solution.iterations,
-                converged=solution.converged,
-                left_out=cache.left_out,
-            )
-        )
+        facts = {"label": cache.task.label, "mining_pass": self.number, "images": images, "negatives": negatives}
+        facts |= {name: getattr(cache, name) for name in ("positives", "added", "left_out")}
+        facts |= {"objective": solution.objective * factor, "gap": solution.gap * factor, "evicted": len(dropped)}
+        facts |= {name: getattr(solution, name) for name in ("iterations", "converged")}
+        self.entries.append(MiningEntry(**facts))
         cache.added, cache.left_out, cache.trained = 0, 0, True
+
+    # What came out.
+
+    def svms(self) -> LinearSVMs:
+        """The SVMs, one a task."""
+        trained = np.array([cache.trained for cache in self.caches], dtype=bool)
+        return LinearSVMs(self.weights[: len(trained)].copy(), self.biases.copy(), trained, self.layer)
 
     def held_out(self, fold_of: Mapping[str, int]) -> list[LinearSVMs]:
         """Of each fold of the images SVMs that are trained on what is kept of the others: see `fit_folds`."""
         kept = [index for index, cache in enumerate(self.caches) if cache.trained]
-        samples, places = map(self.samples, kept), [self.caches[index].places for index in kept]
+        samples, places = map(self._samples, kept), [self.caches[index].places for index in kept]
         return fit_folds(
             list(samples), places, self.store.values, self.layer, self.num_classes, self.settings,
             self.sample.scale(), fold_of, self.executor,
         )  # fmt: skip
+
+    def _samples(self, index: int) -> TrainingSamples:
+        cache = self.caches[index]
+        parts = np.split(cache.places, range(_SCORED_ROWS, len(cache.places), _SCORED_ROWS))
+        scores = [block_products(self.store.values[part], self.weights)[:, index] for part in parts]
+        margins = np.concatenate(scores) + self.biases[index]
+        ids = tuple(self.image_ids[place] for place in [*cache.origins, *cache.keys[:, 0]])
+        return TrainingSamples(cache.task.label, cache.positives, ids, cache.boxes, margins, cache.alphas)
+
+    def log(self) -> MiningLog:
+        """What happened."""
+        return MiningLog(
+            entries=tuple(self.entries),
+            positives=tuple(cache.positives for cache in self.caches),
+            mean_norm=self.sample.mean(),
+            scale=self.sample.scale(),
+            images=len(self.image_ids),
+            peak_rows=self.store.peak_rows,
+            peak_bytes=self.store.peak_bytes,
+            samples=tuple(self._samples(index) for index, cache in enumerate(self.caches) if cache.trained),
+        )
+
+    # Going on where an interrupted mining was.
+
+    def _commit(self) -> None:
+        if self.checkpoint is not None:
+            self.checkpoint.write(*state_of(self))
+        self.store.commit()
+
+    def restore(self) -> bool:
+        """Take up the state in the checkpoint, as a new trainer; False where there is none that is whole."""
+        found = self.checkpoint.read() if self.checkpoint else None
+        return found is not None and restore(self, *found)

@@ -9,7 +9,7 @@ import numpy as np
 
 from detection.storage import notice, read_arrays, write_arrays
 
-_FORMAT_VERSION = "4"
+_FORMAT_VERSION = "5"
 
 
 class MiningCheckpoint:

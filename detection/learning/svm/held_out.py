@@ -106,8 +106,9 @@ def _vectors(
     for regions in images:
         if not layer:
             layer, values = regions.objects.layer, np.empty((len(places), regions.objects.values.shape[1]), np.float32)
-        vectors, _, labels = regions.positives(settings.use_difficult)
-        found = list(zip(_counted((int(label), regions.image_id) for label in labels), vectors, strict=True))
+        vectors, objects, labels = regions.positives(settings.use_difficult)
+        of_objects = _counted(_positive_keys(labels.tolist(), [regions.image_id] * len(labels), objects))
+        found = list(zip(of_objects, vectors, strict=True))
         boxes = ((regions.image_id, box.tobytes()) for box in regions.proposals.boxes)
         for key, vector in chain(found, zip(boxes, regions.proposals.values, strict=True)):
             if places.get(key) == -1:
@@ -119,10 +120,18 @@ def _vectors(
 
 
 def _keys(samples: TrainingSamples) -> list[Hashable]:
-    """What tells a class's samples apart: a positive by its place among the image's, a negative by its box."""
-    positives = _counted((samples.label, image_id) for image_id in samples.image_ids[: samples.positives])
+    """What tells a class's samples apart: a positive by class and box, one of equal boxes by its place among them; a
+    negative by its box.
+    """
+    count = samples.positives
+    positives = _counted(_positive_keys([samples.label] * count, samples.image_ids[:count], samples.boxes[:count]))
     negatives = zip(samples.image_ids[samples.positives :], samples.boxes[samples.positives :], strict=True)
     return [*positives, *((image_id, box.tobytes()) for image_id, box in negatives)]
+
+
+def _positive_keys(labels: Sequence[int], image_ids: Sequence[str], boxes: np.ndarray) -> Iterator[tuple]:
+    boxes = boxes.astype(np.float32)
+    return ((*of, box.tobytes()) for *of, box in zip(labels, image_ids, boxes, strict=True))
 
 
 def _counted(items: Iterable[tuple]) -> Iterator[tuple]:

@@ -127,18 +127,29 @@ class NormSample:
     def __init__(self, settings: NormSettings) -> None:
         self.settings, self.seen = settings, 0
         self.norms: dict[int, np.ndarray] = {}
+        # Draws of the images so far, of which `norm_sample_images` has the least, and how many there are.
+        self._generator, self._drawn = np.random.default_rng(settings.seed), 0
+        self._draws: dict[int, float] = {}
 
     def add(self, regions: TrainingRegions) -> None:
         """Offer the proposals of the next image."""
         position, self.seen = self.seen, self.seen + 1
-        chosen = norm_sample_images(self.seen, self.settings).tolist()
-        if position not in chosen:
+        if position not in self._sampled():
             return
         values = (regions.norm_proposals or regions.proposals).values
         if regions.norm_proposals is None:
             values = values[norm_sample_proposals(position, len(values), self.settings)]
         self.norms[position] = np.sqrt((values.astype(np.float64) ** 2).sum(axis=1))
-        self.norms = {one: self.norms[one] for one in chosen}
+        self.norms = {one: norms for one, norms in self.norms.items() if one in self._draws}
+
+    def _sampled(self) -> dict[int, float]:
+        """`norm_sample_images` of the images seen, and their draws: one draw an image, not all of them anew."""
+        for position in range(self._drawn, self.seen):
+            self._draws[position] = self._generator.random()
+            if len(self._draws) > self.settings.images:
+                del self._draws[max(self._draws, key=lambda one: (self._draws[one], one))]
+        self._drawn = self.seen
+        return self._draws
 
     def mean(self) -> float:
         """The mean norm; 0 where no proposal came."""

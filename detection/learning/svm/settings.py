@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from detection.learning.ranges import check_ranges
+from detection.storage import added_field
 
 Loss = Literal["hinge", "squared_hinge"]
 LOSSES = ("hinge", "squared_hinge")
@@ -83,12 +84,14 @@ class SVMSettings:
             grows with the negatives and not with their square. rcnn_train.m: 0.
         passes: times the images are gone through for negatives, fewer if one pass adds none; 0: until one adds
             none. rcnn_train.m: 1.
+        max_positives: most positives of a class, a seeded random sample of all; null: all. With 100,000 photos all do
+            not fit into memory. R-CNN: null.
         memory_mib: most memory for the vectors of positives and kept negatives, in MiB. (R-CNN keeps what comes.)
         tolerance: largest duality gap of a trained class, as a part of its objective.
         mining_tolerance: the same of trainings on the way, which only choose negatives; every pass ends in one to
             `tolerance`. R-CNN trains to liblinear's default, projected gradients of 0.1 at most, throughout.
         max_iter: passes of the solver over its samples before it gives up.
-        seed: of the order in which the solver visits samples.
+        seed: of the order in which the solver visits samples, and of the sample of positives.
     """
 
     C: float = MEASURED_C
@@ -113,9 +116,12 @@ class SVMSettings:
     mining_tolerance: float = 1e-3
     max_iter: int = MAX_ITER
     seed: int = 3
+    max_positives: int | None = added_field(None)
 
     def __post_init__(self) -> None:
         positive = ("C", "positive_weight", "tolerance", "mining_tolerance", "max_iter", "memory_mib")
+        if self.max_positives is not None:
+            positive += ("max_positives",)
         others = ("bias_multiplier", "retrain_after", "retrain_growth", "seed", "passes", "jittered_positives")
         shares = ("negative_iou", "jitter_iou")
         ranges = {"> 0": positive, ">= 0": others, "> 0 and <= 1": shares, "0 .. 1 or null": ("negative_overlap",)}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from detection.data import read_coco_results, write_coco_results, write_comp4
+from detection.data.detection_columns import read_columns, write_columns
 from detection.data.detections import comp4_path
 from detection.detector import Detector
 from detection.engines import limit_threads
@@ -22,7 +23,7 @@ from detection.pipeline.stages.images import usable
 from detection.pipeline.stages.regressors import REGRESSORS
 from detection.pipeline.stages.svms import SVMS
 from detection.pipeline.work import Work, map_images
-from detection.storage import file_stem, fingerprint, notice_damaged, read_arrays, write_arrays
+from detection.storage import file_stem, fingerprint, notice, notice_damaged, read_arrays, write_arrays
 from detection.types import AnnotatedImage, Detections
 
 # To be raised when a change of the code changes what is detected for the same input.
@@ -106,7 +107,21 @@ def read_detections(experiment: Experiment) -> list[Detections]:
     DETECTIONS.require(experiment)
     ids = [one.image_id for one in experiment.test_images]
     key = DETECTIONS.key(experiment)
-    return experiment.once("detections", key, lambda: read_coco_results(detections_file(experiment), ids))
+    return experiment.once("detections", key, lambda: _read(experiment, ids, key))
+
+
+def _read(experiment: Experiment, image_ids: Sequence[str], key: str) -> list[Detections]:
+    try:
+        columns = read_columns(_columns_file(experiment), key)
+    except ValueError as error:
+        columns = notice(f"{error}; the json beside it is read")
+    # A run of before there were columns has the json alone, as one has whose columns are gone.
+    return read_coco_results(detections_file(experiment), image_ids) if columns is None else columns.records(image_ids)
+
+
+def _columns_file(experiment: Experiment) -> Path:
+    """The same detections in a form that is read in a moment, and in little memory."""
+    return detections_file(experiment).with_suffix(".safetensors")
 
 
 def _key(experiment: Experiment) -> str:
@@ -122,6 +137,7 @@ def _run(experiment: Experiment) -> Mapping[str, Any]:
     parts, key = run.detections / "parts", _key(experiment)
     found = detect_images(experiment.source, images, run.detector, parts, key, experiment.work)
     write_coco_results(detections_file(experiment), found)
+    write_columns(_columns_file(experiment), found, key)
     write_comp4(run.detections, experiment.split, found, experiment.classes)
     shutil.rmtree(parts, ignore_errors=True)
     return {

@@ -111,8 +111,12 @@ def missing_maps(source: ImageSource, images: Sequence[AnnotatedImage]) -> list[
 def prepare(experiment: Experiment, *stages: Stage) -> None:
     """Make what the images lack of proposals, maps or (the default) both, once in a call.
 
-    Of the time of both in one go each stage has the share that was spent on it.
+    Of the time of both in one go each stage has the share that was spent on it. Maps that are not kept are made where
+    they are read.
     """
+    if not experiment.work.keep_maps and MAPS.name not in experiment.prepared:
+        experiment.prepared[MAPS.name] = frozenset(one.image_id for one in experiment.images)
+        experiment.say(f"{MAPS.name}: not kept, but computed anew in each pass (--keep_maps false)")
     asked = {one.name: one for one in stages or (PROPOSALS, MAPS) if one.name not in experiment.prepared}
     if not asked:
         return

@@ -94,7 +94,7 @@ def test_chosen_rows(tmp_path):
 
 def test_a_class_keeps_what_is_wanted():
     cache = ClassCache(Task(0, 1.0, 1.0))
-    cache.append_positives(np.array([4, 5]), np.zeros((2, 4), np.float32), 7)
+    cache.append_positives(np.array([4, 5]), np.zeros((2, 4), np.float32), 7, np.zeros(2))
     cache.append(np.array([6, 7, 8]), np.arange(12).reshape(3, 4), np.array([[0, 1], [0, 2], [3, 1]]))
     assert cache.keep(np.array([True, True, True, False, True])).tolist() == [7]
     assert (cache.negatives, cache.places.tolist(), cache.keys.tolist()) == (2, [4, 5, 6, 8], [[0, 1], [3, 1]])

@@ -61,7 +61,7 @@ def test_interrupted_after_every_state(make_regions, tmp_path, monkeypatch, comm
 
 def test_interrupted_within_an_image_with_little_memory(make_regions, tmp_path, monkeypatch):
     """Whatever the training was in the middle of."""
-    monkeypatch.setattr("detection.learning.svm._state.MIB", 70 * 16 * 4)
+    monkeypatch.setattr("detection.learning.svm._trainer.MIB", 70 * 16 * 4)
     images, settings = make_regions(images=10, noise=0.8), dataclasses.replace(SETTINGS, memory_mib=1)
     plain, log = train_svms(stream_of(images), 3, settings)
     assert sum(one.left_out for one in log.entries) > 0
@@ -88,6 +88,65 @@ def test_interrupted_within_an_image_with_little_memory(make_regions, tmp_path, 
     assert stops > 3
     assert resumed.weights.tobytes() == plain.weights.tobytes()
     assert again == log
+
+
+def test_states_grow_rarer_with_the_images(make_regions, tmp_path, monkeypatch):
+    """What is written grows with the images: its number must not."""
+    monkeypatch.setattr("detection.learning.svm._trainer._COMMITS", 2)
+    checkpoint, written = MiningCheckpoint(tmp_path / "mining", "key"), []
+    monkeypatch.setattr(checkpoint, "write", lambda _, facts: written.append((facts["number"], facts["done"])))
+    train_svms(stream_of(make_regions(images=40)), 3, SETTINGS, checkpoint=checkpoint)
+    # Every fourth image up to the 16th, every 8th up to the 32nd, then every 16th; and where a pass begins.
+    assert written == [
+        (0, 4),
+        (0, 8),
+        (0, 12),
+        (0, 16),
+        (0, 24),
+        (0, 32),
+        (1, 0),
+        *((1, n) for n in (4, 8, 12, 16, 24, 32)),
+        (2, 0),
+    ]
+
+
+def test_a_sample_of_the_positives(make_regions, tmp_path):
+    images, settings = make_regions(images=40), dataclasses.replace(SETTINGS, max_positives=5)
+    svms, log = train_svms(stream_of(images), 3, settings)
+    _, everything = train_svms(stream_of(images), 3, SETTINGS)
+    assert min(everything.positives) > 10
+    assert log.positives == (5, 5, 5)
+    late = {one for sample in log.samples for one in sample.image_ids[: sample.positives]} - {
+        one.image_id for one in images[:20]
+    }
+    assert late
+    for sample, whole in zip(log.samples, everything.samples, strict=True):
+        boxes = {(name, box.tobytes()) for name, box in zip(whole.image_ids, whole.boxes, strict=True)}
+        assert {
+            (name, box.tobytes()) for name, box in zip(sample.image_ids[:5], sample.boxes[:5], strict=True)
+        } <= boxes
+    _, other = train_svms(stream_of(images), 3, dataclasses.replace(settings, seed=4))
+    assert [one.image_ids[:5] for one in other.samples] != [one.image_ids[:5] for one in log.samples]
+    enough, _ = train_svms(stream_of(images), 3, dataclasses.replace(settings, max_positives=10**6))
+    plain, _ = train_svms(stream_of(images), 3, SETTINGS)
+    assert enough.weights.tobytes() == plain.weights.tobytes()
+
+    checkpoint = MiningCheckpoint(tmp_path / "mining", "key")
+    for _ in range(12):
+        with pytest.raises(StoppedError):
+            train_svms(stream_of(images), 3, settings, interrupted_at(5), checkpoint=checkpoint)
+    resumed, again = train_svms(stream_of(images), 3, settings, checkpoint=checkpoint)
+    assert resumed.weights.tobytes() == svms.weights.tobytes()
+    assert again == log
+
+
+def test_positives_take_no_more_memory_than_their_sample(make_regions, monkeypatch):
+    monkeypatch.setattr("detection.learning.svm._trainer.MIB", 64)
+    few = dataclasses.replace(SETTINGS, max_positives=2, memory_mib=40)
+    with pytest.raises(ValueError, match="expected room for the positives"):
+        train_svms(stream_of(make_regions(images=60)), 3, dataclasses.replace(few, max_positives=None))
+    _, log = train_svms(stream_of(make_regions(images=60)), 3, few)
+    assert log.positives == (2, 2, 2)
 
 
 def test_a_state_of_another_key_or_with_changed_rows_is_not_used(make_regions, tmp_path):
@@ -122,7 +181,7 @@ def test_a_state_of_another_key_or_with_changed_rows_is_not_used(make_regions, t
 
 def test_memory_is_kept_to(make_regions, monkeypatch):
     """Counted by the rows and by what the allocator hands out."""
-    monkeypatch.setattr("detection.learning.svm._state.MIB", 2**16)
+    monkeypatch.setattr("detection.learning.svm._trainer.MIB", 2**16)
     length = 1024
     images = make_regions(images=24, proposals=80, noise=0.8, length=length)
     _, most = train_svms(stream_of(images), 3, dataclasses.replace(SETTINGS, memory_mib=1000))
@@ -150,7 +209,7 @@ def test_enough_memory_changes_nothing(make_regions):
 
 
 def test_positives_that_do_not_fit(make_regions, monkeypatch):
-    monkeypatch.setattr("detection.learning.svm._state.MIB", 64)
+    monkeypatch.setattr("detection.learning.svm._trainer.MIB", 64)
     with pytest.raises(ValueError, match=r"svm\.memory_mib: expected room for the positives .* 3, which holds 3 v"):
         train_svms(stream_of(make_regions()), 3, dataclasses.replace(SETTINGS, memory_mib=3))
 

@@ -1,5 +1,6 @@
 import pytest
 
+from detection.data import read_coco_results
 from detection.pipeline.stages import detections
 from detection.pipeline.stages.detections import DETECTIONS, detect_images, read_detections
 from detection.storage import read_arrays
@@ -39,6 +40,23 @@ def test_a_damaged_part_is_made_again(experiment, tmp_path):
     found = detect_images(experiment.source, experiment.test_images, *arguments)
     (tmp_path / "parts" / "test1.safetensors").write_bytes(b"x")
     assert content(detect_images(experiment.source, experiment.test_images, *arguments)) == content(found)
+
+
+def test_columns_are_read_and_without_them_the_json(run, open_run, monkeypatch, caplog):
+    columns = run / "detections" / "test.safetensors"
+    of_json = content(read_coco_results(run / "detections" / "test.json", ids_of(open_run(run))))
+    with monkeypatch.context() as patch:
+        patch.setattr(detections, "read_coco_results", None)
+        assert content(read_detections(open_run(run))) == of_json
+    columns.write_bytes(columns.read_bytes()[:-1])
+    assert content(read_detections(open_run(run))) == of_json
+    assert f"{columns}: expected a whole safetensors file" in caplog.text
+    columns.unlink()
+    assert content(read_detections(open_run(run))) == of_json
+
+
+def ids_of(experiment):
+    return [one.image_id for one in experiment.test_images]
 
 
 def test_an_unreadable_image_is_listed(experiment, tmp_path):

@@ -7,6 +7,7 @@ import detection.data.images
 from detection.backbones.backbone import Backbone
 from detection.features import FeatureExtractor, MapCache
 from detection.pipeline import source as source_module
+from detection.pipeline.runner import run_all
 from detection.pipeline.stages import DETECTIONS, EVALUATION, REGRESSORS, SVMS, images
 from detection.pipeline.stages.images import missing_maps, prepare, prepare_images, usable
 from detection.pipeline.stages.misses import diagnosis
@@ -88,6 +89,22 @@ def test_what_was_made_elsewhere_is_believed(tmp_path, open_run, monkeypatch):
         monkeypatch.setattr(kind, "has", lambda *_: False)
     found = usable(experiment, experiment.test_images)
     assert [one.image_id for one in found] == [one.image_id for one in experiment.test_images]
+
+
+def test_maps_that_are_not_kept_give_the_same(finished, tmp_path, open_run):
+    experiment = open_run(tmp_path / "run", "--keep_maps=false")
+    run_all(experiment)
+    assert not experiment.run.features.exists()
+    assert "features" not in experiment.run.read()["stages"]
+    for kind in ("detector/*.safetensors", "detections/*"):
+        names = sorted(path.relative_to(finished) for path in finished.glob(kind))
+        assert names
+        assert all((experiment.run.path / name).read_bytes() == (finished / name).read_bytes() for name in names)
+    # Another call keeps them, and has nothing else to do.
+    again = open_run(tmp_path / "run")
+    run_all(again)
+    assert len(list(again.run.features.rglob("*.safetensors"))) == len(again.images)
+    assert "svms: done before" in again.work.console.file.getvalue()
 
 
 def test_an_image_that_cannot_be_read_is_listed_once(run, open_run):

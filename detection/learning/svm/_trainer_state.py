@@ -1,0 +1,42 @@
+"""A trainer (`_trainer.py`, which imports this) as arrays and plain data, with which an interrupted mining goes on; its
+rows have a file of their own.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from detection.learning.svm.log import MiningEntry
+
+# What a trainer knows of itself, as plain data.
+_FACTS = ("layer", "length", "number", "done", "added", "last_image", "image_ids")
+
+
+def state_of(trainer: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """(arrays, facts) for `MiningCheckpoint.write`."""
+    caches, sample = trainer.caches, trainer.sample
+    arrays = {f"{i}.{name}": getattr(one, name) for i, one in enumerate(caches) for name in one.ARRAYS}
+    arrays |= {f"norms.{position}": norms for position, norms in sample.norms.items()}
+    arrays |= {"checks": trainer.store.used_checks(), "weights": trainer.weights, "biases": trainer.biases}
+    facts = {name: getattr(trainer, name) for name in _FACTS}
+    facts |= {"peak_rows": trainer.store.peak_rows, "seen": sample.seen}
+    facts["caches"] = [{name: getattr(one, name) for name in one.FACTS} for one in caches]
+    return arrays, facts | {"entries": [vars(one) for one in trainer.entries]}
+
+
+def restore(trainer: Any, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> bool:
+    """Take up what `state_of` gave, as a new trainer; False where the file of rows is not whole."""
+    for name in _FACTS:
+        setattr(trainer, name, facts[name])
+    trainer.entries = [MiningEntry(**one) for one in facts["entries"]]
+    trainer.sample.seen = facts["seen"]
+    positions = sorted(int(name.removeprefix("norms.")) for name in arrays if name.startswith("norms."))
+    trainer.sample.norms = {position: arrays[f"norms.{position}"] for position in positions}
+    trainer.weights, trainer.biases = arrays["weights"], arrays["biases"]
+    for index, (cache, numbers) in enumerate(zip(trainer.caches, facts["caches"], strict=True)):
+        for name in cache.ARRAYS:
+            setattr(cache, name, arrays[f"{index}.{name}"])
+        for name in cache.FACTS:
+            setattr(cache, name, numbers[name])
+    trainer.store.open(trainer.length, kept=True)
+    return trainer.store.restore([one.places for one in trainer.caches], arrays["checks"], facts["peak_rows"])

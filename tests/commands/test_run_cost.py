@@ -1,0 +1,66 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from detection.commands.run_cost import RunCost, Sample, cost_of, sample_of
+
+COST = RunCost(
+    photos=100, workers=2, outside=7200, inside=3600, proposal_bytes=2**20, maps_bytes=2**30,
+    positives_bytes=5 * 2**20, mining_bytes=8 * 2**20, regression_bytes=3 * 2**20,
+)  # fmt: skip
+
+
+def test_hours_and_what_is_told():
+    assert [COST.hours(workers) for workers in (1, 2, 4)] == [3, 2, 1.5]
+    disk, memory, hours = COST.lines(5 * 2**30)
+    assert disk == "disk: proposals 1.0 MiB, maps 1.00 GiB; free 5.0 GiB"
+    assert "mining 8 MiB at most, of which positives 5; box regression 3 MiB" in memory
+    assert "(this command: 2): 3.00 on 1, 2.00 on 2, 1.25 on 8, 1.03 on 64." in hours
+    tight = dataclasses.replace(COST, positives_bytes=8 * 2**20, maps_bytes=0)
+    assert "maps are not kept" in tight.lines(0)[0]
+    assert tight.lines(0)[-1] == "the positives do not fit: raise svm.memory_mib, or set svm.max_positives"
+
+
+@pytest.fixture
+def fresh(open_run, tmp_path):
+    return open_run(tmp_path / "run")
+
+
+def test_bytes_are_those_of_a_real_run(fresh, finished):
+    sample = sample_of(fresh)
+    assert sample.photos == len(fresh.images) == 13
+    assert not fresh.run.proposals.exists()
+    assert not fresh.run.features.exists()
+    cost = cost_of(fresh, sample)
+    for folder, expected in (("proposals", cost.proposal_bytes), ("features", cost.maps_bytes)):
+        found = sum(path.stat().st_size for path in (finished / folder).rglob("*.safetensors"))
+        assert expected == pytest.approx(found, rel=0.1)
+    assert all(value > 0 for value in dataclasses.astuple(sample))
+
+
+def test_passes_memory_and_maps_that_are_not_kept(fresh, open_run, tmp_path):
+    sample = Sample(20, proposals=1.0, maps=2.0, reading=0.5, vectors=3.0, proposal_bytes=1000, examples=4.0)
+    train, test = len(fresh.train_images), len(fresh.test_images)
+    cost = cost_of(fresh, sample)
+    assert cost.outside == pytest.approx(13 * (1 + 2) + 13 * (0.5 + 3))
+    assert cost.inside == pytest.approx(train * (3 * 0.5 + 3))
+    assert train + test == 13
+    objects = np.bincount(np.concatenate([one.labels for one in fresh.train_images]))
+    row = fresh.source.pooling_extractor().length("pool5") * 4
+    assert cost.positives_bytes == objects.sum() * row
+    assert cost.regression_bytes == (4 * objects.sum() + 8 * objects.max()) * row
+    options = ("--keep_maps=false", "--svm.passes=2", "--svm.max_positives=1", "--regression.max_examples=2")
+    other = cost_of(open_run(tmp_path / "other", *options), sample)
+    assert other.maps_bytes == 0
+    assert other.inside == pytest.approx(train * (4 * 2 + 2 * 3))
+    assert other.positives_bytes == len(objects) * row
+    assert other.regression_bytes == (2 * len(objects) + 4) * row
+
+
+def test_from_the_command_line(load_tool, shape_options, tmp_path, capsys):
+    assert load_tool("run_pipeline").main([*shape_options, f"--run={tmp_path / 'run'}", "--dry-run"]) == 0
+    heading, disk, memory, hours = capsys.readouterr().out.splitlines()
+    assert heading == "13 photos, by 13 of them"
+    assert [disk.split()[0], memory.split()[0], hours.split()[0]] == ["disk:", "memory", "hours"]
+    assert not (tmp_path / "run" / "detector").exists()
