@@ -315,7 +315,7 @@ class TestPresets:
     def test_a_file_begins_with_the_one_it_names(self, write):
         write("mine.yaml", "preset: fast\nfeatures: {levels: [2, 1]}")
         found = settings_of("--config=mine.yaml")
-        assert (found.proposals.preset, found.features.levels, found.run) == ("single", (2, 1), Settings.run)
+        assert (found.features.short_sides, found.features.levels, found.run) == ((240, 480), (2, 1), Settings.run)
         assert config.preset_overrides(found) == {"features.levels": [2, 1]}
 
     def test_of_several_files_the_last_names_it(self, write):
@@ -323,7 +323,7 @@ class TestPresets:
         write("second.yaml", "preset: best")
         found = settings_of("--config=first.yaml", "--config=second.yaml")
         assert (found.preset, found.features.head, found.svm.C) == ("best", "finetuned", 0.5)
-        assert found.proposals == Settings().proposals
+        assert found.features.short_sides == Settings().features.short_sides
 
     def test_the_command_line_has_the_last_word(self, write):
         write("mine.yaml", "preset: balanced\nsvm: {C: 0.5}\npostprocess: {voting_iou: 0.9}")
