@@ -98,7 +98,8 @@ def detect_paths(
     """
     one_photo = len(paths) == 1 and Path(paths[0]).is_file() and not data.is_video(paths[0])
     workers = workers or (1 if one_photo else default_workers())
-    work = Work(workers, threads or max(default_workers() // workers, 1), device, data.Problems(strict))
+    threads = threads or max(default_workers() // workers, 1)
+    work = Work(workers, threads, device, problems=data.Problems(strict))
     least = Least(threshold, margin)
     address = scheduler_address(scheduler)
     with dask_workers(address, Path(out), mixed_processors) if address else nullcontext() as cluster:

@@ -57,12 +57,12 @@ class Work:
     workers: int = 1
     threads: int = 1
     device: str = "cpu"
-    keep_maps: bool = True
     problems: Problems = field(default_factory=Problems)
     console: Console = field(default_factory=partial(Console, quiet=True))
     log: logging.Logger = LOG
     on_progress: OnProgress | None = None
     executor: OrderedMap = in_place
+    keep_maps: bool = True
 
     def progress(self, title: str, total: int, done: int = 0) -> AbstractContextManager[Callable[[], None]]:
         """`talking.progress` as it is wanted here."""

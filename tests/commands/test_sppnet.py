@@ -141,7 +141,7 @@ class TestInit:
 
     def test_an_unknown_template_is_refused(self, tmp_path, capsys):
         assert init.main(["--out", str(tmp_path / "x"), "--template", "x"]) == 2
-        assert "--template: expected one of custom" in capsys.readouterr().err
+        assert "--template: expected one of balanced, best, custom" in capsys.readouterr().err
 
 
 def test_warmup_leaves_nothing_behind(tmp_path, monkeypatch, capsys):

@@ -85,7 +85,7 @@ def test_table_and_json_say_the_same(three):
     assert value["shares"]["background"] == pytest.approx(2 / 3)
     text = shown(found)
     assert [line.split() for line in text.splitlines() if line.startswith("cat")] == [
-        ["cat", "33", "0", "0", "0", "67", "2", "3"]
+        ["cat", "33%", "0%", "0%", "0%", "67%", "2", "3"]
     ]
     assert "truncated 1 of 1" in text
     assert "scored low" in text

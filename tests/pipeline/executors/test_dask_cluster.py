@@ -5,6 +5,7 @@ import errno
 import logging
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -207,10 +208,11 @@ def test_ctrl_c_leaves_the_cluster_up(cluster, client, exported, shape_options, 
         lines += process.stderr
     assert process.returncode == 130, lines
     assert lines[-1] == "interrupted: the same command goes on from here\n"
-    assert any(f"Dask: {len(there)} workers at tcp://" in line and ", dashboard http" in line for line in lines)
+    assert any(re.search(r"Dask: \d+ workers at tcp://.*, dashboard http", line) for line in lines)
     assert not (trained / ".lock").exists()
     assert not list(trained.glob(".tmp-*"))
-    assert client.nthreads() == there
+    # Of those that tests before this one have killed, some may just have come back.
+    assert there.items() <= client.nthreads().items()
     with dask_workers(cluster.scheduler_address, trained) as executor:
         make_again(open_run(trained, executor=executor))
     assert files_of(trained) == files_of(exported)
