@@ -44,7 +44,8 @@ _ALL = Manner()
 _shows_traceback: ContextVar[bool] = ContextVar("shows_traceback", default=False)
 # How libraries say in a RuntimeError, or one of their own, that they got no memory.
 _NO_MEMORY = (
-    "allocate memory", "out of memory", "not enough memory", "insufficient memory", "bad_alloc", "start new thread",
+    "allocate memory", "out of memory", "not enough memory", "insufficient memory", "bad_alloc", "can't alloc",
+    "start new thread",
 )  # fmt: skip
 # MiB that a command has to be left by a limit of its address space: with up to 160, LLVM and C++ libraries abort it.
 _LEAST_LEFT = 256

@@ -41,7 +41,11 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "any")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Networks that OpenVINO converted are kept for these tests alone, and the processes that they start."""
+    """Networks that OpenVINO converted are kept for these tests alone, and the processes that they start.
+
+    Those, pytest-xdist's among them, compute with a thread each: more would wait for one another, for twice the time.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     folder = tempfile.TemporaryDirectory(prefix="converted-networks-")
     config.add_cleanup(folder.cleanup)
     os.environ["SPPNET_CACHE"] = folder.name

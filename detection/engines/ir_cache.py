@@ -21,7 +21,8 @@ _logger = logging.getLogger(__name__)
 def load_or_convert(key: str, convert: Callable[[], Any]) -> Any:
     """The ``openvino.Model`` kept under `key`, or convert() where there is none or it is damaged.
 
-    What was converted is kept for the next time; where that cannot be done a warning is logged, and nothing else.
+    What was converted is kept for the next time, and read back, since OpenVINO 2025.1 rounds otherwise in what it has
+    just converted; where it cannot be kept a warning is logged, and nothing else.
     """
     try:
         folder = cache_folder()
@@ -36,7 +37,8 @@ def load_or_convert(key: str, convert: Callable[[], Any]) -> Any:
         _write(folder, key, model)
     except (OSError, RuntimeError) as error:
         _logger.warning("%s: a converted network cannot be kept: %s", folder, error)
-    return model
+        return model
+    return _read(folder, key) or model
 
 
 def _read(folder: Path, key: str) -> Any:

@@ -32,6 +32,8 @@ def warm_up() -> None:
 
     for name in (*_LIBRARIES, *(f"detection.commands.{one.module}" for one in COMMANDS.values())):
         importlib.import_module(name)
+    # Trials go two at a time: more threads would wait for one another.
+    sys.modules["torch"].set_num_threads(1)
     _load_kernels()
 
 

@@ -149,10 +149,10 @@ def test_a_file_name_of_ten_megabytes(changed):
     assert len(problems) == 1
 
 
-def test_a_million_objects(changed):
+def test_many_objects(changed):
     line = "1 0.5 0.5 0.25 0.25\n"
-    found, problems, _ = read(changed("yolo", "labels/train/a.txt", line * 1_000_000), "yolo")
-    assert len(found.images[0].boxes) == 1_000_000
+    found, problems, _ = read(changed("yolo", "labels/train/a.txt", line * 200_000), "yolo")
+    assert len(found.images[0].boxes) == 200_000
     assert len(problems) == 0
 
 
@@ -193,7 +193,7 @@ def test_latin_names_are_read_as_their_declaration_says(changed):
 
 
 def test_many_missing_images_and_many_classes(sets, changed):
-    count = 50_000
+    count = 20_000
     content = {
         "images": [{"id": n, "file_name": f"{n}.png"} for n in range(count)] + [{"id": -1, "file_name": "b.png"}],
         "annotations": [{"id": n, "image_id": -1, "category_id": n, "bbox": [1, 1, 2, 2]} for n in range(count)],

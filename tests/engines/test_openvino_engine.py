@@ -201,7 +201,8 @@ for size in sizes:
 def test_maps_that_it_had_no_memory_for_are_not_the_last_images(mib, fails):
     done = subprocess.run([sys.executable, "-c", _LITTLE_MEMORY, str(mib)], capture_output=True, text=True, timeout=300)
     assert (done.returncode != 0) == fails, done.stderr
-    assert not fails or "MemoryError" in done.stderr, done.stderr
+    # The words of OpenVINO 2025.1, which commands know too.
+    assert not fails or "MemoryError" in done.stderr or "can't alloc" in done.stderr, done.stderr
 
 
 class Constant(nn.Module):

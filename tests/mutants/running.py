@@ -73,6 +73,8 @@ def try_mutants(
     A test that finds a mutant and fails without one too has found nothing: at the end those tests are run on the
     tree as it is, and the mutants of those that fail are tried again without them.
     """
+    # Several at a time: more threads would wait for one another.
+    os.environ["OMP_NUM_THREADS"] = "1"
     for name in _LIBRARIES:
         importlib.import_module(name)
     copies = [_copy_tree(folder / str(number)) for number in range(workers)]
@@ -165,7 +167,7 @@ def _run_tests(child: _Child, calls: Sequence[Sequence[str]]) -> int:
     log = os.open(child.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(log, stream)
-    os.environ |= {"PYTHONPATH": str(child.copy), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    os.environ |= {"PYTHONPATH": str(child.copy), "PYTHONDONTWRITEBYTECODE": "1"}
     sys.dont_write_bytecode = True
     # The package and the tests of the copy, not those that this process came with.
     sys.path[:] = [str(child.copy), *(one for one in sys.path if one not in ("", str(ROOT)))]

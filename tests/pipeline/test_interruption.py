@@ -105,17 +105,14 @@ def wait_for(process, text):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs signals")
-def test_killed_in_every_stage(finished, shape_options, tmp_path):
+def test_killed_in_every_stage(finished, open_run, shape_options, tmp_path):
     """One run: killed in one stage after the other, and started again after each."""
     run = tmp_path / "run"
     for line in ("proposals and maps: 3/13", "SVMs: 4/16", "detections: 2/5"):
         with start(shape_options, run) as process:
             wait_for(process, line)
             os.killpg(process.pid, signal.SIGKILL)
-    with start(shape_options, run) as process:
-        _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    assert "error" not in errors
+    run_all(open_run(run))
     assert results(run) == results(finished)
 
 
@@ -141,7 +138,7 @@ def test_ended_by_a_signal(shape_options, tmp_path, number, send, status, word):
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="asks Linux for the workers")
-def test_a_worker_that_is_killed_is_told_in_one_line(finished, shape_options, tmp_path):
+def test_a_worker_that_is_killed_is_told_in_one_line(finished, open_run, shape_options, tmp_path):
     """As the system does where memory is short."""
     options = [*shape_options, "--workers=2"]
     with start(options, tmp_path / "run") as process:
@@ -155,7 +152,5 @@ def test_a_worker_that_is_killed_is_told_in_one_line(finished, shape_options, tm
     assert told.startswith("error: a worker process died")
     assert "the same command goes on from there; --workers 1 and smaller" in told
     assert "Traceback" not in errors
-    with start(options, tmp_path / "run") as process:
-        process.communicate(timeout=300)
-    assert process.returncode == 0
+    run_all(open_run(tmp_path / "run"))
     assert results(tmp_path / "run") == results(finished)
