@@ -106,6 +106,14 @@ def test_names_are_the_text_as_it_was(tmp_path, format):
     assert [item.name for item in one.objects] == ODD_NAMES
 
 
+def test_a_devkit_lists_its_classes_for_datumaro(tmp_path):
+    """Those that a photo has and those that none has; a colon would end a name there."""
+    splits = {"train": [image("a", picture(tmp_path / "from.png"))]}
+    write_dataset(tmp_path / "out", "voc", splits, ["a: b", "cat", "日本"])
+    (path,) = (tmp_path / "out").rglob("labelmap.txt")
+    assert path.read_bytes() == "cat:::\n日本:::\n".encode()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
