@@ -1,7 +1,11 @@
 """The check of a GPU, here of the CPU against itself."""
 
+from functools import partial
+
 import pytest
 import torch
+
+from detection.features import FeatureSettings
 
 
 @pytest.fixture
@@ -19,7 +23,9 @@ def test_no_gpu_is_said_in_a_sentence(check_gpu, monkeypatch, capsys):
 
 
 def test_a_device_against_itself(check_gpu, monkeypatch, capsys):
-    monkeypatch.setattr(check_gpu, "BATCHES", (1, 2))
+    small = partial(FeatureSettings, short_sides=(96,), levels=(2, 1))
+    for name, value in {"FeatureSettings": small, "BATCHES": (1, 2), "SIZE": (150, 200), "REGIONS": 200}.items():
+        monkeypatch.setattr(check_gpu, name, value)
     assert check_gpu.main(["--device=cpu", "--photos=1", "--batches=2"]) == 0
     text = capsys.readouterr().out
     assert "| detections not alike | 0 |" in text.replace("0.000", "0").replace("-0 ", "0 ")
