@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
+from uvicorn import Config, Server
 
 from detection.data import DatasetSettings
 from detection.data.formats.voc_xml import annotation_xml
@@ -52,10 +56,10 @@ def open_folder(tmp_path: Path) -> Callable[..., Session]:
 
 
 class FakeTeacher:
-    """Suggests one box in every photo, and notes what it is told."""
+    """Suggests the same boxes in every photo, and notes what it is told."""
 
     def __init__(self):
-        self.told = []
+        self.told, self.found = [], (SUGGESTED,)
 
     def look(self, number):
         self.told.append(("look", number))
@@ -64,7 +68,7 @@ class FakeTeacher:
         self.told.append(("saved", number))
 
     def suggestions(self, number):
-        return (SUGGESTED,)
+        return self.found
 
     def is_fresh(self, number):
         return True
@@ -73,7 +77,7 @@ class FakeTeacher:
         return [(3, "uncertain")]
 
     def state(self):
-        return {"revision": 7}
+        return {"revision": 7, "waiting": 0, "doing": "", "trouble": "", "problems": {}, "curve": []}
 
 
 @pytest.fixture
@@ -89,3 +93,23 @@ def client(photos: Path, open_folder: Callable[..., Session], teacher: FakeTeach
     app = application(open_folder(photos), teacher, TOKEN)
     with TestClient(app, base_url=f"http://127.0.0.1/{TOKEN}/", raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture
+def serve_folder(open_folder: Callable[..., Session], teacher: FakeTeacher) -> Iterator[Callable[[Path], str]]:
+    """``serve_folder(root)``: the address of the page on a folder, for a browser."""
+    with ExitStack() as stack:
+        yield lambda root: stack.enter_context(_served(application(open_folder(root), teacher, TOKEN)))
+
+
+@contextmanager
+def _served(app) -> Iterator[str]:
+    server = Server(Config(app, log_config=None, access_log=False, lifespan="off"))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/{TOKEN}/"
+        finally:
+            server.should_exit = True
+            thread.join()

@@ -1,67 +1,21 @@
 """The page in a browser, with the program behind it: drawn by pointer and keys, learned, accepted, killed, gone on."""
 
 import os
-import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from selenium.webdriver.common.action_chains import ActionChains
-from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.actions.interaction import POINTER_TOUCH
-from selenium.webdriver.common.actions.pointer_input import PointerInput
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
 
 from detection.data import Problems
 from detection.data.formats.voc_xml import read_annotation
 from detection.geometry import iou
 from detection.labelling.marks import MarksFile
-
-WIDE, PHONE = (1280, 900), (390, 780)
-PATIENCE = 60
-
-
-class Program:
-    """``sppnet label`` on a folder; killed and begun again as one likes."""
-
-    def __init__(self, folder: Path, run: Path) -> None:
-        self.folder, self.run = folder, run
-        self.begin()
-
-    def begin(self) -> None:
-        words = [
-            str(self.folder), f"--run={self.run}", "--browser=false", "--proposals.preset=single",
-            "--proposals.max_windows=60", "--features.short_sides=[96]", "--workers=1",
-        ]  # fmt: skip
-        command = [sys.executable, "-m", "detection", "label", *words]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"}
-        )
-        found = None
-        while found is None:
-            line = self.process.stdout.readline()
-            assert line, "the program ended"
-            found = re.search(r"photos: (http://127\.0\.0\.1:\d+/\S+/)$", line)
-        self.address = found[1]
-
-    def end(self, how: int) -> int:
-        self.process.send_signal(how)
-        self.process.stdout.close()
-        return self.process.wait(PATIENCE)
-
-    def objects(self, name: str) -> list[tuple[str, tuple[float, ...]]]:
-        """What the XML of a photo says."""
-        path = self.folder / f"{name}.xml"
-        if not path.exists():
-            return []
-        return [(one.name, one.box) for one in read_annotation(path, Problems()).objects]
+from tests.labelling.pages import PHONE, WIDE, Page, Program, said_nothing
 
 
 @pytest.fixture(scope="module")
@@ -85,92 +39,11 @@ def program(shape_photos, tmp_path_factory):
         found.end(signal.SIGKILL)
 
 
-class Page:
-    """What somebody does with the page."""
-
-    def __init__(self, driver, address):
-        self.driver, self.address = driver, address
-
-    def open(self, number=None, size=WIDE, dark=False):
-        features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": features})
-        metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        self.driver.get("about:blank")
-        self.driver.get(self.address + ("" if number is None else f"#{number}"))
-        self.wait(lambda: self.text("name", "value") and self.text("found"))
-
-    def wait(self, happened):
-        WebDriverWait(self.driver, PATIENCE, 0.05).until(lambda _: happened())
-
-    def get(self, name):
-        return self.driver.find_element(By.ID, name)
-
-    def text(self, name, attribute="textContent"):
-        return self.get(name).get_property(attribute)
-
-    def settled(self):
-        self.wait(lambda: self.text("status") not in ("", "saving"))
-        assert self.text("status") == "saved"
-        self.driver.execute_script("document.getElementById('status').textContent = ''")
-
-    def at(self, x, y):
-        """A point of the photo on the page, in whole px."""
-        script = "const m = document.getElementById('world').getScreenCTM(); return [m.a, m.e, m.f]"
-        scale, left, top = self.driver.execute_script(script)
-        return round(left + scale * x), round(top + scale * y)
-
-    def drag(self, start, end, kind=None):
-        device = PointerInput(kind, "finger") if kind else None
-        builder = ActionBuilder(self.driver, mouse=device) if device else ActionBuilder(self.driver)
-        pointer = builder.pointer_action
-        pointer.move_to_location(*self.at(*start)).pointer_down()
-        middle = [(a + b) / 2 for a, b in zip(start, end, strict=True)]
-        for point in (middle, end):
-            pointer.move_to_location(*self.at(*point))
-        pointer.pointer_up()
-        builder.perform()
-
-    def click(self, point):
-        builder = ActionBuilder(self.driver)
-        builder.pointer_action.move_to_location(*self.at(*point)).click()
-        builder.perform()
-
-    def keys(self, *keys):
-        ActionChains(self.driver).send_keys(*keys).perform()
-
-    def held(self, key, *others):
-        """A key pressed while others are held."""
-        chain = ActionChains(self.driver)
-        for one in others:
-            chain.key_down(one)
-        chain.send_keys(key)
-        for one in others:
-            chain.key_up(one)
-        chain.perform()
-
-    def name_class(self, name):
-        self.get("class").send_keys(name, Keys.ENTER)
-
-    def drawn(self):
-        script = """return Array.from(document.querySelectorAll('#drawn rect')).map(one =>
-            ['x', 'y', 'width', 'height'].map(side => Number(one.getAttribute(side))))"""
-        return [(x, y, x + width, y + height) for x, y, width, height in self.driver.execute_script(script)]
-
-    def suggested(self):
-        return self.driver.execute_script("return document.querySelectorAll('#suggested rect').length")
-
-    def slide(self, percent):
-        script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))"
-        self.driver.execute_script(script, self.get("least"), percent)
-
-
 @pytest.fixture
 def page(browser, program):
     """The page; the test fails if the console had a word."""
-    browser.get_log("browser")
-    yield Page(browser, program.address)
-    assert [one for one in browser.get_log("browser") if one["level"] == "SEVERE"] == []
+    with said_nothing(browser):
+        yield Page(browser, program.address)
 
 
 def number_of(program, name):

@@ -82,8 +82,8 @@ def test_two_tabs(client, photos):
     assert save(client, version=second.json()["now"]["version"]).status_code == 200
 
 
-def test_what_the_teacher_does(client):
-    assert client.get("state").json() == {"revision": 7, "next": [{"number": 3, "reason": "uncertain"}]}
+def test_what_the_teacher_does(client, teacher):
+    assert client.get("state").json() == {**teacher.state(), "next": [{"number": 3, "reason": "uncertain"}]}
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ const skipped = new Set();
 
 const labels = new Labels(told);
 const stage = new Stage($("stage"), {
-  boxes: () => (labels.state ? [...labels.state.objects, ...labels.shown(least())] : []),
   colour,
   chosen: () => chosen,
   choose,
@@ -181,9 +180,17 @@ function say(text, isBad = false) {
   $("status").classList.toggle("bad", isBad);
 }
 
-// What is shown.
+// What is shown: drawn anew once a frame, however often something changes in it.
+
+let isDue = false;
 
 function render() {
+  if (!isDue) requestAnimationFrame(paint);
+  isDue = true;
+}
+
+function paint() {
+  isDue = false;
   if (!labels.state) return;
   const shown = labels.shown(least());
   $("classes").replaceChildren();
@@ -192,7 +199,8 @@ function render() {
     button($("classes"), text, colour(name), name === current, () => onStage(() => use(name)));
   }
   const list = document.createDocumentFragment();
-  for (const box of [...labels.state.objects, ...shown]) {
+  const boxes = [...labels.state.objects, ...shown];
+  for (const box of boxes) {
     const row = document.createElement("li");
     const text = `${box.name}${chanceOf(box)}${box.chance === undefined ? "" : ", suggested"}`;
     button(row, text, colour(box.name), box.key === chosen, () => onStage(() => choose(box.key)));
@@ -213,7 +221,7 @@ function render() {
   $("found").textContent = `${shown.length} shown of ${labels.suggestions.length}${coming}`;
   $("after").disabled = labels.number >= photos.length - 1;
   $("before").disabled = labels.number <= 0;
-  if (!labels.fault) stage.render();
+  if (!labels.fault) stage.render(boxes);
 }
 
 // What the detector does.

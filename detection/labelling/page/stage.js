@@ -16,12 +16,13 @@ export const make = (parent, name, values = {}, text = "") => {
 };
 
 export class Stage {
-  // host: {boxes(), colour(name), chosen(), choose(key), draw(box), reshape(key, box)}
+  // host: {colour(name), chosen(), choose(key), draw(box), reshape(key, box)}
   constructor(svg, host) {
     this.svg = svg;
     this.host = host;
     for (const id of ["world", "picture", "suggested", "drawn", "handles"]) this[id] = svg.querySelector(`#${id}`);
     this.size = null;
+    this.boxes = [];
     this.view = { x: 0, y: 0, scale: 1 };
     this.pointers = new Map();
     this.drag = null;
@@ -48,6 +49,7 @@ export class Stage {
     this.view = { scale, x: (width - this.size[1] * scale) / 2, y: (height - this.size[0] * scale) / 2 };
     this.isWhole = true;
     this.place();
+    this.words();
   }
 
   // about: a point of the page that stays where it is; the middle without one.
@@ -61,12 +63,12 @@ export class Stage {
     this.view = { scale, x: x - (x - this.view.x) * ratio, y: y - (y - this.view.y) * ratio };
     this.isWhole = false;
     this.place();
+    this.words();
   }
 
   place() {
     const { x, y, scale } = this.view;
     this.world.setAttribute("transform", `translate(${x} ${y}) scale(${scale})`);
-    this.words();
   }
 
   // A point of the page in px of the photo.
@@ -99,18 +101,28 @@ export class Stage {
     return this.inside([x1 + x, y1 + y, x2 + x, y2 + y]);
   }
 
-  render() {
+  // boxes: all that are to be seen.
+  render(boxes = this.boxes) {
+    this.boxes = boxes;
     this.drawn.replaceChildren();
     this.suggested.replaceChildren();
     const chosen = this.host.chosen();
-    for (const one of this.host.boxes()) {
+    for (const one of boxes) {
       const layer = one.chance === undefined ? this.drawn : this.suggested;
       const rect = make(layer, "rect", { stroke: this.host.colour(one.name), "data-key": one.key });
       if (one.key === chosen) rect.classList.add("chosen");
       this.frame(rect, one.box);
     }
-    this.grip();
     this.words();
+    if (!this.drag?.box) return;
+    this.drag.rect = null; // what was drawn of it is gone
+    this.ghost(this.drag);
+  }
+
+  // The chosen box, where it is seen.
+  chosen() {
+    const key = this.host.chosen();
+    return this.boxes.find((one) => one.key === key);
   }
 
   frame(rect, [x1, y1, x2, y2]) {
@@ -120,7 +132,7 @@ export class Stage {
 
   // The corners of the chosen box; they are as large on the screen whatever the zoom.
   grip() {
-    const box = this.drag?.box ?? this.host.boxes().find((one) => one.key === this.host.chosen())?.box;
+    const box = this.drag?.box ?? this.chosen()?.box;
     const side = (matchMedia("(pointer: coarse)").matches ? 22 : 11) / this.view.scale;
     this.handles.replaceChildren();
     for (const [place, [a, b]] of (box ? CORNERS : []).entries()) {
@@ -131,9 +143,7 @@ export class Stage {
 
   words() {
     for (const one of this.world.querySelectorAll("text")) one.remove();
-    const boxes = this.host.boxes();
-    for (const one of boxes) {
-      if (boxes.length > MOST_WORDS && one.key !== this.host.chosen()) continue;
+    for (const one of this.boxes.length > MOST_WORDS ? [this.chosen()].filter(Boolean) : this.boxes) {
       const size = 13 / this.view.scale;
       const [x, y] = [one.box[0] + size / 4, Math.max(one.box[1], size * 1.1) - size / 3];
       make(this.world, "text", { x, y, "font-size": size, "stroke-width": size / 4 }, `${one.name}${chanceOf(one)}`);
@@ -154,14 +164,13 @@ export class Stage {
     if (this.pointers.size > 2) return;
     const start = this.point(event);
     const { corner, key } = event.target.dataset;
+    const chosen = this.chosen();
     if (event.button === 1 || this.pans) {
       this.drag = { kind: "pan", event };
-    } else if (corner !== undefined) {
-      const box = this.host.boxes().find((one) => one.key === this.host.chosen()).box;
-      this.drag = { kind: "corner", corner: CORNERS[corner], key: this.host.chosen(), start, from: box, box };
-    } else if (key !== undefined && key === String(this.host.chosen())) {
-      const { key: own, box } = this.host.boxes().find((one) => String(one.key) === key);
-      this.drag = { kind: "move", key: own, start, from: box, box };
+    } else if (chosen && corner !== undefined) {
+      this.drag = { kind: "corner", corner: CORNERS[corner], key: chosen.key, start, from: chosen.box, box: chosen.box };
+    } else if (chosen && key === String(chosen.key)) {
+      this.drag = { kind: "move", key: chosen.key, start, from: chosen.box, box: chosen.box };
     } else {
       // A new box may begin in another one, which is chosen where nothing is drawn.
       this.drag = { kind: "new", under: key, start, from: [...start, ...start], box: [...start, ...start] };
@@ -232,7 +241,7 @@ export class Stage {
     const [x1, y1, x2, y2] = drag.box;
     const least = LEAST / this.view.scale;
     const isLarge = x2 - x1 >= least && y2 - y1 >= least;
-    const known = this.host.boxes().find((one) => String(one.key) === drag.under);
+    const known = this.boxes.find((one) => String(one.key) === drag.under);
     const hasMoved = drag.box.some((side, place) => side !== drag.from[place]);
     if (event.type === "pointercancel") this.render();
     else if (drag.kind === "new" && !isLarge) this.host.choose(known?.key ?? null);
