@@ -23,7 +23,7 @@ from detection.labelling.marks import Marks, Rejected
 from detection.labelling.photos import Drawn
 from detection.labelling.session import ConflictError, PhotoState, Session
 from detection.labelling.teacher import Teacher
-from detection.storage import encodable
+from detection.storage import encodable, printable
 from detection.storage.bounded import check_depth, json_decoder, json_problem
 
 # Of what a page sends: a thousand boxes are some 100 KB.
@@ -124,7 +124,7 @@ class _Api:
             state = self._session.seen(number)
             rows.append(
                 {
-                    "name": encodable(photo.image_id),
+                    "name": printable(photo.image_id),
                     "boxes": len(state.labels.objects),
                     "is_labelled": state.labels.is_labelled or state.marks.complete,
                     "is_complete": state.marks.complete,
@@ -185,7 +185,7 @@ class _Api:
         labels, marks = state.labels, state.marks
         return {
             "number": number,
-            "name": encodable(self._session.photos[number].image_id),
+            "name": printable(self._session.photos[number].image_id),
             "size": labels.size,
             "fault": encodable(labels.fault),
             "version": state.version,

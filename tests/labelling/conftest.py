@@ -59,7 +59,7 @@ class FakeTeacher:
     """Suggests the same boxes in every photo, and notes what it is told."""
 
     def __init__(self):
-        self.told, self.found = [], (SUGGESTED,)
+        self.told, self.found, self.reason = [], (SUGGESTED,), "uncertain"
 
     def look(self, number):
         self.told.append(("look", number))
@@ -74,7 +74,7 @@ class FakeTeacher:
         return True
 
     def next_photos(self):
-        return [(3, "uncertain")]
+        return [(3, self.reason)]
 
     def state(self):
         return {"revision": 7, "waiting": 0, "doing": "", "trouble": "", "problems": {}, "curve": []}

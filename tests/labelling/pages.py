@@ -26,7 +26,8 @@ def said_nothing(driver):
     """Whatever is done in the page meanwhile, the console must have had no word."""
     driver.get_log("browser")
     yield
-    assert [one for one in driver.get_log("browser") if one["level"] == "SEVERE"] == []
+    words = [one["message"] for one in driver.get_log("browser") if one["level"] == "SEVERE"]
+    assert not words, words
 
 
 class Program:

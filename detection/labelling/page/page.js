@@ -1,8 +1,8 @@
 // The page: what the buttons and keys do, and what is known of photo, classes and detector.
 
 import { listen } from "./keys.js";
-import { Labels, chanceOf, near } from "./labels.js";
-import { button, curve } from "./panel.js";
+import { Labels, near } from "./labels.js";
+import { button, colourOf, curve, rows } from "./panel.js";
 import { Stage } from "./stage.js";
 
 const $ = (id) => document.getElementById(id);
@@ -31,8 +31,7 @@ const stage = new Stage($("stage"), {
 const least = () => Number($("least").value) / 100;
 
 function colour(name = className()) {
-  const place = classes.indexOf(name);
-  return place < 0 ? "#888" : `hsl(${(place * 137.5 + 20) % 360} 85% ${place % 2 ? 62 : 50}%)`;
+  return colourOf(classes.indexOf(name));
 }
 
 // A box that is drawn before there is any class has a name all the same.
@@ -134,11 +133,10 @@ async function open(number, reason = "") {
   $("why").textContent = reason;
   $("fault").hidden = !content.fault;
   $("fault").textContent = content.fault;
-  $("stage").style.display = content.fault ? "none" : "";
   history.replaceState(null, "", `#${number}`);
   document.title = `${content.name}: labelling`;
   say("");
-  if (!content.fault) stage.show(content.size, `photos/${number}/picture`);
+  stage.show(content.fault ? null : content.size, `photos/${number}/picture`);
   render();
 }
 
@@ -198,15 +196,8 @@ function paint() {
     const text = place < 9 ? `${place + 1} ${name}` : name;
     button($("classes"), text, colour(name), name === current, () => onStage(() => use(name)));
   }
-  const list = document.createDocumentFragment();
   const boxes = [...labels.state.objects, ...shown];
-  for (const box of boxes) {
-    const row = document.createElement("li");
-    const text = `${box.name}${chanceOf(box)}${box.chance === undefined ? "" : ", suggested"}`;
-    button(row, text, colour(box.name), box.key === chosen, () => onStage(() => choose(box.key)));
-    list.append(row);
-  }
-  $("boxes").replaceChildren(list);
+  rows($("boxes"), boxes, colour, chosen, (key) => onStage(() => choose(key)));
   $("share").textContent = `${$("least").value} %`;
   $("complete").checked = labels.state.complete;
   $("complete").disabled = Boolean(labels.fault);
@@ -221,7 +212,7 @@ function paint() {
   $("found").textContent = `${shown.length} shown of ${labels.suggestions.length}${coming}`;
   $("after").disabled = labels.number >= photos.length - 1;
   $("before").disabled = labels.number <= 0;
-  if (!labels.fault) stage.render(boxes);
+  stage.render(labels.fault ? [] : boxes);
 }
 
 // What the detector does.
@@ -320,7 +311,7 @@ addEventListener("beforeunload", (event) => labels.dirty && event.preventDefault
 const list = await (await fetch("photos")).json();
 photos = list.photos;
 list.classes.forEach(add);
-$("names").replaceChildren(...photos.map(({ name }) => new Option(name)));
+$("names").replaceChildren(...photos.map(({ name }) => new Option(name, name)));
 const asked = Number.parseInt(location.hash.slice(1), 10);
 const first = photos.findIndex((photo) => !photo.is_labelled && !photo.fault);
 await open(photos[asked] ? asked : Math.max(first, 0));

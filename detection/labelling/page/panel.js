@@ -1,7 +1,11 @@
 // Parts of the panel beside the photo.
 
-import { percent } from "./labels.js";
+import { chanceOf, percent } from "./labels.js";
 import { make } from "./stage.js";
+
+// The colour of a class, by its place; grey of none.
+export const colourOf = (place) =>
+  (place < 0 ? "#888" : `hsl(${(place * 137.5 + 20) % 360} 85% ${place % 2 ? 62 : 50}%)`);
 
 // A button with a mark of a colour.
 export function button(parent, text, colour, isPressed, act) {
@@ -13,6 +17,18 @@ export function button(parent, text, colour, isPressed, act) {
   made.setAttribute("aria-pressed", isPressed);
   made.addEventListener("click", act);
   parent.append(made);
+}
+
+// A button for each box in a list. act(key): what it does.
+export function rows(list, boxes, colour, chosen, act) {
+  const made = document.createDocumentFragment();
+  for (const box of boxes) {
+    const row = document.createElement("li");
+    const text = `${box.name}${chanceOf(box)}${box.chance === undefined ? "" : ", suggested"}`;
+    button(row, text, colour(box.name), box.key === chosen, () => act(box.key));
+    made.append(row);
+  }
+  list.replaceChildren(made);
 }
 
 // Mean AP with its interval against the complete photos that it was measured on: points of {photos, value, low, high}.

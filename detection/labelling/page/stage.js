@@ -33,17 +33,21 @@ export class Stage {
       event.preventDefault();
       this.zoom(1.0015 ** -event.deltaY, event);
     }, { passive: false });
-    new ResizeObserver(() => this.size && (this.isWhole ? this.whole() : this.place())).observe(svg);
+    new ResizeObserver(() => (this.isWhole ? this.whole() : this.place())).observe(svg);
   }
 
+  // size: [height, width]; null hides the photo, which then has no place on the screen.
   show(size, address) {
     this.size = size;
+    this.svg.style.display = size ? "" : "none";
+    if (!size) return;
     const [height, width] = size;
     for (const [key, value] of Object.entries({ width, height, href: address })) this.picture.setAttribute(key, value);
     this.whole();
   }
 
   whole() {
+    if (!this.size) return;
     const { width, height } = this.svg.getBoundingClientRect();
     const scale = Math.min(width / this.size[1], height / this.size[0]);
     this.view = { scale, x: (width - this.size[1] * scale) / 2, y: (height - this.size[0] * scale) / 2 };
