@@ -51,6 +51,7 @@ def label(
         raise ImportError(f'sppnet label: {error}: pip install "sppnet[label]"') from error
     session, learner = open_session(experiment)
     refuse_unwritable(session)
+    session.clear()
     detector = experiment.run.labelling / "detector"
     teacher = Teacher(session, learner, experiment.work, lambda learner: learner.detector().save(detector))
     token = secrets.token_urlsafe()

@@ -31,6 +31,8 @@ MAX_BYTES = 2**21
 _QUALITY = 90
 # Of a coordinate in px: far above any photo's.
 _LARGEST = 1e9
+# Seconds, at most, that the end waits for requests that are being answered: a large COCO json takes some to be saved.
+_LONGEST = 60
 _PARTS = ("page.js", "stage.js", "labels.js", "keys.js", "panel.js", "page.css")
 _PAGE = {"": "index.html"} | {one: one for one in _PARTS}
 _KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css"}
@@ -69,8 +71,9 @@ def application(session: Session, teacher: Teacher, token: str) -> Starlette:
 
 
 def serve(app: Starlette, listening: socket.socket) -> None:
-    """Answer requests on a socket that listens, until the process is asked to end."""
-    Server(Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)).run([listening])
+    """Answer requests on a socket that listens, until the process is asked to end; a save is waited for."""
+    config = Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_LONGEST)
+    Server(config).run([listening])
 
 
 class _WithHeaders:

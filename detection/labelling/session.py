@@ -13,6 +13,7 @@ from detection.data.settings import DatasetSettings
 from detection.labelling.marks import Lesson, Marks, MarksFile
 from detection.labelling.photos import Drawn, Photo, PhotoLabels, changed_labels, open_photos, read_labels
 from detection.storage import fingerprint
+from detection.storage.atomic import remove_leftovers
 from detection.storage.lock import brief_lock
 
 # Rejected boxes of a photo, at most: suggestions are far fewer.
@@ -60,6 +61,13 @@ class Session:
         self.max_pixels = settings.max_pixels
         self._marks, self._lock = MarksFile(marks_file), threading.RLock()
         self._seen = [self._read(number) for number in range(len(self.photos))]
+
+    def clear(self) -> None:
+        """Remove what a program that was killed while it saved left beside the labels."""
+        files = {one.reader.label_file(one.own_id) or one.reader.path for one in self.photos}
+        with self._alone():
+            for folder in {one if one.is_dir() else one.parent for one in files}:
+                remove_leftovers(folder, of_others=False)
 
     def _read(self, number: int) -> PhotoState:
         photo = self.photos[number]

@@ -63,14 +63,18 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes of this machine left half written in a folder, and of others after a day."""
+def remove_leftovers(folder: Path, of_others: bool = True) -> None:
+    """Remove what killed processes of this machine left half written in a folder, and of others after a day.
+
+    of_others: whether the latter: in a folder of the user's a name alone does not say that an old file is ours.
+    """
     for path in folder.glob(f"{_TEMPORARY}*") if folder.is_dir() else ():
         owner, _, rest = path.name.removeprefix(_TEMPORARY).partition("-")
         process = rest.partition("-")[0]
         is_ours = temporary_prefix().startswith(f"{_TEMPORARY}{owner}-") and process.isdigit()
         with suppress(OSError):  # another process was faster
-            if process_started(int(process)) is None if is_ours else time.time() - path.stat().st_mtime > _DAY:
+            is_old = of_others and time.time() - path.stat().st_mtime > _DAY
+            if process_started(int(process)) is None if is_ours else is_old:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

@@ -30,21 +30,28 @@ def said_nothing(driver):
     assert not words, words
 
 
-class Program:
-    """``sppnet label`` on a folder; killed and begun again as one likes."""
+def label_options(folder: Path, run: Path) -> list[str]:
+    """Of a detector that learns in a moment."""
+    return [
+        str(folder), f"--run={run}", "--browser=false", "--proposals.preset=single", "--proposals.max_windows=60",
+        "--features.short_sides=[96]", "--workers=1",
+    ]  # fmt: skip
 
-    def __init__(self, folder: Path, run: Path) -> None:
-        self.folder, self.run = folder, run
+
+class Program:
+    """``sppnet label`` on a folder; killed and begun again as one likes.
+
+    words: of Python, which calls the command. stderr: see ``subprocess.Popen``.
+    """
+
+    def __init__(self, folder: Path, run: Path, words=("-m", "detection"), stderr=None) -> None:
+        self.folder, self.run, self.words, self.stderr = folder, run, words, stderr
         self.begin()
 
     def begin(self) -> None:
-        words = [
-            str(self.folder), f"--run={self.run}", "--browser=false", "--proposals.preset=single",
-            "--proposals.max_windows=60", "--features.short_sides=[96]", "--workers=1",
-        ]  # fmt: skip
-        command = [sys.executable, "-m", "detection", "label", *words]
+        command = [sys.executable, *self.words, "label", *label_options(self.folder, self.run)]
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"}
+            command, stdout=subprocess.PIPE, stderr=self.stderr, text=True, env={**os.environ, "COLUMNS": "200"}
         )
         found = None
         while found is None:

@@ -165,6 +165,9 @@ def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
         os.utime(path, (1, 1))
     with atomic_path(tmp_path / "b.txt") as mine:
         assert killed.exists()
+        remove_leftovers(tmp_path, of_others=False)
+        assert not killed.exists()
+        assert {old, young, far, folder, mine} <= set(tmp_path.iterdir())
         remove_leftovers(tmp_path)
         assert {path.name for path in tmp_path.iterdir()} == {mine.name, young.name, far.name}
     remove_leftovers(tmp_path / "none")
