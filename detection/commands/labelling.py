@@ -8,7 +8,7 @@ suggest   draft labels of the unlabelled photos, for a labelling tool
 import dataclasses
 import secrets
 import socket
-import webbrowser
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from detection.commands.found_files import Least, labels_folder, photo_id, write
 from detection.commands.session import run_command
 from detection.config import Settings
 from detection.data.draft_labels import check_drafts
+from detection.labelling.browser import in_browser
 from detection.labelling.choice import Rule, choose
 from detection.labelling.learner import MIN_BOXES, Learner
 from detection.labelling.study import candidates, found_in, lessons_of, open_session, refuse_unwritable, teach_all
@@ -58,13 +59,12 @@ def label(
     with socket.create_server((host, port)) as listening:
         address = f"http://{host}:{listening.getsockname()[1]}/{token}/"
         say(experiment.work.console, f"{session.found}", f"{len(session.photos)} photos: {address}")
-        if browser:
-            webbrowser.open(address)
-        teacher.start()
-        try:
-            server.serve(server.application(session, teacher, token), listening)
-        finally:
-            teacher.close()
+        with in_browser(address, experiment.run.labelling) if browser else nullcontext():
+            teacher.start()
+            try:
+                server.serve(server.application(session, teacher, token), listening)
+            finally:
+                teacher.close()
 
 
 def next_photos(
