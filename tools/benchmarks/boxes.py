@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.detectors import open_run
+from benchmarks.detectors import frozen_run
 from benchmarks.harness import Row, Tables, change_text, progress, take_turns
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
@@ -23,7 +23,6 @@ from detection.evaluation import Evaluation, IntervalSettings, difference, evalu
 from detection.learning import PostprocessSettings, postprocess
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.held_out import HeldOut, folds_of
-from detection.pipeline.source import uses_finetuned
 from detection.pipeline.stages.images import usable
 from detection.pipeline.stages.regressors import train_box_regressors
 from detection.types import AnnotatedImage, Detections, RegionScores
@@ -153,12 +152,9 @@ def benchmark(
         photos: Photos that are timed; 0: none.
         repeats: Runs of each timing.
     """
-    if run is None:
-        print("boxes: left out without --run RUN: it takes minutes")
+    experiment = frozen_run("boxes", run)
+    if experiment is None:
         return
-    experiment = open_run(run)
-    if uses_finetuned(experiment.settings.features):
-        raise ValueError(f"run: {run}: expected one without fine-tuned layers, which have seen all of its photos")
     trained_on = usable(experiment, experiment.train_images)
     fold_of = folds_of(experiment, trained_on)
     if fold_of is None:

@@ -21,6 +21,7 @@ from detection.features import FeatureExtractor, FeatureSettings
 from detection.features.resize import network_input, normalise
 from detection.learning import BoxRegressors, LinearSVMs, postprocess
 from detection.pipeline.experiment import Experiment
+from detection.pipeline.source import uses_finetuned
 from detection.proposals import ProposalSettings, propose
 from detection.types import AnnotatedImage, Proposals
 
@@ -32,6 +33,20 @@ def open_run(run: str) -> Experiment:
     """A run with its own settings, in this process; it prints nothing."""
     settings = read_settings(f"--run={run}", "--workers=1")
     return open_experiment(settings, Console(file=io.StringIO()))
+
+
+def frozen_run(benchmark: str, run: str | None, needed: str = "--run RUN") -> Experiment | None:
+    """`open_run` for a benchmark that trains on a part of the training images; None, with a word, where none is given.
+
+    needed: the options without which it is left out. Raises ValueError for a run with fine-tuned layers.
+    """
+    if run is None:
+        print(f"{benchmark}: left out without {needed}: it takes minutes to hours")
+        return None
+    experiment = open_run(run)
+    if uses_finetuned(experiment.settings.features):
+        raise ValueError(f"run: {run}: expected one without fine-tuned layers, which have seen all of its photos")
+    return experiment
 
 
 def evaluation_of(

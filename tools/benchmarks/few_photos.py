@@ -12,14 +12,13 @@ from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
-from benchmarks.detectors import evaluation_of, open_run
+from benchmarks.detectors import evaluation_of, frozen_run
 from benchmarks.harness import Row, Tables, progress
 from jsonargparse.typing import PositiveInt
 
 from detection.detector import Detector
 from detection.engines import limit_threads
 from detection.pipeline.experiment import Experiment
-from detection.pipeline.source import uses_finetuned
 from detection.pipeline.stages.images import usable
 from detection.pipeline.stages.svms import train_linear_svms
 from detection.types import AnnotatedImage
@@ -97,12 +96,10 @@ def benchmark(
         everything: Train on all photos too.
         tolerance: Largest duality gap of a trained class, as a part of its objective.
     """
-    if run is None or not (photos or everything):
-        print("few_photos: left out without --run RUN and --photos [5,10,20,50]: it takes long")
+    given = run if photos or everything else None
+    experiment = frozen_run("few_photos", given, "--run RUN and --photos [5,10,20,50]")
+    if experiment is None:
         return
-    experiment = open_run(run)
-    if uses_finetuned(experiment.settings.features):
-        raise ValueError(f"run: {run}: expected one without fine-tuned layers, which have seen all of its photos")
     rows: list[Row] = []
     for draw in range(draws if photos else 1):
         numbers = [*photos, ALL] if everything and not draw else photos

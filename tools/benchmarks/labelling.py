@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from benchmarks.detectors import evaluation_of, open_run
+from benchmarks.detectors import evaluation_of, frozen_run
 from benchmarks.harness import Row, Tables, progress
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
@@ -30,7 +30,6 @@ from detection.labelling.marks import Lesson, Marks
 from detection.labelling.study import candidates
 from detection.learning import image_folds
 from detection.pipeline.experiment import Experiment
-from detection.pipeline.source import uses_finetuned
 from detection.pipeline.stages.images import usable
 from detection.types import AnnotatedImage, Detections
 
@@ -158,12 +157,9 @@ def benchmark(
         moves: Least IoU of one whose corners are moved; any other is rejected.
         keeps: Learn accepted boxes as they were suggested; else true ones.
     """
-    if run is None:
-        print("labelling: left out without --run RUN: it takes long")
+    experiment = frozen_run("labelling", run)
+    if experiment is None:
         return
-    experiment = open_run(run)
-    if uses_finetuned(experiment.settings.features):
-        raise ValueError(f"run: {run}: expected one without fine-tuned layers, which have seen all of its photos")
     everything, person, rows = usable(experiment, experiment.train_images), Person(accepts, moves, keeps), []
     for seed in range(seeds):
         images, tested = everything, None
