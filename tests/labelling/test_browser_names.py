@@ -49,7 +49,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def page(browser, folder, serve_folder, teacher):
-    teacher.found = (Suggestion(MARKUP, (1.0, 1.0, 20.0, 20.0), 0.9, False),)
+    teacher.found = (Suggestion(MARKUP, (1.0, 1.0, 60.0, 20.0), 0.9, False),)
     teacher.reason = f"uncertain: {MARKUP} 50 %"
     page = Page(browser, serve_folder(folder))
     with said_nothing(browser):
@@ -75,6 +75,12 @@ def names_of(page):
 def ask(page, name):
     script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('change'))"
     page.driver.execute_script(script, page.get("name"), name)
+
+
+def written(page):
+    """What stands on the boxes."""
+    script = "return Array.from(document.querySelectorAll('#world text'), one => one.textContent)"
+    return page.driver.execute_script(script)
 
 
 def test_each_photo_is_found_by_name_shown_and_saved_under_its_name(page, folder):
@@ -104,20 +110,24 @@ def test_each_photo_is_found_by_name_shown_and_saved_under_its_name(page, folder
 
 def test_classes_suggestions_and_reasons_are_text(page, folder):
     page.name_class(CLASSES[1])
-    page.drag((30, 30), (60, 60))
+    page.drag((30, 30), (80, 60))
     page.settled()
     page.keys(Keys.ESCAPE)
     page.painted()
     assert page.suggested() == 1
     assert f"{MARKUP} 90 %, suggested" in page.text("boxes")
-    words = page.driver.execute_script(
-        "return Array.from(document.querySelectorAll('#world text'), one => one.textContent)"
-    )
-    assert sorted(words) == sorted([CLASSES[1], f"{MARKUP} 90 %"])
+    assert sorted(written(page)) == sorted([CLASSES[1], f"{MARKUP} 90 %"])
+    page.drag((30, 62), (50, 76))
+    page.settled()
+    assert written(page).count(CLASSES[1]) == 2  # the chosen one, too narrow for it
+    page.keys(Keys.ESCAPE)
+    page.painted()
+    (cut,) = [one for one in written(page) if one.endswith("…")]
+    assert CLASSES[1].startswith(cut[:-1])
     page.keys("a")
     page.settled()
     path = folder / f"{sorted(PHOTOS)[0]}.xml"
-    assert [one.name for one in read_annotation(path, Problems()).objects] == [CLASSES[1], MARKUP]
+    assert [one.name for one in read_annotation(path, Problems()).objects] == [CLASSES[1], CLASSES[1], MARKUP]
     page.wait(lambda: page.text("doing") == "up to date")
     page.keys("t")
     page.wait(lambda: page.text("why") == f"uncertain: {MARKUP} 50 %")

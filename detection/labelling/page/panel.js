@@ -46,5 +46,5 @@ export function curve(svg, words, points) {
   make(svg, "polyline", { points: line("value", points).join(" ") });
   const [cx, cy] = at(last.photos, last.value).split(",");
   make(svg, "circle", { cx, cy, r: 3 });
-  make(svg, "text", { x: 10, y: 79 }, `mAP against complete photos, to ${most}`);
+  make(svg, "text", { x: 10, y: 77 }, `mAP against complete photos, to ${most}`);
 }
