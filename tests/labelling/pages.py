@@ -30,29 +30,25 @@ def said_nothing(driver):
     assert not words, words
 
 
-def label_options(folder: Path, run: Path) -> list[str]:
-    """Of a detector that learns in a moment."""
-    return [
-        str(folder), f"--run={run}", "--browser=false", "--proposals.preset=single", "--proposals.max_windows=60",
-        "--features.short_sides=[96]", "--workers=1",
-    ]  # fmt: skip
+# Of a detector that learns in a moment.
+FAST = ("--browser=false", "--proposals.preset=single", "--proposals.max_windows=60", "--features.short_sides=[96]")
 
 
 class Program:
     """``sppnet label`` on a folder; killed and begun again as one likes.
 
-    words: of Python, which calls the command. stderr: see ``subprocess.Popen``.
+    words: of Python, which calls the command. options: of the command. stderr: see ``subprocess.Popen``.
     """
 
-    def __init__(self, folder: Path, run: Path, words=("-m", "detection"), stderr=None) -> None:
-        self.folder, self.run, self.words, self.stderr = folder, run, words, stderr
+    def __init__(self, folder: Path, run: Path, words=("-m", "detection"), options=FAST, stderr=None) -> None:
+        self.folder, self.run, self.stderr = folder, run, stderr
+        self.words = [*words, "label", str(folder), f"--run={run}", "--workers=1", *options]
         self.begin()
 
     def begin(self) -> None:
-        command = [sys.executable, *self.words, "label", *label_options(self.folder, self.run)]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=self.stderr, text=True, env={**os.environ, "COLUMNS": "200"}
-        )
+        environment = {**os.environ, "COLUMNS": "200"}
+        command = [sys.executable, *self.words]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.stderr, text=True, env=environment)
         found = None
         while found is None:
             line = self.process.stdout.readline()
@@ -82,7 +78,7 @@ class Page:
     def open(self, number=None, size=WIDE, dark=False):
         features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": features})
-        metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
+        metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size[0] < 760}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         self.driver.get("about:blank")
         self.driver.get(self.address + ("" if number is None else f"#{number}"))
@@ -158,13 +154,27 @@ class Page:
     def name_class(self, name):
         self.get("class").send_keys(name, Keys.ENTER)
 
-    def drawn(self):
-        script = """return Array.from(document.querySelectorAll('#drawn rect')).map(one =>
+    def boxes(self, layer):
+        script = """return Array.from(document.querySelectorAll(`#${arguments[0]} rect`), one =>
             ['x', 'y', 'width', 'height'].map(side => Number(one.getAttribute(side))))"""
-        return [(x, y, x + width, y + height) for x, y, width, height in self.driver.execute_script(script)]
+        return [(x, y, x + width, y + height) for x, y, width, height in self.driver.execute_script(script, layer)]
+
+    def drawn(self):
+        return self.boxes("drawn")
 
     def suggested(self):
-        return self.driver.execute_script("return document.querySelectorAll('#suggested rect').length")
+        return self.boxes("suggested")
+
+    def choose(self, box):
+        """Choose a suggestion by its row in the list, which it has after all that is drawn."""
+        script = """
+            const shown = Array.from(document.querySelectorAll('#suggested rect'));
+            const [x, y] = arguments[0].map(String);
+            const place = shown.findIndex(one => one.getAttribute('x') === x && one.getAttribute('y') === y);
+            const drawn = document.querySelectorAll('#drawn rect').length;
+            document.querySelectorAll('#boxes button')[drawn + place].click()"""
+        self.driver.execute_script(script, box)
+        self.painted()
 
     def slide(self, percent):
         script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))"

@@ -114,7 +114,7 @@ def test_classes_suggestions_and_reasons_are_text(page, folder):
     page.settled()
     page.keys(Keys.ESCAPE)
     page.painted()
-    assert page.suggested() == 1
+    assert len(page.suggested()) == 1
     assert f"{MARKUP} 90 %, suggested" in page.text("boxes")
     assert sorted(written(page)) == sorted([CLASSES[1], f"{MARKUP} 90 %"])
     page.drag((30, 62), (50, 76))

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from detection.commands import labelling
 from detection.data.formats.voc_xml import annotation_xml
-from tests.labelling.pages import PATIENCE, Program, label_options
+from tests.labelling.pages import FAST, PATIENCE, Program
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="SIGKILL and SIGTERM are POSIX signals")
 
@@ -98,7 +98,7 @@ def stopped(place, folder, run, how, moment, name):
     """(exit status, what was said) of a program that is stopped in that moment of a save."""
     sign, said = run.with_name("sign"), run.with_name("said")
     with said.open("w") as stderr:
-        program = Program(place, run, ("-c", DWELLS, moment, name, str(sign)), stderr)
+        program = Program(place, run, ("-c", DWELLS, moment, name, str(sign)), stderr=stderr)
         thread = save(program.address)
         ends = time.monotonic() + PATIENCE
         while not sign.exists():
@@ -118,7 +118,7 @@ def begun_again(place, run, monkeypatch):
         seen.append(TestClient(app).get(f"{token}/photos/0").json())
 
     monkeypatch.setattr("detection.labelling.server.serve", serve)
-    assert labelling.main(["label", *label_options(place, run)]) == 0
+    assert labelling.main(["label", str(place), f"--run={run}", "--workers=1", *FAST]) == 0
     return seen[0]
 
 

@@ -161,7 +161,7 @@ function told(what, text) {
     row.is_labelled ||= row.boxes > 0 || labels.state.complete;
     row.is_complete = labels.state.complete;
     say("saved");
-    render();
+    paint();
     poll();
   } else if (what === "conflict") {
     chosen = null;
@@ -180,15 +180,16 @@ function say(text, isBad = false) {
 
 // What is shown: drawn anew once a frame, however often something changes in it.
 
-let isDue = false;
+let due = 0;
 
 function render() {
-  if (!isDue) requestAnimationFrame(paint);
-  isDue = true;
+  due ||= requestAnimationFrame(paint);
 }
 
+// At once: where suggestions are new ones, the old are not to be clicked any more.
 function paint() {
-  isDue = false;
+  cancelAnimationFrame(due);
+  due = 0;
   if (!labels.state) return;
   const shown = labels.shown(least());
   $("classes").replaceChildren();
@@ -240,7 +241,7 @@ async function renew(revision) {
   labels.suggest(content);
   since = content.is_fresh ? revision : since;
   for (const { name } of content.suggestions) add(name);
-  render();
+  paint();
 }
 
 // Buttons and keys.

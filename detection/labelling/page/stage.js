@@ -6,9 +6,9 @@ const SVG = "http://www.w3.org/2000/svg";
 const CORNERS = [[0, 1], [2, 1], [0, 3], [2, 3]];
 const LEAST = 4; // px on the screen that a new box is wide and high
 const MOST_WORDS = 60; // boxes with their class written on them
-const LETTER = 8; // px on the screen that a letter there takes
+const [LETTER, LEAST_LETTERS] = [8, 8]; // px on the screen that a letter there takes; letters that are always there
 
-const cut = (name, most) => (name.length <= most ? name : `${[...name].slice(0, Math.max(most - 1, 1)).join("")}…`);
+const cut = (name, most) => (name.length <= most ? name : `${[...name].slice(0, most - 1).join("")}…`);
 
 export const make = (parent, name, values = {}, text = "") => {
   const one = document.createElementNS(SVG, name);
@@ -153,11 +153,14 @@ export class Stage {
     const chosen = this.chosen();
     for (const one of this.boxes.length > MOST_WORDS ? [chosen].filter(Boolean) : this.boxes) {
       const size = 13 / this.view.scale;
-      const [x, y] = [one.box[0] + size / 4, Math.max(one.box[1], size * 1.1) - size / 3];
       // No wider than the box, so that it does not lie on its neighbours; the chosen one's is read in full.
-      const letters = ((one.box[2] - one.box[0]) * this.view.scale) / LETTER - chanceOf(one).length;
-      const name = one === chosen ? one.name : cut(one.name, letters);
-      make(this.world, "text", { x, y, "font-size": size, "stroke-width": size / 4 }, `${name}${chanceOf(one)}`);
+      const letter = LETTER / this.view.scale;
+      const fitting = (one.box[2] - one.box[0]) / letter - chanceOf(one).length;
+      const name = one === chosen ? one.name : cut(one.name, Math.max(fitting, LEAST_LETTERS));
+      const words = `${name}${chanceOf(one)}`;
+      const x = Math.max(Math.min(one.box[0] + size / 4, this.size[1] - words.length * letter), 0);
+      const y = Math.max(one.box[1], size * 1.1) - size / 3;
+      make(this.world, "text", { x, y, "font-size": size, "stroke-width": size / 4 }, words);
     }
     this.grip();
   }
