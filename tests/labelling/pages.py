@@ -24,10 +24,12 @@ PATIENCE = 60
 @contextmanager
 def said_nothing(driver):
     """Whatever is done in the page meanwhile, the console must have had no word."""
+    driver.get("about:blank")  # a page of before asks a program that may have ended
     driver.get_log("browser")
     yield
     words = [one["message"] for one in driver.get_log("browser") if one["level"] == "SEVERE"]
     assert not words, words
+    driver.get("about:blank")
 
 
 # Of a detector that learns in a moment.

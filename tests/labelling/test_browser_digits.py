@@ -44,7 +44,6 @@ def page(browser, program):
     page = Page(browser, program.address)
     with said_nothing(browser):
         yield page
-    browser.get("about:blank")
 
 
 def overlaps(boxes, others):

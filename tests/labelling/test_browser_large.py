@@ -56,7 +56,6 @@ def page(browser, folder, serve_folder, teacher):
     with said_nothing(browser):
         page.open(0)
         yield page
-    browser.get("about:blank")
 
 
 def objects(folder):

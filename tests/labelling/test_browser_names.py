@@ -56,7 +56,6 @@ def page(browser, folder, serve_folder, teacher):
         page.open(0)
         yield page
         assert browser.execute_script("return window.hacked") is None
-    browser.get("about:blank")
 
 
 WIDTH = """

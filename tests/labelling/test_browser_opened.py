@@ -49,4 +49,3 @@ def test_it_leads_a_browser_to_the_page(browser, opened, photos, serve_folder, t
         browser.get(opened[0])
         page.wait(lambda: browser.current_url == f"{address}#0")
         page.wait(lambda: page.text("name", "value") == "a")
-    browser.get("about:blank")
