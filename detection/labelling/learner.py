@@ -217,8 +217,7 @@ class Learner:
     # Measuring.
 
     def measure(self, goes_on: Callable[[], bool] = lambda: True) -> Measured | None:
-        """Cross-validation over the complete photos: mean AP with its interval, and calibration for what comes, of
-        classes of which `MIN_BOXES` objects are found.
+        """Cross-validation over the complete photos: mean AP with its interval, and calibration for what comes.
 
         goes_on: asked before each photo; None is returned where it ends, or where there are fewer photos than folds.
         """
@@ -236,9 +235,7 @@ class Learner:
             found.append(self._detect(detectors[fold_of[image.image_id]], image))
         annotated = [self._annotated(one) for one in complete]
         result = evaluate(found, annotated, self.classes, **vars(settings.evaluation))
-        # The margins of classes with few boxes lie far apart: one sigmoid of all of them would be too flat for each.
-        few = replace(settings.calibration, min_found=min(settings.calibration.min_found, MIN_BOXES))
-        self.calibration = fit_calibration(*judged(found, annotated, self.classes), few)
+        self.calibration = fit_calibration(*judged(found, annotated, self.classes), settings.calibration)
         bounds = intervals(result, settings.intervals)
         return Measured(len(complete), bounds and bounds.mean_ap)
 

@@ -39,7 +39,7 @@ class CalibrationSettings:
     folds: int = 5
     min_margin: float = -1.0
     precision: float | None = None
-    min_found: int = 10
+    min_found: int = 3
     seed: int = 0
 
     def __post_init__(self) -> None:
