@@ -143,9 +143,11 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Settings, N
     sources = {path: path for path in map(_config_file, first.config)}
     for path in sources:
         _named(path, parser.parse_path, path)
-    named = [name for path in sources if (name := read_yaml(Path(path)).get("preset")) not in (None, Path(path).stem)]
+    presets_of = {path: read_yaml(Path(path)).get("preset") for path in sources}
+    named = [(path, name) for path, name in presets_of.items() if name not in (None, Path(path).stem)]
     if named and first.preset is None:
-        sources = {**_preset_source(named[-1]), **sources}
+        path, name = named[-1]
+        sources = {**_named(path, _preset_source, name), **sources}
     if not sources:
         run = RunFolder(first.run or Settings.run)
         kept = run.read()["settings"]
@@ -153,7 +155,7 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Settings, N
             sources[str(run.record_file)] = yaml.safe_dump(kept)
             _named(run.record_file, parser.parse_string, sources[str(run.record_file)])
     if first.preset is not None:
-        sources |= _preset_source(first.preset)
+        sources |= _named("command line", _preset_source, first.preset)
     options = _named("command line", parser.parse_args, [*(f"--config={one}" for one in sources.values()), *rest])
     # Values that do not go together may come from several places.
     where = " or ".join([*sources, "command line"])

@@ -354,5 +354,7 @@ class TestPresets:
 
     def test_an_unknown_one_of_a_file_is_refused(self, write):
         write("mine.yaml", "preset: quick")
-        with pytest.raises(SettingsError, match=r"preset: expected one of .*, got 'quick'"):
+        with pytest.raises(SettingsError, match=r"^mine\.yaml: preset: expected one of .*, got 'quick'"):
             settings_of("--config=mine.yaml")
+        with pytest.raises(SettingsError, match=r"^command line: preset: expected one of .*, got 'quick'"):
+            settings_of("--preset=quick")
