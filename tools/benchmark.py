@@ -30,6 +30,7 @@ COMMANDS = {
     "few_photos": "mAP with few training photos: draws of photos, mirrored and jittered positives",
     "image": "an image all in against its convolutions and against R-CNN-style crops; a folder against one by one",
     "labelling": "labels that a detector saves that learns while photos are labelled: mAP and actions, by simulation",
+    "peers": "torchvision's Faster R-CNN and SSDlite on the run's photos, trained as long and so many times; hours",
     "photos": "mining and box regression over many photos, whose vectors are made up: time a photo, memory",
     "pooling": "pyramid pooling against torchvision's roi_pool and adaptive_max_pool2d",
     "proposals": "selective search against OpenCV's: time of one thread, recall, proposals of the original MATLAB code",

@@ -22,6 +22,8 @@ from detection.command_line import Parser, options_of
 from detection.storage import read_json, write_json, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
+# The folder of results, where none is given.
+OUT = "runs/benchmark"
 FORMAT_VERSION = 3
 # Packages whose versions a figure may depend on; those that are not installed are left out.
 _PACKAGES = (
@@ -195,16 +197,19 @@ def keep(out: str | Path, command: str, tables: Mapping[str, Sequence[Row]]) -> 
 
 
 def run(benchmark: Callable[..., Tables], command: str, arguments: Sequence[str]) -> int:
-    """Run a command line whose options are the arguments of `benchmark`, and --out; returns the exit status."""
+    """Run a command line whose options are the arguments of `benchmark`, and --out; returns the exit status.
+
+    A benchmark that keeps more than its tables has --out as an argument `out`.
+    """
     # Threads of BLAS are set when it is loaded: the environment has to say it, as in `make bench`.
     if os.environ.get(_THREADS) != "1":
         print(f"warning: expected {_THREADS}=1 in the environment, the figures are of several threads", file=sys.stderr)
     parser = Parser(prog=f"benchmark.py {command}", exit_on_error=False)
-    parser.add_function_arguments(benchmark)
-    parser.add_argument("--out", default="runs/benchmark", help="Folder of benchmark.json and benchmark.md.")
+    parser.add_function_arguments(benchmark, skip={"out"})
+    parser.add_argument("--out", default=OUT, help="Folder of benchmark.json and benchmark.md.")
     text, tables = "", {}
     try:
-        options = parser.parse_args(arguments)
+        options = parser.instantiate(parser.parse_args(arguments))
         out = options.out
         for title, rows in benchmark(**options_of(benchmark, options, given=0)):
             tables[title] = rows
