@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from benchmarks import harness
 from benchmarks.boxes import MEASURES
-from benchmarks.detectors import open_run
+from benchmarks.detectors import frozen_run, open_run
 from benchmarks.harness import Row, Tables, progress, take_turns
 from benchmarks.peer_recipes import FasterRCNNRecipe, Recipe, SSDLiteRecipe
 from benchmarks.peer_training import PeerTraining, find, steps_in
@@ -34,7 +34,6 @@ from detection.engines import limit_threads
 from detection.evaluation import IntervalSettings, evaluate, intervals
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.keys import annotations_key
-from detection.pipeline.source import uses_finetuned
 from detection.pipeline.stages import DETECTIONS, STAGES
 from detection.pipeline.stages.detections import read_detections
 from detection.pipeline.stages.images import usable
@@ -207,9 +206,7 @@ def benchmark(
     if run is None or not times:
         print("peers: left out without --run RUN and --times [1,10]: it takes hours")
         return
-    experiment = open_run(run)
-    if share is not None and uses_finetuned(experiment.settings.features):
-        raise ValueError(f"run: {run}: expected one without fine-tuned layers, which have seen all of its photos")
+    experiment = open_run(run) if share is None else frozen_run("peers", run)
     checked_backbone(experiment)
     trained_on, measured = divided(experiment, share)
     seconds = 60 * minutes if minutes else training_seconds(experiment, len(trained_on))
