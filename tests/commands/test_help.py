@@ -96,12 +96,17 @@ def test_help_all_explains_every_option(told, name, part):
         assert option in entries
 
 
-def test_a_list_is_told_as_it_is_typed(told):
+def test_values_are_told_as_they_are_typed(told):
     entries = explained(told("run", "--help-all"))
     assert entries["--features.levels"].startswith("A,B,C ")
     assert entries["--features.levels"].endswith("(default: 3,2,1)")
     assert entries["--features.layer"].startswith("pool5|fc6|fc7 ")
+    assert entries["--features.stage_weights"].startswith("A,B,C ")
     assert entries["--strict"].startswith("true|false ")
+    assert entries["--config"].startswith("FILE ")
+    assert entries["--help-all"].startswith("The same ")
+    assert explained(told("classify", "--help"))["--sizes"].startswith("N ... ")
+    assert explained(told("train", "--help"))["--rename"].startswith("OLD NEW ")
 
 
 def test_what_has_to_be_given_is_marked(told):

@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -37,6 +38,19 @@ def test_bytes_are_those_of_a_real_run(fresh, finished):
         found = sum(path.stat().st_size for path in (finished / folder).rglob("*.safetensors"))
         assert expected == pytest.approx(found, rel=0.1)
     assert all(value > 0 for value in dataclasses.astuple(sample))
+
+
+def test_photos_that_cannot_be_read_are_passed_over(open_run, shapes, tmp_path):
+    root = shutil.copytree(shapes, tmp_path / "VOCdevkit")
+    photos = sorted(root.glob("VOC2007/JPEGImages/**/*.jpg"))
+    experiment = open_run(tmp_path / "run", f"--dataset.root={root}")
+    first = experiment.images[0].path
+    first.write_bytes(first.read_bytes()[:-2000])
+    assert sample_of(experiment).photos == len(photos) - 1
+    for path in set(photos) - {first}:
+        path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(ValueError, match=r"run: expected photos to time, found none of 13 that can be read"):
+        sample_of(experiment)
 
 
 def test_passes_memory_and_maps_that_are_not_kept(fresh, open_run, tmp_path):

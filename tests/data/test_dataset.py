@@ -56,6 +56,20 @@ def test_a_small_devkit_by_hand(make_devkit):
     assert (second.image_id, second.boxes.shape) == ("sub dir/img 2", (0, 4))
 
 
+@pytest.mark.parametrize(
+    ("marks", "expected"),
+    [((None, None), None), (("1", None), [True, False]), ((None, "0"), [False, False]), (("true", "1"), [True, True])],
+)
+def test_marks_of_truncated_objects(make_devkit, marks, expected):
+    root = make_devkit({"trainval": {"a": [CAT, DOG], "b": []}})
+    for (name, _), mark in zip((CAT, DOG), marks, strict=True):
+        text = "" if mark is None else f"<truncated>{mark}</truncated>"
+        edit(root, f"<name>{name}</name><truncated>0</truncated>", f"<name>{name}</name>{text}")
+    first, second = load(root)
+    assert (None if first.truncated is None else first.truncated.tolist()) == expected
+    assert second.truncated.tolist() == []
+
+
 def test_classes(make_devkit, tmp_path):
     root = make_devkit({"trainval": {"a": [DOG, CAT], "b": []}, "test": {"c": [("cow", (1, 1, 5, 5))]}})
     settings = DatasetSettings(root=str(root))

@@ -42,6 +42,17 @@ def test_it_is_a_faultless_devkit_of_the_size_asked_for(root):
         assert not iou(image.boxes, image.boxes)[~np.eye(len(sides), dtype=bool)].any()
 
 
+def test_a_seed_gives_the_pictures_of_this_format_version(root):
+    """Another result of the same seed needs another `_FORMAT_VERSION`."""
+    classes, train, test = loaded(root)
+    found = [[(classes[a], *b) for a, b in zip(one.labels, one.boxes.tolist(), strict=True)] for one in (*train, *test)]
+    assert module._FORMAT_VERSION == 1
+    assert found[0] == [("eight", 74, 89, 98, 148), ("seven", 85, 212, 125, 275)]
+    assert [name for name, *_ in found[1]] == ["zero", "nine", "six", "two", "three"]
+    assert found[2] == [("three", 276, 177, 310, 230)]
+    assert found[24] == [("zero", 243, 56, 308, 155), ("zero", 27, 18, 81, 103), ("zero", 189, 49, 227, 107)]
+
+
 def test_digit_samples_of_the_splits_are_disjoint(root):
     def samples(images):
         texts = [(root / "VOC2007" / "Annotations" / f"{image.image_id}.xml").read_text() for image in images]
@@ -89,6 +100,18 @@ def test_a_digit_that_cannot_be_seen_is_not_drawn():
     before = stripes.copy()
     assert module._place(stripes, np.ones((40, 30), np.float32), [], np.random.default_rng(0)) is None
     assert np.array_equal(stripes, before)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_place_that_is_taken_is_tried_no_further(seed):
+    """Half of the canvas is taken: of 40 tries one is free of it, and of the distance that boxes keep."""
+    taken = (0, 0, 100, 200)
+    x1, y1, x2, y2 = module._place(np.zeros((200, 200, 3)), np.ones((30, 20)), [taken], np.random.default_rng(seed))
+    assert (x2 - x1, y2 - y1) == (20, 30)
+    assert x1 >= taken[2] + module.GAP
+    assert x2 < 200
+    full = [(0, 0, 200, 200)]
+    assert module._place(np.zeros((200, 200, 3)), np.ones((30, 20)), full, np.random.default_rng(seed)) is None
 
 
 def contents(root):

@@ -161,6 +161,10 @@ def test_what_voc_says_more_survives_coco_and_what_it_cannot_hold_is_told(tmp_pa
     assert lost == {"difficult": 1, "pose": 1, "truncated": 1}
     lost = write_dataset(tmp_path / "v", "voc", {"all": now}, ["cat", "dog"])
     assert lost == {"class without objects (dog)": 1}
+    foreign = replace(item, extras={"pose": "Left", "my note": "1", "1st": "2", "name": "x", "part": "..."})
+    lost = write_dataset(tmp_path / "t", "voc", {"all": [replace(now[0], objects=(foreign,))]}, ["cat"])
+    assert lost == {"my note": 1, "1st": 1, "name": 1, "part": 1}
+    assert load(tmp_path / "t", "all", Problems())[0].objects[0].extras == {"pose": "Left", "truncated": "0"}
     drawn = [replace(now[0], objects=(replace(item, extras={"segmentation": True}),))]
     assert write_dataset(tmp_path / "c", "coco", {"all": drawn}, ["cat"]) == {"outlines (the box is kept)": 1}
 

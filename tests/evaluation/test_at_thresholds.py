@@ -46,6 +46,12 @@ def test_found_missed_false_and_what_is_taken_for_what():
     assert result.line() == "found 2 of 4 objects, missed 2, 3 false boxes (1.50 an image)"
 
 
+def test_what_is_confused_most_comes_first():
+    images = [image([0, 1, 2], [0, 1, 1])]
+    found = [detections([0, 1, 2], [3, 2, 1], [1, 0, 0])]
+    assert shown(found, images, 0, 0).confused == [(2, "dog", "cat"), (1, "cat", "dog")]
+
+
 def test_every_object_and_every_shown_box_is_counted_once():
     rng = np.random.default_rng(0)
     images, found = [], []

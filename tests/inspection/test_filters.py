@@ -1,12 +1,17 @@
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from detection.backbones.receptive_layers import ReceptiveField
-from detection.data import read_image, write_image
-from detection.inspection.filters import FilterView, draw_filters, write_sheets
+from detection.data import DataError, read_image, write_image
+from detection.inspection.filters import ALL, FilterView, draw_filters, rank_images, write_sheets
 from detection.inspection.pyramids import draw_pyramids
 from detection.inspection.responses import RankedPhoto
-from detection.types import FeaturePyramid
+from detection.pipeline.work import Work
+from detection.types import AnnotatedImage, FeaturePyramid
 
 RGB = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
 FIELD = ReceptiveField((-4, -4), (12, 12), 8)
@@ -37,6 +42,45 @@ def test_pyramids_of_one_filter_at_every_size(pyramid):
     other = draw_pyramids(RGB, pyramid, FilterView(0, (FIELD,), (0,), (2,)), (2, 1))
     assert other.shape[0] == one.shape[0]
     assert other.shape[1] != one.shape[1] or (other != one).any()
+
+
+def test_images_grow_with_the_maps_in_pyramids_of_one_filter(pyramid):
+    """The image at 0.4 of its resized px, whatever is beside it."""
+    plain = np.full_like(RGB, (1, 2, 3))
+    for scales, sides in (((0,), [(13, 19)]), ((0, 1), [(13, 19), (26, 38)])):
+        drawn = draw_pyramids(plain, pyramid, FilterView(0, (FIELD,), scales, (3,)), (2, 1))
+        assert (drawn == (1, 2, 3)).all(axis=2).sum() == sum(height * width for height, width in sides)
+
+
+def test_images_that_cannot_be_read_are_not_ranked(pyramid):
+    class Source:
+        """Of every other image the maps, each with values of its own."""
+
+        def extractor(self):
+            return SimpleNamespace(backbone=SimpleNamespace(channels=(5,)))
+
+        def pyramid(self, image):
+            if image.image_id in "ac":
+                raise DataError("unreadable image", image.path, "cut")
+            values = tuple((stage + np.float16(ord(image.image_id)),) for (stage,) in pyramid.maps)
+            return replace(pyramid, image_id=image.image_id, maps=values)
+
+    def image(name, *labels):
+        boxes = np.tile(np.float32([0, 0, 9, 9]), (len(labels), 1))
+        return AnnotatedImage(
+            name, Path(name), (32, 48), boxes, np.array(labels, np.int64), np.zeros(len(labels), bool)
+        )
+
+    view, work = FilterView(0, (FIELD,), (0, 1)), Work()
+    images = [image("a", 0), image("b", 0, 0), image("c", 1), image("d", 1)]
+    groups = rank_images(Source(), images, ("cat", "dog"), view, 2, work)
+    assert {name: [one.image_id for one in group.of(3)] for name, group in groups.items()} == {
+        ALL: ["d", "b"], "cat": ["b"], "dog": ["d"],
+    }  # fmt: skip
+    assert [one.value for one in groups[ALL].of(3)] == [109, 107]
+    assert [(one.kind, one.file) for one in work.problems] == [("unreadable image", "a"), ("unreadable image", "c")]
+    with pytest.raises(ValueError, match="expected at least one image that can be read, got none of 2"):
+        rank_images(Source(), images[::2], ("cat", "dog"), view, 2, Work())
 
 
 def test_sheets_of_twelve_filters(tmp_path):

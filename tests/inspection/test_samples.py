@@ -48,7 +48,8 @@ def test_the_sheet(tmp_path):
     samples = [Sample("cat", True, "a", (0.0, 0.0, 20.0, 30.0), 0.5, 0.1)] * 9
     one_row, two_rows = (draw_samples(samples, {"a": image}, count, "cat") for count in (8, 9))
     assert one_row.shape[1] == two_rows.shape[1]
-    assert one_row.shape[0] < two_rows.shape[0]
+    # A row is the gap, the margin in letters of 14 px, and 120 px of photo.
+    assert two_rows.shape[0] - one_row.shape[0] == 8 + 2 * 14 + 120
     red = [int((sheet == (200, 0, 0)).all(axis=2).sum()) for sheet in (one_row, two_rows)]
     assert red[1] == red[0] * 9 / 8 > 0
     assert draw_samples([], {}, 8, "cat").shape[1] == 8 * 120
