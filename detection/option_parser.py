@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import UnionType
-from typing import Any, NoReturn, Union, get_args, get_origin
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
 import docstring_parser
 import yaml
@@ -106,20 +106,21 @@ def _as_yaml(hint: Any) -> Callable[[str], str] | None:
     found = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     lists = [one for one in found if get_origin(one) in (list, tuple)]
     item = next((one for one in get_args(lists[0])[:1] if _is_plain(one)), None) if lists else None
-    return None if item is None else lambda value: _bracketed(value, item)
+    return None if item is None else lambda value: _bracketed(value, item is str or get_origin(item) is Literal)
 
 
 def _is_plain(item: Any) -> bool:
-    """Whether a type is text or a number, or one of several such."""
-    return all(one in (str, int, float) for one in get_args(item) or (item,))
+    """Whether a type is text or a number, one of several such, or one of some words."""
+    kinds = get_args(item) if get_origin(item) in (Union, UnionType, Literal) else (item,)
+    return all(one in (str, int, float) or isinstance(one, str) for one in kinds)
 
 
-def _bracketed(value: str, item: type) -> str:
-    """``a,b,c`` as a list in YAML; what is one already, or null, as it is."""
+def _bracketed(value: str, is_text: bool) -> str:
+    """``a,b,c`` as a list in YAML, of texts as they are typed; what is one already, or null, as it is."""
     if value[:1] == "[" or value == "null" or value.startswith("--"):
         return value
     words = [one.strip() for one in value.split(",")] if value.strip() else []
-    return f"[{', '.join(json.dumps(one, ensure_ascii=False) if item is str else one for one in words)}]"
+    return f"[{', '.join(json.dumps(one, ensure_ascii=False) if is_text else one for one in words)}]"
 
 
 def add_function_options(

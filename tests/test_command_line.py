@@ -5,6 +5,8 @@ import re
 import signal
 import time
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 from jsonargparse import ArgumentError
@@ -176,6 +178,12 @@ def test_a_function_as_a_command(capsys):
     assert end.value.code == 2
 
 
+@dataclass
+class Pair:
+    a: int
+    b: int = 0
+
+
 class TestLists:
     """Lists on a command line."""
 
@@ -196,12 +204,21 @@ class TestLists:
         found = parser.parse_args(words)
         assert (found.names, found.sizes) == (names, sizes)
 
-    def test_of_records_stay_as_they_are(self):
+    @pytest.mark.parametrize("value", ["rgI,no", "[rgI, 'no']", " rgI , no "])
+    def test_of_some_words(self, value):
         parser = Parser(exit_on_error=False)
-        parser.add_argument("--pairs", type=list[dict[str, int]])
+        parser.add_argument("--spaces", type=tuple[Literal["rgI", "no"], ...] | None)
+        assert parser.parse_args(["--spaces", value]).spaces == ("rgI", "no")
+
+    @pytest.mark.parametrize("record", [dict[str, int], Pair])
+    def test_of_records_stay_as_they_are(self, record):
+        parser = Parser(exit_on_error=False)
+        parser.add_argument("--pairs", type=list[record])
         parser.add_argument("--name", type=str)
-        found = parser.parse_args(["--pairs", "[{a: 1}, {b: 2}]", "--name", "x,y"])
-        assert (found.pairs, found.name) == ([{"a": 1}, {"b": 2}], "x,y")
+        found = parser.parse_args(["--pairs", "[{a: 1}, {a: 2}]", "--name", "x,y"])
+        assert ([one["a"] for one in found.pairs], found.name) == ([1, 2], "x,y")
+        with pytest.raises(ArgumentError, match="pairs"):
+            parser.parse_args(["--pairs", "{a: 1}"])
 
     def test_a_wrong_item_is_named(self):
         parser = Parser(exit_on_error=False)

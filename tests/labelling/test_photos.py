@@ -80,7 +80,9 @@ def test_what_is_as_it_was_is_no_change(one):
 
 def test_changes_are_told_apart(one):
     image, unchanged = changed_labels(*one, drawn((1, "cat", (11, 20, 40, 50)), (2, *DOG), (0, "cow", (1, 2, 3, 4))))
-    assert [(item.index, item.name) for item in image.objects] == [(1, "cat"), (2, "dog"), (0, "cow")]
+    assert [(item.index, item.name, item.box) for item in image.objects] == [
+        (1, "cat", (11, 20, 40, 50)), (2, *DOG), (0, "cow", (1, 2, 3, 4)),
+    ]  # fmt: skip
     assert unchanged == {2}
     assert changed_labels(*one, drawn((2, *DOG)))[1] == {2}
     assert changed_labels(*one, drawn((2, *DOG), (1, *CAT)))[1] == {1, 2}

@@ -34,3 +34,5 @@ def test_dropout_keeps_the_mean():
     values = network._drop(torch.ones(100, 100), torch.Generator().manual_seed(0))
     assert set(values.unique().tolist()) == {0.0, 2.0}
     assert abs(float(values.mean()) - 1) < 0.05
+    # Drawn where the values are, whatever the device.
+    assert network._drop(torch.ones(2, 3, device="meta"), torch.Generator()).device.type == "meta"
