@@ -1,4 +1,5 @@
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -139,6 +140,25 @@ def test_mat_without_images_has_no_ids(tmp_path):
     file = read_proposals(path)
     assert file.image_ids is None
     assert [len(one) for one in file.boxes] == [2, 3]
+    scipy.io.savemat(path, {"boxes": cells([np.ones((2, 4)), np.ones((3, 3))], (2, 1))})
+    with pytest.raises(ValueError, match=r"old\.mat: cell 2: expected rows of four numbers"):
+        read_proposals(path)
+
+
+def test_pkl_of_a_list_has_no_ids(tmp_path):
+    """One array an image, as MMDetection dumps them; by the fifth number, if there is one."""
+    path = tmp_path / "a.pkl"
+    scored = np.float32([[0, 0, 5, 5, 0.2], [1, 2, 8, 9, 0.7]])
+    path.write_bytes(pickle.dumps([scored, np.zeros((0, 5), np.float32), [[3, 4, 5, 6], [0, 0, 2, 2]]]))
+    found = read_proposals(path)
+    assert found.image_ids is None
+    assert found.convention == BoxConvention("xyxy", 0, "exclusive")
+    assert [one.tolist() for one in found.boxes] == [
+        [[1, 2, 8, 9], [0, 0, 5, 5]], [], [[3, 4, 5, 6], [0, 0, 2, 2]],
+    ]  # fmt: skip
+    path.write_bytes(pickle.dumps([scored, np.zeros((2, 3), np.float32)]))
+    with pytest.raises(ValueError, match=r"a\.pkl: list 2: expected rows of four numbers \(a fifth is a score\)"):
+        read_proposals(path)
 
 
 def test_one_images_matrix(shared_data):
