@@ -56,11 +56,12 @@ def test_dots():
 
 
 def test_places_of_three_images_in_two_columns():
-    sheet = contact_sheet([plain(10, 20, 1), plain(10, 20, 2), plain(6, 20, 3)], 2, gap=4)
+    sheet = contact_sheet([plain(10, 20, 1), plain(10, 20, 2), plain(6, 12, 3)], 2, gap=4)
     assert sheet.shape == (2 * 10 + 3 * 4, 2 * 20 + 3 * 4, 3)
     assert (sheet[4:14, 4:24] == 1).all()
     assert (sheet[4:14, 28:48] == 2).all()
-    assert (sheet[20:26, 4:24] == 3).all()
+    assert (sheet[20:26, 8:20] == 3).all()
+    assert (sheet[20:26, 4:8] == 255).all()
     assert (sheet[18:20, 4:24] == 255).all()
     assert (sheet[18:28, 28:48] == 255).all()
 

@@ -205,7 +205,7 @@ def gram_rows(values, rows, first, out):
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=_SUMS)
 def _add_row(step, row, unit, scores):
     for j in range(scores.shape[0]):
-        scores[j] += step * (np.float64(row[j]) + unit)
+        scores[j] += step * (row[j] + unit)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

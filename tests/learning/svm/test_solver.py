@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 
 from detection.learning import fit_linear_svm, solve_svm, solve_svms
+from detection.learning.svm import _kernels
 
 
 def objective(values, labels, weights, bias, C=1e-3, bias_multiplier=10.0, positive_weight=2.0, squared=False):
@@ -141,6 +142,24 @@ def test_a_warm_start_saves_work(loss):
     assert warm.objective == pytest.approx(cold.objective, rel=1e-4)
     grown = solve_svm(values, labels, C=2e-3, loss=loss, alphas=cold.alphas * 5)
     assert grown.objective == pytest.approx(solve_svm(values, labels, C=2e-3, loss=loss).objective, rel=1e-4)
+
+
+def test_samples_at_a_bound_are_left_out_and_all_others_looked_at():
+    """Eight samples of a feature each: two far beyond the margin and two as far before it stay at 0 and at the top."""
+    values, rows, ones = np.eye(8, dtype=np.float32), np.arange(8), np.ones(8, np.float32)
+    signs = np.where(rows % 2, 1, -1).astype(np.float32)
+    weights = signs * np.float32([20, 20, -20, -20, 0, 0.25, 0.5, 0.75])
+    alphas = np.float32([0, 0, 2, 2, 0, 0, 0, 0])
+    active, visits = np.arange(8), np.zeros(1, np.int64)
+    passes = _kernels.descend(
+        values, rows, signs, 2 * ones, 0 * ones, 0 * ones, 0.0,
+        alphas, weights, np.zeros(1), active, np.ones(1, np.uint64), 0.1, 5.0, 9, visits,
+    )  # fmt: skip
+    assert alphas.tolist() == [0, 0, 2, 2, 1, 0.75, 0.5, 0.25]
+    assert (signs * weights).tolist() == [20, 20, -20, -20, 1, 1, 1, 1]
+    assert set(active[4:].tolist()) == {0, 1, 2, 3}
+    # The second pass finds the others at rest.
+    assert (passes, visits.tolist()) == (2, [8 + 4])
 
 
 def test_same_seed_same_bits_other_seed_same_optimum():
