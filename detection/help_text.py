@@ -5,6 +5,7 @@ import re
 import shutil
 import textwrap
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import is_dataclass
 from types import UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -154,8 +155,8 @@ def _value(action: argparse.Action, hint: Any, choices: Sequence[str]) -> str:
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     if choices and len("|".join(choices)) <= _MOST_CHOICES and action.nargs != "+":
         return "|".join(choices)
-    if any(get_origin(one) in (list, tuple) for one in kinds):
-        return "A,B,C"
+    if items := [get_args(one)[0] for one in kinds if get_origin(one) in (list, tuple)]:
+        return "[{...},...]" if is_dataclass(items[0]) else "A,B,C"
     plain: dict[Any, str] = {int: "N", float: "X"}
     shown = next((plain[one] for one in (*kinds, action.type) if one in plain), name)
     shown = "FILE" if action.dest == "config" else shown

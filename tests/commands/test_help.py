@@ -102,6 +102,7 @@ def test_values_are_told_as_they_are_typed(told):
     assert entries["--features.levels"].endswith("(default: 3,2,1)")
     assert entries["--features.layer"].startswith("pool5|fc6|fc7 ")
     assert entries["--features.stage_weights"].startswith("A,B,C ")
+    assert entries["--dataset.train"].startswith("[{...},...] ")
     assert entries["--strict"].startswith("true|false ")
     assert entries["--config"].startswith("FILE ")
     assert entries["--help-all"].startswith("The same ")
