@@ -14,7 +14,9 @@ PACKAGE = "detection"
 # Each room has at least so many mutants, however small it is.
 _AT_LEAST = 2
 # They measure or show, need a browser, or change nothing of the package; in the last place those that take longest.
-_NOT_ASKED = ("tests/tools", "tests/report/test_browser.py", "tests/campaign", "tests/mutants")
+_NOT_ASKED = (
+    "tests/tools/test_benchmarks", "tests/tools/test_check_gpu.py", "tests/report/test_browser.py", "tests/campaign", "tests/mutants",
+)  # fmt: skip
 _LAST = ("tests/test_detector.py", "tests/golden", "tests/pipeline", "tests/commands")
 
 
