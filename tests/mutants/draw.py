@@ -15,7 +15,8 @@ PACKAGE = "detection"
 _AT_LEAST = 2
 # They measure or show, need a browser, or change nothing of the package; in the last place those that take longest.
 _NOT_ASKED = (
-    "tests/tools/test_benchmarks", "tests/tools/test_check_gpu.py", "tests/report/test_browser.py", "tests/campaign", "tests/mutants",
+    "tests/tools/test_benchmarks", "tests/tools/test_check_gpu.py", "tests/report/test_browser.py", "tests/campaign",
+    "tests/mutants",
 )  # fmt: skip
 _LAST = ("tests/test_detector.py", "tests/golden", "tests/pipeline", "tests/commands")
 
