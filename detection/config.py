@@ -7,6 +7,7 @@ comes before all files, one that the command line names after them.
 
 import argparse
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -100,6 +101,9 @@ def build_parser(description: str = "", add_options: Callable[[ArgumentParser], 
     return parser
 
 
+_parser = functools.cache(build_parser)
+
+
 def packaged_configs() -> dict[str, Path]:
     """Name -> file of the settings that come with this package, which ``--config`` takes by name."""
     return {one.stem: one for one in sorted(Path(str(files("detection") / "configs")).glob("*.yaml"))}
@@ -110,6 +114,16 @@ def _config_file(name: str) -> str:
     if not Path(name).is_file() and name not in packaged:
         raise SettingsError(f"--config {name}: expected a file or one of {', '.join(packaged)}, found no such file")
     return name if Path(name).is_file() else str(packaged[name])
+
+
+def _preset_of(path: str) -> str | None:
+    """The preset that a file of settings names; anything else there is told by whoever reads all of it."""
+    try:
+        values = read_yaml(path)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    name = values.get("preset") if isinstance(values, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def _named(name: Path | str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -141,9 +155,7 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Settings, N
     first, rest = _read_first(arguments)
     # Name -> what --config takes: a path, or the settings kept in the run folder where no file is given.
     sources = {path: path for path in map(_config_file, first.config)}
-    for path in sources:
-        _named(path, parser.parse_path, path)
-    presets_of = {path: read_yaml(Path(path)).get("preset") for path in sources}
+    presets_of = {path: _preset_of(path) for path in sources}
     named = [(path, name) for path, name in presets_of.items() if name not in (None, Path(path).stem)]
     if named and first.preset is None:
         path, name = named[-1]
@@ -153,10 +165,16 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Settings, N
         kept = run.read()["settings"]
         if kept is not None:
             sources[str(run.record_file)] = yaml.safe_dump(kept)
-            _named(run.record_file, parser.parse_string, sources[str(run.record_file)])
     if first.preset is not None:
         sources |= _named("command line", _preset_source, first.preset)
-    options = _named("command line", parser.parse_args, [*(f"--config={one}" for one in sources.values()), *rest])
+    words = [*(f"--config={one}" for one in sources.values()), *rest]
+    try:
+        options = parser.parse_args(words)
+    except Exception:
+        # Whose fault it is, jsonargparse does not tell: each source is read alone.
+        for name, one in sources.items():
+            _named(name, parser.parse_path if name == one else parser.parse_string, one)
+        options = _named("command line", parser.parse_args, words)
     # Values that do not go together may come from several places.
     where = " or ".join([*sources, "command line"])
     values = _named(where, parser.instantiate, options)
@@ -167,7 +185,7 @@ def parse(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[Settings, N
 
 def read_settings(*arguments: str) -> Settings:
     """The settings of a command line without options of a command; raises as `parse`."""
-    return parse(build_parser(), arguments)[0]
+    return parse(_parser(), arguments)[0]
 
 
 def presets() -> dict[str, Path]:

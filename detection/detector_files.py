@@ -112,17 +112,31 @@ def read_detector(folder: Path | str, device: str = "cpu") -> dict[str, Any]:
     features = {"engine": "torch", **description["features"]}
     place = folder / _DESCRIPTION
     settings = record_of(FeatureSettings, features, f"{place}: features")
-    state, _ = read_arrays(paths[_NETWORK])
     return {
         "classes": _class_names(paths[_CLASSES]),
         "proposal_settings": record_of(ProposalSettings, description["proposals"], f"{place}: proposals"),
-        "extractor": FeatureExtractor.from_state(settings, state, device),
+        "extractor": _extractor(settings, paths[_NETWORK], description["files"][_NETWORK], device),
         "svms": LinearSVMs.from_arrays(*read_arrays(paths[_SVMS])),
         "regressors": _read_part(paths, _REGRESSORS, BoxRegressors),
         "postprocess_settings": record_of(PostprocessSettings, description["postprocess"], f"{place}: postprocess"),
         "notes": description["notes"],
         "calibration": _read_part(paths, _CALIBRATION, Calibration),
     }
+
+
+# What detectors that are read share where it is the same: stages of a run each read theirs, and it takes a while to make.
+_last: dict[Any, FeatureExtractor] = {}
+
+
+def _extractor(settings: FeatureSettings, path: Path, content: str, device: str) -> FeatureExtractor:
+    """The networks of a detector's file, which has the fingerprint `content`."""
+    global _last
+    key = settings, content, device
+    found = _last.get(key)
+    if found is None:
+        found = FeatureExtractor.from_state(settings, read_arrays(path)[0], device)
+        _last = {key: found}
+    return found
 
 
 def read_description(folder: Path | str) -> dict[str, Any]:

@@ -45,6 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Those, pytest-xdist's among them, compute with a thread each: more would wait for one another, for twice the time.
     """
+    if "PYTEST_XDIST_WORKER" in os.environ:  # has what its starter set
+        return
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     folder = tempfile.TemporaryDirectory(prefix="converted-networks-")
     config.add_cleanup(folder.cleanup)

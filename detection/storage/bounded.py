@@ -62,7 +62,7 @@ def decode_text(content: bytes, path: Path | str) -> str:
 
 
 # libyaml, where PyYAML was built with it: some ten times faster.
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+YamlLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # Every value is text, as it is written.
 _TextLoader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 # What YAML could take for a number. 1:30:00 is one too, to the base 60, which takes the square of its length in time.
@@ -85,7 +85,7 @@ def parse_yaml(text: str, path: Path | str, as_text: bool = False) -> Any:
     """`read_yaml` of a text; path: what a message names."""
     try:
         check_yaml(text)
-        return yaml.load(text, Loader=_TextLoader if as_text else _Loader)
+        return yaml.load(text, Loader=_TextLoader if as_text else YamlLoader)
     except YAML_ERRORS as error:
         joined = _PAIRS.sub(lambda pair: JSONDecoder().decode(f'"{pair[0]}"'), text)
         if joined != text:
@@ -98,7 +98,7 @@ def check_yaml(text: str) -> None:
     if len(text) > MAX_YAML_BYTES:
         raise yaml.YAMLError(f"{len(text):,} letters, at most {MAX_YAML_BYTES:,} are read")
     depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
+    for event in yaml.parse(text, Loader=YamlLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         problem = None
         if isinstance(event, yaml.AliasEvent):

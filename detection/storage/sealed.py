@@ -1,11 +1,13 @@
 """YAML and JSON of the project's own, with a fingerprint of their content as the first entry."""
 
+import copy
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from detection.storage.atomic import write_json, write_yaml
-from detection.storage.bounded import read_json, read_yaml
+from detection.storage.bounded import MAX_YAML_BYTES, decode_text, parse_yaml, read_json, read_limited
 from detection.storage.fingerprint import fingerprint
 from detection.storage.names import shortened
 from detection.storage.notices import notice_older
@@ -29,12 +31,20 @@ def read_sealed_yaml(path: Path | str, remedy: str) -> Any:
     remedy: what a user can do where it is damaged. Raises ValueError, naming the file, for content that has changed
     since. A file without a fingerprint is of an earlier version, and is read as it is.
     """
-    return _checked(path, read_yaml, remedy)
+    return _checked(path, _read_yaml, remedy)
 
 
 def read_sealed_json(path: Path | str, remedy: str) -> Any:
     """What `write_sealed_json` wrote. Otherwise as `read_sealed_yaml`."""
     return _checked(path, read_json, remedy)
+
+
+# A command asks a run's record some dozens of times; parsing is most of what that takes.
+_parsed = lru_cache(maxsize=4)(parse_yaml)
+
+
+def _read_yaml(path: Path | str) -> Any:
+    return copy.deepcopy(_parsed(decode_text(read_limited(path, MAX_YAML_BYTES), path), path))
 
 
 def _sealed(content: Mapping[str, Any]) -> dict[str, Any]:

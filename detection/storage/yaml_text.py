@@ -5,6 +5,9 @@ from collections.abc import Iterator
 
 import yaml
 
+from detection.storage.bounded import YamlLoader
+
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _TEXT, _NULL = "tag:yaml.org,2002:str", "tag:yaml.org,2002:null"
 # What PyYAML raises on a text that is no YAML, or is nested too deeply.
 _ERRORS = (yaml.YAMLError, ValueError, RecursionError)
@@ -18,13 +21,13 @@ def quoted_mappings(text: str, key: str) -> str:
     if key not in text:
         return text
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=YamlLoader)
         for mapping in _mappings(root, key):
             for name, value in mapping.value:
                 for one in (name, value):
                     if isinstance(one, yaml.ScalarNode) and (one is name or one.tag != _NULL):
                         one.tag, one.style = _TEXT, '"'
-        return yaml.serialize(root, Dumper=yaml.SafeDumper, allow_unicode=True)
+        return yaml.serialize(root, Dumper=_Dumper, allow_unicode=True)
     except _ERRORS:
         return text
 
@@ -51,7 +54,7 @@ def quoted_mapping(text: str) -> str:
     A text that is no such mapping is given back as it is.
     """
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=YamlLoader)
     except _ERRORS:
         return text
     pairs = root.value if isinstance(root, yaml.MappingNode) else []

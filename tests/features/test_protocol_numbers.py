@@ -9,7 +9,7 @@ from detection.features import FeatureExtractor, FeatureSettings
 
 SETTINGS = FeatureSettings(
     backbone="timm/mobilenetv3_small_050", weights="random", short_sides=(96, 160), max_long_side=200,
-    target_area=60.0**2, levels=(2, 1),
+    target_area=60.0**2, levels=(2, 1), engine="torch",
 )  # fmt: skip
 CHANGES = {
     "backbone": "timm/mobilenetv3_small_075", "stages": (16,), "stage_weights": (1.0, 0.5), "short_sides": (96, 128),

@@ -5,7 +5,7 @@ from wires import Call
 
 TINY = (
     "--run={out}/run", "--workers=1", "--features.backbone=timm/mobilenetv3_small_050", "--features.weights=random",
-    "--features.stages=[16]", "--features.levels=[2,1]", "--intervals.resamples=0",
+    "--features.engine=torch", "--features.stages=[16]", "--features.levels=[2,1]", "--intervals.resamples=0",
 )  # fmt: skip
 SHAPES = "--dataset.root={golden}/images/VOCdevkit"
 SMALL = ("--classifier.sizes=[64]", "--classifier.epochs=2", "--classifier.widths=[8,8]", "--classifier.batch_size=4")
