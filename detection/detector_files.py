@@ -124,7 +124,7 @@ def read_detector(folder: Path | str, device: str = "cpu") -> dict[str, Any]:
     }
 
 
-# What detectors that are read share where it is the same: stages of a run each read theirs, and it takes a while to make.
+# What detectors share where it is the same: every stage of a run reads its own, and making one takes a while.
 _last: dict[Any, FeatureExtractor] = {}
 
 
