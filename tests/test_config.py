@@ -278,7 +278,7 @@ def test_an_unknown_preset_is_refused(tmp_path):
         ("a: &a [x]\nrun: *a\n", r"the alias \*a; aliases are not read.* \(line 2\)"),
         (f"run: {'[' * 40}{']' * 40}\n", "nesting deeper than 32"),
         (f"seed: {'9' * 301}\n", "a number of 301 digits, at most 300 are read"),
-        ("seed: !!int \"\"\n", "expected YAML, got"),
+        ('seed: !!int ""\n', "expected YAML, got"),
     ],
 )
 def test_settings_that_would_hang_or_crash_a_reader(tmp_path, text, message):
