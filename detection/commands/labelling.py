@@ -56,8 +56,10 @@ def label(
     detector = experiment.run.labelling / "detector"
     teacher = Teacher(session, learner, experiment.work, lambda learner: learner.detector().save(detector))
     token = secrets.token_urlsafe()
-    with socket.create_server((host, port)) as listening:
-        address = f"http://{host}:{listening.getsockname()[1]}/{token}/"
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    with socket.create_server((host, port), family=family) as listening:
+        at = f"[{host}]" if ":" in host else host
+        address = f"http://{at}:{listening.getsockname()[1]}/{token}/"
         say(experiment.work.console, f"{session.found}", f"{len(session.photos)} photos: {address}")
         with in_browser(address, experiment.run.labelling) if browser else nullcontext():
             teacher.start()

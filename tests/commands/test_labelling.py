@@ -1,4 +1,5 @@
 import shutil
+import socket
 
 import pytest
 
@@ -151,3 +152,20 @@ def test_a_folder_without_photos(call, tmp_path):
     status, _, said = call("next", tmp_path)
     assert status == 2
     assert "expected a data set" in said
+
+
+def test_an_address_of_ipv6(call, shape_photos, monkeypatch):
+    found = []
+
+    def answer(_, listening):
+        with socket.create_connection(listening.getsockname()[:2]):
+            found.append(listening.family)
+
+    monkeypatch.setattr("detection.labelling.server.serve", answer)
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        pytest.skip(f"this machine has no IPv6: {error}")
+    status, printed, _ = call("label", shape_photos, "--host=::1", "--browser=false")
+    assert (status, found) == (0, [socket.AF_INET6])
+    assert "photos: http://[::1]:" in printed

@@ -55,7 +55,7 @@ WIRES = {
 
 @pytest.mark.parametrize("name", WIRES)
 def test_the_option_counts(name, places, check_call, monkeypatch):
-    def listen(place):
+    def listen(place, family):
         return contextlib.nullcontext(SimpleNamespace(getsockname=lambda: place))
 
     monkeypatch.setattr("detection.commands.labelling.socket.create_server", listen)
