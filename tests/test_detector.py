@@ -311,7 +311,13 @@ class TestFolder:
 
     def test_a_head_is_saved_too(self, tmp_path, rgb):
         settings = FeatureSettings(
-            backbone="alexnet", weights="random", stages=(16,), levels=(6,), layer="fc6", short_sides=(96,)
+            backbone="alexnet",
+            weights="random",
+            stages=(16,),
+            levels=(6,),
+            layer="fc6",
+            short_sides=(96,),
+            engine="torch",
         )
         detector = make_detector(FeatureExtractor.from_settings(settings), layer="fc6", regressed=False)
         detector.save(tmp_path)

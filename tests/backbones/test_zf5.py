@@ -36,7 +36,7 @@ def test_layers_are_those_of_the_paper():
 def test_weights_of_a_file(weights, name):
     settings = FeatureSettings(
         backbone=name, weights=str(weights), stages=(16,), short_sides=(96,), levels=(1, 2), layer="fc7",
-        head=str(weights),
+        head=str(weights), engine="torch",
     )  # fmt: skip
     extractor = FeatureExtractor.from_settings(settings)
     rgb = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)

@@ -134,7 +134,7 @@ def test_convolutions_can_be_trained_and_kept(backbone, tmp_path):
 def test_the_whole_network_as_onnx(tmp_path):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
-    settings = FeatureSettings("alexnet", "random", stages=(16,), levels=(2, 1))
+    settings = FeatureSettings("alexnet", "random", stages=(16,), levels=(2, 1), engine="torch")
     own = FeatureExtractor.from_settings(settings).backbone
     pooling = SpatialPyramidPooling((2, 1))
     network = new_network(own, pooling, 3, SETTINGS, scaling_of(np.eye(2, 5 * 256), SETTINGS)).eval()

@@ -235,7 +235,7 @@ def test_what_does_not_belong_together_is_refused(extractor, rgb):
         FeatureExtractor(FeatureSettings(backbone=SMALL, stages=(16,)), extractor.backbone)
     with pytest.raises(ValueError, match=r"image 'a': expected \(H, W, 3\) uint8"):
         extractor.pyramid("a", rgb[:, :, 0])
-    shallow = FeatureExtractor.from_settings(FeatureSettings(backbone=SMALL, weights="random", stages=(16,)))
+    shallow = FeatureExtractor.from_settings(FeatureSettings(SMALL, "random", stages=(16,), engine="torch"))
     with pytest.raises(ValueError, match=r"maps of image 'a': expected strides \(16,\)"):
         shallow.pool(extractor.pyramid("a", rgb), random_boxes(1, (75, 101)))
     with pytest.raises(ValueError, match="fc7 is not on offer"):
@@ -260,15 +260,12 @@ def test_limit_threads():
         pass
 
 
-def alexnet_settings(**changes):
-    return FeatureSettings(
-        **{"backbone": "alexnet", "weights": "random", "stages": (16,), "levels": (3, 6, 1), "layer": "fc7", **changes}
-    )
+ALEXNET = FeatureSettings("alexnet", "random", stages=(16,), levels=(3, 6, 1), layer="fc7", engine="torch")
 
 
 @pytest.fixture(scope="module")
 def alexnet():
-    return FeatureExtractor.from_settings(alexnet_settings(short_sides=(227,)))
+    return FeatureExtractor.from_settings(replace(ALEXNET, short_sides=(227,)))
 
 
 def test_fc6_and_fc7_are_those_of_the_network(alexnet):
@@ -334,7 +331,7 @@ def test_head_of_a_whole_region_is_the_network_itself(alexnet):
 
     torch.manual_seed(0)
     network = torchvision.models.alexnet(weights=None).eval()
-    settings = alexnet_settings(levels=(6,), layer="fc6")
+    settings = replace(ALEXNET, levels=(6,), layer="fc6")
     head = Head.from_network(settings, 256 * 36, {k: v.numpy() for k, v in network.state_dict().items()})
     maps = torch.rand(1, 256, 6, 6)
     with torch.inference_mode():
@@ -355,6 +352,6 @@ def test_head_state_round_trip(alexnet):
 
 def test_a_head_without_its_level_or_stage_is_refused():
     with pytest.raises(ValueError, match="levels: fc7 of alexnet was trained on 6 x 6 bins"):
-        FeatureExtractor.from_settings(alexnet_settings(levels=(3, 1)))
+        FeatureExtractor.from_settings(replace(ALEXNET, levels=(3, 1)))
     with pytest.raises(ValueError, match=r"stages: fc7 of vgg16 reads stride 16 alone, got \(8, 16\)"):
-        FeatureExtractor.from_settings(alexnet_settings(backbone="vgg16", levels=(7,), stages=(8, 16)))
+        FeatureExtractor.from_settings(replace(ALEXNET, backbone="vgg16", levels=(7,), stages=(8, 16)))

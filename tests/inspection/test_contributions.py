@@ -40,7 +40,7 @@ def test_the_first_of_equal_cells_wins():
 
 def take_apart(rules, box):
     """(settings, pyramid, contributions, the region's score) under the rules, with random weights."""
-    settings = FeatureSettings(weights="random", levels=(3, 1), stage_weights=(1.0, 0.5), **rules)
+    settings = FeatureSettings(weights="random", levels=(3, 1), stage_weights=(1.0, 0.5), engine="torch", **rules)
     extractor = FeatureExtractor.from_settings(settings)
     rgb = np.random.default_rng(1).integers(0, 256, (70, 90, 3), dtype=np.uint8)
     pyramid = extractor.pyramid("image", rgb)

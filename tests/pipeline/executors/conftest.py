@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster():
     """Two processes of one thread, which die and start again; a dashboard at any port."""
     from distributed import LocalCluster
