@@ -32,8 +32,9 @@ from detection.types import AnnotatedImage, Detections
 
 # Boxes of a class from which on it is looked for.
 MIN_BOXES = 3
-# Of many photos that are taught in one go: how many times as many until the next training, and passes for negatives.
-_TRAIN_GROWTH, _MOST_PASSES = 1.3, 3
+# Of many photos that are taught in one go: how many times as many until the next training, passes for negatives, and
+# trainings in each of these.
+_TRAIN_GROWTH, _MOST_PASSES, _TRAININGS = 1.3, 3, 4
 
 
 @dataclass(frozen=True)
@@ -137,15 +138,19 @@ class Learner:
                 due = len(taken) * _TRAIN_GROWTH
         self._train()
         for _ in range(_MOST_PASSES):
-            if not sum(map(self.revise, taken)):
+            added = [self._mine(part) for part in np.array_split(taken, _TRAININGS)]
+            if not any(added):
                 break
 
     def revise(self, image_id: str) -> bool:
         """Look for hard negatives in a photo that was taught, by the SVMs of now, and train; whether there were any."""
-        new = self._svms.mine(self._regions(self._lessons[image_id]))
+        return bool(self._mine([image_id]))
+
+    def _mine(self, image_ids: Sequence[str]) -> int:
+        new = sum(self._svms.mine(self._regions(self._lessons[one])) for one in image_ids)
         if new:
             self._train()
-        return bool(new)
+        return new
 
     def _take(self, lesson: Lesson) -> None:
         image_id = lesson.image.image_id
