@@ -40,7 +40,7 @@ demo: .venv/installed
 test: .venv/installed-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # The oldest versions that pyproject.toml allows, in an environment of their own: the rooms that use them most, the
 # golden files and a whole tiny run.

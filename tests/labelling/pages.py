@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,8 +59,9 @@ class Program:
             found = re.search(r"photos: (http://127\.0\.0\.1:\d+/\S+/)$", line)
         self.address = found[1]
 
-    def end(self, how: int) -> int:
+    def end(self, how: int, then: Callable[[], None] = lambda: None) -> int:
         self.process.send_signal(how)
+        then()
         self.process.stdout.close()
         return self.process.wait(PATIENCE)
 

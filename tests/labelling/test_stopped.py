@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="SIGKILL and SIGTERM are
 
 SIZE = (60, 80)
 CAT, DOG = ("cat", (10, 20, 40, 50)), ("dog", (1, 2, 30, 40))
-# The command, which dwells before or after it moves a file of this name to its place, and says so.
+# The command, which dwells before or after it moves a file of this name to its place, and says so, until it is let go.
 DWELLS = """
 import os, sys, time
 from pathlib import Path
@@ -34,7 +34,8 @@ def dwelling(source, target):
     for moment in ("before", "after"):
         if (moment, Path(target).name) == (when, name) and not Path(sign).exists():
             Path(sign).touch()
-            time.sleep(4)
+            while not Path(sign + "-go").exists():
+                time.sleep(0.01)
         if moment == "before":
             move(source, target)
 
@@ -104,9 +105,14 @@ def stopped(place, folder, run, how, moment, name):
         while not sign.exists():
             assert time.monotonic() < ends
             time.sleep(0.01)
-        status = program.end(how)
+        status = program.end(how, lambda: let_go(sign.with_name("sign-go")))
         thread.join()
     return status, said.read_text()
+
+
+def let_go(sign):
+    time.sleep(0.3)  # it has heard the signal
+    sign.touch()
 
 
 def begun_again(place, run, monkeypatch):
