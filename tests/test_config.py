@@ -83,6 +83,9 @@ def test_lists_of_sources(write):
         ("features: {levels: [0]}", "levels: expected at least one number"),
         ("postprocess: {nms_iou: 2}", "postprocess.nms_iou: expected 0 .. 1, got 2"),
         ("run: [", "YAML|yaml|parsing|load"),
+        ("preset: [fast]", "preset"),
+        ("preset: {fast: 1}", "preset"),
+        ("- svm", "Unexpected config"),
     ],
 )
 def test_a_bad_file_is_named_with_the_key(write, text, key):

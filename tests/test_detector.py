@@ -300,6 +300,16 @@ class TestFolder:
         for path in (tmp_path / "a").iterdir():
             assert (tmp_path / "b" / path.name).read_bytes() == path.read_bytes()
 
+    def test_networks_are_shared_where_they_are_equal(self, detector, tmp_path):
+        detector.save(tmp_path / "a")
+        other = make_detector(FeatureExtractor.from_settings(dataclasses.replace(SETTINGS, seed=1, engine="torch")))
+        other.save(tmp_path / "b")
+        loaded = Detector.load(tmp_path / "a").extractor
+        assert Detector.load(tmp_path / "a").extractor is loaded
+        found = Detector.load(tmp_path / "b").extractor
+        assert found.backbone.weights_fingerprint == other.extractor.backbone.weights_fingerprint
+        assert found.backbone.weights_fingerprint != loaded.backbone.weights_fingerprint
+
     def test_without_regressors(self, extractor, detector, rgb, tmp_path):
         detector.save(tmp_path)
         (tmp_path / "mining.csv").write_text("mine")

@@ -25,6 +25,16 @@ def test_round_trip(file):
     assert read(path, "leave it") == {}
 
 
+def test_what_was_read_is_the_readers_own(file):
+    path, write, read = file
+    write(path, CONTENT)
+    changed = read(path, "leave it")
+    changed["b"].append(2)
+    assert read(path, "leave it") == CONTENT
+    write(path, changed)
+    assert read(path, "leave it") == changed
+
+
 @pytest.mark.parametrize(("old", "new"), [("0.1", "0.2"), ("NO", "ON"), ("null", "1"), ("true", "false")])
 def test_another_value_is_found(file, old, new):
     path, write, read = file
