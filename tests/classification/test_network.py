@@ -22,7 +22,9 @@ from detection.features import FeatureExtractor, FeatureSettings
 from detection.features.resize import normalise
 from detection.pooling.torch_pooling import SpatialPyramidPooling, export_onnx
 
-FEATURES = FeatureSettings("timm/mobilenetv3_small_050", "random", stages=(16, 32), short_sides=(64,), levels=(2, 1))
+FEATURES = FeatureSettings(
+    "timm/mobilenetv3_small_050", "random", stages=(16, 32), short_sides=(64,), levels=(2, 1), engine="torch"
+)
 SETTINGS = ClassifierSettings(widths=(16, 8), epochs=24, batch_size=8, dropout=0.2, learning_rate=0.05, sizes=(64, 48))
 
 

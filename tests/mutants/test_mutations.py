@@ -58,8 +58,8 @@ def drawn():
 
 
 def test_the_draw_is_the_seeds(drawn):
-    assert draw(20261128, 150) == drawn
-    assert draw(20261129, 150) != drawn
+    rooms = ["geometry", "storage"]
+    assert draw(1, 20, rooms) == draw(1, 20, rooms) != draw(2, 20, rooms)
     assert [one.number for one in drawn] == list(range(150))
 
 
