@@ -101,6 +101,7 @@ def build_parser(description: str = "", add_options: Callable[[ArgumentParser], 
     return parser
 
 
+# Made once a process: it takes as long as reading settings with it.
 _parser = functools.cache(build_parser)
 
 
@@ -120,7 +121,7 @@ def _preset_of(path: str) -> str | None:
     """The preset that a file of settings names; anything else there is told by whoever reads all of it."""
     try:
         values = read_yaml(path)
-    except ValueError as error:
+    except (OSError, ValueError) as error:  # both name the file
         raise SettingsError(str(error)) from error
     name = values.get("preset") if isinstance(values, dict) else None
     return name if isinstance(name, str) else None

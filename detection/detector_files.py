@@ -103,7 +103,8 @@ def read_detector(folder: Path | str, device: str = "cpu") -> dict[str, Any]:
     """The fields of a ``Detector`` from what `write_detector` wrote; nothing else is needed, no network either.
 
     Raises FileNotFoundError where there is no detector, ValueError for a file that is absent, changed or of
-    another format version; each names the file.
+    another format version; each names the file. The extractor is that of the detector that was read before where its
+    networks, settings and device are the same; it is kept until others are read.
     """
     folder = Path(folder)
     description = read_description(folder)

@@ -147,6 +147,7 @@ class Learner:
         return bool(self._mine([image_id]))
 
     def _mine(self, image_ids: Sequence[str]) -> int:
+        """`revise` of several photos with one training; how many negatives are new."""
         new = sum(self._svms.mine(self._regions(self._lessons[one])) for one in image_ids)
         if new:
             self._train()
