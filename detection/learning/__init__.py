@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "finetune.settings": ("FinetuneSettings",),
         "postprocessing": ("NMSOutcome", "PostprocessSettings", "nms_outcome", "postprocess", "suppressed"),
         "regression": ("BoxRegressors", "RegressionSettings", "example_rows", "train_regressors"),
+        "regression_checkpoint": ("RegressionCheckpoint",),
         "reliability_bins": ("Reliability", "reliability"),
         "svm.checkpoint": ("MiningCheckpoint",),
         "svm.growing": ("GrowingSVMs",),

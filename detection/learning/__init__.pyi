@@ -17,6 +17,7 @@ from .regression import BoxRegressors as BoxRegressors
 from .regression import RegressionSettings as RegressionSettings
 from .regression import example_rows as example_rows
 from .regression import train_regressors as train_regressors
+from .regression_checkpoint import RegressionCheckpoint as RegressionCheckpoint
 from .reliability_bins import Reliability as Reliability
 from .reliability_bins import reliability as reliability
 from .svm.checkpoint import MiningCheckpoint as MiningCheckpoint

@@ -12,6 +12,8 @@ from detection.geometry import decode_offsets, encode_offsets
 from detection.learning.assignment import best_objects
 from detection.learning.per_class import PerClass
 from detection.learning.ranges import check_ranges
+from detection.learning.regression_checkpoint import PassState, RegressionCheckpoint
+from detection.learning.reservoir import Reservoir
 from detection.learning.svm.linear_svms import block_products, check_regions, padded
 from detection.learning.svm.samples import NormSample, OnProgress, Stream, TrainingRegions, checked
 from detection.learning.svm.settings import NormSettings
@@ -137,6 +139,7 @@ def train_regressors(
     on_progress: OnProgress | None = None,
     *,
     executor: Executor | None = None,
+    checkpoint: RegressionCheckpoint | None = None,
 ) -> BoxRegressors:
     """Train one regressor a class in one pass over the images (phase "box regression" of `on_progress`).
 
@@ -144,19 +147,28 @@ def train_regressors(
     the ridge problem has a constant feature, regularised like the others (as in the source). The stream may leave out
     the proposals that `example_rows` does not name, if it has those of the norm's sample
     (``TrainingRegions.norm_proposals``); the result is the same. executor: threads by which several classes are solved
-    at a time. Raises ValueError for labels out of range, images of different layers or lengths, or no image at all.
+    at a time. checkpoint: where an interrupted pass goes on, with the same result. Raises ValueError for labels out of
+    range, images of different layers or lengths, or no image at all.
     """
     settings = settings or RegressionSettings()
     reservoirs = [Reservoir(settings.max_examples, [settings.seed, label]) for label in range(num_classes)]
-    sample, regions = NormSample(settings.norm), None
-    for done, regions in enumerate(checked(stream(), num_classes, "train_regressors"), start=1):
+    sample = NormSample(settings.norm)
+    state = checkpoint.restore(reservoirs, sample) if checkpoint else None
+    images = stream() if state is None else stream(state.last_image)
+    known = state and (state.layer, state.length)
+    for done, regions in enumerate(
+        checked(images, num_classes, "train_regressors", known), 1 + (state.done if state else 0)
+    ):
         sample.add(regions)
         _collect(regions, reservoirs, settings)
+        state = PassState(done, regions.image_id, regions.objects.layer, regions.objects.values.shape[1])
+        if checkpoint:
+            checkpoint.offer(reservoirs, sample, state)
         if on_progress:
             on_progress("box regression", done)
-    if regions is None:
+    if state is None:
         raise ValueError("train_regressors: expected at least one image, got none")
-    weights = np.zeros((num_classes, 4, regions.objects.values.shape[1]), np.float32)
+    weights = np.zeros((num_classes, 4, state.length), np.float32)
     biases = np.zeros((num_classes, 4), np.float32)
     trained, scale = np.array([one.seen >= settings.min_examples for one in reservoirs], bool), sample.scale()
 
@@ -165,40 +177,7 @@ def train_regressors(
         weights[label], biases[label] = fit_offsets(one.rows, one.targets, scale, settings)
 
     deque((map if executor is None else executor.map)(fit, np.flatnonzero(trained).tolist()), maxlen=0)
-    return BoxRegressors(weights, biases, trained, regions.objects.layer)
-
-
-class Reservoir:
-    """A uniform random sample of at most `capacity` (row, target) pairs out of a stream of unknown length.
-
-    Vitter's algorithm R; the same seed and stream give the same sample, however the stream is cut.
-    """
-
-    def __init__(self, capacity: int, seed) -> None:
-        self.capacity, self.seen = capacity, 0
-        self._generator = np.random.default_rng(seed)
-        self._pairs: list[tuple[np.ndarray, np.ndarray]] = []
-
-    @property
-    def rows(self) -> np.ndarray:
-        """(N, D) float32."""
-        return np.stack([row for row, _ in self._pairs]) if self._pairs else np.zeros((0, 0), np.float32)
-
-    @property
-    def targets(self) -> np.ndarray:
-        """(N, 4) float64."""
-        return np.array([target for _, target in self._pairs]).reshape(-1, 4)
-
-    def add(self, rows: np.ndarray, targets: np.ndarray) -> None:
-        """Offer rows (n, D) with targets (n, 4)."""
-        for pair in zip(rows, targets, strict=True):
-            # One draw a row whether it is needed or not, so that cutting the stream elsewhere changes nothing.
-            place = int(self._generator.random() * (self.seen + 1))
-            self.seen += 1
-            if len(self._pairs) < self.capacity:
-                self._pairs.append((pair[0].copy(), pair[1]))
-            elif place < self.capacity:
-                self._pairs[place] = (pair[0].copy(), pair[1])
+    return BoxRegressors(weights, biases, trained, state.layer)
 
 
 def _collect(regions: TrainingRegions, reservoirs: list[Reservoir], settings: RegressionSettings) -> None:

@@ -55,6 +55,7 @@ class RunFolder:
         self.finetuned = self.path / "finetuned"
         self.detector = self.path / "detector"
         self.mining = self.path / "mining"
+        self.regression = self.path / "regression"
         self.detections = self.path / "detections"
         self.evaluation = self.path / "evaluation"
         self.drawings = self.path / "drawings"
@@ -67,11 +68,14 @@ class RunFolder:
         Raises LockedError as `folder_lock`. Whoever only reads needs none: files are whole at any time.
         """
         with folder_lock(self.path):
-            own = (self.path, self.proposals, self.finetuned, self.mining, self.detector, self.detections)
+            trained = self.finetuned, self.mining, self.regression, self.detector
             labelled = self.labelling, self.labelling / "detector"
             for folder in (
-                *own,
+                self.path,
+                self.proposals,
+                *trained,
                 *labelled,
+                self.detections,
                 self.detections / "parts",
                 self.evaluation,
                 self.drawings,

@@ -20,7 +20,8 @@ from detection.learning import (
     norm_sample_proposals,
     train_regressors,
 )
-from detection.learning.regression import Reservoir, fit_offsets, solve_ridge
+from detection.learning.regression import fit_offsets, solve_ridge
+from detection.learning.reservoir import Reservoir
 from detection.storage import read_arrays, write_arrays
 from detection.types import RegionFeatures, RegionScores
 

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from detection.learning import RegressionCheckpoint
 from detection.pipeline.runner import run_all
+from detection.pipeline.stages.regressors import REGRESSORS
 from detection.talking import Notices
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,8 +46,10 @@ class InterruptedConsole(Console):
         super().print(*objects, **options)
 
 
-def test_interrupted_in_every_stage(finished, open_run, tmp_path):
+def test_interrupted_in_every_stage(finished, open_run, tmp_path, monkeypatch):
     """One run: interrupted at each of these lines in turn, and started again after each."""
+    monkeypatch.setattr(RegressionCheckpoint, "SECONDS", 0)
+    monkeypatch.setattr("detection.learning.regression_checkpoint._REST", 0)
     for line in LINES:
         experiment = open_run(tmp_path / "run")
         log = logging.Logger("interrupted", logging.INFO)
@@ -53,8 +57,12 @@ def test_interrupted_in_every_stage(finished, open_run, tmp_path):
         experiment.work = dataclasses.replace(experiment.work, log=log)
         with pytest.raises(KeyboardInterrupt):
             run_all(experiment)
+        if line.startswith("box regression"):
+            kept = RegressionCheckpoint(tmp_path / "run" / "regression", REGRESSORS.key(experiment))
+            assert kept.images_done() == 2
     run_all(open_run(tmp_path / "run"))
     assert results(tmp_path / "run") == results(finished)
+    assert not (tmp_path / "run" / "regression").exists()
 
 
 def test_interrupted_while_a_detector_is_replaced(finished, open_run, tmp_path, monkeypatch):

@@ -1,13 +1,14 @@
 """Mining and box regression over many photos, whose boxes and vectors are made up when they are asked for.
 
-A proposal's vector has its best object's pattern, as strong as they overlap, in noise. Mining is stopped at random
-images and goes on from what it kept on disk, as a run does; box regression is one pass. Memory is the most that the
-process held, with the file of rows that mining maps into it.
+A proposal's vector has its best object's pattern, as strong as they overlap, in noise. Both are stopped at random
+images and go on from what they kept on disk, as a run does. Memory is the most that the process held, with the file of
+rows that mining maps into it.
 """
 
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from benchmarks.harness import Row, Tables, measured
@@ -16,9 +17,11 @@ from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from detection.geometry import iou
 from detection.learning import (
+    BoxRegressors,
     LinearSVMs,
     MiningCheckpoint,
     MiningLog,
+    RegressionCheckpoint,
     RegressionSettings,
     SVMSettings,
     TrainingRegions,
@@ -30,12 +33,14 @@ from detection.types import RegionFeatures
 SIZE, OBJECTS, PROPOSALS = (375, 500), 3, 24
 # Part of a side by which a proposal lies beside its object, and standard deviation of the noise.
 MOVED, NOISE = 0.25, 0.3
+Learned = TypeVar("Learned")
+OnProgress = Callable[[str, int], None]
 # Boxes to draw from.
 POOL = random_boxes(10_000, SIZE)
 
 
 class StoppedError(Exception):
-    """Mining was interrupted on purpose."""
+    """A learner was interrupted on purpose."""
 
 
 class MadeUp:
@@ -69,22 +74,42 @@ class MadeUp:
         return RegionFeatures(str(number), boxes, values.astype(np.float32), "pool5")
 
 
-def mined(source: MadeUp, settings: SVMSettings, stops: int, folder: Path) -> tuple[LinearSVMs, MiningLog, int]:
-    """(SVMs, log, how often it was stopped) of a mining that is stopped at random, `stops` times in the mean."""
-    rng, checkpoint, stopped = np.random.default_rng(2), MiningCheckpoint(folder, "key"), 0
-    total = source.photos * (1 + settings.passes)
+def interrupted(learn: Callable[[OnProgress], Learned], images: int, stops: int) -> tuple[Learned, int]:
+    """(what `learn` returns, how often it was stopped): at random, `stops` times in the mean of so many images."""
+    rng, stopped = np.random.default_rng(2), 0
     while True:
         # A stop needs one image of progress at least, or chance could go on for ever.
-        left = total + 1 if stopped >= 2 * stops else int(rng.exponential(total / stops)) + total // (4 * stops) + 8
+        left = images + 1 if stopped >= 2 * stops else int(rng.exponential(images / stops)) + images // (4 * stops) + 8
         try:
-            found = train_svms(source, len(source.patterns), settings, _stopping(left), checkpoint=checkpoint)
-            return *found, stopped
+            return learn(_stopping(left)), stopped
         except StoppedError:
             stopped += 1
 
 
-def _stopping(images: int) -> Callable[[str, int], None]:
-    """Progress that stops mining after so many images."""
+def mined(source: MadeUp, settings: SVMSettings, stops: int, folder: Path) -> tuple[tuple[LinearSVMs, MiningLog], int]:
+    """((SVMs, log), how often it was stopped)."""
+    checkpoint = MiningCheckpoint(folder / "mining", "key")
+    return interrupted(
+        lambda stopping: train_svms(source, len(source.patterns), settings, stopping, checkpoint=checkpoint),
+        source.photos * (1 + settings.passes),
+        stops,
+    )
+
+
+def regressed(source: MadeUp, settings: RegressionSettings, stops: int, folder: Path) -> tuple[BoxRegressors, int]:
+    """(regressors, how often the pass was stopped)."""
+
+    def learn(stopping: OnProgress) -> BoxRegressors:
+        checkpoint = RegressionCheckpoint(folder / "regression", "key")
+        # Stops come sooner here than a minute.
+        checkpoint.SECONDS = 1
+        return train_regressors(source, len(source.patterns), settings, stopping, checkpoint=checkpoint)
+
+    return interrupted(learn, source.photos, stops)
+
+
+def _stopping(images: int) -> OnProgress:
+    """Progress that stops a learner after so many images."""
     left = iter(range(images))
 
     def on_progress(*_: object) -> None:
@@ -112,7 +137,7 @@ def benchmark(
         max_positives: Positives that a class keeps, as svm.max_positives.
         max_examples: Examples of regression that a class keeps, as regression.max_examples.
         memory_mib: As svm.memory_mib.
-        stops: How often mining is interrupted, in the mean; 0: never.
+        stops: How often each is interrupted, in the mean; 0: never.
     """
     rows: list[Row] = []
     settings = SVMSettings(max_positives=max_positives, memory_mib=memory_mib)
@@ -120,10 +145,10 @@ def benchmark(
         for number in sorted(photos):
             source, steps = MadeUp(number, count, length), []
             with tempfile.TemporaryDirectory(prefix="benchmark-photos-") as name:
-                _, log, stopped = measured("mining", lambda: mined(source, settings, stops, Path(name)), steps)  # noqa: B023
-            regression = RegressionSettings(max_examples=max_examples)
-            measured("regression", lambda: train_regressors(source, count, regression), steps)  # noqa: B023
-            facts = {"stopped": stopped, "positives": sum(log.positives), "rows": log.peak_rows}
+                folder, regression = Path(name), RegressionSettings(max_examples=max_examples)
+                (_, log), stopped = measured("mining", lambda: mined(source, settings, stops, folder), steps)  # noqa: B023
+                _, again = measured("regression", lambda: regressed(source, regression, stops, folder), steps)  # noqa: B023
+            facts = {"stopped": f"{stopped}, {again}", "positives": sum(log.positives), "rows": log.peak_rows}
             rows.append({"classes": count, "photos": number, **facts})
             for step in steps:
                 rows[-1] |= {

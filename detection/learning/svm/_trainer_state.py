@@ -16,7 +16,7 @@ def state_of(trainer: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """(arrays, facts) for `MiningCheckpoint.write`."""
     caches, sample = trainer.caches, trainer.sample
     arrays = {f"{i}.{name}": getattr(one, name) for i, one in enumerate(caches) for name in one.ARRAYS}
-    arrays |= {f"norms.{position}": norms for position, norms in sample.norms.items()}
+    arrays |= sample.arrays()
     arrays |= {"checks": trainer.store.used_checks(), "weights": trainer.weights, "biases": trainer.biases}
     facts = {name: getattr(trainer, name) for name in _FACTS}
     facts |= {"peak_rows": trainer.store.peak_rows, "seen": sample.seen}
@@ -29,9 +29,7 @@ def restore(trainer: Any, arrays: dict[str, np.ndarray], facts: dict[str, Any]) 
     for name in _FACTS:
         setattr(trainer, name, facts[name])
     trainer.entries = [MiningEntry(**one) for one in facts["entries"]]
-    trainer.sample.seen = facts["seen"]
-    positions = sorted(int(name.removeprefix("norms.")) for name in arrays if name.startswith("norms."))
-    trainer.sample.norms = {position: arrays[f"norms.{position}"] for position in positions}
+    trainer.sample.restore(arrays, facts["seen"])
     trainer.weights, trainer.biases = arrays["weights"], arrays["biases"]
     for index, (cache, numbers) in enumerate(zip(trainer.caches, facts["caches"], strict=True)):
         for name in cache.ARRAYS:

@@ -1,6 +1,6 @@
 """What training reads, image by image: its positives, its negatives, and the mean feature norm measured on the way."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -12,6 +12,8 @@ from detection.types import RegionFeatures, check_array
 
 # Boxes tried for each one wanted, before the object's own is taken.
 _TRIES = 50
+# How the names of an image's norms begin, in the state of an interrupted pass.
+_NORMS = "norms."
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,15 @@ class NormSample:
                 del self._draws[max(self._draws, key=lambda one: (self._draws[one], one))]
         self._drawn = self.seen
         return self._draws
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """`norms` under names, for `restore`."""
+        return {f"{_NORMS}{position}": norms for position, norms in self.norms.items()}
+
+    def restore(self, arrays: Mapping[str, np.ndarray], seen: int) -> None:
+        """Be, as a new sample, one of `seen` images with what `arrays` gave; others may be among them."""
+        positions = sorted(int(name.removeprefix(_NORMS)) for name in arrays if name.startswith(_NORMS))
+        self.seen, self.norms = seen, {position: arrays[f"{_NORMS}{position}"] for position in positions}
 
     def mean(self) -> float:
         """The mean norm; 0 where no proposal came."""

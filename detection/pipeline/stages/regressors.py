@@ -6,7 +6,7 @@ from typing import Any
 
 from detection.detector import Detector
 from detection.engines import limit_threads
-from detection.learning import BoxRegressors, RegressionSettings, train_regressors
+from detection.learning import BoxRegressors, RegressionCheckpoint, RegressionSettings, train_regressors
 from detection.pipeline.detector_parts import begin_part, check_no_edits, kept_part, part_key, trained_keys
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.source import ImageSource
@@ -23,13 +23,15 @@ def _run(experiment: Experiment) -> Mapping[str, Any]:
     check_no_edits(experiment)
     images, key, classes = usable(experiment, experiment.train_images), REGRESSORS.key(experiment), experiment.classes
     begin_part(experiment, "regressors", key)
+    checkpoint = RegressionCheckpoint(experiment.run.regression, key)
     with limit_threads(experiment.work.threads):
         regressors = train_box_regressors(
-            experiment.source, images, len(classes), experiment.settings.regression, experiment.work
+            experiment.source, images, len(classes), experiment.settings.regression, experiment.work, checkpoint
         )
     detector = Detector.load(experiment.run.detector)
     notes = {**trained_keys(experiment), "regressors": key}
     dataclasses.replace(detector, regressors=regressors, notes=notes, calibration=None).save(experiment.run.detector)
+    checkpoint.remove()
     trained = [name for name, there in zip(classes, regressors.trained, strict=True) if there]
     return {"images": len(images), "trained": trained}
 
@@ -46,14 +48,23 @@ REGRESSORS = Stage(
 
 
 def train_box_regressors(
-    source: ImageSource, images: Sequence[AnnotatedImage], num_classes: int, settings: RegressionSettings, work: Work
+    source: ImageSource,
+    images: Sequence[AnnotatedImage],
+    num_classes: int,
+    settings: RegressionSettings,
+    work: Work,
+    checkpoint: RegressionCheckpoint | None = None,
 ) -> BoxRegressors:
-    """Train one box regressor a class on pooled vectors (paper, section 4.1: pool5); `images` as for the SVMs."""
-    near = near_objects(len(images), settings)
-    with work.progress("box regression", len(images)) as advance, threads(work.pooling_threads) as executor:
+    """Train one box regressor a class on pooled vectors (paper, section 4.1: pool5); `images` as for the SVMs.
+
+    checkpoint: where an interrupted training goes on.
+    """
+    near, done = near_objects(len(images), settings), checkpoint.images_done() if checkpoint else 0
+    with work.progress("box regression", len(images), done) as advance, threads(work.pooling_threads) as executor:
         return train_regressors(
-            lambda: stream_images(source, images, "pool5", work, advance, near),
+            lambda after=None: stream_images(source, images, "pool5", work, advance, near, after),
             num_classes,
             settings,
             executor=executor,
+            checkpoint=checkpoint,
         )
