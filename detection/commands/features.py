@@ -47,7 +47,7 @@ def prune(experiment: Experiment) -> None:
       sppnet maps prune --run runs/mine
     """
     settings = experiment.settings
-    mirrored = settings.finetune.flips or settings.svm.mirrored_positives or settings.postprocess.mirrored
+    mirrored = settings.finetune.flips or experiment.svm_settings.mirrored_positives or settings.postprocess.mirrored
     kept = {experiment.source.cache(one).key for one in {False, mirrored}}
     freed = cache.prune(experiment.run.features, kept)
     print(f"{experiment.run.features}: {freed / 2**20:,.1f} MiB freed")

@@ -141,7 +141,7 @@ def _measured(experiment: Experiment, image: AnnotatedImage, folder: Path) -> tu
 def cost_of(experiment: Experiment, sample: Sample) -> RunCost:
     """What the whole run takes, by a sample of it."""
     train, test, settings = experiment.train_images, experiment.test_images, experiment.settings
-    photos, keeps, svm = len(experiment.images), experiment.work.keep_maps, settings.svm
+    photos, keeps, svm = len(experiment.images), experiment.work.keep_maps, experiment.svm_settings
     value_bytes = experiment.source.pooling_extractor().length("pool5") * _BYTES_OF_A_VALUE
     # Passes over the training photos: positives, mining, box regression; calibration looks at them again.
     passes, read = 2 + max(svm.passes, 1), sample.reading if keeps else sample.maps

@@ -53,10 +53,11 @@ def add_class(experiment: Experiment, name: str, photos: DatasetSettings) -> Non
         for one in old
         if one.image_id not in {x.image_id for x in new}
     ]
-    key = training_key(annotations_key([*only, *pool], keys), experiment.vectors_key, (), settings.svm)
+    svm = settings.svm.for_photos(len(only) + len(pool))
+    key = training_key(annotations_key([*only, *pool], keys), experiment.vectors_key, (), svm)
     checkpoint = MiningCheckpoint(experiment.run.mining, key)
     with limit_threads(experiment.work.threads):
-        svms, log = train_linear_svms(source, [*only, *pool], 1, settings.svm, layer, experiment.work, checkpoint)
+        svms, log = train_linear_svms(source, [*only, *pool], 1, svm, layer, experiment.work, checkpoint)
         regressors = None
         if detector.regressors is not None:
             regressors = train_box_regressors(source, only, 1, settings.regression, experiment.work)

@@ -17,7 +17,7 @@ def part_key(experiment: Experiment, part: str, edits: Sequence[Sequence[str]] |
     """
     settings, edits = experiment.settings, experiment.edits if edits is None else edits
     vectors, own = {
-        "svms": lambda: (experiment.vectors_key, settings.svm),
+        "svms": lambda: (experiment.vectors_key, experiment.svm_settings),
         "regressors": lambda: (experiment.pooled_key, settings.regression),
     }[part]()
     key = training_key(experiment.train_key, vectors, experiment.base_classes, own)

@@ -17,6 +17,7 @@ from detection.data import (
     shared_ids,
 )
 from detection.detector_files import read_classes, read_description
+from detection.learning import SVMSettings
 from detection.pipeline.imported_proposals import proposal_settings_in_force
 from detection.pipeline.keys import annotations_key, image_key
 from detection.pipeline.settings import ClassesChanged, StageSettings
@@ -191,6 +192,11 @@ class Experiment:
         Raises ValueError where the settings ask for imported proposals and the run has none, or the other way round.
         """
         return proposal_settings_in_force(self.settings.proposals, self.run)
+
+    @cached_property
+    def svm_settings(self) -> SVMSettings:
+        """The settings of the SVMs for so many training images as there are."""
+        return self.settings.svm.for_photos(len(self.train_images))
 
     @cached_property
     def source(self) -> ImageSource:

@@ -119,7 +119,7 @@ class HeldOut:
         )
 
     def _trained(self, samples: Sequence[TrainingSamples]) -> list[LinearSVMs]:
-        settings, work = self.experiment.settings, self.experiment.work
+        settings, work = self.experiment.svm_settings, self.experiment.work
         boxes: dict[str, set[bytes]] = {}
         for one in samples:
             for image_id, box in zip(one.image_ids[one.positives :], one.boxes[one.positives :], strict=True):
@@ -133,10 +133,10 @@ class HeldOut:
             work.progress("SVMs of folds", len(self.images)) as advance,
             threads(work.pooling_threads) as executor,
         ):
-            extra, layer = settings.svm.extra_positives, settings.features.layer
+            extra, layer = settings.extra_positives, self.experiment.settings.features.layer
             stream = stream_images(self.experiment.source, self.images, layer, work, advance, kept, extra=extra)
             count, mean_norm = len(self.experiment.classes), self.experiment.run.read()["stages"]["svms"]["mean_norm"]
-            return train_held_out(samples, stream, count, settings.svm, mean_norm, self.fold_of, executor)
+            return train_held_out(samples, stream, count, settings, mean_norm, self.fold_of, executor)
 
     def detections(
         self, detector: Detector, svms: Sequence[LinearSVMs], images: Sequence[AnnotatedImage]

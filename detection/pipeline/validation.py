@@ -102,7 +102,7 @@ def tune(
     if not costs or not weights:
         raise ValueError("tune: expected at least one C and one positive weight, got none")
     settings = [
-        replace(experiment.settings.svm, C=cost, positive_weight=weight) for cost, weight in product(costs, weights)
+        replace(experiment.svm_settings, C=cost, positive_weight=weight) for cost, weight in product(costs, weights)
     ]
     divided = _Folds.of(experiment, folds, seed)
     with limit_threads(experiment.work.threads):

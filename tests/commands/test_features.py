@@ -46,7 +46,13 @@ def test_prune(features, run, open_run, capsys):
 
 
 @pytest.mark.parametrize(
-    "option", ["--svm.mirrored_positives=true", "--finetune.flips=true", "--postprocess.mirrored=true"]
+    "option",
+    [
+        "--svm.mirrored_positives=true",
+        "--svm.mirrored_below=9",
+        "--finetune.flips=true",
+        "--postprocess.mirrored=true",
+    ],
 )
 def test_prune_keeps_the_mirrored_maps_of_settings_that_use_them(load_tool, run, open_run, option):
     experiment = open_run(run, option)
@@ -55,5 +61,5 @@ def test_prune_keeps_the_mirrored_maps_of_settings_that_use_them(load_tool, run,
     tool = load_tool("features")
     assert tool.main(["prune", f"--run={run}", "--workers=1", option]) == 0
     assert maps(run) == kept
-    assert tool.main(["prune", f"--run={run}", "--workers=1", "--svm.mirrored_positives=false"]) == 0
+    assert tool.main(["prune", f"--run={run}", "--workers=1", "--svm.mirrored_below=8"]) == 0
     assert len(maps(run)) == len(kept) - 1

@@ -37,7 +37,7 @@ THINNING, COMPARISON = {"negative_overlap", "distinct_negatives"}, {"comparison"
 SCORING = {"nms_before_regression", "rounds", "mirrored"}
 
 
-FURTHER = {"mirrored_positives", "jittered_positives", "jitter_iou"}
+FURTHER = {"mirrored_positives", "mirrored_below", "jittered_positives", "jitter_iou"}
 
 
 def with_change(settings, key, value):

@@ -48,14 +48,17 @@ def test_photos_of_a_draw(tool):
     assert [one.image_id for one in tool.draw_photos(images, 2, 9, [3, 0])] == ["0", "1", "2", "4", "5", "6", "7"]
 
 
-def test_all_photos_give_the_detector_of_the_run(measure, run, open_run):
-    experiment = open_run(run)
-    detector = dataclasses.replace(Detector.load(run / "detector"), regressors=None)
+@pytest.mark.parametrize("regression", [False, True])
+def test_all_photos_give_the_detector_of_the_run(measure, run, open_run, regression):
+    experiment, detector = open_run(run), Detector.load(run / "detector")
+    assert detector.regressors.trained.all()
+    detector = detector if regression else dataclasses.replace(detector, regressors=None)
     source, images = experiment.source, experiment.test_images
     found = [detector.detect_proposals(source.proposals(one), source.pyramid(one)) for one in images]
     expected = evaluate(found, images, experiment.classes, **vars(experiment.settings.evaluation)).mean_ap
     tolerance = f"--tolerance={experiment.settings.svm.tolerance}"
     options = [f"--run={run}", "--everything=true", "--photos=[2]", "--draws=2", tolerance]
+    options += ["--regression=true"] if regression else []
     means, each = measure("few_photos", *options)
     assert [row["photos_a_class"] for row in means] == [2, "all"]
     assert means[1]["plain"] == expected

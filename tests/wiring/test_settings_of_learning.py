@@ -126,6 +126,7 @@ WIRES = {
     "svm.distinct_negatives": mined("true"),
     "svm.use_difficult": mined("false", DIFFICULT),
     "svm.mirrored_positives": mined("true"),
+    "svm.mirrored_below": mined(9),
     "svm.jittered_positives": mined(2),
     "svm.jitter_iou": mined(0.5, "--svm.jittered_positives=2"),
     "svm.hard_threshold": mined(-0.5, *OFTEN),

@@ -3,8 +3,8 @@
 A draw puts the training photos into a random order and takes, for every class, the first so many that show it, or all
 that there are; all objects in them are used. So a draw's photos of a smaller number are among those of a larger one,
 and all ways of training see the same photos. SVMs are trained as tools/train_svm.py does, but to a wider duality gap,
-and without box regression. Proposals and maps are the run's; those that are absent are made and kept, mirrored ones
-too.
+and with --regression box regressors too. Proposals and maps are the run's; those that are absent are made and kept,
+mirrored ones too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +20,7 @@ from detection.detector import Detector
 from detection.engines import limit_threads
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.stages.images import usable
+from detection.pipeline.stages.regressors import train_box_regressors
 from detection.pipeline.stages.svms import train_linear_svms
 from detection.types import AnnotatedImage
 
@@ -45,7 +46,12 @@ def draw_photos(
 
 
 def rows_of_draw(
-    experiment: Experiment, photos: Sequence[int | str], draw: int, ways: Sequence[str], tolerance: float
+    experiment: Experiment,
+    photos: Sequence[int | str],
+    draw: int,
+    ways: Sequence[str],
+    tolerance: float,
+    regression: bool = False,
 ) -> Iterator[Row]:
     """A row a detector, of every way of training on one draw of every number of photos: mAP, what it was trained on."""
     images, settings, source = usable(experiment, experiment.train_images), experiment.settings, experiment.source
@@ -57,10 +63,12 @@ def rows_of_draw(
         for way in ways:
             label = f"draw {draw + 1}: {count} photos a class, {way}"
             progress(label)
-            wanted = replace(settings.svm, tolerance=tolerance, **WAYS[way])
+            wanted = replace(settings.svm, mirrored_below=0, tolerance=tolerance, **WAYS[way])
             svms, _ = train_linear_svms(source, chosen, len(classes), wanted, layer, experiment.work)
-            proposals, extractor = experiment.proposal_settings, source.extractor()
-            detector = Detector(classes, proposals, extractor, svms, postprocess_settings=settings.postprocess)
+            proposals, extractor, regressors = experiment.proposal_settings, source.extractor(), None
+            if regression:
+                regressors = train_box_regressors(source, chosen, len(classes), settings.regression, experiment.work)
+            detector = Detector(classes, proposals, extractor, svms, regressors, settings.postprocess)
             result = evaluation_of(experiment, detector, label)
             yield row | {"way": way, "mAP": float(result.mean_ap or 0.0)}
     progress("")
@@ -85,6 +93,7 @@ def benchmark(
     ways: tuple[Literal["plain", "mirrored", "jittered", "both"], ...] = ("plain", "mirrored"),
     everything: bool = False,
     tolerance: float = 1e-3,
+    regression: bool = False,
 ) -> Tables:
     """Measure mAP with few training photos; see the head of this file. Takes minutes to hours.
 
@@ -95,6 +104,7 @@ def benchmark(
         ways: plain (as the run's settings say), mirrored, jittered (4 more boxes an object), both.
         everything: Train on all photos too.
         tolerance: Largest duality gap of a trained class, as a part of its objective.
+        regression: Train box regressors on the photos of each draw too.
     """
     given = run if photos or everything else None
     experiment = frozen_run("few_photos", given, "--run RUN and --photos [5,10,20,50]")
@@ -104,6 +114,6 @@ def benchmark(
     for draw in range(draws if photos else 1):
         numbers = [*photos, ALL] if everything and not draw else photos
         with limit_threads(experiment.work.threads):
-            rows += rows_of_draw(experiment, numbers, draw, ways, tolerance)
+            rows += rows_of_draw(experiment, numbers, draw, ways, tolerance, regression)
         yield "mAP, mean and standard deviation over the draws", means(rows)
         yield "Every detector", rows

@@ -1,6 +1,6 @@
 """What decides the SVMs. Numbers that the solver and the settings share stand here once."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from detection.learning.ranges import check_ranges
@@ -73,6 +73,8 @@ class SVMSettings:
             (imdb/roidb_from_voc.m). If not, proposals near them still are no negatives.
         mirrored_positives: whether objects are positives mirrored left to right too: needs maps of the mirrored
             photos with objects. For few photos (docs/learning.md). R-CNN, SPP-net: false.
+        mirrored_below: they are too where there are fewer training photos than this; 0: nowhere. sppnet label does
+            not. R-CNN, SPP-net: 0.
         jittered_positives: boxes near each object that are positives too. For few photos. R-CNN, SPP-net: 0.
         jitter_iou: least IoU of such a box with its object.
         hard_threshold: a negative scored above this is kept for training. SVM margin. rcnn_train.m: -1.0001.
@@ -117,12 +119,14 @@ class SVMSettings:
     max_iter: int = MAX_ITER
     seed: int = 3
     max_positives: int | None = added_field(None)
+    mirrored_below: int = added_field(0)
 
     def __post_init__(self) -> None:
         positive = ("C", "positive_weight", "tolerance", "mining_tolerance", "max_iter", "memory_mib")
         if self.max_positives is not None:
             positive += ("max_positives",)
         others = ("bias_multiplier", "retrain_after", "retrain_growth", "seed", "passes", "jittered_positives")
+        others += ("mirrored_below",)
         shares = ("negative_iou", "jitter_iou")
         ranges = {"> 0": positive, ">= 0": others, "> 0 and <= 1": shares, "0 .. 1 or null": ("negative_overlap",)}
         check_ranges("svm.", vars(self), ranges)
@@ -133,6 +137,12 @@ class SVMSettings:
             )
         if self.loss not in LOSSES:
             raise ValueError(f"svm.loss: expected hinge or squared_hinge, got {self.loss!r}")
+
+    def for_photos(self, count: int) -> "SVMSettings":
+        """The same for so many training photos: `mirrored_below` has become `mirrored_positives`."""
+        return replace(
+            self, mirrored_positives=self.mirrored_positives or count < self.mirrored_below, mirrored_below=0
+        )
 
     @property
     def extra_positives(self) -> ExtraPositives | None:

@@ -34,12 +34,15 @@ _COUNTS = ("added", "evicted", "left_out")
 
 def _run(experiment: Experiment) -> Mapping[str, Any]:
     check_no_edits(experiment)
-    images, key, settings = usable(experiment, experiment.train_images), SVMS.key(experiment), experiment.settings
+    images, key, settings = usable(experiment, experiment.train_images), SVMS.key(experiment), experiment.svm_settings
+    if settings.mirrored_positives and not experiment.settings.svm.mirrored_positives:
+        fewer = f"fewer than svm.mirrored_below {experiment.settings.svm.mirrored_below}"
+        experiment.say(f"{len(experiment.train_images)} training photos, {fewer}: mirrored objects are positives too")
     begin_part(experiment, "svms", key)
     checkpoint = MiningCheckpoint(experiment.run.mining, key)
     with limit_threads(experiment.work.threads):
         svms, log = train_linear_svms(
-            experiment.source, images, len(experiment.classes), settings.svm, settings.features.layer,
+            experiment.source, images, len(experiment.classes), settings, experiment.settings.features.layer,
             experiment.work, checkpoint, folds_of(experiment, images),
         )  # fmt: skip
     report_mining(experiment, log, experiment.classes)

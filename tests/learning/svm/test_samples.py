@@ -197,6 +197,16 @@ def test_extra_positives_of_settings():
     assert (extra.mirrored, extra.jittered, extra.jitter_iou, extra.difficult) == (True, 2, 0.8, True)
 
 
+@pytest.mark.parametrize(("count", "mirrored"), [(1, True), (7, True), (8, False), (900, False)])
+def test_mirrored_where_photos_are_few(count, mirrored):
+    settings = SVMSettings(C=0.5, mirrored_below=8)
+    assert settings.for_photos(count) == SVMSettings(C=0.5, mirrored_positives=mirrored)
+    assert dataclasses.replace(settings, mirrored_positives=True).for_photos(count).mirrored_positives
+    assert not SVMSettings().for_photos(0).mirrored_positives
+    with pytest.raises(ValueError, match=r"svm\.mirrored_below: expected"):
+        SVMSettings(mirrored_below=-1)
+
+
 def test_images_of_one_seed_have_samples_of_their_own():
     settings = NormSettings(windows=5)
     samples = [norm_sample_proposals(position, 100, settings).tolist() for position in range(4)]

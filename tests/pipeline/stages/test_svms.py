@@ -57,6 +57,22 @@ def test_an_image_that_fails_is_listed_once(experiment):
     assert [one.kind for one in work.problems] == ["missing image"]
 
 
+@pytest.mark.parametrize(("below", "mirrored"), [(8, False), (9, True)])
+def test_mirrored_where_the_photos_are_fewer(run, open_run, below, mirrored):
+    """Of 8 photos: the same SVMs, under the same key, as where it was asked for."""
+    plain, experiment = SVMS.key(open_run(run)), open_run(run, f"--svm.mirrored_below={below}")
+    SVMS.make(experiment)
+    told = "8 training photos, fewer than svm.mirrored_below 9: mirrored objects are positives too"
+    assert (told in experiment.work.console.file.getvalue()) == mirrored
+    found = (run / "detector" / "svms.safetensors").read_bytes()
+    asked = open_run(run, f"--svm.mirrored_positives={str(mirrored).lower()}")
+    assert SVMS.key(asked) == SVMS.key(experiment) == experiment.trained()["svms"]
+    assert (SVMS.key(experiment) == plain) != mirrored
+    shutil.rmtree(run / "detector")
+    SVMS.make(asked)
+    assert (run / "detector" / "svms.safetensors").read_bytes() == found
+
+
 def test_mining_log(tmp_path):
     entry = MiningEntry(1, 1, 5, 3, 20, 20, 2, np.float64(0.5), 1e-6, 12, True)
     log = MiningLog((entry,), (3, 3), 10.0, 2.0, 5, 23, 1000)
