@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import traceback
+from _thread import interrupt_main
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
@@ -49,6 +50,8 @@ _NO_MEMORY = (
 )  # fmt: skip
 # MiB that a command has to be left by a limit of its address space: with up to 160, LLVM and C++ libraries abort it.
 _LEAST_LEFT = 256
+# Seconds until a signal comes again.
+_LATER = 0.05
 _GOES_ON = "nothing that was finished is lost, the same command goes on from there"
 _NEEDS_LESS = "--workers 1 and smaller --features.short_sides or --svm.memory_mib need less memory"
 
@@ -155,7 +158,7 @@ def exit_status(body: Callable[[], object], failures: tuple[type[Exception], ...
     with talking(terminal(stderr=True), is_quiet) as log_to:
         try:
             log_to(manner.log_file)
-            with _terminable():
+            with _terminable(), _heard():
                 _check_memory()
                 status = body()
             return status if isinstance(status, int) else 0
@@ -210,6 +213,35 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def _heard() -> Iterator[None]:
+    """Let a signal come again whose exception was ignored: a library had called back, and takes none."""
+    before, numbers = sys.unraisablehook, {KeyboardInterrupt: signal.SIGINT, TerminatedError: signal.SIGTERM}
+
+    def hook(ignored: Any) -> None:
+        if (number := numbers.get(ignored.exc_type)) is None:
+            before(ignored)
+        else:
+            # When this call is over: in here it would be ignored as well.
+            again = threading.Timer(_LATER, _send, [number])
+            again.daemon = True
+            again.start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
+def _send(number: int) -> None:
+    """Send the main thread a signal."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        interrupt_main(number)
 
 
 def _failure(error: Exception) -> str:

@@ -1,8 +1,10 @@
+import ctypes
 import errno
 import io
 import os
 import re
 import signal
+import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -113,6 +115,34 @@ class TestExitStatus:
         assert put_in_order == [True]
         assert signal.getsignal(signal.SIGTERM) == before
         assert capsys.readouterr().err == "terminated: the same command goes on from here\n"
+
+    @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM that can be sent")
+    @pytest.mark.parametrize(("number", "word"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")])
+    def test_a_signal_while_a_library_calls_back(self, monkeypatch, capsys, number, word):
+        """C ignores the exceptions of a callback; others are told as ever."""
+        told = []
+        monkeypatch.setattr(sys, "unraisablehook", told.append)
+
+        @ctypes.CFUNCTYPE(None)
+        def called_back():
+            signal.raise_signal(number)
+            raise AssertionError("not interrupted")
+
+        @ctypes.CFUNCTYPE(None)
+        def failing():
+            raise ZeroDivisionError
+
+        def body():
+            failing()
+            called_back()
+            time.sleep(20)
+
+        started = time.monotonic()
+        assert exit_status(body) == 128 + number
+        assert time.monotonic() - started < 10
+        assert capsys.readouterr().err == f"{word}: the same command goes on from here\n"
+        assert [one.exc_type for one in told] == [ZeroDivisionError]
+        assert sys.unraisablehook == told.append
 
     def test_sigterm_stays_what_a_program_made_of_it(self):
         before = signal.signal(signal.SIGTERM, signal.SIG_IGN)

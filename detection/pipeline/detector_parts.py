@@ -33,12 +33,6 @@ def kept_part(experiment: Experiment, part: str) -> str | None:
     return found if experiment.edits or experiment.run.stage_key(part) == found else None
 
 
-def begin_part(experiment: Experiment, part: str, key: str) -> None:
-    """Forget the record of a part that is made again as it was: it must not vouch for one that is cut short."""
-    if experiment.run.stage_key(part) == key:
-        experiment.run.forget_stage(part)
-
-
 def trained_keys(experiment: Experiment) -> dict[str, Any]:
     """What decides the scores and boxes of the run's detector: the notes of it but for those of its calibration."""
     return {name: value for name, value in experiment.trained().items() if name != "calibration"}

@@ -69,3 +69,9 @@ def recorded(experiment: Experiment, name: str, *files: Path) -> str | None:
     None where one of its files is gone, or is not as it was written.
     """
     return experiment.run.stage_key(name) if experiment.run.are_whole(*files) else None
+
+
+def begin(experiment: Experiment, name: str, key: str) -> None:
+    """Forget the record of a stage that makes again what it had made: it must not vouch for what is cut short."""
+    if experiment.run.stage_key(name) == key:
+        experiment.run.forget_stage(name)

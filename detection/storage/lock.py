@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from detection.storage.processes import machine, process_started
+from detection.storage.signals import HeldSignals
 
 if os.name == "nt":
     import msvcrt
@@ -58,23 +59,24 @@ def folder_lock(folder: Path | str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise NotADirectoryError(f"{folder}: expected a folder, or a free name; a file is in the way") from error
+    lock = None
     try:
-        lock = _Lock.take(folder / LOCK_FILE)
-        try:
-            yield
-        except BaseException:
-            if lock.is_lost:
-                raise LockedError(
-                    f"{lock.path}: removed or taken over by another process while this one wrote in the folder; "
-                    "this one has stopped"
-                ) from None
-            raise
-        finally:
-            lock.give_back()
+        with HeldSignals():
+            lock = _Lock.take(folder / LOCK_FILE)
+        yield
+    except BaseException:
+        if lock is not None and lock.is_lost:
+            raise LockedError(
+                f"{lock.path}: removed or taken over by another process while this one wrote in the folder; "
+                "this one has stopped"
+            ) from None
+        raise
     finally:
-        if is_new:
-            with suppress(OSError):
-                folder.rmdir()  # where nothing was written
+        try:
+            _end(lock, folder, is_new)
+        except BaseException:  # Ctrl-C, before it could be held back
+            _end(lock, folder, is_new)
+            raise
 
 
 class _Lock:
@@ -125,6 +127,9 @@ class _Lock:
                 os.utime(self.path)
 
     def give_back(self) -> None:
+        """Once, however often it is called."""
+        if self._ended.is_set():
+            return
         self._ended.set()
         if self.is_own():
             _remove(self.path, self.descriptor)
@@ -132,24 +137,35 @@ class _Lock:
             os.close(self.descriptor)
 
 
+def _end(lock: _Lock | None, folder: Path, is_new: bool) -> None:
+    with HeldSignals():
+        if lock is not None:
+            lock.give_back()
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()  # where nothing was written
+
+
 @contextmanager
 def brief_lock(path: Path) -> Iterator[None]:
     """Wait for the system's lock of a file, made and removed here, and hold it for some instructions.
 
-    For a change of a file that depends on what it holds. Where the file system has no locks, none is held. Raises
-    LockedError where another process does not give it back within `PATIENCE` seconds.
+    For a change of a file that depends on what it holds; Ctrl-C and SIGTERM wait for its end. Where the file system has
+    no locks, none is held. Raises LockedError where another process does not give it back within `PATIENCE` seconds.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     ends = time.monotonic() + PATIENCE
-    while (found := _open(path))[1] is False:
-        os.close(found[0])
-        if time.monotonic() > ends:
-            raise LockedError(f"{path}: another process has held it for {PATIENCE:.0f} s; end that one first")
-        time.sleep(_PAUSE)
-    try:
-        yield
-    finally:
-        _remove(path, found[0])
+    with HeldSignals() as signals:
+        while (found := _open(path))[1] is False:
+            os.close(found[0])
+            signals.let_through()
+            if time.monotonic() > ends:
+                raise LockedError(f"{path}: another process has held it for {PATIENCE:.0f} s; end that one first")
+            time.sleep(_PAUSE)
+        try:
+            yield
+        finally:
+            _remove(path, found[0])
 
 
 def _remove(path: Path, descriptor: int) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 from detection.detector import Detector
 from detection.engines import limit_threads
 from detection.learning import Calibration, fit_calibration
-from detection.pipeline.detector_parts import begin_part, check_no_edits, kept_part, trained_keys
+from detection.pipeline.detector_parts import check_no_edits, kept_part, trained_keys
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.held_out import HeldOut, Judged, folds_of, judged
-from detection.pipeline.stage import Stage
+from detection.pipeline.stage import Stage, begin
 from detection.pipeline.stages.detections import trained_parts
 from detection.pipeline.stages.finetuning import mirrored_maps
 from detection.pipeline.stages.images import usable
@@ -27,7 +27,7 @@ def _run(experiment: Experiment) -> Mapping[str, Any]:
     """Fit them to what is found in training images by SVMs that were not trained on these; add them to the detector."""
     check_no_edits(experiment)
     key, detector = CALIBRATION.key(experiment), Detector.load(experiment.run.detector)
-    begin_part(experiment, "calibration", key)
+    begin(experiment, "calibration", key)
     with limit_threads(experiment.work.threads):
         found = _held_out(experiment, detector)
     calibration, figures = Calibration.fixed(len(detector.classes)), {"images": 0}

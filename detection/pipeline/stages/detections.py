@@ -17,7 +17,7 @@ from detection.pipeline.detector_parts import trained_keys
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.keys import images_key
 from detection.pipeline.source import ImageSource
-from detection.pipeline.stage import Stage, recorded
+from detection.pipeline.stage import Stage, begin, recorded
 from detection.pipeline.stages.finetuning import finetuned_layers
 from detection.pipeline.stages.images import usable
 from detection.pipeline.stages.regressors import REGRESSORS
@@ -135,6 +135,7 @@ def _run(experiment: Experiment) -> Mapping[str, Any]:
     images, run = usable(experiment, experiment.test_images), experiment.run
     _keep_postprocessing(experiment)
     parts, key = run.detections / "parts", _key(experiment)
+    begin(experiment, "detections", key)
     found = detect_images(experiment.source, images, run.detector, parts, key, experiment.work)
     write_coco_results(detections_file(experiment), found)
     write_columns(_columns_file(experiment), found, key)

@@ -7,10 +7,10 @@ from typing import Any
 from detection.detector import Detector
 from detection.engines import limit_threads
 from detection.learning import BoxRegressors, RegressionCheckpoint, RegressionSettings, train_regressors
-from detection.pipeline.detector_parts import begin_part, check_no_edits, kept_part, part_key, trained_keys
+from detection.pipeline.detector_parts import check_no_edits, kept_part, part_key, trained_keys
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.source import ImageSource
-from detection.pipeline.stage import Stage
+from detection.pipeline.stage import Stage, begin
 from detection.pipeline.stages.images import usable
 from detection.pipeline.stages.svms import SVMS
 from detection.pipeline.vectors import near_objects, stream_images
@@ -22,7 +22,7 @@ def _run(experiment: Experiment) -> Mapping[str, Any]:
     """Train them and add them to the detector, whose calibration goes: other boxes, other chances of being right."""
     check_no_edits(experiment)
     images, key, classes = usable(experiment, experiment.train_images), REGRESSORS.key(experiment), experiment.classes
-    begin_part(experiment, "regressors", key)
+    begin(experiment, "regressors", key)
     checkpoint = RegressionCheckpoint(experiment.run.regression, key)
     with limit_threads(experiment.work.threads):
         regressors = train_box_regressors(

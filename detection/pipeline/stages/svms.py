@@ -16,11 +16,11 @@ from detection.learning import (
     SVMSettings,
     train_svms,
 )
-from detection.pipeline.detector_parts import begin_part, check_no_edits, kept_part, part_key
+from detection.pipeline.detector_parts import check_no_edits, kept_part, part_key
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.held_out import folds_of, keep_fold_svms
 from detection.pipeline.source import ImageSource
-from detection.pipeline.stage import Stage
+from detection.pipeline.stage import Stage, begin
 from detection.pipeline.stages.finetuning import finetuned_layers
 from detection.pipeline.stages.images import usable
 from detection.pipeline.training_samples import SAMPLES, write_training_samples
@@ -38,7 +38,7 @@ def _run(experiment: Experiment) -> Mapping[str, Any]:
     if settings.mirrored_positives and not experiment.settings.svm.mirrored_positives:
         fewer = f"fewer than svm.mirrored_below {experiment.settings.svm.mirrored_below}"
         experiment.say(f"{len(experiment.train_images)} training photos, {fewer}: mirrored objects are positives too")
-    begin_part(experiment, "svms", key)
+    begin(experiment, "svms", key)
     checkpoint = MiningCheckpoint(experiment.run.mining, key)
     with limit_threads(experiment.work.threads):
         svms, log = train_linear_svms(

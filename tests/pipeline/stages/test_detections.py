@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from detection.data import read_coco_results
@@ -33,6 +35,24 @@ def test_parts_are_used_again(experiment, tmp_path, monkeypatch):
             experiment.source, experiment.test_images, experiment.run.detector, tmp_path / "parts", "other",
             experiment.work,
         )  # fmt: skip
+
+
+def test_made_again_and_cut_short(experiment, open_run, monkeypatch):
+    """The record of what was there before must not vouch for half of it."""
+    folder = experiment.run.detections
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    shutil.rmtree(folder)
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(detections, "write_columns", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            DETECTIONS.make(experiment)
+    assert sorted(one.name for one in folder.iterdir()) == ["parts", "test.json"]
+    DETECTIONS.make(open_run(experiment.run.path))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_a_damaged_part_is_made_again(experiment, tmp_path):
