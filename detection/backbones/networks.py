@@ -19,7 +19,7 @@ from torch import fx, nn
 from detection.backbones.names import family_of
 from detection.backbones.spec import NetworkSpec, Stages
 from detection.backbones.tokens import TokenMaps
-from detection.storage import read_arrays, shortened
+from detection.storage import error_text, read_arrays, shortened
 
 # State-dict entries that no forward pass in eval mode reads.
 _UNUSED_SUFFIX = "num_batches_tracked"
@@ -191,7 +191,9 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever the damaged or foreign file makes it stumble over
-        raise ValueError(f"{path}: expected a state dict that loads with weights_only=True, got {error}") from error
+        raise ValueError(
+            f"{path}: expected a state dict that loads with weights_only=True, got {error_text(error)}"
+        ) from error
     for key in ("state_dict", "model"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]

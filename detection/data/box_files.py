@@ -10,6 +10,7 @@ import numpy as np
 
 from detection.data.files import read_text
 from detection.data.json_items import MAX_ITEMS_BYTES, read_entries
+from detection.storage import error_text
 
 CSV_HEADER = ("image_id", "x1", "y1", "x2", "y2")
 
@@ -36,7 +37,7 @@ def read_csv(path: Path | str) -> Iterator[tuple[str, str, list[float]]]:
             if numbers or image_id.strip():
                 yield where, image_id, numbers
     except csv.Error as error:
-        raise ValueError(f"{path}: line {reader.line_num}: expected CSV, got {error}") from error
+        raise ValueError(f"{path}: line {reader.line_num}: expected CSV, got {error_text(error)}") from error
 
 
 def read_boxes(path: Path | str) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ from detection.storage.csv_files import csv_text, read_csv
 from detection.storage.fingerprint import added_field, file_fingerprint, fingerprint
 from detection.storage.names import (
     encodable,
+    error_text,
     file_stem,
     printable,
     readable_paths,
@@ -22,6 +23,7 @@ __all__ = [
     "atomic_path",
     "csv_text",
     "encodable",
+    "error_text",
     "file_fingerprint",
     "file_stem",
     "fingerprint",

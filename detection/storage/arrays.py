@@ -11,6 +11,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from detection.storage.atomic import atomic_path
+from detection.storage.names import error_text
 from detection.storage.notices import notice_older
 
 # What safetensors calls the types that are written.
@@ -115,4 +116,4 @@ def _opened(path: Path | str) -> Iterator[safe_open]:
         with safe_open(str(path), framework="numpy") as file:
             yield file
     except SafetensorError as error:
-        raise ValueError(f"{path}: expected a whole safetensors file, got {error}") from error
+        raise ValueError(f"{path}: expected a whole safetensors file, got {error_text(error)}") from error

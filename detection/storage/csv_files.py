@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from detection.storage.names import error_text
+
 # A cell that begins so is a formula to a spreadsheet, unless an apostrophe stands before it. Cells that have one there
 # of their own get another: so every cell comes back.
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
@@ -24,7 +26,7 @@ def read_csv(path: Path | str) -> list[list[str]]:
         with Path(path).open(encoding="utf-8", newline="") as file:
             rows = list(csv.reader(file))
     except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected CSV, got {error}") from error
+        raise ValueError(f"{path}: expected CSV, got {error_text(error)}") from error
     return [[one[1:] if _GUARDED.match(one) else one for one in row] for row in rows]
 
 

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detection.storage import file_stem, printable, readable_paths, readable_stem, readable_stems, shortened
+from detection.storage import (
+    error_text,
+    file_stem,
+    printable,
+    readable_paths,
+    readable_stem,
+    readable_stems,
+    shortened,
+)
 
 NASTY = [
     "000001",
@@ -154,3 +162,16 @@ def test_readable_paths_keep_the_folders():
     found = readable_paths(names)
     assert list(found) == names
     assert [path.as_posix() for path in found.values()] == ["a/b", "a/B (2)", "a_b/_/c", "d", "e/_ (2)/f"]
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("x" * 300), "x" * 300),
+        (ValueError("x" * 301), "x" * 300 + "..."),
+        (KeyError("a"), "'a'"),
+        (MemoryError(), "MemoryError"),
+    ],
+)
+def test_what_an_error_says(error, text):
+    assert error_text(error) == text

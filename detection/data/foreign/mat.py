@@ -8,7 +8,7 @@ import numpy as np
 import scipy.io
 
 from detection.data.problems import DAMAGE_ERRORS
-from detection.storage import atomic_path
+from detection.storage import atomic_path, error_text
 
 # A v7.3 file is HDF5 behind a header that says so; its first bytes, and HDF5's own.
 _HEADER_73 = b"MATLAB 7.3"
@@ -41,7 +41,7 @@ def _read_5(path: Path | str) -> dict[str, Any]:
         wanted = [name for name in (_BOXES, _IMAGES) if name in names]
         content = scipy.io.loadmat(str(path), variable_names=wanted) if wanted else {}
     except _ERRORS as error:
-        raise ValueError(f"{path}: expected a MATLAB file, got {type(error).__name__}: {error}") from error
+        raise ValueError(f"{path}: expected a MATLAB file, got {type(error).__name__}: {error_text(error)}") from error
     found: dict[str, Any] = dict.fromkeys(names)
     if _BOXES in wanted:
         value = content[_BOXES]
@@ -72,7 +72,9 @@ def _read_73(path: Path | str) -> dict[str, Any]:
                 found[_IMAGES] = [_text_73(cell) for cell in _cells_73(file, _IMAGES, h5py)]
             return found
     except (*_ERRORS, RuntimeError, AttributeError) as error:
-        raise ValueError(f"{path}: expected a MATLAB v7.3 file, got {type(error).__name__}: {error}") from error
+        raise ValueError(
+            f"{path}: expected a MATLAB v7.3 file, got {type(error).__name__}: {error_text(error)}"
+        ) from error
 
 
 def _boxes_73(file: Any, h5py: Any) -> list[np.ndarray] | np.ndarray:

@@ -7,6 +7,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from detection.storage import error_text
+
 _NUMBERS = "biuf"
 # Steps that give a value a number, by which it can be named again.
 _NUMBERING = ("PUT", "BINPUT", "LONG_BINPUT")
@@ -151,8 +153,8 @@ def read_pickle(path: Path | str) -> Any:
             content = _Unpickler(file, encoding="latin1").load()
         return _Builder(MAX_VALUES_PER_BYTE * Path(path).stat().st_size).built(content, MAX_DEPTH)
     except _ERRORS as error:
-        problem = str(error) or type(error).__name__
-        raise ValueError(f"{path}: expected a pickle of NumPy arrays and builtin containers, got {problem}") from error
+        expected = "a pickle of NumPy arrays and builtin containers"
+        raise ValueError(f"{path}: expected {expected}, got {error_text(error)}") from error
 
 
 def _check_memo(file: BinaryIO) -> None:

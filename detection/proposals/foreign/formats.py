@@ -19,6 +19,7 @@ from detection.proposals.foreign.text import (
     write_json_rows,
     write_npz_rows,
 )
+from detection.storage import error_text
 
 ProposalFormat = Literal["mat", "pkl", "json", "csv", "npz"]
 WrittenFormat = Literal["mat", "json", "csv", "npz"]
@@ -125,7 +126,9 @@ def _boxes(rows: Any, where: str, scores: Any = None) -> np.ndarray:
         if values.dtype.kind not in "iuf" or values.ndim != 2 or values.shape[1] not in (4, 5):
             raise ValueError(f"{values.dtype} of shape {values.shape}")
     except (ValueError, TypeError, OverflowError) as error:
-        raise ValueError(f"{where}: expected rows of four numbers (a fifth is a score), got {error}") from error
+        raise ValueError(
+            f"{where}: expected rows of four numbers (a fifth is a score), got {error_text(error)}"
+        ) from error
     # Not before float64: MATLAB's uint16 wraps round when 1 is taken off 0.
     values = values.astype(np.float64)
     if scores is None:
@@ -133,7 +136,7 @@ def _boxes(rows: Any, where: str, scores: Any = None) -> np.ndarray:
     try:
         scores = np.asarray(scores, dtype=np.float64).ravel()
     except (ValueError, TypeError, OverflowError) as error:
-        raise ValueError(f"{where}: expected numbers as scores, got {error}") from error
+        raise ValueError(f"{where}: expected numbers as scores, got {error_text(error)}") from error
     if len(scores) != len(values):
         raise ValueError(f"{where}: expected {len(values)} scores, got {len(scores)}")
     return values[np.argsort(-scores, kind="stable"), :4]

@@ -16,7 +16,7 @@ import numpy as np
 from detection.data.box_files import CSV_HEADER, read_csv
 from detection.data.json_items import read_entries
 from detection.data.problems import DAMAGE_ERRORS
-from detection.storage import atomic_path, write_text
+from detection.storage import atomic_path, error_text, write_text
 
 # Named lists of rows: image id -> rows of numbers; the fifth, where there is one, is a score.
 Rows = dict[str, Any]
@@ -100,7 +100,9 @@ def read_npz_rows(path: Path | str) -> Rows:
         with np.load(path, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
     except _NPZ_ERRORS as error:
-        raise ValueError(f"{path}: expected an .npz of numbers, got {type(error).__name__}: {error}") from error
+        raise ValueError(
+            f"{path}: expected an .npz of numbers, got {type(error).__name__}: {error_text(error)}"
+        ) from error
     except AttributeError as error:  # np.load gives an array for a .npy file
         raise ValueError(f"{path}: expected an .npz, got a single array") from error
     if not set(arrays) >= _NPZ_KEYS:

@@ -1,3 +1,4 @@
+import codecs
 import io
 import os
 import pickle
@@ -312,3 +313,13 @@ def test_numbers_of_values_up_to_the_steps(tmp_path, text, number):
 def test_other_content_is_named(tmp_path, content, fault):
     with pytest.raises(ValueError, match=fault):
         read_proposals(written(tmp_path, content))
+
+
+def test_a_message_does_not_repeat_the_file(tmp_path):
+    class Long:
+        def __reduce__(self):
+            return codecs.encode, ("a", "latin" + 5000 * "[")
+
+    with pytest.raises(ValueError, match=r"boxes.pkl: expected a pickle .* got bytes encoded as 'latin\[") as error:
+        read_pickle(written(tmp_path, Long()))
+    assert len(str(error.value)) < 500 + len(str(tmp_path))
