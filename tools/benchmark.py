@@ -33,6 +33,7 @@ COMMANDS = {
     "peers": "torchvision's Faster R-CNN and SSDlite on the run's photos, trained as long and so many times; hours",
     "photos": "mining and box regression over many photos, whose vectors are made up: time a photo, memory",
     "pooling": "pyramid pooling against torchvision's roi_pool and adaptive_max_pool2d",
+    "presets": "presets on a part of your training photos that is held out: mAP, time of a photo, minutes, a chart",
     "proposals": "selective search against OpenCV's: time of one thread, recall, proposals of the original MATLAB code",
     "scaling": "growth of time with proposals, image side and classes: exponents",
     "scoring": "NMS of 20 classes against torchvision's batched_nms",

@@ -6,20 +6,19 @@ but for those of `LEVERS`; gains over the first row, with intervals on the same 
 not looked at. Maps of mirrored photos are made and kept.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.detectors import frozen_run
-from benchmarks.harness import Row, Tables, change_text, progress, take_turns
+from benchmarks.detectors import frozen_run, quality
+from benchmarks.harness import Row, Tables, progress, take_turns
 from jsonargparse.typing import NonNegativeInt, PositiveInt
 
 from detection.detector import Detector
 from detection.engines import limit_threads
-from detection.evaluation import Evaluation, IntervalSettings, difference, evaluate
 from detection.learning import PostprocessSettings, postprocess
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.held_out import HeldOut, folds_of
@@ -37,12 +36,6 @@ LEVERS: dict[str, dict[str, Any]] = {
     "mirrored image too, voting": {"mirrored": True, "voting_iou": "iou"},
     "mirrored image too, two rounds": {"mirrored": True, "rounds": 2},
     "mirrored image too, two rounds, voting": {"mirrored": True, "rounds": 2, "voting_iou": "iou"},
-}
-# Column -> settings of the evaluation.
-MEASURES = {
-    "mAP_50": {"metric": "voc07", "iou_threshold": 0.5},
-    "mAP_70": {"metric": "voc07", "iou_threshold": 0.7},
-    "mAP_50_95": {"metric": "coco"},
 }
 
 
@@ -93,23 +86,6 @@ def of_photo(
         for name, one in mine.items():
             found[name] = postprocess(first if one.rounds == 1 else scored, image.size, one)
     return found
-
-
-def quality(
-    experiment: Experiment, images: Sequence[AnnotatedImage], found: Mapping[str, Sequence[Detections]]
-) -> Iterator[Row]:
-    """A row a lever: mAP by each measure, and what it gains over the first row."""
-    base: dict[str, Evaluation] = {}
-    for name, detections in found.items():
-        row: Row = {"after scoring": name}
-        for measure, how in MEASURES.items():
-            progress(f"{measure}: {name}")
-            result = evaluate(detections, images, experiment.classes, **how)
-            row[measure] = result.mean_ap
-            if measure in base:
-                row[f"gain_{measure}"] = change_text(difference(base[measure], result, IntervalSettings()))
-            base.setdefault(measure, result)
-        yield row
 
 
 def cost(
@@ -170,7 +146,7 @@ def benchmark(
             for name, one in of_photo(experiment, detectors[fold_of[image.image_id]], image, settings).items():
                 found[name].append(one)
         title = f"mAP on {len(searched)} training photos, each searched without its fold of {len(detectors)}"
-        yield title, list(quality(experiment, searched, found))
+        yield title, list(quality("after scoring", searched, experiment.classes, found))
         if photos:
             paths = [one.path for one in searched[:photos]]
             yield "CPU time of a photo, one thread", cost(detectors[0], settings, paths, repeats)

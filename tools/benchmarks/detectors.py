@@ -1,14 +1,14 @@
 """What several commands measure: a run, its detector or one of random classes, and the detector's stages."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.harness import progress
+from benchmarks.harness import Row, change_text, progress
 from rich.console import Console
 
 from detection.backbones import Backbone
@@ -16,15 +16,21 @@ from detection.commands.session import open_experiment
 from detection.config import read_settings
 from detection.data import read_image
 from detection.detector import Detector
-from detection.evaluation import Evaluation, evaluate
+from detection.evaluation import Evaluation, IntervalSettings, difference, evaluate
 from detection.features import FeatureExtractor, FeatureSettings
 from detection.features.resize import network_input, normalise
 from detection.learning import BoxRegressors, LinearSVMs, postprocess
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.source import uses_finetuned
 from detection.proposals import ProposalSettings, propose
-from detection.types import AnnotatedImage, Proposals
+from detection.types import AnnotatedImage, Detections, Proposals
 
+# Column -> settings of the evaluation.
+MEASURES = {
+    "mAP_50": {"metric": "voc07", "iou_threshold": 0.5},
+    "mAP_70": {"metric": "voc07", "iou_threshold": 0.7},
+    "mAP_50_95": {"metric": "coco"},
+}
 # Random classes take the same time as trained ones; they are to find something, and not everything.
 _WEIGHT_SPREAD, _OFFSET_SPREAD, _BIAS = 0.01, 0.0003, -1.0
 
@@ -58,6 +64,23 @@ def evaluation_of(
         found.append(detector.detect_proposals(*source.inputs(image, detector.postprocess_settings)))
         progress(f"{label}: {len(found)}/{len(images)} images")
     return evaluate(found, images, experiment.classes, **vars(experiment.settings.evaluation))
+
+
+def quality(
+    column: str, images: Sequence[AnnotatedImage], classes: Sequence[str], found: Mapping[str, Sequence[Detections]]
+) -> Iterator[Row]:
+    """A row a name of `found`, under `column`: mAP by each of `MEASURES`, and the gain over the first row."""
+    base: dict[str, Evaluation] = {}
+    for name, detections in found.items():
+        row: Row = {column: name}
+        for measure, how in MEASURES.items():
+            progress(f"{measure}: {name}")
+            result = evaluate(detections, images, classes, **how)
+            row[measure] = result.mean_ap
+            if measure in base:
+                row[f"gain_{measure}"] = change_text(difference(base[measure], result, IntervalSettings()))
+            base.setdefault(measure, result)
+        yield row
 
 
 def detector_of(run: str | None) -> Detector:

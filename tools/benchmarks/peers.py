@@ -18,8 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 from benchmarks import harness
-from benchmarks.boxes import MEASURES
-from benchmarks.detectors import frozen_run, open_run
+from benchmarks.detectors import MEASURES, frozen_run, open_run
 from benchmarks.harness import Row, Tables, progress, take_turns
 from benchmarks.peer_recipes import FasterRCNNRecipe, Recipe, SSDLiteRecipe
 from benchmarks.peer_training import PeerTraining, find, steps_in
