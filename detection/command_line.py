@@ -219,6 +219,7 @@ def _terminable() -> Iterator[None]:
 def _heard() -> Iterator[None]:
     """Let a signal come again whose exception was ignored: a library had called back, and takes none."""
     before, numbers = sys.unraisablehook, {KeyboardInterrupt: signal.SIGINT, TerminatedError: signal.SIGTERM}
+    waiting: list[tuple[threading.Timer, type[BaseException]]] = []
 
     def hook(ignored: Any) -> None:
         if (number := numbers.get(ignored.exc_type)) is None:
@@ -228,12 +229,17 @@ def _heard() -> Iterator[None]:
             again = threading.Timer(_LATER, _send, [number])
             again.daemon = True
             again.start()
+            waiting.append((again, ignored.exc_type))
 
     sys.unraisablehook = hook
     try:
         yield
     finally:
         sys.unraisablehook = before
+        for again, kind in waiting:
+            if not again.finished.is_set():
+                again.cancel()
+                raise kind
 
 
 def _send(number: int) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,24 @@ def _move(staging: Path, folder: Path) -> None:
     sync(folder)
     os.replace(staging / _DESCRIPTION, folder / _DESCRIPTION)
     sync(folder)
+    _settle(folder, fingerprints)
+
+
+def settle_detector(folder: Path | str) -> None:
+    """Bring the files of a detector whose saving was cut short to their places; for whoever may write there.
+
+    It is whole without: a folder that is no detector, or no whole one, is left as it is.
+    """
+    folder = Path(folder)
+    if any(folder.glob(f"{_NEW}*")):
+        with suppress(ValueError, FileNotFoundError):
+            fingerprints = read_description(folder)["files"]
+            for name, one in fingerprints.items():
+                _found(folder, name, one)
+            _settle(folder, fingerprints)
+
+
+def _settle(folder: Path, fingerprints: Mapping[str, str]) -> None:
     for name, one in fingerprints.items():
         if _beside(folder, name, one).is_file():
             os.replace(_beside(folder, name, one), folder / name)

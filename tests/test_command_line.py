@@ -144,6 +144,18 @@ class TestExitStatus:
         assert [one.exc_type for one in told] == [ZeroDivisionError]
         assert sys.unraisablehook == told.append
 
+    @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM that can be sent")
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_while_a_library_calls_back_at_the_end(self, number):
+        """It ends the command, and nothing comes after it."""
+
+        @ctypes.CFUNCTYPE(None)
+        def called_back():
+            signal.raise_signal(number)
+
+        assert exit_status(called_back) == 128 + number
+        time.sleep(0.2)
+
     def test_sigterm_stays_what_a_program_made_of_it(self):
         before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
         try:

@@ -3,8 +3,8 @@
 import dataclasses
 import logging
 import os
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from detection.command_line import Main, add_function_options, command, options_of, terminal
 from detection.config import Settings, build_parser, parse, preset_overrides, read_settings, resolved
 from detection.data import Problems
+from detection.detector_files import settle_detector
 from detection.parallel import OrderedMap, in_place
 from detection.pipeline.executors import opened_executor
 from detection.pipeline.experiment import Experiment
@@ -151,7 +152,14 @@ def _workers(settings: Settings) -> AbstractContextManager[OrderedMap]:
 def _held(run: RunFolder, writes: bool) -> AbstractContextManager[None]:
     """The run's lock for a process that writes. Of several under torchrun the first has it for all."""
     is_first = os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
-    return run.written() if writes and is_first else nullcontext()
+    return _written(run) if writes and is_first else nullcontext()
+
+
+@contextmanager
+def _written(run: RunFolder) -> Iterator[None]:
+    with run.written():
+        settle_detector(run.detector)
+        yield
 
 
 def run_command(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from detection.storage import notice, read_arrays, write_arrays
+from detection.storage import notice, read_arrays, read_metadata, write_arrays
 
 
 class Checkpoint:
@@ -44,3 +44,12 @@ class Checkpoint:
     def remove(self) -> None:
         """Delete the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def remove_own(self) -> None:
+        """Delete the folder, unless its state is of a key that begins otherwise than this one."""
+        try:
+            is_own = read_metadata(self.state_file).get("key", "").startswith(self.key)
+        except (ValueError, FileNotFoundError):
+            is_own = True
+        if is_own:
+            self.remove()

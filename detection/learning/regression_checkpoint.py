@@ -1,5 +1,6 @@
 """Where an interrupted pass over the images for the examples of box regression goes on."""
 
+import math
 import time
 import zlib
 from collections.abc import Sequence
@@ -50,10 +51,20 @@ class RegressionCheckpoint(Checkpoint):
         return 0 if found is None else PassState(*found[1]["state"]).done
 
     def offer(self, reservoirs: Sequence[Reservoir], sample: NormSample, state: PassState) -> None:
-        """Keep them, if it is time. Raises OSError where the disk has no room."""
+        """Keep them, if it is time. Where they cannot be kept that is said, and what there is of them goes."""
         started = time.monotonic()
-        if started - self._ended < max(self.SECONDS, _REST * self._took):
-            return
+        if started - self._ended >= max(self.SECONDS, _REST * self._took):
+            try:
+                self._keep(reservoirs, sample, state)
+            except OSError as error:
+                self.remove()
+                notice(f"{self.folder}: {error}; {self.LEARNER} goes on without a place from which it could be resumed")
+                self._ended = math.inf
+            else:
+                self._ended = time.monotonic()
+                self._took = self._ended - started
+
+    def _keep(self, reservoirs: Sequence[Reservoir], sample: NormSample, state: PassState) -> None:
         written = self._write_rows(reservoirs)
         arrays = sample.arrays()
         for label, ((places, checks), one) in enumerate(zip(written, reservoirs, strict=True)):
@@ -62,8 +73,6 @@ class RegressionCheckpoint(Checkpoint):
         self._written = written
         for one in reservoirs:
             one.new.clear()
-        self._ended = time.monotonic()
-        self._took = self._ended - started
 
     def _write_rows(self, reservoirs: Sequence[Reservoir]) -> list[tuple[np.ndarray, np.ndarray]]:
         self.folder.mkdir(parents=True, exist_ok=True)

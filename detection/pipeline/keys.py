@@ -29,3 +29,8 @@ def annotations_key(images: Sequence[AnnotatedImage], image_keys: Mapping[str, s
 def training_key(annotations: str, vectors: str, classes: Sequence[str], settings: Any) -> str:
     """Key of what is learned from annotations and vectors (their keys) under `settings`."""
     return fingerprint(_TRAINING_VERSION, annotations, vectors, list(classes), type(settings).__name__, settings)
+
+
+def pass_key(training: str, images: Sequence[AnnotatedImage]) -> str:
+    """Key of passes over the images that can be used, by which interrupted ones go on; `training`: it begins so."""
+    return f"{training} {fingerprint([one.image_id for one in images])}"

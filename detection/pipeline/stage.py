@@ -19,8 +19,8 @@ class Stage:
     or folder. files: what it writes in formats that hold no fingerprint; ``run.yaml`` keeps theirs, which `recorded`
     looks at. key: of all that decides the result: equal keys, equal results. kept: the key of what is on file, None
     where it is absent or not whole. run: makes it, and returns the figures that ``run.yaml`` keeps; None where
-    another process does. needs: the stages whose results it reads, under the settings in force. wanted: whether the
-    settings ask for it in a whole run.
+    another process does. cleared: takes away what only helped to make it, once that is recorded. needs: the stages
+    whose results it reads, under the settings in force. wanted: whether the settings ask for it in a whole run.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Stage:
     needs: Callable[[Experiment], tuple[Stage, ...]] = lambda _: ()
     wanted: Callable[[Experiment], bool] = lambda _: True
     files: Callable[[Experiment], Iterable[Path]] = lambda _: ()
+    cleared: Callable[[Experiment], None] = lambda _: None
 
     def make(self, experiment: Experiment) -> None:
         """Make what is not there yet. Raises ValueError where a result it needs is absent or of other settings."""
@@ -45,12 +46,14 @@ class Stage:
                 # Killed between the result and its record: the figures are lost, settings and key need not be.
                 experiment.keep_settings()
                 experiment.run.record_stage(self.name, kept, None, {}, self.files(experiment))
+            self.cleared(experiment)
             return
         figures = self.run(experiment)
         if figures is not None:
             # A stage may have others made on its way, and be of them: its key is the one of now.
             seconds = time.monotonic() - started
             experiment.record_stage(self.name, self.key(experiment), seconds, figures, self.files(experiment))
+            self.cleared(experiment)
 
     def require(self, experiment: Experiment) -> None:
         """Raise ValueError unless its result is on file and of the settings and data in force."""

@@ -119,6 +119,8 @@ class _Lock:
     def _show_life(self) -> None:
         while not self._ended.wait(BEAT):
             if not self.is_own():
+                if self._ended.is_set():
+                    return  # given back just now
                 self.is_lost = True
                 # A process in the background may be deaf to Ctrl-C; the command lines end by SIGTERM in good order.
                 interrupt_main(signal.SIGTERM if callable(signal.getsignal(signal.SIGTERM)) else signal.SIGINT)

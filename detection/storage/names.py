@@ -13,7 +13,7 @@ _MAX_STEM = 200
 _DEVICES = frozenset(["CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))])
 # Letters of a text from a file that a message shows.
 _LONGEST_SHOWN = 80
-_LONGEST_ERROR = 300
+_LONGEST_ERROR = 400
 # What Windows or a path takes for something else.
 _NOT_IN_FILES = re.compile(r'[<>:"/\\|?*]')
 # They turn the direction of the text behind them, or begin a line.
@@ -84,8 +84,12 @@ def shortened(text: str, most: int = _LONGEST_SHOWN) -> str:
 
 
 def error_text(error: BaseException) -> str:
-    """What another program's error says, its kind where that is nothing; the beginning: it may repeat a whole file."""
-    return shortened(str(error), _LONGEST_ERROR) or type(error).__name__
+    """What another program's error says, its kind where that is nothing.
+
+    Of a long text, which may repeat a whole file, the beginning and the end: there torch says what was wrong.
+    """
+    text, half = str(error), _LONGEST_ERROR // 2
+    return (text if len(text) <= _LONGEST_ERROR else f"{text[:half]} ... {text[-half:]}") or type(error).__name__
 
 
 def encodable(text: str) -> str:

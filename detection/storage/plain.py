@@ -6,6 +6,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from detection.storage.names import shortened
+
 Record = TypeVar("Record")
 
 
@@ -27,7 +29,7 @@ def record_of(kind: type[Record], values: Mapping[str, Any], where: str) -> Reco
     hints = get_type_hints(kind)
     fields = {one.name for one in dataclasses.fields(kind)}
     if unknown := sorted(set(values) - fields):
-        raise ValueError(f"{where}: expected the keys of {kind.__name__}, got {', '.join(unknown)}")
+        raise ValueError(f"{where}: expected the keys of {kind.__name__}, got {shortened(', '.join(unknown))}")
     found = {name: _tupled(value) for name, value in values.items()}
     for name, value in found.items():
         if not _fits(value, hints[name]):

@@ -168,3 +168,33 @@ def test_settings_are_those_of_the_pass(images):
     assert content(gone_through(images, None)[0]) != content(
         train_regressors(lambda: images, 3, dataclasses.replace(SETTINGS, max_examples=6000))
     )
+
+
+def test_a_disk_without_room_ends_no_training(images, checkpoint, monkeypatch, caplog):
+    """What was kept goes, since it may be half of it, and nothing more is tried."""
+    write, tried = checkpoint.write, []
+
+    def full(*arguments):
+        tried.append(True)
+        if len(tried) > 3:
+            raise OSError(28, "No space left on device")
+        write(*arguments)
+
+    monkeypatch.setattr(checkpoint, "write", full)
+    assert content(gone_through(images, checkpoint)[0]) == content(gone_through(images, None)[0])
+    assert len(tried) == 4
+    assert not checkpoint.folder.exists()
+    (told,) = caplog.messages
+    assert told.startswith(f"{checkpoint.folder}: [Errno 28] No space left on device; box regression goes on without")
+
+
+def test_a_state_of_another_training_stays(images, checkpoint):
+    stopped(images, RegressionCheckpoint(checkpoint.folder, "key of these images"), 8)
+    RegressionCheckpoint(checkpoint.folder, "other").remove_own()
+    assert checkpoint.folder.exists()
+    RegressionCheckpoint(checkpoint.folder, "key").remove_own()
+    assert not checkpoint.folder.exists()
+    stopped(images, RegressionCheckpoint(checkpoint.folder, "key of these images"), 8)
+    checkpoint.state_file.unlink()
+    RegressionCheckpoint(checkpoint.folder, "other").remove_own()
+    assert not checkpoint.folder.exists()

@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from detection.learning import RegressionCheckpoint
+from detection.pipeline.keys import pass_key
 from detection.pipeline.runner import run_all
 from detection.pipeline.stages.regressors import REGRESSORS
 from detection.talking import Notices
@@ -58,7 +59,8 @@ def test_interrupted_in_every_stage(finished, open_run, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             run_all(experiment)
         if line.startswith("box regression"):
-            kept = RegressionCheckpoint(tmp_path / "run" / "regression", REGRESSORS.key(experiment))
+            key = pass_key(REGRESSORS.key(experiment), experiment.train_images)
+            kept = RegressionCheckpoint(tmp_path / "run" / "regression", key)
             assert kept.images_done() == 2
     run_all(open_run(tmp_path / "run"))
     assert results(tmp_path / "run") == results(finished)

@@ -167,8 +167,8 @@ def test_readable_paths_keep_the_folders():
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (ValueError("x" * 300), "x" * 300),
-        (ValueError("x" * 301), "x" * 300 + "..."),
+        (ValueError("x" * 400), "x" * 400),
+        (ValueError("a" * 200 + "x" + "b" * 200), "a" * 200 + " ... " + "b" * 200),
         (KeyError("a"), "'a'"),
         (MemoryError(), "MemoryError"),
     ],

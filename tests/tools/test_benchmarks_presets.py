@@ -1,6 +1,7 @@
 """The command that measures presets side by side."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def tool(benchmark, load_tool, monkeypatch):
     presets.calls = []
 
     def run_python(call):
-        name = call[0].rpartition("/")[2].removesuffix(".py")
+        name = Path(call[0]).stem
         presets.calls.append(name)
         assert load_tool(name).main(list(call[1:])) == 0
 
@@ -38,9 +39,8 @@ def test_a_row_each_on_photos_that_were_held_out(tool, measure, shapes, tmp_path
     assert rows[0]["mAP_50"] > rows[1]["mAP_50"]
     assert rows[1]["gain_mAP_50"].startswith("-")
     assert "gain_mAP_50" not in rows[0]
-    trained, measured = (
-        {one.image_id for one in read_dataset(folder / "data", split).images} for split in ("trainval", "test")
-    )
+    (data,) = folder.glob("*/data")
+    trained, measured = ({one.image_id for one in read_dataset(data, split).images} for split in ("trainval", "test"))
     assert trained | measured == {f"train{number}" for number in range(8)}
     assert len(measured) == 3
     assert not trained & measured
@@ -69,11 +69,33 @@ def test_a_line_a_preset_from_one_figure_to_the_other(tool, monkeypatch):
     assert (y.low, y.high) == (0, 1)
 
 
-def test_a_time_that_is_lost_is_none(tool):
-    assert tool.taken({"svms": {"seconds": 90.0}, "report": {}}) == 1.5
-    assert tool.taken({"svms": {"seconds": 90.0}, "regressors": {"key": "x"}}) == ""
+def test_minutes_of_a_run_that_was_made_in_one_go(tool, tmp_path, monkeypatch):
+    monkeypatch.setattr(tool, "run_python", lambda call: (tmp_path / "new").mkdir(exist_ok=True))
+    assert (
+        tool.trained("fast", tmp_path, tmp_path / "new", 1) == tool.trained("fast", tmp_path, tmp_path / "new", 1) > 0
+    )
+    (tmp_path / "interrupted").mkdir()
+    assert tool.trained("fast", tmp_path, tmp_path / "interrupted", 1) is None
+
+
+def test_other_data_and_another_share_have_runs_of_their_own(tool, tmp_path, monkeypatch):
+    monkeypatch.setattr(tool, "divided", lambda data, share, folder: folder)
+    seen = []
+
+    def trained(_, root, run, workers):
+        assert root.parent == run.parent
+        seen.append(run)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(tool, "trained", trained)
+    for data, share in (("a", 0.3), ("b", 0.3), ("a", 0.2), ("a", 0.3)):
+        with pytest.raises(ZeroDivisionError):
+            next(tool.benchmark(data=data, share=share, runs=str(tmp_path)))
+    assert seen[0] == seen[3]
+    assert len(set(seen)) == 3
 
 
 def test_left_out_without_data(benchmark, tmp_path, capsys):
     assert benchmark.main(["presets", f"--out={tmp_path}"]) == 0
     assert "presets: left out without --data FOLDER" in capsys.readouterr().out
+    assert benchmark.main(["presets", f"--data={tmp_path}", "--presets=[]", f"--out={tmp_path}"]) == 2

@@ -101,7 +101,8 @@ def benchmark(
         run: Folder of a run that has proposals and maps, e.g. after tools/extract_features.py; its settings are used.
         photos: Numbers of photos a class, e.g. [5,10,20,50].
         draws: Random draws of each number.
-        ways: plain (as the run's settings say), mirrored, jittered (4 more boxes an object), both.
+        ways: plain (as the run's settings say, but for svm.mirrored_below), mirrored, jittered (4 more boxes an
+            object), both.
         everything: Train on all photos too.
         tolerance: Largest duality gap of a trained class, as a part of its objective.
         regression: Train box regressors on the photos of each draw too.

@@ -98,7 +98,8 @@ def ours(
         return detector, read_detections(experiment)
     progress(f"{OURS}: SVMs and regressors of {len(trained_on)} photos")
     settings, count = experiment.settings, len(experiment.classes)
-    svms, _ = train_linear_svms(source, trained_on, count, experiment.svm_settings, settings.features.layer, work)
+    svm = settings.svm.for_photos(len(trained_on))
+    svms, _ = train_linear_svms(source, trained_on, count, svm, settings.features.layer, work)
     regressors = detector.regressors and train_box_regressors(source, trained_on, count, settings.regression, work)
     detector = replace(detector, svms=svms, regressors=regressors)
     how = detector.postprocess_settings

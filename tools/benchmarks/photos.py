@@ -33,6 +33,8 @@ from detection.types import RegionFeatures
 SIZE, OBJECTS, PROPOSALS = (375, 500), 3, 24
 # Part of a side by which a proposal lies beside its object, and standard deviation of the noise.
 MOVED, NOISE = 0.25, 0.3
+# Between two states of regression: stops come sooner here than in a minute.
+SECONDS = 1.0
 Learned = TypeVar("Learned")
 OnProgress = Callable[[str, int], None]
 # Boxes to draw from.
@@ -101,8 +103,7 @@ def regressed(source: MadeUp, settings: RegressionSettings, stops: int, folder: 
 
     def learn(stopping: OnProgress) -> BoxRegressors:
         checkpoint = RegressionCheckpoint(folder / "regression", "key")
-        # Stops come sooner here than a minute.
-        checkpoint.SECONDS = 1
+        checkpoint.SECONDS = SECONDS
         return train_regressors(source, len(source.patterns), settings, stopping, checkpoint=checkpoint)
 
     return interrupted(learn, source.photos, stops)

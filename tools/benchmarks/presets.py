@@ -1,15 +1,17 @@
 """What presets give for what they cost: mAP on held-out photos of a training split, time of a photo, minutes.
 
 The training split is divided once, stratified by class, equal photos on one side; every preset is trained on one side
-and measured on the other, in a run of its own that goes on where it was interrupted. Test photos are not looked at.
+and measured on the other, in a run of its own that goes on where it was interrupted (then its minutes are not told).
+Test photos are not looked at.
+
 Times of a photo are medians of CPU, one thread, from its file to its detections; all presets take turns.
 """
 
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from benchmarks.detectors import MEASURES, open_run, quality
@@ -20,12 +22,10 @@ from PIL import Image
 from detection.data.split_names import TRAIN_SPLIT
 from detection.detector import Detector
 from detection.pipeline.stages.detections import read_detections
-from detection.storage import file_stem
+from detection.storage import file_stem, fingerprint, write_text
 from detection.visualization import Axis, Line, line_chart
 
 PRESETS = ("fast", "balanced", "best")
-# Stages that are no part of "from nothing to evaluated".
-AFTERWARDS = ("drawings", "misses", "report")
 # Seconds of a photo, mAP: what the chart has ticks for, as far as they lie in it.
 _TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
@@ -34,14 +34,19 @@ def divided(data: str, share: float, folder: Path) -> Path:
     """A copy of the training split of a set with a part held out, made where it is not there."""
     if not folder.is_dir():
         options = ["--splits", TRAIN_SPLIT, "--out", str(folder), f"--share={share}", "--link"]
-        run_python([str(ROOT / "tools" / "dataset.py"), "split", str(Path(data).resolve()), *options])
+        run_python([str(ROOT / "tools" / "dataset.py"), "split", data, *options])
     return folder
 
 
-def taken(stages: Mapping[str, Mapping[str, Any]]) -> float | str:
-    """Minutes from nothing to evaluated; "" where a stage was cut short behind its result, and its time is lost."""
-    seconds = [one.get("seconds") for name, one in stages.items() if name not in AFTERWARDS]
-    return "" if None in seconds else sum(seconds) / 60
+def trained(words: str, root: Path, run: Path, workers: int) -> float | None:
+    """Make the run of a preset; its minutes from nothing to the report, None where it was not made in one go."""
+    told, is_new = run.with_name(f"{run.name}.minutes"), not run.exists()
+    started = time.monotonic()
+    given = [f"--preset={words.split()[0]}", *shlex.split(words)[1:], f"--workers={workers}"]
+    run_python([str(ROOT / "tools" / "run_pipeline.py"), *given, f"--dataset.root={root}", f"--run={run}"])
+    if is_new:
+        write_text(told, str((time.monotonic() - started) / 60))
+    return float(told.read_text()) if told.is_file() else None
 
 
 def timed(runs: Mapping[str, Path], photos: int, repeats: int) -> dict[str, float]:
@@ -89,22 +94,24 @@ def benchmark(
     if data is None:
         print("presets: left out without --data FOLDER: it takes minutes a preset")
         return
-    folder = Path(runs).resolve()
+    if not presets:
+        raise ValueError("presets: expected one at least, got none")
+    data = str(Path(data).resolve())
+    folder = Path(runs).resolve() / fingerprint(data, share)
     root, places, found, minutes = divided(data, share, folder / "data"), {}, {}, {}
     for name in presets:
         progress(f"a run of {name}")
         places[name] = folder / file_stem(name)
-        given = [f"--preset={name.split()[0]}", *shlex.split(name)[1:], f"--workers={workers}"]
-        run_python([str(ROOT / "tools" / "run_pipeline.py"), *given, f"--dataset.root={root}", f"--run={places[name]}"])
+        minutes[name] = trained(name, root, places[name], workers)
         experiment = open_run(str(places[name]))
         found[name] = read_detections(experiment)
-        minutes[name] = taken(experiment.run.read()["stages"])
     seconds = timed(places, photos, repeats)
     rows = [
         row | {"photo_s": seconds[row["preset"]], "minutes": minutes[row["preset"]]}
         for row in quality("preset", experiment.test_images, experiment.classes, found)
     ]
-    Image.fromarray(chart(rows)).save(folder / "presets.png")
-    sides = len(experiment.train_images), len(experiment.test_images)
-    yield f"{', '.join(MEASURES)} on {sides[1]} held-out photos, trained on {sides[0]}, {workers} processes", rows
+    sides = f"{len(experiment.test_images)} held-out photos of {data}, trained on {len(experiment.train_images)}"
+    yield f"{', '.join(MEASURES)} on {sides}, {workers} processes", rows
+    if drawn := [row for row in rows if row["mAP_50"] is not None]:
+        Image.fromarray(chart(drawn)).save(Path(runs) / "presets.png")
     progress("")

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from detection.storage.bounded import TooLargeError
+from detection.storage.names import error_text
 
 MAX_BYTES = 2**32
 # Memory, and seconds of a processor, that reading a file may take: so much, and more with its size.
@@ -133,7 +134,7 @@ def _answer(read: Callable[[str], Any], path: str) -> tuple[bytes, list[np.ndarr
         value = _plain(read(path), arrays, {})
         return json.dumps({"value": value, "arrays": [(one.dtype.str, one.shape) for one in arrays]}).encode(), arrays
     except Exception as error:
-        text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        text = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error_text(error)}"
         named = text if text.startswith(path) else f"{path}: expected a file of proposals, got {text}"
         return json.dumps({"error": named}).encode(), []
 

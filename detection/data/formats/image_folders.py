@@ -8,6 +8,7 @@ import numpy as np
 from detection.data.images import IMAGE_EXTENSIONS, files_with
 from detection.data.labels import class_name
 from detection.data.problems import DataError
+from detection.storage import error_text
 from detection.types import AnnotatedImage, ClassificationImage
 
 MAP_EXTENSIONS = (".npy",)
@@ -57,7 +58,7 @@ def read_map(path: Path | str) -> np.ndarray:
     try:
         loaded = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError("unreadable map", path, f"expected an .npy array, got {error}") from error
+        raise DataError("unreadable map", path, f"expected an .npy array, got {error_text(error)}") from error
     shape = getattr(loaded, "shape", ())
     if len(shape) != 3 or min(shape) < 1 or loaded.dtype.kind not in "fiub":
         raise DataError("malformed map", path, f"expected numbers of shape (C, h, w), got shape {shape}")

@@ -25,7 +25,7 @@ from detection.data.labels import (
     read_each,
 )
 from detection.data.problems import DataError, Problems
-from detection.storage import shortened, write_text
+from detection.storage import error_text, shortened, write_text
 from detection.storage.bounded import decode_text
 
 # Some 50,000 objects of ten elements each; they take a few seconds and 200 MB.
@@ -181,7 +181,9 @@ def _parse(path: Path) -> _Element:
                 message += f"; {str(not_text).removeprefix(f'{path}: ')}"
         raise DataError("malformed annotation", path, message, error.lineno) from error
     except (LookupError, ValueError) as error:
-        raise DataError("malformed annotation", path, f"expected XML, got {error}; save the file as UTF-8") from error
+        raise DataError(
+            "malformed annotation", path, f"expected XML, got {error_text(error)}; save the file as UTF-8"
+        ) from error
 
 
 def _read_size(root: _Element, path: Path, problems: Problems) -> tuple[int, int] | None:

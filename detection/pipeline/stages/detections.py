@@ -13,6 +13,7 @@ from detection.data.detection_columns import read_columns, write_columns
 from detection.data.detections import comp4_path
 from detection.detector import Detector
 from detection.engines import limit_threads
+from detection.learning import PostprocessSettings
 from detection.pipeline.detector_parts import trained_keys
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.keys import images_key
@@ -37,12 +38,19 @@ def shared_detector(folder: Path, key: str, device: str) -> Detector:
     return Detector.load(folder, device=device)
 
 
-def _detect_one(item: tuple[AnnotatedImage, ImageSource], detector_folder: Path, parts: Path, key: str) -> Detections:
+def _detect_one(
+    item: tuple[AnnotatedImage, ImageSource],
+    detector_folder: Path,
+    parts: Path,
+    key: str,
+    after: PostprocessSettings | None,
+) -> Detections:
     image, source = item
     path = parts / f"{file_stem(image.image_id)}.safetensors"
     found = _read_part(path, image.image_id, key)
     if found is None:
         detector = shared_detector(detector_folder, key, source.device)
+        detector = detector if after is None else dataclasses.replace(detector, postprocess_settings=after)
         with limit_threads(source.threads):
             found = detector.detect_proposals(*source.inputs(image, detector.postprocess_settings))
         # What is kept hangs on no calibration.
@@ -65,14 +73,21 @@ def _read_part(path: Path, image_id: str, key: str) -> Detections | None:
 
 
 def detect_images(
-    source: ImageSource, images: Sequence[AnnotatedImage], detector_folder: Path, parts: Path, key: str, work: Work
+    source: ImageSource,
+    images: Sequence[AnnotatedImage],
+    detector_folder: Path,
+    parts: Path,
+    key: str,
+    work: Work,
+    after: PostprocessSettings | None = None,
 ) -> list[Detections]:
     """Detections of each image in order; an unusable image has none and is listed in ``work.problems``.
 
     detector_folder: what ``Detector.save`` wrote. parts: folder for the results of single images, with which an
-    interrupted run goes on; `key` tells results of other detectors and settings apart.
+    interrupted run goes on; `key` tells results of other detectors and settings apart. after: what follows scoring;
+    None: as the detector has it.
     """
-    task = partial(_detect_one, detector_folder=detector_folder, parts=Path(parts), key=key)
+    task = partial(_detect_one, detector_folder=detector_folder, parts=Path(parts), key=key, after=after)
     items = [(one, source.of(one)) for one in images]
     return [found for _, found in map_images(task, items, work, "detections")]
 
@@ -133,13 +148,14 @@ def _key(experiment: Experiment) -> str:
 def _run(experiment: Experiment) -> Mapping[str, Any]:
     started = time.monotonic()
     images, run = usable(experiment, experiment.test_images), experiment.run
-    _keep_postprocessing(experiment)
     parts, key = run.detections / "parts", _key(experiment)
     begin(experiment, "detections", key)
-    found = detect_images(experiment.source, images, run.detector, parts, key, experiment.work)
+    after = experiment.settings.postprocess
+    found = detect_images(experiment.source, images, run.detector, parts, key, experiment.work, after)
     write_coco_results(detections_file(experiment), found)
     write_columns(_columns_file(experiment), found, key)
     write_comp4(run.detections, experiment.split, found, experiment.classes)
+    _keep_postprocessing(experiment)
     shutil.rmtree(parts, ignore_errors=True)
     return {
         "images": len(found),
@@ -149,7 +165,10 @@ def _run(experiment: Experiment) -> Mapping[str, Any]:
 
 
 def _keep_postprocessing(experiment: Experiment) -> None:
-    """Let the detector in the run folder do what the settings say after scoring: it was trained without them."""
+    """Let the detector in the run folder do what the settings say after scoring: it was trained without them.
+
+    Once there are detections to go with it: whoever turns back before finds it as it was.
+    """
     detector, settings = Detector.load(experiment.run.detector), experiment.settings.postprocess
     if detector.postprocess_settings != settings:
         dataclasses.replace(detector, postprocess_settings=settings).save(experiment.run.detector)

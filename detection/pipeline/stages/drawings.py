@@ -82,6 +82,8 @@ def _key(experiment: Experiment) -> str:
 def _run(experiment: Experiment) -> Mapping[str, Any]:
     calibration, folder = run_calibration(experiment), experiment.run.drawings
     found = read_detections(experiment)
+    # They come one by one in the place of others, which the record must not vouch for any more.
+    experiment.run.forget_stage("drawings")
     shown = [calibration.applied(one.chosen(calibration.shown(one))) for one in found]
     written = draw_images(
         experiment.test_images[:DRAWN_IMAGES], shown, experiment.classes, calibration.trained, folder, experiment.work

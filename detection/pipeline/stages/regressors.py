@@ -9,6 +9,7 @@ from detection.engines import limit_threads
 from detection.learning import BoxRegressors, RegressionCheckpoint, RegressionSettings, train_regressors
 from detection.pipeline.detector_parts import check_no_edits, kept_part, part_key, trained_keys
 from detection.pipeline.experiment import Experiment
+from detection.pipeline.keys import pass_key
 from detection.pipeline.source import ImageSource
 from detection.pipeline.stage import Stage, begin
 from detection.pipeline.stages.images import usable
@@ -23,7 +24,7 @@ def _run(experiment: Experiment) -> Mapping[str, Any]:
     check_no_edits(experiment)
     images, key, classes = usable(experiment, experiment.train_images), REGRESSORS.key(experiment), experiment.classes
     begin(experiment, "regressors", key)
-    checkpoint = RegressionCheckpoint(experiment.run.regression, key)
+    checkpoint = RegressionCheckpoint(experiment.run.regression, pass_key(key, images))
     with limit_threads(experiment.work.threads):
         regressors = train_box_regressors(
             experiment.source, images, len(classes), experiment.settings.regression, experiment.work, checkpoint
@@ -31,7 +32,6 @@ def _run(experiment: Experiment) -> Mapping[str, Any]:
     detector = Detector.load(experiment.run.detector)
     notes = {**trained_keys(experiment), "regressors": key}
     dataclasses.replace(detector, regressors=regressors, notes=notes, calibration=None).save(experiment.run.detector)
-    checkpoint.remove()
     trained = [name for name, there in zip(classes, regressors.trained, strict=True) if there]
     return {"images": len(images), "trained": trained}
 
@@ -44,6 +44,7 @@ REGRESSORS = Stage(
     kept=lambda experiment: kept_part(experiment, "regressors"),
     run=_run,
     needs=lambda _: (SVMS,),
+    cleared=lambda experiment: RegressionCheckpoint(experiment.run.regression, REGRESSORS.key(experiment)).remove_own(),
 )
 
 

@@ -19,6 +19,7 @@ from detection.learning import (
 from detection.pipeline.detector_parts import check_no_edits, kept_part, part_key
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.held_out import folds_of, keep_fold_svms
+from detection.pipeline.keys import pass_key
 from detection.pipeline.source import ImageSource
 from detection.pipeline.stage import Stage, begin
 from detection.pipeline.stages.finetuning import finetuned_layers
@@ -39,7 +40,7 @@ def _run(experiment: Experiment) -> Mapping[str, Any]:
         fewer = f"fewer than svm.mirrored_below {experiment.settings.svm.mirrored_below}"
         experiment.say(f"{len(experiment.train_images)} training photos, {fewer}: mirrored objects are positives too")
     begin(experiment, "svms", key)
-    checkpoint = MiningCheckpoint(experiment.run.mining, key)
+    checkpoint = MiningCheckpoint(experiment.run.mining, pass_key(key, images))
     with limit_threads(experiment.work.threads):
         svms, log = train_linear_svms(
             experiment.source, images, len(experiment.classes), settings, experiment.settings.features.layer,
@@ -51,7 +52,6 @@ def _run(experiment: Experiment) -> Mapping[str, Any]:
     write_training_samples(experiment.run.detector / SAMPLES, log, experiment.classes)
     if log.held_out:
         keep_fold_svms(experiment, log.held_out, key)
-    checkpoint.remove()
     return {
         "images": log.images,
         "positives": {name: int(log.positives[i]) for i, name in enumerate(experiment.classes)},
@@ -88,6 +88,7 @@ SVMS = Stage(
     kept=lambda experiment: kept_part(experiment, "svms"),
     run=_run,
     needs=finetuned_layers,
+    cleared=lambda experiment: MiningCheckpoint(experiment.run.mining, SVMS.key(experiment)).remove_own(),
 )
 
 

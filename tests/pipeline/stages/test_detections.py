@@ -3,6 +3,7 @@ import shutil
 import pytest
 
 from detection.data import read_coco_results
+from detection.detector import Detector
 from detection.pipeline.stages import detections
 from detection.pipeline.stages.detections import DETECTIONS, detect_images, read_detections
 from detection.storage import read_arrays
@@ -53,6 +54,28 @@ def test_made_again_and_cut_short(experiment, open_run, monkeypatch):
     assert sorted(one.name for one in folder.iterdir()) == ["parts", "test.json"]
     DETECTIONS.make(open_run(experiment.run.path))
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_turned_back_before_there_were_any(experiment, open_run, monkeypatch):
+    """The detector in the folder still does what the run's detections and settings say."""
+    run, before = experiment.run.path, (experiment.run.detector / "detector.yaml").read_bytes()
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(detections, "write_coco_results", stopped)
+        other = open_run(run, "--postprocess.voting_iou=0.3")
+        with pytest.raises(KeyboardInterrupt):
+            DETECTIONS.make(other)
+    assert (experiment.run.detector / "detector.yaml").read_bytes() == before
+    DETECTIONS.make(other)
+    assert Detector.load(run / "detector").postprocess_settings.voting_iou == 0.3
+    detector = Detector.load(run / "detector")
+    expected = [
+        detector.detect_proposals(*other.source.inputs(one, detector.postprocess_settings)) for one in other.test_images
+    ]
+    assert content(read_detections(other)) == content(expected)
 
 
 def test_a_damaged_part_is_made_again(experiment, tmp_path):

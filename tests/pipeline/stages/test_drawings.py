@@ -9,7 +9,8 @@ from rich.console import Console
 from detection.data import read_image
 from detection.learning import Calibration
 from detection.pipeline.detector_parts import run_calibration
-from detection.pipeline.stages.detections import read_detections
+from detection.pipeline.stages import drawings
+from detection.pipeline.stages.detections import DETECTIONS, read_detections
 from detection.pipeline.stages.drawings import DRAWINGS, draw_images
 from detection.pipeline.work import Work
 from detection.storage import read_csv
@@ -84,3 +85,23 @@ def test_tables_of_what_is_shown(run, open_run):
     (folder / "counts.csv").write_text("photo\n")
     DRAWINGS.make(open_run(run))
     assert read_csv(folder / "counts.csv") == counts
+
+
+def test_turned_back_in_the_middle_of_others(run, open_run, monkeypatch):
+    """Pictures of other settings stay under no record."""
+    folder = run / "drawings"
+    before = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    other = open_run(run, "--postprocess.max_per_class=1", "--postprocess.min_score=-9")
+    DETECTIONS.make(other)
+    with monkeypatch.context() as patch:
+        patch.setattr(drawings, "write_shown_tables", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            DRAWINGS.make(other)
+    back = open_run(run, "--postprocess.max_per_class=100", "--postprocess.min_score=null")
+    for stage in (DETECTIONS, DRAWINGS):
+        stage.make(back)
+    assert {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
