@@ -3,15 +3,11 @@
 import os
 import signal
 import sys
-import threading
 import traceback
-from _thread import interrupt_main
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
@@ -20,6 +16,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from detection.interrupts import TerminatedError, interruptible
 from detection.option_parser import (
     DEBUG,
     LOG_FILE,
@@ -50,14 +47,8 @@ _NO_MEMORY = (
 )  # fmt: skip
 # MiB that a command has to be left by a limit of its address space: with up to 160, LLVM and C++ libraries abort it.
 _LEAST_LEFT = 256
-# Seconds until a signal comes again.
-_LATER = 0.05
 _GOES_ON = "nothing that was finished is lost, the same command goes on from there"
 _NEEDS_LESS = "--workers 1 and smaller --features.short_sides or --svm.memory_mib need less memory"
-
-
-class TerminatedError(BaseException):
-    """The process was asked to end (SIGTERM); as Ctrl-C, it is no Exception, so that everything is put in order."""
 
 
 # An option without a value, in `add_function_options`.
@@ -158,7 +149,7 @@ def exit_status(body: Callable[[], object], failures: tuple[type[Exception], ...
     with talking(terminal(stderr=True), is_quiet) as log_to:
         try:
             log_to(manner.log_file)
-            with _terminable(), _heard():
+            with interruptible():
                 _check_memory()
                 status = body()
             return status if isinstance(status, int) else 0
@@ -195,59 +186,6 @@ def _signal_behind(error: BaseException | None) -> signal.Signals | None:
             return signal.SIGINT if isinstance(error, KeyboardInterrupt) else signal.SIGTERM
         error = error.__context__
     return None
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM raise TerminatedError, where nobody has asked for something else."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise TerminatedError
-
-    is_ours = threading.current_thread() is threading.main_thread()
-    if not is_ours or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-@contextmanager
-def _heard() -> Iterator[None]:
-    """Let a signal come again whose exception was ignored: a library had called back, and takes none."""
-    before, numbers = sys.unraisablehook, {KeyboardInterrupt: signal.SIGINT, TerminatedError: signal.SIGTERM}
-    waiting: list[tuple[threading.Timer, type[BaseException]]] = []
-
-    def hook(ignored: Any) -> None:
-        if (number := numbers.get(ignored.exc_type)) is None:
-            before(ignored)
-        else:
-            # When this call is over: in here it would be ignored as well.
-            again = threading.Timer(_LATER, _send, [number])
-            again.daemon = True
-            again.start()
-            waiting.append((again, ignored.exc_type))
-
-    sys.unraisablehook = hook
-    try:
-        yield
-    finally:
-        sys.unraisablehook = before
-        for again, kind in waiting:
-            if not again.finished.is_set():
-                again.cancel()
-                raise kind
-
-
-def _send(number: int) -> None:
-    """Send the main thread a signal."""
-    if hasattr(signal, "pthread_kill"):
-        signal.pthread_kill(threading.main_thread().ident or 0, number)
-    else:
-        interrupt_main(number)
 
 
 def _failure(error: Exception) -> str:

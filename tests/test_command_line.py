@@ -16,7 +16,6 @@ from rich.console import Console
 
 from detection.command_line import (
     Parser,
-    TerminatedError,
     command,
     exit_status,
     function_command,
@@ -26,6 +25,7 @@ from detection.command_line import (
     text_table,
 )
 from detection.data import DataError
+from detection.interrupts import TerminatedError
 
 FAULT = "this is a fault of the program: run it again with --debug, which shows where it is"
 GOES_ON = "nothing that was finished is lost, the same command goes on from there"

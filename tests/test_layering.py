@@ -18,6 +18,7 @@ ROOMS = (
     "geometry",
     "storage",
     "talking",
+    "interrupts",
     "help_text",
     "option_parser",
     "command_line",
