@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from detection.learning import RegressionCheckpoint, regression_checkpoint
 from tests.campaign.calls import Call, Done, Running, do
 from tests.campaign.runs import FINETUNED, Material, bits, changes_of, copied, difference
 from tests.campaign.trials import Job, Trial
@@ -102,7 +103,7 @@ def jobs(material: Material, seed: int, share: float) -> Iterator[Job]:
 def _try_kills(folder: Path, victim: _Victim, seeds: list[str]) -> Iterator[Trial]:
     calm = _started(victim, folder / "calm")
     before = time.monotonic()
-    changes = len(changes_of(victim.call, calm))
+    changes = len(changes_of(victim.call, calm, before=_keep_often))
     seconds = time.monotonic() - before
     expected = bits(calm / victim.result)
     for seed in seeds:
@@ -131,11 +132,11 @@ def _end(victim: _Victim, place: Path, rng: random.Random, changes: int, seconds
     how = signal.Signals(number).name
     if changes and rng.random() < 0.5:
         at = rng.randint(1, changes)
-        done = do(victim.call, place, stop_at=at, stop=lambda: _send(number, os.getpid()))
+        done = do(victim.call, place, before=_keep_often, stop_at=at, stop=lambda: _send(number, os.getpid()))
         how += f" before change {at} of {changes}"
     else:
         moment = rng.uniform(_BEGUN, max(seconds, _BEGUN))
-        running = Running(victim.call, place)
+        running = Running(victim.call, place, before=_keep_often)
         until = time.monotonic() + moment
         while time.monotonic() < until and not running.is_done():
             time.sleep(0.01)
@@ -149,6 +150,12 @@ def _end(victim: _Victim, place: Path, rng: random.Random, changes: int, seconds
         done = running.wait()
     how += f"; exit status {done.status}"
     return how, _answer_fault(done, number, victim, _locks(place) - locks) if number in _STATUSES else ""
+
+
+def _keep_often() -> None:
+    """Let box regression keep its state after every image: these runs take no minute."""
+    RegressionCheckpoint.SECONDS = 0
+    regression_checkpoint._REST = 0
 
 
 def _send(number: int, process: int) -> None:
@@ -170,7 +177,7 @@ def _answer_fault(done: Done, number: int, victim: _Victim, locks: set[Path]) ->
 
 
 def _again(victim: _Victim, place: Path, expected: dict[str, bytes]) -> str:
-    done = do(victim.call, place)
+    done = do(victim.call, place, before=_keep_often)
     if done.status not in victim.again or "Traceback" in done.errors:
         return f"given again it ended with exit status {done.status}: {done.errors[-1500:]}{done.out[-300:]}"
     got = bits(place / victim.result)

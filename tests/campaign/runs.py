@@ -91,10 +91,10 @@ def difference(got: dict[str, bytes], expected: dict[str, bytes]) -> str:
     return ", ".join(words[:8])
 
 
-def changes_of(call: Call, folder: Path) -> list[str]:
-    """What a call does to files when it is not disturbed, a line each: event and path or paths."""
+def changes_of(call: Call, folder: Path, **more: object) -> list[str]:
+    """What a call does to files when it is not disturbed, a line each: event and path or paths. more: of `do`."""
     log = folder / "changes"
-    done = do(call, folder, log=log)
+    done = do(call, folder, log=log, **more)
     if done.status != 0:
         raise RuntimeError(f"{call}: undisturbed it ended with status {done.status}: {done.errors}{done.out[-2000:]}")
     return log.read_text().splitlines()
