@@ -1,4 +1,4 @@
-"""What a run will take, from a few of its photos: bytes on disk, memory of learning, hours."""
+"""What a run will take, from a few of its photos: bytes on disk, memory of learning, time."""
 
 import shutil
 import tempfile
@@ -22,9 +22,9 @@ Value = TypeVar("Value")
 
 # Photos that are timed.
 _SAMPLE = 20
-# Workers that hours are said for beside those of the settings.
+# Workers that a time is said for beside those of the settings.
 _WORKERS = (1, 8, 64)
-_HOUR, _MIB, _GIB, _BYTES_OF_A_VALUE = 3600, 2**20, 2**30, 4
+_HOUR, _MINUTE, _MIB, _GIB, _BYTES_OF_A_VALUE = 3600, 60, 2**20, 2**30, 4
 
 
 @dataclass(frozen=True)
@@ -61,25 +61,29 @@ class RunCost:
     mining_bytes: float
     regression_bytes: float
 
-    def hours(self, workers: int) -> float:
+    def seconds(self, workers: int) -> float:
         """With so many workers."""
-        return (self.outside / workers + self.inside) / _HOUR
+        return self.outside / workers + self.inside
 
     def lines(self, free: int) -> list[str]:
         """What a user is told. free: bytes on the disk."""
         kept = f"maps {self.maps_bytes / _GIB:,.2f} GiB" if self.maps_bytes else "maps are not kept"
         told = {self.workers, *_WORKERS}
-        hours = ", ".join(f"{self.hours(count):,.2f} on {count}" for count in sorted(told))
+        times = ", ".join(f"{_time_text(self.seconds(count))} on {count}" for count in sorted(told))
         lines = [
             f"disk: proposals {self.proposal_bytes / _MIB:,.1f} MiB, {kept}; free {free / _GIB:,.1f} GiB",
             f"memory of learning: mining {self.mining_bytes / _MIB:,.0f} MiB at most, of which positives "
             f"{self.positives_bytes / _MIB:,.0f}; box regression {self.regression_bytes / _MIB:,.0f} MiB",
-            f"hours by workers (this command: {self.workers}): {hours}. Not in it: SVMs and regressors are solved, "
+            f"time by workers (this command: {self.workers}): {times}. Not in it: SVMs and regressors are solved, "
             "fine-tuning, evaluation, report",
         ]
         if self.positives_bytes >= self.mining_bytes:
             lines.append("the positives do not fit: raise svm.memory_mib, or set svm.max_positives")
         return lines
+
+
+def _time_text(seconds: float) -> str:
+    return f"{seconds / _HOUR:,.1f} h" if seconds >= 2 * _HOUR else f"{seconds / _MINUTE:,.1f} min"
 
 
 def timed(make: Callable[[], Value]) -> tuple[Value, float]:
@@ -149,6 +153,9 @@ def cost_of(experiment: Experiment, sample: Sample) -> RunCost:
     outside = photos * (sample.proposals + (sample.maps if keeps else 0))
     outside += (len(train) + len(test)) * (read + sample.vectors)
     mirrored = (train if svm.mirrored_positives else []), (test if settings.postprocess.mirrored else [])
+    # Maps of mirrored photos are made where they are first asked for.
+    inside += len(mirrored[0]) * sample.maps
+    outside += len(mirrored[1]) * (sample.maps + sample.vectors)
     disk = sum(maps_bytes(experiment.source, images) for images in (experiment.images, *mirrored)) if keeps else 0
     counts = _objects(train, len(experiment.classes))
     copies = (1 + svm.jittered_positives) * (1 + svm.mirrored_positives)

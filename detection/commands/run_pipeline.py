@@ -19,7 +19,7 @@ def run(experiment: Experiment, dry_run: bool = False) -> None:
 
     Args:
         experiment: The run.
-        dry_run: Say from 20 photos what a whole run takes on disk, in memory and in hours, and make nothing.
+        dry_run: Say from 20 photos what a whole run takes on disk, in memory and in time, and make nothing.
     """
     if not dry_run:
         run_all(experiment)

@@ -12,12 +12,12 @@ COST = RunCost(
 )  # fmt: skip
 
 
-def test_hours_and_what_is_told():
-    assert [COST.hours(workers) for workers in (1, 2, 4)] == [3, 2, 1.5]
-    disk, memory, hours = COST.lines(5 * 2**30)
+def test_time_and_what_is_told():
+    assert [COST.seconds(workers) / 3600 for workers in (1, 2, 4)] == [3, 2, 1.5]
+    disk, memory, time = COST.lines(5 * 2**30)
     assert disk == "disk: proposals 1.0 MiB, maps 1.00 GiB; free 5.0 GiB"
     assert "mining 8 MiB at most, of which positives 5; box regression 3 MiB" in memory
-    assert "(this command: 2): 3.00 on 1, 2.00 on 2, 1.25 on 8, 1.03 on 64." in hours
+    assert "(this command: 2): 3.0 h on 1, 2.0 h on 2, 75.0 min on 8, 61.9 min on 64." in time
     tight = dataclasses.replace(COST, positives_bytes=8 * 2**20, maps_bytes=0)
     assert "maps are not kept" in tight.lines(0)[0]
     assert tight.lines(0)[-1] == "the positives do not fit: raise svm.memory_mib, or set svm.max_positives"
@@ -70,11 +70,17 @@ def test_passes_memory_and_maps_that_are_not_kept(fresh, open_run, tmp_path):
     assert other.inside == pytest.approx(train * (4 * 2 + 2 * 3))
     assert other.positives_bytes == len(objects) * row
     assert other.regression_bytes == (2 * len(objects) + 4) * row
+    options = ("--svm.mirrored_below=9", "--postprocess.mirrored=true")
+    mirrored = cost_of(open_run(tmp_path / "mirrored", *options), sample)
+    assert mirrored.inside == pytest.approx(cost.inside + train * 2)
+    assert mirrored.outside == pytest.approx(cost.outside + test * (2 + 3))
+    assert mirrored.maps_bytes == pytest.approx(2 * cost.maps_bytes, rel=0.01)
+    assert mirrored.positives_bytes == 2 * cost.positives_bytes
 
 
 def test_from_the_command_line(load_tool, shape_options, tmp_path, capsys):
     assert load_tool("run_pipeline").main([*shape_options, f"--run={tmp_path / 'run'}", "--dry-run"]) == 0
-    heading, disk, memory, hours = capsys.readouterr().out.splitlines()
+    heading, disk, memory, time = capsys.readouterr().out.splitlines()
     assert heading == "13 photos, by 13 of them"
-    assert [disk.split()[0], memory.split()[0], hours.split()[0]] == ["disk:", "memory", "hours"]
+    assert [disk.split()[0], memory.split()[0], time.split()[0]] == ["disk:", "memory", "time"]
     assert not (tmp_path / "run" / "detector").exists()
