@@ -5,6 +5,9 @@ import numpy as np
 
 # Half of the 8-neighbourhood, so that every pair occurs once: right, below left, below, below right.
 DIRECTIONS = 4
+# Of a colour distance in an edge's entry: two digits of a radix sort.
+KEY_BITS = 22
+_DIGIT = KEY_BITS // 2
 
 
 @numba.njit(cache=True, nogil=True)
@@ -36,6 +39,26 @@ def list_edges(image, scale, entries):
                     entries[count] = key << np.uint64(32) | edge
                     count += np.uint64(1)
     return count
+
+
+@numba.njit(cache=True, nogil=True)
+def sort_entries(entries, spare):
+    """Sort entries of `list_edges` by their keys, equal ones stay in order: a radix sort in two passes.
+
+    spare: as long, scratch. Where NumPy's sort has no vector code for the processor, it takes five times as long.
+    """
+    shift, mask = np.uint64(32), np.uint64((1 << _DIGIT) - 1)
+    for _ in range(2):
+        places = np.zeros((1 << _DIGIT) + 1, np.int64)
+        for entry in entries:
+            places[np.int64((entry >> shift) & mask) + 1] += 1
+        places = places.cumsum()
+        for entry in entries:
+            at = np.int64((entry >> shift) & mask)
+            spare[places[at]] = entry
+            places[at] += 1
+        entries, spare = spare, entries
+        shift += np.uint64(_DIGIT)
 
 
 @numba.njit(cache=True, nogil=True)

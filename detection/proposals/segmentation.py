@@ -10,8 +10,6 @@ from detection.proposals import _segmentation_kernels as kernels
 # The original code cuts the Gaussian at 4 standard deviations.
 BLUR_CUT = 4.0
 VALUE_RANGE = 255.0
-# Of a colour distance in an edge's entry.
-KEY_BITS = 22
 
 
 @dataclass(frozen=True)
@@ -56,10 +54,12 @@ def sort_edges(image: np.ndarray) -> SortedEdges:
     Distances are rounded down to 2^-22 of their largest possible value. Neighbours that were of equal colour weigh 0.
     """
     height, width, channels = image.shape
-    step = np.float32(VALUE_RANGE * np.sqrt(channels) / (2**KEY_BITS - 2))
+    step = np.float32(VALUE_RANGE * np.sqrt(channels) / (2**kernels.KEY_BITS - 2))
     entries = np.empty(height * width * kernels.DIRECTIONS, np.uint64)
     count = kernels.list_edges(image, np.float32(1) / step, entries)
-    return SortedEdges(np.sort(entries[:count]), step, (height, width))
+    entries = entries[:count]
+    kernels.sort_entries(entries, np.empty_like(entries))
+    return SortedEdges(entries, step, (height, width))
 
 
 def segment(graph: SortedEdges, k: float, min_size: int) -> Segmentation:

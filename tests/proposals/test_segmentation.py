@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from detection.proposals import _segmentation_kernels as kernels
 from detection.proposals.segmentation import blur, segment, sort_edges
 
 IMAGES = st.tuples(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3])).flatmap(
@@ -116,3 +117,14 @@ def test_blur_is_a_gaussian_and_zero_sigma_is_none():
     assert np.abs(found - expected).max() < 1e-3
     assert np.array_equal(blur(image, 0), image)
     assert blur(np.full((3, 5, 3), 77, np.uint8), 0.8) == pytest.approx(77)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5000])
+def test_entries_are_sorted_by_their_keys_and_equal_ones_stay_in_order(count):
+    rng = np.random.default_rng(count)
+    # Few different ones, and both ends of each digit.
+    keys = rng.choice(np.array([0, 1, 2**11 - 1, 2**11, 2**22 - 1], np.uint64), count)
+    entries = keys << np.uint64(32) | rng.permutation(count).astype(np.uint64)
+    expected = entries[np.argsort(keys, kind="stable")]
+    kernels.sort_entries(entries, np.empty_like(entries))
+    assert (entries == expected).all()
