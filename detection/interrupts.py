@@ -79,7 +79,8 @@ class _Again:
 
     def send(self, number: int) -> None:
         self.numbers.add(number)
-        os.write(self._writer, bytes([number]))
+        if self._writer >= 0:  # else the block ends, and raises what is still to come
+            os.write(self._writer, bytes([number]))
 
     def close(self) -> None:
         """End the thread; what is still to come does not."""
