@@ -19,7 +19,7 @@ from detection.features.resize import network_input, normalise
 from detection.features.settings import FeatureSettings
 from detection.geometry import resize_scale
 from detection.pooling.cells import Places, cells_of, distinct_rows, scales_of
-from detection.pooling.spp import pool_into, pooled_length
+from detection.pooling.spp import empty_vectors, pool_into, pooled_length
 from detection.pooling.torch_pooling import pool_tensor
 from detection.types import FeaturePyramid, MapFunction, RegionFeatures
 
@@ -192,7 +192,7 @@ class FeatureExtractor:
         if isinstance(device, torch.device):
             values = torch.empty((count, self.length("pool5")), device=device)
         else:
-            values = np.empty((count, self.length("pool5")), np.float32) if out is None else out[:count]
+            values = empty_vectors(count, self.length("pool5")) if out is None else out[:count]
         parts = []
         for (regions, stages), maps in zip(places, pyramid.maps, strict=True):
             rows, first = np.unique(row_of[regions], return_index=True)

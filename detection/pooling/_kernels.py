@@ -2,7 +2,8 @@
 
 Channels go in blocks of LANES, the values of a cell side by side: a line of the cache. A block's range maxima stay in
 the second cache while all regions are pooled from them. A region's bins are turned from bin after bin to channel after
-channel on their way to memory. docs/speed.md has what that brings.
+channel in the caches, and those of a few regions at a time written to memory line by line: past the caches where `out`
+allows it, so that memory is not read only to be overwritten. docs/speed.md has what that brings.
 """
 
 from collections import namedtuple
@@ -12,60 +13,19 @@ from numba import njit
 
 from detection.pooling._lane_kernels import (
     LANES,
-    as_float,
+    finish_streams,
     load,
     maximum,
     plus_zero,
     pointer,
     store,
     store_turned,
+    stream,
 )
 
-
-@njit(cache=True, nogil=True)
-def widen(halves, out):
-    """Bits of float16 (N,) uint16 -> out (N,) float32, exactly. NumPy's own conversion takes several times as long."""
-    # Exponents have 5 bits around 15 there, 8 around 127 here; the mantissa's 10 bits become 23.
-    rebased, subnormal = np.uint32((127 - 15) << 23), np.uint32((127 - 14) << 23)
-    endless = np.uint32((255 - 31) << 23)
-    for k in range(len(halves)):
-        bits = np.uint32(halves[k])
-        magnitude = (bits & np.uint32(0x7FFF)) << np.uint32(13)
-        exponent = bits & np.uint32(0x7C00)
-        value = as_float(magnitude + (endless if exponent == 0x7C00 else rebased))
-        if exponent == 0:
-            value = as_float(magnitude + subnormal) - as_float(subnormal)
-        out[k] = -value if bits >= 0x8000 else value
-
-
-@njit(cache=True, nogil=True)
-def unique_cells(cells):
-    """For each row of (R, 4) int32 the first row equal to it, (R,) int64: a hash table of packed keys."""
-    count = cells.shape[0]
-    size = 1
-    while size < 2 * count + 1:
-        size *= 2
-    table = np.full(size, -1, np.int64)
-    first = np.empty(count, np.int64)
-    for row in range(count):
-        key = np.uint64(0)
-        for k in range(4):
-            key = (key << np.uint64(16)) | (np.uint64(cells[row, k]) & np.uint64(0xFFFF))
-        slot = np.int64((key * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)) & (size - 1)
-        while True:
-            seen = table[slot]
-            if seen < 0:
-                table[slot] = row
-                first[row] = row
-                break
-            same = True
-            for k in range(4):
-                same = same and cells[seen, k] == cells[row, k]
-            if same:
-                first[row] = seen
-                break
-            slot = (slot + 1) & (size - 1)
-    return first
+# Regions of a block that are computed before they are written: lines that pass the caches go faster in a row than each
+# between two bins, and these (100 KB with 50 bins) leave room for the range maxima in the second cache.
+_HELD = 32
 
 
 # What all regions and blocks share: of N levels. begin: (N + 1,) the first bin of each. order: (N,), parents first.
@@ -222,64 +182,87 @@ def _bins_of_finer(finer, parts, each, count, bins):
 
 
 @njit(cache=True, nogil=True)
-def _turn(bins, out, area):
+def _turn(bins, tile, area):
     """`area` bins of LANES channels each -> LANES channels of `area` bins each."""
     if area == 1:
-        store(out, 0, load(bins, 0))
+        store(tile, 0, load(bins, 0))
         return
     b = 0
     while area - b >= 8:
-        store_turned(out, b, area, _four(bins, b * LANES, LANES) + _four(bins, (b + 4) * LANES, LANES))
+        store_turned(tile, b, area, _four(bins, b * LANES, LANES) + _four(bins, (b + 4) * LANES, LANES))
         b += 8
     while b < area:
         # A square above 1 has four bins to the end, even where some were done before.
         at = min(b, area - 4)
-        store_turned(out, at, area, _four(bins, at * LANES, LANES))
+        store_turned(tile, at, area, _four(bins, at * LANES, LANES))
         b += 4
 
 
 @njit(cache=True, nogil=True)
-def _pool_block(range_maxima, width, cells, first, rows, plan, bin_values, out_values, targets):
-    """Pool one block of channels of all different regions. See `pool_regions`.
+def _write(tile, count, out, start, targets, past_caches):
+    """`count` lines of a tile, line q to out[start + targets[q]]."""
+    for q in range(count):
+        if past_caches:
+            stream(out, start + targets[q], load(tile, q * LANES))
+        else:
+            store(out, start + targets[q], load(tile, q * LANES))
 
-    bin_values: lines of the bins of a region. targets: (N,) for each level where its part begins in a row of `out`.
+
+@njit(cache=True, nogil=True)
+def _pool_block(range_maxima, width, cells, following, rows, plan, bin_values, tiles, out_values, targets, past_caches):
+    """Pool one block of channels of all regions. See `pool_regions`.
+
+    following: of `_next_equals`. bin_values, tiles: lines of the bins of a region and of _HELD regions. targets:
+    (bins,) for each line of a tile its place in a row of `out`.
     """
     levels, parents, begin, order, spans, reads, parts, first_part = plan
+    different, next_equal = following
     _, sides, per_side = reads.shape
-    length = out_values.shape[1]
-    for r in range(len(cells)):
-        if first[r] != r:
-            continue
-        x1, y1 = np.int64(cells[r, 0]), np.int64(cells[r, 1])
-        tables = pointer(range_maxima, (y1 * width + x1) * LANES)
-        for k in order:
-            n, bins = levels[k], pointer(bin_values, begin[k] * LANES)
-            if parents[k] < 0:
-                rows_of = pointer(spans, (k * sides + cells[r, 3] - y1) * per_side)
-                columns_of = pointer(reads, (k * sides + cells[r, 2] - x1) * per_side)
-                _bins_of_map(tables, width * LANES, rows_of, columns_of, n, bins)
-            else:
-                each = (levels[parents[k]] // n) ** 2
-                _bins_of_finer(pointer(bin_values, 0), pointer(parts, first_part[k]), each, n * n, bins)
-            _turn(bins, pointer(out_values, rows[r] * length + targets[k]), n * n)
+    length, out, lines_of = out_values.shape[1], pointer(out_values, 0), pointer(targets, 0)
+    for start in range(0, len(different), _HELD):
+        held = different[start : start + _HELD]
+        for place in range(len(held)):
+            r = held[place]
+            x1, y1 = np.int64(cells[r, 0]), np.int64(cells[r, 1])
+            tables = pointer(range_maxima, (y1 * width + x1) * LANES)
+            for k in order:
+                n, bins = levels[k], pointer(bin_values, begin[k] * LANES)
+                if parents[k] < 0:
+                    rows_of = pointer(spans, (k * sides + cells[r, 3] - y1) * per_side)
+                    columns_of = pointer(reads, (k * sides + cells[r, 2] - x1) * per_side)
+                    _bins_of_map(tables, width * LANES, rows_of, columns_of, n, bins)
+                else:
+                    each = (levels[parents[k]] // n) ** 2
+                    _bins_of_finer(pointer(bin_values, 0), pointer(parts, first_part[k]), each, n * n, bins)
+                _turn(bins, pointer(tiles, (place * begin[-1] + begin[k]) * LANES), n * n)
+        for place in range(len(held)):
+            tile, r = pointer(tiles, place * begin[-1] * LANES), held[place]
+            while r >= 0:
+                _write(tile, begin[-1], out, rows[r] * length, lines_of, past_caches)
+                r = next_equal[r]
 
 
 @njit(cache=True, nogil=True)
-def copy_repeated(first, rows, out, start, stop):
-    """Give regions that are equal to an earlier one, `first` of each, its columns of `out`."""
+def _next_equals(first):
+    """The regions that are the first on their cells, and for each region the next one on the same cells, or -1."""
+    following = np.full(len(first), -1, np.int64)
+    last = first.copy()
     for r in range(len(first)):
         if first[r] != r:
-            out[rows[r], start:stop] = out[rows[first[r]], start:stop]
+            following[last[first[r]]] = r
+            last[first[r]] = r
+    return np.flatnonzero(first == np.arange(len(first))), following
 
 
 @njit(cache=True, nogil=True)
-def pool_regions(feature_map, powers, cells, first, rows, levels, parents, out, start):
+def pool_regions(feature_map, powers, cells, first, rows, levels, parents, out, start, past_caches):
     """Pool every region into its row of `out` from column `start` on.
 
     feature_map: (C >= LANES, h, w) float32. powers: of two, up to the widest bin. cells: (R, 4) int32 x1, y1, x2, y2,
     half-open. first: of `unique_cells`. rows: (R,) int64, row of `out` of each region. levels: (N,) int64. parents:
     (N,) int64, the level (its index) that each is computed from, or -1 for the map; a parent is larger. out: (?, >=
-    start + C * bins) float32; a level's part is channel-major, then bin in row-major order.
+    start + C * bins) float32; a level's part is channel-major, then bin in row-major order. past_caches: write past the
+    caches; `out` has to begin with a line then, and C, `start` and the length of a row are multiples of LANES.
     """
     channels, height, width = feature_map.shape
     begin = np.zeros(len(levels) + 1, np.int64)
@@ -289,11 +272,16 @@ def pool_regions(feature_map, powers, cells, first, rows, levels, parents, out, 
     parts, first_part = _nested_parts(levels, parents, begin)
     reads = _column_reads(spans, height * width)
     plan = _Plan(levels, parents, begin, np.argsort(-levels), spans, reads, parts, first_part)
-    range_maxima, bins = _lines(powers * height * width), _lines(begin[-1])
+    following = _next_equals(first)
+    range_maxima, bins, tiles = _lines(powers * height * width), _lines(begin[-1]), _lines(_HELD * begin[-1])
+    targets = np.empty(begin[-1], np.int64)
     for block in range(0, channels, LANES):
         # The last block may have channels of the one before, which come out as they were.
         low = min(block, channels - LANES)
         _range_maxima(feature_map, low, powers, range_maxima)
-        targets = start + begin[:-1] * channels + low * levels * levels
-        _pool_block(range_maxima, width, cells, first, rows, plan, bins, out, targets)
-    copy_repeated(first, rows, out, start, start + channels * begin[-1])
+        for k in range(len(levels)):
+            part = start + begin[k] * channels + low * levels[k] * levels[k]
+            for q in range(begin[k], begin[k + 1]):
+                targets[q] = part + (q - begin[k]) * LANES
+        _pool_block(range_maxima, width, cells, following, rows, plan, bins, tiles, out, targets, past_caches)
+    finish_streams()

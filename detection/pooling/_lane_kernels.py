@@ -9,6 +9,7 @@ from numba.extending import intrinsic, models, register_model
 
 # A line of the cache, 64 bytes on nearly all processors.
 LANES = 16
+_LINE = 4 * LANES
 
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
@@ -71,6 +72,102 @@ def store(_, memory, index, vector):
         return context.get_dummy_value()
 
     return types.void(_MEMORY, types.intp, _vector), generate
+
+
+@intrinsic
+def plus_zero(_, vector):
+    """The same values, but that negative zeros are zeros."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.fadd(arguments[0], ir.Constant(_VECTOR, [0.0] * LANES))
+
+    return _vector(_vector), generate
+
+
+@intrinsic
+def maximum(_, first, second):
+    """The larger ones of two vectors' values."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.select(builder.fcmp_ordered(">", *arguments), *arguments)
+
+    return _vector(_vector, _vector), generate
+
+
+def _shuffled(builder, one, other, picks):
+    return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_INT, len(picks)), picks))
+
+
+def _turned(builder, rows):
+    """Four vectors a, b, c, d -> four: the k-th holds a[q], b[q], c[q], d[q] of q = k, 4 + k, 8 + k ..."""
+    # In quarters of 4 values, as processors do it: a0 b0 a1 b1 | ..., then a0 b0 c0 d0 | ...
+    quarters = range(0, LANES, 4)
+    turned = []
+    for k in (0, 2):
+        pairs = [q + k + step + side for q in quarters for step in (0, 1) for side in (0, LANES)]
+        ab, cd = _shuffled(builder, *rows[:2], pairs), _shuffled(builder, *rows[2:], pairs)
+        for half in (0, 2):
+            picks = [q + half + s + side for q in quarters for side in (0, LANES) for s in (0, 1)]
+            turned.append(_shuffled(builder, ab, cd, picks))
+    return turned
+
+
+@intrinsic
+def store_turned(_, memory, index, pitch, rows):
+    """memory[index + k pitch : index + k pitch + n] = rows[0][k], .. rows[n - 1][k] for every k of the LANES.
+
+    rows: a tuple of n = 4 or 8 vectors.
+    """
+    count = len(rows)
+
+    def generate(context, builder, signature, arguments):
+        memory, index, pitch, vectors = arguments
+        given = [builder.extract_value(vectors, k) for k in range(count)]
+        parts = [_turned(builder, given[start : start + 4]) for start in range(0, count, 4)]
+        for q in range(0, LANES, 4):
+            picks = [side + q + k for side in range(0, LANES * len(parts), LANES) for k in range(4)]
+            for k, halves in enumerate(zip(*parts, strict=True)):
+                offset = builder.mul(pitch, ir.Constant(pitch.type, q + k))
+                place = _at(builder, memory, builder.add(index, offset), ir.VectorType(_FLOAT, count))
+                builder.store(_shuffled(builder, halves[0], halves[-1], picks), place).align = 4
+        return context.get_dummy_value()
+
+    return types.void(_MEMORY, types.intp, types.intp, rows), generate
+
+
+@intrinsic
+def as_float(_, bits):
+    """The float32 of these 32 bits."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], _FLOAT)
+
+    return types.float32(types.uint32), generate
+
+
+@intrinsic
+def stream(_, memory, index, vector):
+    """As `store`, past the caches; the place has to begin a line."""
+
+    def generate(context, builder, signature, arguments):
+        memory, index, vector = arguments
+        store = builder.store(vector, _at(builder, memory, index, _VECTOR))
+        store.align = _LINE
+        store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(_INT, 1)]))
+        return context.get_dummy_value()
+
+    return types.void(_MEMORY, types.intp, _vector), generate
+
+
+@intrinsic
+def finish_streams(_):
+    """Other threads see what was streamed before when they see what is written after."""
+
+    def generate(context, builder, signature, arguments):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
 @intrinsic

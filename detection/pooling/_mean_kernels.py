@@ -9,7 +9,7 @@ is stated in ``detection.pooling.spp`` nevertheless.
 import numpy as np
 from numba import njit
 
-from detection.pooling._kernels import bin_spans, copy_repeated
+from detection.pooling._kernels import bin_spans
 from detection.pooling._lane_kernels import LANES
 
 
@@ -58,4 +58,7 @@ def mean_regions(feature_map, cells, first, rows, levels, out, start):
                         for c in range(lanes):
                             out[rows[r], place + c * n * n] = _mean_of_bin(table, y1 + top, x1 + left, tall, wide, c)
                 at += channels * n * n
-    copy_repeated(first, rows, out, start, start + channels * (levels * levels).sum())
+    stop = start + channels * (levels * levels).sum()
+    for r in range(len(cells)):
+        if first[r] != r:
+            out[rows[r], start:stop] = out[rows[first[r]], start:stop]

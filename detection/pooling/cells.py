@@ -7,7 +7,7 @@ import numpy as np
 
 from detection.geometry import choose_scale, project_to_cells
 from detection.geometry.projection import choose_side, project_as_released
-from detection.pooling._kernels import unique_cells
+from detection.pooling._input_kernels import unique_cells
 from detection.types import FeaturePyramid
 
 

@@ -15,17 +15,18 @@ def _place(value, bins):
 
 
 @numba.njit(cache=True, nogil=True)
-def texture_places(right, down, bins, places):
-    """Histogram places of derivatives (N,) float32 in units of a bin, by orientation: places (ORIENTATIONS, N) uint8.
+def texture_places(along_x, along_y, scale, bins, places):
+    """Histogram places of derivatives (N,) float32 by orientation: places (ORIENTATIONS, N) uint8.
 
-    The first `bins` places are of the positive part, the next of the negative one.
+    scale: bins a unit of the derivatives. The first `bins` places are of the positive part, the next of the negative.
     """
     bins = np.int32(bins)
-    for i in range(right.size):
-        places[0, i] = _place(right[i], bins)
-        places[1, i] = _place((right[i] + down[i]) * HALF_ROOT, bins)
-        places[2, i] = _place(down[i], bins)
-        places[3, i] = _place((down[i] - right[i]) * HALF_ROOT, bins)
+    for i in range(along_x.size):
+        right, down = along_x[i] * scale, along_y[i] * scale
+        places[0, i] = _place(right, bins)
+        places[1, i] = _place((right + down) * HALF_ROOT, bins)
+        places[2, i] = _place(down, bins)
+        places[3, i] = _place((down - right) * HALF_ROOT, bins)
 
 
 @numba.njit(cache=True, nogil=True)

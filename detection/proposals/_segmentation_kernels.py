@@ -63,10 +63,12 @@ def sort_entries(entries, spare):
 
 @numba.njit(cache=True, nogil=True)
 def _find(parent, node):
-    while parent[node] != node:
-        parent[node] = parent[parent[node]]
-        node = parent[node]
-    return node
+    # Two steps at once, mostly to the root: a test after the first would be guessed wrong too often.
+    root = parent[parent[node]]
+    while parent[root] != root:
+        root = parent[root]
+    parent[node] = root
+    return root
 
 
 @numba.njit(cache=True, nogil=True)
@@ -94,8 +96,10 @@ def merge_regions(entries, width, k, step, min_size, parent):
     entries: sorted. parent: (H * W,) uint32, receives the forest.
     """
     jumps = np.array([1, width - 1, width, width + 1], np.uint32)
-    sizes = np.ones(parent.size, np.int32)
-    limits = np.full(parent.size, k, np.float32)  # the largest weight that joins a region
+    # A region's size and the largest weight that joins it lie side by side: so they come in one line of the cache.
+    regions = np.empty((parent.size, 2), np.int32)
+    sizes, limits = regions[:, 0], regions.view(np.float32)[:, 1]
+    sizes[:], limits[:] = 1, k
     # All edges that the second round may need, for regions only grow; going over all takes a third longer.
     rejected = np.empty(entries.size, np.uint64)
     count = 0

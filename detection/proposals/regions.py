@@ -53,8 +53,8 @@ def textures(image: np.ndarray) -> np.ndarray:
     """
     places = np.empty((kernels.ORIENTATIONS, *image.shape), np.uint8)
     scale = np.float32(TEXTURE_BINS / TEXTURE_RANGE)
-    right, down = ((one * scale).reshape(-1) for one in derivatives(image))
-    kernels.texture_places(right, down, TEXTURE_BINS, places.reshape(kernels.ORIENTATIONS, -1))
+    along_x, along_y = (one.reshape(-1) for one in derivatives(image))
+    kernels.texture_places(along_x, along_y, scale, TEXTURE_BINS, places.reshape(kernels.ORIENTATIONS, -1))
     return places
 
 

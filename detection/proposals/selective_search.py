@@ -108,8 +108,10 @@ def search(rgb: np.ndarray, settings: ProposalSettings, seed: int) -> np.ndarray
     boxes, levels = hierarchies(resized, settings)
     stream = np.random.Generator(np.random.PCG64([seed, zlib.crc32(rgb.tobytes())]))
     rising = boxes[np.argsort(levels * stream.random(len(levels)), kind="stable")]
-    unique = np.array(list(dict.fromkeys(map(tuple, rising.tolist()))))
-    return to_image_frame(unique, resized.shape[:2], rgb.shape[:2], settings)
+    height, width = resized.shape[:2]
+    codes = np.ravel_multi_index(tuple(rising.T), (width + 1, height + 1) * 2)
+    first = np.sort(np.unique(codes, return_index=True)[1])
+    return to_image_frame(rising[first], (height, width), rgb.shape[:2], settings)
 
 
 def selective_search(

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detection.pooling import spatial_pyramid_pool
-from detection.pooling._kernels import unique_cells, widen
+from detection.pooling import spatial_pyramid_pool, spp
+from detection.pooling._input_kernels import unique_cells, widen
 from detection.pooling._lane_kernels import LANES
-from detection.pooling.spp import pool_into, pooled_length
+from detection.pooling.spp import empty_vectors, pool_into, pooled_length
 
 
 def nested_loops(feature_map, cells, levels):
@@ -148,7 +148,11 @@ def random_cells(rng, count, height, width):
 
 
 @pytest.mark.parametrize("levels", [(6, 3, 2, 1), (3, 2, 1), (1, 5, 7)])
-def test_repeated_regions_in_any_rows(levels):
+@pytest.mark.parametrize("past_caches", [True, False])
+def test_repeated_regions_in_any_rows(levels, past_caches, monkeypatch):
+    monkeypatch.setattr(spp, "_PAST_CACHES_BYTES", 0 if past_caches else 2**40)
+    kernel, seen = spp.pool_regions, []
+    monkeypatch.setattr(spp, "pool_regions", lambda *arguments: (seen.append(arguments[-1]), kernel(*arguments)))
     rng = np.random.default_rng(4)
     feature_map = rng.standard_normal((3 * LANES, 13, 19)).astype(np.float32)
     cells = random_cells(rng, 60, 13, 19)
@@ -156,12 +160,15 @@ def test_repeated_regions_in_any_rows(levels):
     rows = rng.permutation(len(cells) + 2)[: len(cells)]
     expected = np.zeros((len(cells) + 2, pooled_length(len(feature_map), levels)), np.float32)
     expected[rows] = nested_loops(feature_map, cells, levels)
-    out = np.zeros_like(expected)
+    out = empty_vectors(*expected.shape)
+    out.fill(0)
     pool_into(feature_map, cells, levels, rows, out, 0)
     assert out.tobytes() == expected.tobytes()
+    assert seen == [past_caches]
 
 
-def test_memory_that_begins_within_a_line():
+def test_memory_that_begins_within_a_line(monkeypatch):
+    monkeypatch.setattr(spp, "_PAST_CACHES_BYTES", 0)
     rng = np.random.default_rng(5)
     feature_map, cells = rng.standard_normal((LANES, 6, 7)).astype(np.float32), random_cells(rng, 9, 6, 7)
     length = pooled_length(LANES, (2, 1))
