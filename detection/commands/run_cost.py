@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,7 +33,8 @@ class Sample:
     """Means over the photos of a sample that could be read, how many these are.
 
     proposals, maps, reading, vectors: seconds of making proposals (decoding included) and maps, of reading maps that
-    are kept, of pooling all proposals. proposal_bytes: of a file. examples: proposals near an object that box
+    are kept, of pooling all proposals. starting: seconds that the first photo took more than the mean, since networks
+    and compiled code are loaded there. proposal_bytes: of a file. examples: proposals near an object that box
     regression learns from, for each object.
     """
 
@@ -41,6 +43,7 @@ class Sample:
     maps: float
     reading: float
     vectors: float
+    starting: float
     proposal_bytes: float
     examples: float
 
@@ -48,7 +51,7 @@ class Sample:
 @dataclass(frozen=True)
 class RunCost:
     """What a whole run takes. workers: of the settings. outside, inside: seconds of one worker for what goes out to
-    workers, and of the command's own process. *_bytes: on disk, and in memory.
+    workers, and of what does not get shorter with their number. *_bytes: on disk, and in memory.
     """
 
     photos: int
@@ -104,21 +107,25 @@ def sample_of(experiment: Experiment) -> Sample:
     """
     images = experiment.images
     chosen = [images[place] for place in np.unique(np.linspace(0, len(images) - 1, _SAMPLE).astype(int)).tolist()]
-    rows = []
+    rows: list[tuple[float, ...]] = []
+    cold = 0.0
     with tempfile.TemporaryDirectory(prefix="sppnet-dry-run-") as name, limit_threads(experiment.work.threads):
-        # The first photo twice: what is compiled and loaded once is no part of a photo.
-        for place, image in enumerate([chosen[0], *chosen]):
+        for image in chosen:
+            measure = partial(_measured, experiment, image, Path(name))
             try:
-                row = _measured(experiment, image, Path(name))
+                # What is compiled and loaded with the first photo is no part of a photo.
+                cold = cold if rows else timed(measure)[1]
+                row, seconds = timed(measure)
             except DataError:
                 continue
-            rows += [row] if place else []
+            rows.append((*row, seconds))
     if not rows:
         raise ValueError(
             f"{experiment.run.path}: expected photos to time, found none of {len(chosen)} that can be read"
         )
-    *means, objects, examples = np.mean(rows, axis=0).tolist()
-    return Sample(len(rows), *means, examples / objects if objects else 0.0)
+    *means, proposal_bytes, objects, examples, seconds = np.mean(rows, axis=0).tolist()
+    starting = max(cold - seconds, 0.0)
+    return Sample(len(rows), *means, starting, proposal_bytes, examples / objects if objects else 0.0)
 
 
 def _measured(experiment: Experiment, image: AnnotatedImage, folder: Path) -> tuple[float, ...]:
@@ -149,7 +156,8 @@ def cost_of(experiment: Experiment, sample: Sample) -> RunCost:
     value_bytes = experiment.source.pooling_extractor().length("pool5") * _BYTES_OF_A_VALUE
     # Passes over the training photos: positives, mining, box regression; calibration looks at them again.
     passes, read = 2 + max(svm.passes, 1), sample.reading if keeps else sample.maps
-    inside = len(train) * (passes * read + max(svm.passes, 1) * sample.vectors)
+    # Workers start side by side, once.
+    inside = sample.starting + len(train) * (passes * read + max(svm.passes, 1) * sample.vectors)
     outside = photos * (sample.proposals + (sample.maps if keeps else 0))
     outside += (len(train) + len(test)) * (read + sample.vectors)
     mirrored = (train if svm.mirrored_positives else []), (test if settings.postprocess.mirrored else [])

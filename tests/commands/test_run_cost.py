@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
+from detection.commands import run_cost
 from detection.commands.run_cost import RunCost, Sample, cost_of, sample_of
 
 COST = RunCost(
@@ -37,7 +38,15 @@ def test_bytes_are_those_of_a_real_run(fresh, finished):
     for folder, expected in (("proposals", cost.proposal_bytes), ("features", cost.maps_bytes)):
         found = sum(path.stat().st_size for path in (finished / folder).rglob("*.safetensors"))
         assert expected == pytest.approx(found, rel=0.1)
-    assert all(value > 0 for value in dataclasses.astuple(sample))
+    assert all(value > 0 for name, value in dataclasses.asdict(sample).items() if name != "starting")
+
+
+def test_what_the_first_photo_takes_more_is_said_once(fresh, monkeypatch):
+    seconds = iter([5.0, *[1.5] * 13])
+    monkeypatch.setattr(run_cost, "_measured", lambda *_: (1.0,) * 7)
+    monkeypatch.setattr(run_cost, "timed", lambda make: (make(), next(seconds)))
+    sample = sample_of(fresh)
+    assert (sample.photos, sample.starting, sample.vectors) == (13, 3.5, 1.0)
 
 
 def test_photos_that_cannot_be_read_are_passed_over(open_run, shapes, tmp_path):
@@ -54,11 +63,13 @@ def test_photos_that_cannot_be_read_are_passed_over(open_run, shapes, tmp_path):
 
 
 def test_passes_memory_and_maps_that_are_not_kept(fresh, open_run, tmp_path):
-    sample = Sample(20, proposals=1.0, maps=2.0, reading=0.5, vectors=3.0, proposal_bytes=1000, examples=4.0)
+    sample = Sample(
+        20, proposals=1.0, maps=2.0, reading=0.5, vectors=3.0, starting=7.0, proposal_bytes=1000, examples=4.0
+    )
     train, test = len(fresh.train_images), len(fresh.test_images)
     cost = cost_of(fresh, sample)
     assert cost.outside == pytest.approx(13 * (1 + 2) + 13 * (0.5 + 3))
-    assert cost.inside == pytest.approx(train * (3 * 0.5 + 3))
+    assert cost.inside == pytest.approx(7 + train * (3 * 0.5 + 3))
     assert train + test == 13
     objects = np.bincount(np.concatenate([one.labels for one in fresh.train_images]))
     row = fresh.source.pooling_extractor().length("pool5") * 4
@@ -67,7 +78,7 @@ def test_passes_memory_and_maps_that_are_not_kept(fresh, open_run, tmp_path):
     options = ("--keep_maps=false", "--svm.passes=2", "--svm.max_positives=1", "--regression.max_examples=2")
     other = cost_of(open_run(tmp_path / "other", *options), sample)
     assert other.maps_bytes == 0
-    assert other.inside == pytest.approx(train * (4 * 2 + 2 * 3))
+    assert other.inside == pytest.approx(7 + train * (4 * 2 + 2 * 3))
     assert other.positives_bytes == len(objects) * row
     assert other.regression_bytes == (2 * len(objects) + 4) * row
     options = ("--svm.mirrored_below=9", "--postprocess.mirrored=true")

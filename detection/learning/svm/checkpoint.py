@@ -9,9 +9,9 @@ class MiningCheckpoint(Checkpoint):
     key: of all that decides the result; a folder of another key counts as empty.
     """
 
-    VERSION, LEARNER = "5", "mining"
+    VERSION, LEARNER = "6", "mining"
 
     def images_done(self) -> int:
         """Images that were done in all passes so far, that for the positives included."""
         found = self.read()
-        return 0 if found is None else found[1]["number"] * len(found[1]["image_ids"]) + found[1]["done"]
+        return 0 if found is None else found[1]["number"] * found[1]["images"] + found[1]["done"]

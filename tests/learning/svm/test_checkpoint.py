@@ -4,7 +4,7 @@ import pytest
 from detection.learning import MiningCheckpoint
 
 ARRAYS = {"0.places": np.array([3, 1]), "0.keys": np.zeros((0, 2), np.int64), "weights": np.ones((1, 4), np.float32)}
-FACTS = {"number": 2, "done": 3, "image_ids": ["a", "b", "c", "d", "e"], "last_image": "c", "gap": 0.1 + 0.2}
+FACTS = {"number": 2, "done": 3, "images": 5, "last_image": "c", "gap": 0.1 + 0.2}
 
 
 @pytest.fixture
