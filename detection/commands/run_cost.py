@@ -73,8 +73,10 @@ class RunCost:
         kept = f"maps {self.maps_bytes / _GIB:,.2f} GiB" if self.maps_bytes else "maps are not kept"
         told = {self.workers, *_WORKERS}
         times = ", ".join(f"{_time_text(self.seconds(count))} on {count}" for count in sorted(told))
+        learning = (self.mining_bytes + self.regression_bytes) / _MIB
         lines = [
-            f"disk: proposals {self.proposal_bytes / _MIB:,.1f} MiB, {kept}; free {free / _GIB:,.1f} GiB",
+            f"disk: proposals {self.proposal_bytes / _MIB:,.1f} MiB, {kept}, {learning:,.0f} MiB more at most while it "
+            f"learns; free {free / _GIB:,.1f} GiB",
             f"memory of learning: mining {self.mining_bytes / _MIB:,.0f} MiB at most, of which positives "
             f"{self.positives_bytes / _MIB:,.0f}; box regression {self.regression_bytes / _MIB:,.0f} MiB",
             f"time by workers (this command: {self.workers}): {times}. Not in it: SVMs and regressors are solved, "

@@ -16,7 +16,7 @@ COST = RunCost(
 def test_time_and_what_is_told():
     assert [COST.seconds(workers) / 3600 for workers in (1, 2, 4)] == [3, 2, 1.5]
     disk, memory, time = COST.lines(5 * 2**30)
-    assert disk == "disk: proposals 1.0 MiB, maps 1.00 GiB; free 5.0 GiB"
+    assert disk == "disk: proposals 1.0 MiB, maps 1.00 GiB, 11 MiB more at most while it learns; free 5.0 GiB"
     assert "mining 8 MiB at most, of which positives 5; box regression 3 MiB" in memory
     assert "(this command: 2): 3.0 h on 1, 2.0 h on 2, 75.0 min on 8, 61.9 min on 64." in time
     tight = dataclasses.replace(COST, positives_bytes=8 * 2**20, maps_bytes=0)
