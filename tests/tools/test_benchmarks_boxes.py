@@ -59,12 +59,12 @@ def test_a_fold_teaches_nothing_of_its_photos(tool, run, open_run, monkeypatch):
 
 
 def test_in_a_run(tool, measure, run):
-    from benchmarks.detectors import MEASURES
+    from benchmarks.detectors import MEASURES, SIZES
 
     rows, times = measure("boxes", f"--run={run}", "--voting_iou=[0.5]", "--photos=1", "--repeats=1")
     assert [row["after scoring"] for row in rows] == list(tool.variants(PostprocessSettings(), (0.5,)))
     assert [row["after scoring"] for row in times] == [row["after scoring"] for row in rows]
-    assert set(rows[0]) == {"after scoring", *MEASURES}
+    assert set(rows[0]) == {"after scoring", *MEASURES, *(f"{one}_interval" for one in MEASURES), *SIZES}
     for row in rows[1:]:
         for name in MEASURES:
             assert float(row[f"gain_{name}"].split()[0]) == pytest.approx(row[name] - rows[0][name], abs=6e-4)

@@ -38,6 +38,10 @@ def test_a_row_each_on_photos_that_were_held_out(tool, measure, shapes, tmp_path
     assert all(row["photo_s"] > 0 and row["minutes"] > 0 for row in rows)
     assert rows[0]["mAP_50"] > rows[1]["mAP_50"]
     assert rows[1]["gain_mAP_50"].startswith("-")
+    low, high = map(float, rows[0]["mAP_50_interval"].split(" to "))
+    assert low <= rows[0]["mAP_50"] <= high
+    # The shapes are of 32 to 96 px.
+    assert rows[0]["medium"] > rows[1]["medium"]
     assert "gain_mAP_50" not in rows[0]
     (data,) = folder.glob("*/data")
     trained, measured = ({one.image_id for one in read_dataset(data, split).images} for split in ("trainval", "test"))
