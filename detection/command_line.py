@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
-from rich.measure import Measurement
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
@@ -229,9 +228,6 @@ class _PrintableText:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
         for one in console.render(self._printed, options):
             yield one if one.control else Segment(printable(one.text, lines=True), one.style)
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement.get(console, options, self._printed)
 
 
 def text_table(title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

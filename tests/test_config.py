@@ -348,6 +348,7 @@ class TestPresets:
         assert (found.dataset.root, found.dataset.classes, found.run) == ("photos", "collect", Settings.run)
         assert found.features.backbone == "zf5"
         assert config.preset_overrides(found).keys() == {"dataset.classes"}
+        assert settings_of("--preset=voc2007_paper").dataset == Settings().dataset
 
     @pytest.mark.parametrize("name", ["fast", "balanced", "best"])
     def test_of_those_for_own_photos_no_data_are_an_override(self, name):

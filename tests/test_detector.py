@@ -368,6 +368,10 @@ class TestFolder:
         [
             ({"files": {}}, "expected the keys classes.txt, network.safetensors, svms.safetensors"),
             ({"files": {"classes.txt": 3}}, "files: expected the keys network.safetensors"),
+            (
+                {"files": dict.fromkeys(["classes.txt", "network.safetensors", "svms.safetensors"], 3)},
+                r"detector\.yaml: files: expected classes\.txt, .* with fingerprints, got 'classes\.txt': 3",
+            ),
             ({"files": 3}, r"detector\.yaml: files: expected names with values, got 3"),
             ({"features": ["x"]}, r"detector\.yaml: features: expected names with values"),
             ({"notes": {1: 2}}, r"detector\.yaml: notes: expected names with values"),

@@ -168,6 +168,14 @@ def test_files_that_do_not_fit_are_refused(tmp_path, lite0):
         Backbone.from_weights(LITE0, (16,), str(tmp_path / "text.pth"))
 
 
+@pytest.mark.parametrize("content", [[torch.zeros(1)], torch.zeros(1), {"bn1.weight": 1.0}])
+def test_a_file_of_something_else_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "other.pth")
+    got = type(content).__name__
+    with pytest.raises(ValueError, match=rf"other\.pth: expected a state dict \(name -> tensor\), got {got}"):
+        Backbone.from_weights(LITE0, (16,), str(tmp_path / "other.pth"))
+
+
 def test_a_file_that_would_run_code_is_refused(tmp_path):
     torch.save({"state": print}, tmp_path / "code.pth")
     with pytest.raises(ValueError, match="weights_only"):

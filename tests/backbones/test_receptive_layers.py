@@ -165,8 +165,9 @@ def test_the_effective_field_of_a_known_network():
     found = effective_field(network, [field], 0, offset, share=0.95)
     assert found == ReceptiveField((-1.0, -1.0), (2.0, 2.0), 1)
     assert effective_field(network, [field], 0, offset, share=0.1).size == (1.0, 1.0)
-    with pytest.raises(ValueError, match="share"):
-        effective_field(network, [field], 0, offset, share=1.0)
+    for share in (0.0, 1.0):
+        with pytest.raises(ValueError, match=f"expected a share above 0 and below 1, got {share}"):
+            effective_field(network, [field], 0, offset, share=share)
 
 
 def test_the_effective_field_lies_inside():

@@ -21,7 +21,7 @@ def visualize(load_tool, shape_options, run, tmp_path, capsys):
 
 
 def test_images_and_their_filters(visualize, tmp_path, shapes):
-    status, printed = visualize("--images", "test1", "sub dir/test 0", "--filter", 5, 6, "--stage", 16)
+    status, printed = visualize("--images", "test1", "sub dir/test 0", "--filter", 0, 6, "--stage", 16)
     assert status == 0, printed
     written = sorted(path.name for path in (tmp_path / "out" / "images").iterdir())
     assert written == ["sub dir_test 0~20d3bdc5-stride16.png", "test1-stride16.png"]
@@ -44,6 +44,7 @@ def test_a_data_set_and_its_filters(visualize, tmp_path, run):
     folder = tmp_path / "out" / "filters-stride32"
     page = (folder / "index.html").read_text()
     assert str(folder / "index.html") in printed.splitlines()
+    assert {path.name for path in folder.iterdir()} == {"filters-0003-0040.png", "index.html", "photos"}
     data = json.loads(page.split('id="data">')[1].split("</script>")[0])
     assert set(data["groups"]) == {"", "box", "disc"}
     for channel in ("3", "40"):
@@ -79,10 +80,16 @@ def test_support_vectors(visualize, tmp_path, run):
     status, printed = visualize("--samples", "box", "disc", "--count", 4)
     assert status == 0, printed
     assert {path.name for path in (tmp_path / "out" / "samples").iterdir()} == {"box.png", "disc.png"}
-    lines = (run / "detector" / "samples.csv").read_text().splitlines()
+    assert "left out" not in printed
+    samples = run / "detector" / "samples.csv"
+    lines = samples.read_text().splitlines()
     assert lines[0] == "class,kind,image_id,x1,y1,x2,y2,margin,alpha"
     assert {line.split(",")[1] for line in lines[1:]} == {"positive", "negative"}
-    (run / "detector" / "samples.csv").unlink()
+    samples.write_text("\n".join([*lines, "box,negative,gone,0,0,20,30,0.5,0.1"]))
+    status, printed = visualize("--samples", "box")
+    assert status == 0, printed
+    assert "1 samples are of photos that the training set has not; they are left out" in " ".join(printed.split())
+    samples.unlink()
     status, printed = visualize("--samples", "box")
     assert status == 2
     assert "sppnet train" in printed

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from detection.data import read_boxes
+from detection.data.box_files import read_csv
 
 
 def test_users_boxes(tmp_path):
@@ -48,3 +49,11 @@ def test_bad_csv_boxes_are_named(tmp_path, line):
     (tmp_path / "b.csv").write_text(f"a,1,2,3,4\n{line}\n")
     with pytest.raises(ValueError, match=r"b\.csv: line 2: expected"):
         read_boxes(tmp_path / "b.csv")
+
+
+def test_a_line_without_one_of_its_numbers_is_no_line_without_numbers(tmp_path):
+    (tmp_path / "b.csv").write_text("a,1,2,3,4\nb, ,,,\nc\nd,1,2,,4\n")
+    lines = read_csv(tmp_path / "b.csv")
+    assert [next(lines)[1:] for _ in range(3)] == [("a", [1, 2, 3, 4]), ("b", []), ("c", [])]
+    with pytest.raises(ValueError, match=r"b\.csv: line 4: expected image_id,x1,y1,x2,y2, got 'd,1,2,,4'"):
+        next(lines)

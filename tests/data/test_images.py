@@ -109,13 +109,13 @@ def test_files_that_cannot_be_used_are_data_errors(tmp_path):
     (tmp_path / "half.jpg").write_bytes(noise_jpeg()[: len(noise_jpeg()) // 2])
     (tmp_path / "text.jpg").write_text("no image")
     (tmp_path / "empty.jpg").write_bytes(b"")
-    for name, kind in (
-        ("half.jpg", "unreadable image"),
-        ("text.jpg", "unreadable image"),
-        ("empty.jpg", "unreadable image"),
-        ("absent.jpg", "missing image"),
+    for name, kind, message in (
+        ("half.jpg", "unreadable image", "truncated"),
+        ("text.jpg", "unreadable image", r"cannot identify image file .*text\.jpg"),
+        ("empty.jpg", "unreadable image", r"cannot identify image file .*empty\.jpg"),
+        ("absent.jpg", "missing image", "no such file"),
     ):
-        with pytest.raises(DataError) as caught:
+        with pytest.raises(DataError, match=message) as caught:
             read_image(tmp_path / name)
         assert caught.value.kind == kind
         assert name in caught.value.file

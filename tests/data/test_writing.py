@@ -60,6 +60,22 @@ def test_an_image_in_two_splits_stays_one(same_names, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("splits", "written"),
+    [
+        (("training", "validation", "test"), {"train", "val", "test"}),
+        (("trainval", "test"), {"train", "val"}),
+        (("test",), {"val"}),
+    ],
+)
+def test_yolos_names_of_splits(tmp_path, splits, written):
+    """Its tools ask for a val: test is one where there is no other."""
+    images = {split: [image(split, picture(tmp_path / f"{split}.png", len(split)))] for split in splits}
+    write_dataset(tmp_path / "out", "yolo", images, ["cat"])
+    for folder in ("images", "labels"):
+        assert {one.name for one in (tmp_path / "out" / folder).iterdir()} == written
+
+
+@pytest.mark.parametrize(
     ("image_id", "written"),
     [
         ("a b/c d", "a b/c d"),

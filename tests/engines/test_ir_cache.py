@@ -68,6 +68,14 @@ def test_a_folder_that_cannot_be_written_costs_the_conversion_alone(folder, capl
     assert len(caplog.messages) == 2
 
 
+def test_a_network_is_made_beside_the_kept_ones(folder, monkeypatch, caplog):
+    """From the system's folder of temporary files, on another disk, nothing can be moved."""
+    monkeypatch.setattr("tempfile.tempdir", str(folder.parent / "absent"))
+    load_or_convert(KEY, model)
+    assert caplog.messages == []
+    assert value_of(load_or_convert(KEY, refuse)) == 2
+
+
 def test_no_home_folder(folder, monkeypatch, caplog):
     monkeypatch.delenv("SPPNET_CACHE")
     monkeypatch.setattr("detection.engines.ir_cache.cache_folder", cache_folder_that_fails)

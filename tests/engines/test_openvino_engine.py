@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from detection.backbones import Backbone
 from detection.engines import limit_threads, openvino_engine, single_threaded_pool
-from detection.engines.openvino_engine import OpenVINOEngine
+from detection.engines.openvino_engine import OpenVINOEngine, _convert
 from detection.features import FeatureExtractor, FeatureSettings
 
 pytest.importorskip("openvino")
@@ -217,3 +217,19 @@ class Constant(nn.Module):
 def test_a_constant_that_came_from_the_sides_is_noticed():
     with pytest.raises(ValueError, match=r"OpenVINO cannot convert .*(for constants|fixed the input's shape)"):
         OpenVINOEngine(Constant(), 4)
+
+
+class Resized(nn.Module):
+    def forward(self, x):
+        sides = x.shape[2] // 2, x.shape[3] * 3 // 2
+        return (functional.interpolate(x, sides, mode="bicubic", antialias=True),)
+
+
+def test_resizing_is_described_as_it_is():
+    """OpenVINO's own reference asks the description for the cubic, which its CPU device does not."""
+    import openvino
+
+    network, images = traced(Resized), images_of(24, 36)
+    outputs = [openvino.Tensor(np.zeros((1, 3, 12, 54), np.float32))]
+    assert _convert(network, 4).evaluate(outputs, [openvino.Tensor(images.numpy())])
+    assert_close([torch.from_numpy(outputs[0].data)], network(images))

@@ -36,6 +36,13 @@ def test_a_weight_is_as_many_copies(random_case, seed, metric, difficult):
         assert got == pytest.approx(np.nan if one.ap is None else one.ap, abs=1e-12, nan_ok=True)
 
 
+def test_a_draw_without_objects_ends_no_other():
+    """A false positive of image 1 above the only object, of image 0."""
+    weights = np.array([[0, 4], [1, 1], [0, 4], [1, 3]], np.int32)
+    got = weighted_ap(np.array([1, 0]), np.array([False, True]), np.array([0]), weights, POINTS["voc10"])
+    assert got == pytest.approx([np.nan, 1 / 2, np.nan, 1 / 4], nan_ok=True)
+
+
 @settings(max_examples=8)
 @given(st.integers(0, 2**32 - 1))
 def test_weights_of_one_give_cocos_figure(random_case, seed):

@@ -283,7 +283,7 @@ def _open(path: Path, _: Path | None) -> FoundSet:
 def _write(new: NewSet) -> None:
     number = {one: place for place, one in enumerate(new.classes)}
     keys = {split: _KEYS.get(split, split_kind(split)) for split in new.splits}
-    if "test" in keys and not {"val", "test"} & (set(keys.values()) - {"test"}):
+    if "test" in keys and "val" not in keys.values():
         keys["test"] = "val"
     if len(set(keys.values())) < len(keys):
         keys = {split: split for split in new.splits}

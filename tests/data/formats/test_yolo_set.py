@@ -127,6 +127,13 @@ def test_labels_in_several_folders_are_those_of_the_likeliest(tmp_path):
         assert objects(tmp_path, "train") == {"a": count}
 
 
+def test_labels_in_place_of_images_are_not_of_another_folder(tmp_path):
+    labelled(tmp_path, "images/a.jpg")
+    photo(tmp_path / "scans" / "a.jpg")
+    put(tmp_path / "data.yaml", "names: [cat]\ntrain: [images, scans]\n")
+    assert objects(tmp_path, "train") == {"images/a": 1, "scans/a": 0}
+
+
 def test_folders_that_are_links_are_read_where_they_are_named(tmp_path):
     labelled(tmp_path / "store", "images/a.jpg")
     for one in ("images", "labels"):
