@@ -211,7 +211,7 @@ class _Photo(io.BufferedReader):
     """
 
     def __init__(self, path: str | os.PathLike) -> None:
-        super().__init__(io.FileIO(path))
+        super().__init__(io.FileIO(os.fspath(path)))
         self._end = os.fstat(self.fileno()).st_size
 
     def read(self, size: int | None = -1) -> bytes:

@@ -111,8 +111,8 @@ def test_files_that_cannot_be_used_are_data_errors(tmp_path):
     (tmp_path / "empty.jpg").write_bytes(b"")
     for name, kind, message in (
         ("half.jpg", "unreadable image", "truncated"),
-        ("text.jpg", "unreadable image", r"cannot identify image file .*text\.jpg"),
-        ("empty.jpg", "unreadable image", r"cannot identify image file .*empty\.jpg"),
+        ("text.jpg", "unreadable image", r"cannot identify image file '.*text\.jpg"),
+        ("empty.jpg", "unreadable image", r"cannot identify image file '.*empty\.jpg"),
         ("absent.jpg", "missing image", "no such file"),
     ):
         with pytest.raises(DataError, match=message) as caught:
