@@ -281,8 +281,8 @@ def on_host(regions: RegionFeatures) -> RegionFeatures:
 
 
 def _are_finite(maps: Sequence[torch.Tensor]) -> bool:
-    if not maps or maps[0].device.type != "cpu":
-        return not maps or bool(torch.stack([torch.isfinite(one).all() for one in maps]).all())
+    if maps[0].device.type != "cpu":
+        return bool(torch.stack([torch.isfinite(one).all() for one in maps]).all())
     # A comparison of bits: to ask whether float16 values are finite takes ten times as long.
     arrays = (one.numpy().view(np.uint16) for one in maps)
     return all(int((one & _MAGNITUDE).max(initial=0)) < _INFINITY for one in arrays)

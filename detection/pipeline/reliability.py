@@ -64,9 +64,8 @@ def reliability_table(measured: Reliability) -> str:
 def reliability_chart(measured: Reliability) -> np.ndarray:
     """(H, W, 3) uint8: the share of right detections against their probability; on the diagonal they agree."""
     axes = (Axis(title, 0.0, 1.0, _TICKS) for title in ("probability", "share of right detections"))
-    filled = measured.counts > 0
     lines = [
-        Line("detections", measured.predicted[filled].tolist(), measured.observed[filled].tolist()),
+        Line("detections", measured.predicted.tolist(), measured.observed.tolist()),
         Line("perfect", _TICKS, _TICKS),
     ]
     return line_chart(f"expected calibration error {measured.error:.3f}", *axes, lines, legend=0.55)

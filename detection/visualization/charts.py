@@ -53,7 +53,7 @@ def line_chart(
     """A chart as (height, width, 3) uint8 RGB of `size` px. Lines have colours and dashes of their own, in order.
 
     legend: where the legend begins at the bottom, as a share of the width; None for no legend.
-    Points beyond the axes are left out.
+    Points beyond the axes, and those that are no numbers, are left out.
     """
     height, width = size[0] * _OVERSAMPLING, size[1] * _OVERSAMPLING
     canvas = Image.new("RGB", (width, height), WHITE)

@@ -2,8 +2,10 @@
 
 import dataclasses
 import re
+from typing import Literal
 
 import pytest
+from jsonargparse import ArgumentParser
 
 from detection.commands import sppnet
 from detection.commands.sppnet import COMMANDS
@@ -108,6 +110,14 @@ def test_values_are_told_as_they_are_typed(told):
     assert entries["--help-all"].startswith("The same ")
     assert explained(told("classify", "--help"))["--sizes"].startswith("N ... ")
     assert explained(told("train", "--help"))["--rename"].startswith("OLD NEW ")
+
+
+def test_choices_of_more_than_forty_letters_are_told_in_the_text_alone():
+    parser = ArgumentParser()
+    parser.add_argument("--short", type=Literal["a" * 19, "b" * 20], help="One of two.")
+    parser.add_argument("--long", type=Literal["a" * 20, "b" * 20], help="One of two.")
+    values = {one.name: one.value for one in options(parser)}
+    assert (values["--short"], values["--long"]) == (f"{'a' * 19}|{'b' * 20}", "LONG")
 
 
 def test_what_has_to_be_given_is_marked(told):

@@ -12,6 +12,7 @@ from detection.inspection.pyramids import draw_pyramids
 from detection.inspection.responses import RankedPhoto
 from detection.pipeline.work import Work
 from detection.types import AnnotatedImage, FeaturePyramid
+from detection.visualization import heat_colours
 
 RGB = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
 FIELD = ReceptiveField((-4, -4), (12, 12), 8)
@@ -50,6 +51,14 @@ def test_images_grow_with_the_maps_in_pyramids_of_one_filter(pyramid):
     for scales, sides in (((0,), [(13, 19)]), ((0, 1), [(13, 19), (26, 38)])):
         drawn = draw_pyramids(plain, pyramid, FilterView(0, (FIELD,), scales, (3,)), (2, 1))
         assert (drawn == (1, 2, 3)).all(axis=2).sum() == sum(height * width for height, width in sides)
+
+
+def test_pyramids_have_one_scale_of_colours_at_every_size(pyramid):
+    """From 0 to 8 at one size: at the other, where all is 4, both levels have the middle colour."""
+    pyramid.maps[0][0][:], pyramid.maps[1][0][:] = 0, 4
+    pyramid.maps[0][0][3, 2, 1] = 8
+    drawn = draw_pyramids(RGB, pyramid, FilterView(0, (FIELD,), (0, 1), (3,)), (2, 1))
+    assert (drawn == heat_colours(np.array(4), 0, 8)).all(axis=2).sum() >= 2 * 108 * 108
 
 
 def test_images_that_cannot_be_read_are_not_ranked(pyramid):

@@ -93,5 +93,15 @@ def test_reasons_are_told():
     assert second.reason == "little of either: the best that is left"
 
 
+def test_how_unlike_a_photo_is_goes_by_distances():
+    """Twice the sine of half the angle to the nearest: 1.93, and 1.59 to both."""
+    some = [candidate("far", np.radians(150)), candidate("between", np.radians(-105))]
+    reasons = [(one.image_id, one.reason) for one in choose(some, KNOWN, EVEN, CLASSES, 2, "core-set")]
+    assert reasons == [
+        ("far", "unlike what is labelled (100% of the farthest)"),
+        ("between", "unlike what is labelled (82% of the farthest)"),
+    ]
+
+
 def test_no_candidate():
     assert choose([], KNOWN, EVEN, CLASSES, 3) == []

@@ -99,6 +99,8 @@ def test_boxes_are_cut_at_the_border(one):
         ([Drawn(0, "cat", (90, 0, 100, 10))], r"cat: expected a box in \(height, width\) = \(60, 80\)"),
         ([Drawn(0, "cat", (5, 5, 5, 10))], "cat: expected a box in"),
         ([Drawn(0, "cat", (30, 5, 5, 10))], "cat: expected a box in"),
+        ([Drawn(0, "cat", (5, 10, 30, 10))], "cat: expected a box in"),
+        ([Drawn(0, "cat", (5, 30, 30, 10))], "cat: expected a box in"),
         ([Drawn(0, "cat", (float("nan"), 5, 5, 10))], "cat: expected four finite numbers"),
         ([Drawn(0, "cat", (0, 5, float("inf"), 10))], "cat: expected four finite numbers"),
         ([Drawn(0, " ", (1, 2, 3, 4))], "expected a class name"),

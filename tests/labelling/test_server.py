@@ -2,10 +2,16 @@
 
 import io
 import json
+import logging
+import socket
+import urllib.request
+from threading import Thread
 
 import pytest
 from PIL import Image
+from uvicorn import Server
 
+from detection.labelling import server
 from detection.labelling.server import MAX_BYTES
 
 CAT = {"index": 0, "name": "cat", "box": [10, 20, 40, 50], "difficult": False}
@@ -201,3 +207,23 @@ def test_labels_that_are_damaged_meanwhile_are_not_written_over(client, photos):
     assert "malformed annotation" in content["fault"]
     assert save(client, version=content["version"], objects=[]).status_code == 400
     assert (photos / "a.xml").read_text() == "<annotation><object>"
+
+
+def test_no_address_is_logged(client, caplog, monkeypatch):
+    """Whoever reads it has the token."""
+    servers = []
+    monkeypatch.setattr(server, "Server", lambda config: servers.append(Server(config)) or servers[0])
+    monkeypatch.setattr(logging.getLogger("uvicorn.access"), "propagate", True)
+    caplog.set_level(logging.INFO)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = Thread(target=server.serve, args=(client.app, listening))
+        thread.start()
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}{client.app.routes[0].path}"
+        try:
+            with urllib.request.urlopen(f"{address}/state", timeout=60) as answer:
+                assert answer.status == 200
+        finally:
+            servers[0].should_exit = True
+            thread.join()
+    assert "Started server process" in caplog.text
+    assert "/state" not in caplog.text

@@ -63,8 +63,8 @@ def test_other_classes_have_no_vote():
 
 
 def test_boxes_that_only_touch_or_are_empty_have_no_vote():
-    boxes = [[10, 0, 20, 10], [0, 0, 10, 0], [3, 3, 3, 3]]
-    assert one_by_hand(boxes, [[5], [5], [5]], 1e-9) == [[0, 0, 10, 10]]
+    boxes = [[10, 0, 20, 10], [0, 0, 10, 0], [3, 3, 3, 3], [90, 0, 0, 90], [0, 90, 90, 0], [90, 90, 0, 0]]
+    assert one_by_hand(boxes, [[5]] * 6, 1e-9) == [[0, 0, 10, 10]]
 
 
 def test_boxes_without_a_vote_are_not_asked_for():

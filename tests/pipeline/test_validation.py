@@ -1,6 +1,7 @@
 """Tuning, and further positives, on a run of shapes."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -32,6 +33,22 @@ def test_tune(run, open_run):
     # Nothing else changed, and the same call finds the same.
     assert (run / "detector/detector.yaml").read_bytes() == before
     assert tune(open_run(run), [0.01], [2.0], folds=2, seed=0)[0] == trials[3]
+
+
+def test_a_lack_of_memory_in_one_training_of_several_is_told(run, open_run, monkeypatch):
+    train = validation.train_fold_svms
+
+    def short_of_memory(*arguments, **named):
+        machines, log = train(*arguments, **named)
+        assert len(log.entries) > 1
+        return machines, replace(log, entries=(replace(log.entries[0], left_out=3), *log.entries[1:]))
+
+    told = "hard negatives were left out for lack of memory"
+    for called, count in ((train, 0), (short_of_memory, 1)):
+        monkeypatch.setattr(validation, "train_fold_svms", called)
+        experiment = open_run(run)
+        tune(experiment, [0.01], [2.0], folds=2, seed=0)
+        assert printed(experiment).count(told) == count
 
 
 def test_further_positives_of_a_run(run, open_run):

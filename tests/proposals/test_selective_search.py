@@ -182,6 +182,21 @@ def test_priority_is_level_times_a_random_number():
     assert selective_search(image, ALL).tolist() == [list(box) for box in sorted(least, key=least.__getitem__)]
 
 
+def test_of_equal_priority_the_first_of_all_runs_comes_first(monkeypatch):
+    class Coarse:
+        def __init__(self, _):
+            pass
+
+        def random(self, count):
+            return np.arange(count) % 3 / 3
+
+    image = textured_image(60, 70)
+    boxes, levels = hierarchies(image, ALL)
+    ranked = sorted(range(len(boxes)), key=(levels * Coarse(0).random(len(levels))).tolist().__getitem__)
+    monkeypatch.setattr(np.random, "Generator", Coarse)
+    assert selective_search(image, ALL).tolist() == list(map(list, dict.fromkeys(map(tuple, boxes[ranked].tolist()))))
+
+
 def test_regions_have_k_px_and_the_blur_is_the_originals():
     image = textured_image()
     chosen = ProposalSettings(preset="single")

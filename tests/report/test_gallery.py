@@ -69,6 +69,21 @@ def test_every_kind_in_words(make_run, similar, kind):
     }
 
 
+def test_missed_objects_whose_proposals_were_not_looked_at_in_words(make_run):
+    """One has a detection of its class, of IoU 0.40 and below the threshold; the other has none."""
+    run = make_run(["cat", "dog"])
+    boxes = np.float32([[0, 0, 40, 40], [50, 0, 90, 40]])
+    image = replace(run.images[0], boxes=boxes, labels=np.array([0, 1]), difficult=np.zeros(2, bool))
+    found = Detections(image.image_id, np.float32([[0, 0, 40, 16]]), np.float32([-2]), np.zeros(1, np.int64))
+    evaluation = evaluate([found], [image], run.classes)
+    run = replace(run, images=[image], evaluation=evaluation, diagnosis=diagnose(evaluation, [image]))
+    missed = [one for one in picks(run, None, ReportSettings(pictures=10)) if one.group == "missed"]
+    assert [(one.text, one.found, one.found_label) for one in missed] == [
+        ("nearest detection: IoU 0.40, 12%", (0, 0, 40, 16), "12%"),
+        ("no detection of its class overlaps it", None, ""),
+    ]
+
+
 def test_first_ones_of_all_classes_before_second_ones_of_any(make_run):
     run = make_run(["cat", "dog", "cow"])
     groups = grouped(picks(run, None, ReportSettings(pictures=3)))

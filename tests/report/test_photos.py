@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from detection.evaluation import evaluate
-from detection.report import ReportSettings
+from detection.report import ReportSettings, pictures
 from detection.report.photos import Marks, marked, photos
 from detection.types import Detections
 
@@ -81,6 +81,18 @@ def test_kinds_are_told_apart_without_their_colours(make_run, monkeypatch):
         drawn.append(photos(one, ReportSettings(), AMPLE)[0])
     assert [one.counts for one in drawn] == ["1 found", "1 missed, 1 false", "1 missed"]
     assert len({one.data for one in drawn}) == 3
+
+
+def test_in_a_crowd_the_ten_highest_scoring_have_a_label(make_run, monkeypatch):
+    run, draw, layers = make_run(["cat"]), pictures.drawn, []
+    monkeypatch.setattr("detection.report.photos.drawn", lambda *given: (layers.extend(given[2]), draw(*given))[1])
+    boxes = np.float32([[9 * i, 0, 9 * i + 8, 8] for i in range(12)])
+    images = [replace(run.images[0], boxes=boxes, labels=np.zeros(12, np.int64), difficult=np.zeros(12, bool))]
+    scores = np.linspace(3, 2, 12, dtype=np.float32)
+    found = [Detections(images[0].image_id, boxes, scores, images[0].labels)]
+    photos(replace(run, images=images, evaluation=evaluate(found, images, ["cat"])), ReportSettings(), AMPLE)
+    assert [layer.box[0] for layer in layers] == [9 * i for i in range(12)]
+    assert [layer.text[:4] for layer in layers] == ["cat "] * 10 + [""] * 2
 
 
 def test_the_budget_is_kept_and_what_cannot_be_read_left_out(make_run, tmp_path):

@@ -303,6 +303,7 @@ def test_numbers_of_values_up_to_the_steps(tmp_path, text, number):
     ("content", "fault"),
     [
         ({"ids": [1]}, "expected the keys boxes and ids or indexes, got ids"),
+        ({}, "expected the keys boxes and ids or indexes, got none"),
         ("text", "expected a dictionary with boxes and ids, got str"),
         ({"boxes": [np.zeros((2, 3))], "ids": [1]}, "image 1: expected rows of four numbers"),
         ({"boxes": [np.zeros((2, 4))], "ids": [1, 2]}, "for each of its 2 image ids, got 1"),

@@ -1,4 +1,5 @@
 import pickle
+import time
 from collections import Counter
 
 import pytest
@@ -67,13 +68,15 @@ def test_no_image(run, open_run):
 
 
 def test_each_stage_has_its_share_of_the_time(tmp_path, open_run):
-    experiment = open_run(tmp_path / "run")
+    experiment, started = open_run(tmp_path / "run"), time.monotonic()
     prepare(experiment)
+    elapsed = time.monotonic() - started
     lines = experiment.work.console.file.getvalue().splitlines()
     assert any(line.startswith("proposals and maps: 13/13") for line in lines)
     stages = experiment.run.read()["stages"]
     assert {name: stages[name]["made"] for name in stages} == {PROPOSALS: 13, MAPS: 13}
     assert min(one["seconds"] for one in stages.values()) >= 0
+    assert sum(one["seconds"] for one in stages.values()) < elapsed + 1
     prepare(experiment)
     images.PROPOSALS.make(experiment)
     assert experiment.work.console.file.getvalue().splitlines() == lines
