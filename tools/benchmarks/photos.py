@@ -5,6 +5,7 @@ images and go on from what they kept on disk, as a run does. Memory is the most 
 rows that mining maps into it.
 """
 
+import gc
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -86,6 +87,8 @@ def interrupted(learn: Callable[[OnProgress], Learned], images: int, stops: int)
             return learn(_stopping(left)), stopped
         except StoppedError:
             stopped += 1
+        # A run that goes on is another process, which has nothing of the stopped one in memory.
+        gc.collect()
 
 
 def mined(source: MadeUp, settings: SVMSettings, stops: int, folder: Path) -> tuple[tuple[LinearSVMs, MiningLog], int]:
