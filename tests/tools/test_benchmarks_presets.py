@@ -68,7 +68,7 @@ def test_a_line_a_preset_from_one_figure_to_the_other(tool, monkeypatch):
     ])  # fmt: skip
     _, x, y, lines = seen
     assert [(one.name, *one.x, *one.y) for one in lines] == [("a", 0.4, 0.4, 0.3, 0.6), ("b", 1.4, 1.4, 0.4, 0.7)]
-    assert x.ticks == [0.5, 1, 2]
+    assert x.ticks == [0.2, 0.5, 1, 2]
     assert x.low < 0.4 < 1.4 < x.high
     assert (y.low, y.high) == (0, 1)
 
