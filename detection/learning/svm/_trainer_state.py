@@ -12,6 +12,8 @@ from detection.learning.svm.log import MiningEntry
 _FACTS = ("layer", "length", "number", "done", "added", "last_image")
 # Between the ids of images in one array: as JSON, those of 100,000 would take ten times their bytes on the way.
 _BETWEEN_IDS = "\0"
+# Names of files may hold bytes that are no UTF-8, which Python has as lone surrogates.
+_ANY_NAME = "surrogatepass"
 
 
 def state_of(trainer: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -20,7 +22,7 @@ def state_of(trainer: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     arrays = {f"{i}.{name}": getattr(one, name) for i, one in enumerate(caches) for name in one.ARRAYS}
     arrays |= sample.arrays()
     arrays |= {"checks": trainer.store.used_checks(), "weights": trainer.weights, "biases": trainer.biases}
-    arrays["image_ids"] = np.frombuffer(_BETWEEN_IDS.join(trainer.image_ids).encode(), np.uint8)
+    arrays["image_ids"] = np.frombuffer(_BETWEEN_IDS.join(trainer.image_ids).encode(errors=_ANY_NAME), np.uint8)
     facts = {name: getattr(trainer, name) for name in _FACTS} | {"images": len(trainer.image_ids)}
     facts |= {"peak_rows": trainer.store.peak_rows, "seen": sample.seen}
     facts["caches"] = [{name: getattr(one, name) for name in one.FACTS} for one in caches]
@@ -31,7 +33,7 @@ def restore(trainer: Any, arrays: dict[str, np.ndarray], facts: dict[str, Any]) 
     """Take up what `state_of` gave, as a new trainer; False where the file of rows is not whole."""
     for name in _FACTS:
         setattr(trainer, name, facts[name])
-    trainer.image_ids = arrays["image_ids"].tobytes().decode().split(_BETWEEN_IDS)
+    trainer.image_ids = arrays["image_ids"].tobytes().decode(errors=_ANY_NAME).split(_BETWEEN_IDS)
     trainer.entries = [MiningEntry(**one) for one in facts["entries"]]
     trainer.sample.restore(arrays, facts["seen"])
     trainer.weights, trainer.biases = arrays["weights"], arrays["biases"]
