@@ -189,9 +189,10 @@ class ClassCache:
             before = getattr(self, name)
             setattr(self, name, np.concatenate([before[:at], values, before[at:]]))
 
-    def of_image(self, position: int) -> np.ndarray:
-        """(samples,) bool: which are of the image at `position`."""
-        return np.concatenate([self.origins, self.keys[:, 0]]) == position
+    @property
+    def positions(self) -> np.ndarray:
+        """(samples,) int64: of the image of each."""
+        return np.concatenate([self.origins, self.keys[:, 0]])
 
     def keep(self, wanted: np.ndarray) -> np.ndarray:
         """Keep the samples where `wanted`; returns the places of the others."""

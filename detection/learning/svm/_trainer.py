@@ -55,7 +55,9 @@ class Trainer:
         # Where it stands: pass (0: the positives), images done in it, negatives it added, id of the last image done.
         self.number = self.done = self.added = 0
         self.last_image: str | None = None
-        self.image_ids: list[str] = []
+        # Images of a pass, and of those that have samples position -> id; those without any go with a commit.
+        self.images = 0
+        self.image_ids: dict[int, str] = {}
 
     # Passes over the images.
 
@@ -90,7 +92,7 @@ class Trainer:
             self.weights = padded(np.zeros((len(self.caches), self.length), np.float32))
             self.biases = np.zeros(len(self.caches), np.float32)
         self.sample.add(regions)
-        self.image_ids.append(regions.image_id)
+        self.images += 1
 
     def _add_positives(self, regions: TrainingRegions) -> None:
         values, boxes, labels = regions.positives(self.settings.use_difficult)
@@ -108,6 +110,7 @@ class Trainer:
                     f"{self.settings.memory_mib}, which holds {len(self.store.values)} vectors of {self.length} values"
                 )
             places = self.store.add(values, rows)
+            self.image_ids[self.done] = regions.image_id
             for cache in caches:
                 self.store.use(places)
                 cache.append_positives(places, boxes[rows], self.done, draws)
@@ -120,10 +123,8 @@ class Trainer:
             due = [one for one in self.caches if one.added and (not one.trained or self._is_due(one))]
             self._train(due, 1, on_the_way=True)
             self._image_done(regions)
-        if self.done != len(self.image_ids):
-            raise ValueError(
-                f"train_svms: expected the same {len(self.image_ids)} images in every pass, got {self.done}"
-            )
+        if self.done != self.images:
+            raise ValueError(f"train_svms: expected the same {self.images} images in every pass, got {self.done}")
         self._train(self._unsettled(), 0)
         added = self.added
         self._begin_pass()
@@ -211,6 +212,7 @@ class Trainer:
     def _add(self, regions: TrainingRegions, wanted: np.ndarray) -> None:
         places, rows = self._known_places(len(wanted)), self._new(wanted)
         places[rows] = self.store.add(regions.proposals.values, rows)
+        self.image_ids[self.done] = regions.image_id
         for index, cache in enumerate(self.caches):
             chosen = np.flatnonzero(wanted[:, index])
             if not len(chosen):
@@ -300,7 +302,7 @@ class Trainer:
             positives=tuple(cache.positives for cache in self.caches),
             mean_norm=self.sample.mean(),
             scale=self.sample.scale(),
-            images=len(self.image_ids),
+            images=self.images,
             peak_rows=self.store.peak_rows,
             peak_bytes=self.store.peak_bytes,
             samples=tuple(self._samples(index) for index, cache in enumerate(self.caches) if cache.trained),
@@ -309,6 +311,8 @@ class Trainer:
     # Going on where an interrupted mining was.
 
     def _commit(self) -> None:
+        used = {position for one in self.caches for position in np.unique(one.positions).tolist()}
+        self.image_ids = {position: name for position, name in self.image_ids.items() if position in used}
         if self.checkpoint is not None:
             self.checkpoint.write(*state_of(self))
         self.store.commit()

@@ -9,7 +9,7 @@ class MiningCheckpoint(Checkpoint):
     key: of all that decides the result; a folder of another key counts as empty.
     """
 
-    VERSION, LEARNER = "6", "mining"
+    VERSION, LEARNER = "7", "mining"
 
     def images_done(self) -> int:
         """Images that were done in all passes so far, that for the positives included."""

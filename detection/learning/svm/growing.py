@@ -23,6 +23,8 @@ class GrowingSVMs:
 
     def __init__(self, settings: SVMSettings, executor: Executor | None = None) -> None:
         self._trainer = Trainer(0, [], settings, executor)
+        # Image id -> position, of all that ever were put.
+        self._positions: dict[str, int] = {}
 
     @property
     def num_classes(self) -> int:
@@ -54,9 +56,10 @@ class GrowingSVMs:
         trainer = self._trainer
         self._check(regions)
         self.remove(regions.image_id)
-        if regions.image_id not in trainer.image_ids:
+        if regions.image_id not in self._positions:
+            self._positions[regions.image_id] = trainer.images
             trainer._add_image(regions)
-        trainer.done = trainer.image_ids.index(regions.image_id)
+        trainer.done = self._positions[regions.image_id]
         trainer._add_positives(regions)
         for cache in self._of_image():
             cache.on_the_way = True
@@ -65,18 +68,18 @@ class GrowingSVMs:
     def mine(self, regions: TrainingRegions) -> int:
         """Take the hard negatives that an image, put before, has for the SVMs of now; returns how many are new."""
         trainer = self._trainer
-        trainer.done, before = trainer.image_ids.index(regions.image_id), trainer.added
+        trainer.done, before = self._positions[regions.image_id], trainer.added
         trainer._mine_image(regions)
         return trainer.added - before
 
     def remove(self, image_id: str) -> None:
         """Drop the samples of an image, if it has any."""
         trainer = self._trainer
-        if image_id not in trainer.image_ids:
+        if image_id not in self._positions:
             return
-        trainer.done = trainer.image_ids.index(image_id)
+        trainer.done = self._positions[image_id]
         for cache in self._of_image():
-            trainer.store.release(cache.keep(~cache.of_image(trainer.done)))
+            trainer.store.release(cache.keep(cache.positions != trainer.done))
             cache.on_the_way = True
         trainer.store.commit()
 
@@ -104,7 +107,7 @@ class GrowingSVMs:
 
     def _of_image(self) -> list[ClassCache]:
         """The classes that have samples of the image that is being done."""
-        return [one for one in self._trainer.caches if one.of_image(self._trainer.done).any()]
+        return [one for one in self._trainer.caches if (one.positions == self._trainer.done).any()]
 
     def _check(self, regions: TrainingRegions) -> None:
         known = (self._trainer.layer, self._trainer.length) if self._trainer.layer else None

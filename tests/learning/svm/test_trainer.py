@@ -14,6 +14,9 @@ from detection.types import RegionFeatures
 
 SETTINGS = SVMSettings(C=0.05, retrain_after=60, norm=NormSettings(target=10, windows=10), memory_mib=4)
 
+# Of an image's regions those that name it.
+PARTS = ("proposals", "objects")
+
 
 class StoppedError(Exception):
     pass
@@ -108,6 +111,39 @@ def test_states_grow_rarer_with_the_images(make_regions, tmp_path, monkeypatch):
         *((1, n) for n in (4, 8, 12, 16, 24, 32)),
         (2, 0),
     ]
+
+
+def test_only_ids_of_images_with_samples_are_kept(make_regions, tmp_path, monkeypatch):
+    """What is held must not grow with the images."""
+    checkpoint, states = MiningCheckpoint(tmp_path / "mining", "key"), []
+    monkeypatch.setattr(checkpoint, "write", lambda *state: states.append(state))
+    settings = dataclasses.replace(SETTINGS, max_positives=2)
+    _, log = train_svms(stream_of(make_regions(images=60)), 3, settings, checkpoint=checkpoint)
+    for arrays, _ in states:
+        used = [arrays[f"{label}.{part}"] for label in range(3) for part in ("origins", "keys")]
+        of_images = np.concatenate([one if one.ndim == 1 else one[:, 0] for one in used])
+        assert sorted(arrays["positions"].tolist()) == sorted(set(of_images.tolist()))
+    arrays, facts = states[-1]
+    assert facts["images"] == 60 > len(arrays["positions"]) > 6
+    ids = {name for sample in log.samples for name in sample.image_ids}
+    assert set(arrays["image_ids"].tobytes().decode().split("\0")) == ids
+
+
+def test_goes_on_with_ids_that_are_no_utf8(make_regions, tmp_path):
+    """Names of files may hold any byte, which Python has as a lone surrogate."""
+    images = [
+        dataclasses.replace(
+            one, **{name: dataclasses.replace(getattr(one, name), image_id=f"\udcff é {number}") for name in PARTS}
+        )
+        for number, one in enumerate(make_regions(images=8))
+    ]
+    _, log = train_svms(stream_of(images), 3, SETTINGS)
+    checkpoint = MiningCheckpoint(tmp_path / "mining", "key")
+    with pytest.raises(StoppedError):
+        train_svms(stream_of(images), 3, SETTINGS, interrupted_at(13), checkpoint=checkpoint)
+    _, again = train_svms(stream_of(images), 3, SETTINGS, checkpoint=checkpoint)
+    assert {one for sample in again.samples for one in sample.image_ids} <= {one.image_id for one in images}
+    assert [one.image_ids for one in again.samples] == [one.image_ids for one in log.samples]
 
 
 def test_a_sample_of_the_positives(make_regions, tmp_path):
