@@ -31,7 +31,7 @@ Value = TypeVar("Value")
 _SAMPLE = 20
 # Workers that a time is said for beside those of the settings.
 _WORKERS = (1, 8, 64)
-# Power of the number of photos with which the time of solving SVMs grows: 20 to 500 photos, see docs/runs.md.
+# Power of the number of photos with which the time of solving SVMs grows: 20 to 200 photos, see docs/runs.md.
 _SVM_GROWTH = 0.55
 _HOUR, _MINUTE, _MIB, _GIB, _BYTES_OF_A_VALUE = 3600, 60, 2**20, 2**30, 4
 
