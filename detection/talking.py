@@ -213,7 +213,8 @@ def progress(
 ) -> Iterator[Callable[[], None]]:
     """Show how far a piece of work is; yields the function to call once for each item finished.
 
-    done: items finished by an earlier call. on_progress: is told instead, of 0 too; it runs in this thread.
+    total: grows with what is done where there prove to be more. done: items finished by an earlier call. on_progress:
+    is told instead, of 0 too; it runs in this thread.
     """
     with ExitStack() as stack:
         report = on_progress or stack.enter_context(reporting(log))
@@ -222,6 +223,6 @@ def progress(
         def advance() -> None:
             nonlocal done
             done += 1
-            report(title, done, total)
+            report(title, done, max(done, total))
 
         yield advance

@@ -66,6 +66,14 @@ class TestProgress:
             advance()
         assert console.file.getvalue() == "maps: 18/20, 10 s, 20 s left\n"
 
+    def test_more_than_was_expected_is_the_new_total(self):
+        """Passes until one adds nothing, rows that prove damaged: nobody is told of 9/3 and a time below 0."""
+        told = []
+        with progress("SVMs", 2, on_progress=lambda *step: told.append(step)) as advance:
+            for _ in range(4):
+                advance()
+        assert told == [("SVMs", 0, 2), ("SVMs", 1, 2), ("SVMs", 2, 2), ("SVMs", 3, 3), ("SVMs", 4, 4)]
+
     def test_on_a_terminal_it_is_a_bar_alone(self):
         log, console = log_to(terminal=True)
         with progress("maps", 3, log=log) as advance:
