@@ -31,7 +31,7 @@ Value = TypeVar("Value")
 _SAMPLE = 20
 # Workers that a time is said for beside those of the settings.
 _WORKERS = (1, 8, 64)
-# Power of the number of photos with which the time of solving SVMs grows: 20 to 200 photos, see docs/runs.md.
+# Power of the number of photos with which the time of solving SVMs grows, measured up to 500: see docs/runs.md.
 _SVM_GROWTH = 0.55
 _HOUR, _MINUTE, _MIB, _GIB, _BYTES_OF_A_VALUE = 3600, 60, 2**20, 2**30, 4
 
@@ -43,7 +43,7 @@ class Sample:
     proposals, maps, reading, vectors: seconds of making proposals (decoding included) and maps, of reading maps that
     are kept, of pooling all proposals. starting: seconds that the first photo took more than the mean, since networks
     and compiled code are loaded there. solving_svms, solving_regressors: seconds that learning from all of them took,
-    those of reading and pooling left out; None where the SVMs are of layers that are to be fine-tuned. proposal_bytes:
+    those of reading and pooling left out; solving_svms is None where layers are to be fine-tuned first. proposal_bytes:
     of a file. examples: proposals near an object that box regression learns from, for each object.
     """
 

@@ -93,7 +93,7 @@ def test_passes_memory_and_maps_that_are_not_kept(fresh, open_run, tmp_path):
     assert mirrored.positives_bytes == 2 * cost.positives_bytes
 
 
-def test_solving_grows_with_the_training_photos(fresh, open_run, tmp_path):
+def test_solving_grows_with_the_training_photos(fresh):
     sample = Sample(
         2, proposals=0.0, maps=0.0, reading=0.0, vectors=0.0, starting=0.0, solving_svms=10.0, solving_regressors=3.0,
         proposal_bytes=1000, examples=4.0,
