@@ -188,7 +188,7 @@ def _solving(
     stream, positives = training_streams(source, images, layer, svm, work, _nothing)
     # Maps of mirrored photos are made where they are first asked for.
     read(positives())
-    _, alone = timed(lambda: read(positives(), *(stream() for _ in range(max(svm.passes, 1)))))
+    _, alone = timed(lambda: read(positives(), *(stream() for _ in range(svm.least_passes))))
     folds = folds_of(experiment, images)
     _, whole = timed(lambda: train_linear_svms(source, images, count, svm, layer, work, fold_of=folds))
     return max(whole - alone, 0.0), regressors
@@ -204,9 +204,9 @@ def cost_of(experiment: Experiment, sample: Sample) -> RunCost:
     photos, keeps, svm = len(experiment.images), experiment.work.keep_maps, experiment.svm_settings
     value_bytes = experiment.source.pooling_extractor().length("pool5") * _BYTES_OF_A_VALUE
     # Passes over the training photos: positives, mining, box regression; calibration looks at some of them again.
-    passes, read = 2 + max(svm.passes, 1), sample.reading if keeps else sample.maps
+    passes, read = 2 + svm.least_passes, sample.reading if keeps else sample.maps
     # Workers start side by side, once.
-    inside = sample.starting + len(train) * (passes * read + max(svm.passes, 1) * sample.vectors)
+    inside = sample.starting + len(train) * (passes * read + svm.least_passes * sample.vectors)
     outside = photos * (sample.proposals + (sample.maps if keeps else 0))
     outside += (min(len(train), settings.calibration.images) + len(test)) * (read + sample.vectors)
     mirrored = (train if svm.mirrored_positives else []), (test if settings.postprocess.mirrored else [])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import product
 
 import numpy as np
@@ -11,13 +12,21 @@ import numpy as np
 from detection.engines import limit_threads
 from detection.evaluation import EvaluationSettings, evaluate
 from detection.learning import LinearSVMs, SVMSettings, image_folds, postprocess, train_fold_svms
+from detection.parallel import ordered_map
+from detection.pipeline.detector_parts import check_no_edits
 from detection.pipeline.experiment import Experiment
+from detection.pipeline.held_out import HeldOut
+from detection.pipeline.source import uses_finetuned
 from detection.pipeline.stages.images import usable
+from detection.pipeline.stages.svms import SVMS
 from detection.pipeline.vectors import training_streams
+from detection.pipeline.work import threads
 from detection.storage import write_json
-from detection.types import AnnotatedImage, Detections, RegionFeatures
+from detection.types import AnnotatedImage, Detections, RegionFeatures, RegionScores
 
 FORMAT_VERSION = 1
+# Photos that a quick search measures on.
+_QUICK_IMAGES = 150
 # Duality gaps of the SVMs of folds, at the end of a pass and on the way, as a part of the objective: they are compared
 # and thrown away.
 _FOLD_TOLERANCE, _FOLD_MINING_TOLERANCE = 1e-3, 1e-2
@@ -62,7 +71,7 @@ class _Folds:
             )
             for one in settings
         ]
-        with work.progress("SVMs of folds", (1 + settings[0].passes) * len(self.images)) as advance:
+        with work.progress("SVMs of folds", (1 + settings[0].least_passes) * len(self.images)) as advance:
             stream, first_pass = training_streams(source, self.images, layer, settings[0], work, advance)
             machines, log = train_fold_svms(
                 stream, len(experiment.base_classes), settings, self.fold_of, first_pass=first_pass
@@ -71,18 +80,35 @@ class _Folds:
             experiment.warn("hard negatives were left out for lack of memory: svm.memory_mib")
         return machines
 
+    def quick_svms(self, settings: Sequence[SVMSettings]) -> list[list[LinearSVMs]]:
+        """[setting][fold], trained on what the run's own training kept of the other folds."""
+        return HeldOut(self.experiment, self.images, self.fold_of).trials(settings)
+
+    def sample(self, count: int, seed: int) -> _Folds:
+        """The same with `count` of the images at most."""
+        order = np.random.default_rng(seed).permutation(len(self.images))[:count]
+        return replace(self, images=[self.images[place] for place in np.sort(order)])
+
     def detections(self, machines: Sequence[Sequence[LinearSVMs]]) -> list[list[Detections]]:
         """[setting][image]: what the machines of an image's own fold, which never saw it, find in it."""
-        experiment = self.experiment
-        found: list[list[Detections]] = [[] for _ in machines]
-        with experiment.work.progress("held-out detections", len(self.images)) as advance:
-            for image in self.images:
-                vectors = self._vectors(image)
-                for place, of_folds in enumerate(machines):
-                    scores = of_folds[self.fold_of[image.image_id]].region_scores(vectors)
-                    found[place].append(postprocess(scores, image.size, experiment.settings.postprocess))
+        work, settings = self.experiment.work, self.experiment.settings.postprocess
+        # Scored as one: an image's vectors are read once.
+        joined = [reduce(lambda one, other: one.joined(other), of_fold) for of_fold in zip(*machines, strict=True)]
+
+        def detect(image: AnnotatedImage) -> list[Detections]:
+            scores = joined[self.fold_of[image.image_id]].region_scores(self._vectors(image))
+            parts = zip(*(np.split(one, len(machines), axis=1) for one in (scores.boxes, scores.scores)), strict=True)
+            return [postprocess(RegionScores(image.image_id, *one), image.size, settings) for one in parts]
+
+        with (
+            work.progress("held-out detections", len(self.images)) as advance,
+            threads(work.pooling_threads) as executor,
+        ):
+            found = []
+            for one in ordered_map(detect, self.images, executor, 2 * work.pooling_threads):
+                found.append(one)
                 advance()
-        return found
+        return [list(one) for one in zip(*found, strict=True)]
 
     def _vectors(self, image: AnnotatedImage) -> RegionFeatures:
         source, layer = self.experiment.source, self.experiment.settings.features.layer
@@ -92,29 +118,43 @@ class _Folds:
 
 
 def tune(
-    experiment: Experiment, costs: Sequence[float], weights: Sequence[float], folds: int, seed: int
+    experiment: Experiment,
+    costs: Sequence[float],
+    weights: Sequence[float],
+    folds: int,
+    seed: int,
+    quick: bool = False,
 ) -> list[Trial]:
     """Try every pair of C and positive weight by cross-validation over the training images.
 
-    Scored without box regression, by the mAP of the evaluation's settings over all held-out detections. Prints a
-    table and writes it to ``RUN/tuning.json``. Returns one `Trial` a pair, in the order tried.
+    Scored without box regression, by the mAP of the evaluation's settings over all held-out detections. quick: SVMs
+    are trained on the samples that the run's own training kept, and measured on a part of the images. Prints a
+    table and writes it to ``RUN/tuning.json``. Returns one `Trial` a pair, in the order tried. Raises ValueError where a
+    quick search finds no SVMs of the settings in force, or classes that were changed by hand.
     """
     if not costs or not weights:
         raise ValueError("tune: expected at least one C and one positive weight, got none")
+    if quick:
+        SVMS.require(experiment)
+        check_no_edits(experiment)
     settings = [
         replace(experiment.svm_settings, C=cost, positive_weight=weight) for cost, weight in product(costs, weights)
     ]
     divided = _Folds.of(experiment, folds, seed)
+    if uses_finetuned(experiment.settings.features):
+        experiment.warn("fc6 and fc7 were fine-tuned on these photos, those of every fold: each mAP is too high")
+    measured = divided.sample(_QUICK_IMAGES, seed) if quick else divided
     with limit_threads(experiment.work.threads):
-        found = divided.detections(divided.svms(settings))
+        found = measured.detections(divided.quick_svms(settings) if quick else divided.svms(settings))
     trials = [
-        _trial(one, detections, divided, experiment.settings.evaluation)
+        _trial(one, detections, measured, experiment.settings.evaluation)
         for one, detections in zip(settings, found, strict=True)
     ]
     best = max(trials, key=lambda one: one.mean_ap)
     content = {
         "format_version": FORMAT_VERSION,
         "images": len(divided.images),
+        "measured_images": len(measured.images),
         "folds": folds,
         "seed": seed,
         "trials": [{**vars(one), "by_fold": list(one.by_fold)} for one in trials],

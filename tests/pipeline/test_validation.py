@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from detection.pipeline import validation
 from detection.pipeline.stages.svms import SVMS
@@ -33,6 +34,54 @@ def test_tune(run, open_run):
     # Nothing else changed, and the same call finds the same.
     assert (run / "detector/detector.yaml").read_bytes() == before
     assert tune(open_run(run), [0.01], [2.0], folds=2, seed=0)[0] == trials[3]
+
+
+def test_a_quick_search_mines_nothing(run, open_run, monkeypatch):
+    monkeypatch.setattr(validation, "_QUICK_IMAGES", 5)
+    monkeypatch.setattr(validation, "train_fold_svms", None)
+    before = {path: path.read_bytes() for path in (run / "detector").iterdir()}
+    images = {one.image_id for one in open_run(run).train_images}
+    measured = []
+    monkeypatch.setattr(validation._Folds, "detections", seen(validation._Folds.detections, measured))
+    trials = tune(open_run(run), [1e-5, 0.01], [1.0, 2.0], folds=2, seed=0, quick=True)
+    assert [(one.C, one.positive_weight) for one in trials] == [(1e-5, 1.0), (1e-5, 2.0), (0.01, 1.0), (0.01, 2.0)]
+    assert trials[0].mean_ap < trials[2].mean_ap
+    assert trials[2].mean_ap > 0.1
+    kept = json.loads((run / "tuning.json").read_text())
+    assert (kept["images"], kept["measured_images"]) == (len(images), 5)
+    assert len(set(measured)) == 5
+    assert images.issuperset(measured)
+    assert {path: path.read_bytes() for path in (run / "detector").iterdir()} == before
+    assert tune(open_run(run), [0.01], [2.0], folds=2, seed=1, quick=True)
+    assert set(measured[:5]) != set(measured[5:])
+
+
+def seen(detections, measured):
+    def noted(folds, machines):
+        measured.extend(one.image_id for one in folds.images)
+        return detections(folds, machines)
+
+    return noted
+
+
+def test_layers_that_have_seen_all_folds_are_told(run, open_run, monkeypatch):
+    for seen_all in (False, True):
+        monkeypatch.setattr(validation, "uses_finetuned", lambda features, told=seen_all: told)
+        experiment = open_run(run)
+        tune(experiment, [0.01], [2.0], folds=2, seed=0, quick=True)
+        assert ("each mAP is too high" in printed(experiment)) == seen_all
+
+
+def test_a_quick_search_needs_the_svms_of_the_settings_in_force(run, open_run):
+    with pytest.raises(ValueError, match=r"expected svms of the settings in force, they are of other.*sppnet train"):
+        tune(open_run(run, "--svm.C=0.5"), [0.01], [2.0], folds=2, seed=0, quick=True)
+    samples = run / "detector/samples.csv"
+    away = samples.rename(samples.with_suffix(".away"))
+    try:
+        with pytest.raises(FileNotFoundError, match=r"samples\.csv: expected the samples that training keeps"):
+            tune(open_run(run), [0.01], [2.0], folds=2, seed=0, quick=True)
+    finally:
+        away.rename(samples)
 
 
 def test_a_lack_of_memory_in_one_training_of_several_is_told(run, open_run, monkeypatch):
@@ -93,16 +142,21 @@ def test_nothing_judges_an_image_that_it_was_trained_on(run, open_run, monkeypat
     ids = {one.image_id for one in divided.images}
     machines = [Known({image_id for image_id in ids if divided.fold_of[image_id] != fold}) for fold in range(3)]
     found = divided.detections([machines, machines])
+    assert len(found) == 2
     assert [one.image_id for one in found[1]] == [one.image_id for one in divided.images]
 
 
 class Known:
     """Stands for what was trained on images: it refuses to judge one of them."""
 
-    def __init__(self, images):
-        self.images = images
+    def __init__(self, images, classes=2):
+        self.images, self.classes = images, classes
+
+    def joined(self, other):
+        assert other.images == self.images
+        return Known(self.images, self.classes + other.classes)
 
     def region_scores(self, vectors):
         assert vectors.image_id not in self.images
-        boxes = np.repeat(vectors.boxes[:, None], 2, axis=1)
+        boxes = np.repeat(vectors.boxes[:, None], self.classes, axis=1)
         return RegionScores(vectors.image_id, boxes, np.zeros(boxes.shape[:2], np.float32))

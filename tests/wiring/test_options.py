@@ -81,6 +81,7 @@ IN_RUN = {
     "tune --positive_weight": in_run("tune", *TUNE, change="--positive_weight=[9]"),
     "tune --folds": in_run("tune", *TUNE, change="--folds=3"),
     "tune --folds_seed": in_run("tune", *TUNE, change="--folds_seed=3"),
+    "tune --quick": in_run("tune", *TUNE, change="--quick=true"),
     "calibrate --bins": in_run("calibrate", change="--bins=3"),
     "extract_features --dry-run": in_run("extract_features", "--features.short_sides=[64]", change="--dry-run"),
     "extract_features --export": in_run("extract_features", change="--export=pool5"),

@@ -96,7 +96,7 @@ def mined(source: MadeUp, settings: SVMSettings, stops: int, folder: Path) -> tu
     checkpoint = MiningCheckpoint(folder / "mining", "key")
     return interrupted(
         lambda stopping: train_svms(source, len(source.patterns), settings, stopping, checkpoint=checkpoint),
-        source.photos * (1 + settings.passes),
+        source.photos * (1 + settings.least_passes),
         stops,
     )
 

@@ -283,9 +283,9 @@ class Trainer:
         kept = [index for index, cache in enumerate(self.caches) if cache.trained]
         samples, places = map(self._samples, kept), [self.caches[index].places for index in kept]
         return fit_folds(
-            list(samples), places, self.store.values, self.layer, self.num_classes, self.settings,
+            list(samples), places, self.store.values, self.layer, self.num_classes, [self.settings],
             self.sample.scale(), fold_of, self.executor,
-        )  # fmt: skip
+        )[0]  # fmt: skip
 
     def _samples(self, index: int) -> TrainingSamples:
         cache = self.caches[index]

@@ -13,10 +13,11 @@ from detection.learning.svm.linear_svms import LinearSVMs
 from detection.learning.svm.log import TrainingSamples
 from detection.learning.svm.samples import TrainingRegions
 from detection.learning.svm.settings import SVMSettings
-from detection.learning.svm.solver import SVMSolution, solve
+from detection.learning.svm.solver import SVMSolution, solve_svm
 
-# Duality gap of these SVMs, as a part of the objective: where detections lie, not their last digit, is asked for.
-_TOLERANCE = 1e-2
+# Duality gap of these SVMs, as a part of the objective: where detections lie, not their last digit, is asked for; that
+# of several settings, which are compared.
+_TOLERANCE, _TRIAL_TOLERANCE = 1e-2, 5e-2
 
 
 def train_held_out(
@@ -36,8 +37,31 @@ def train_held_out(
     samples.
     """
     values, places, layer = _vectors(samples, images, settings)
-    scale = settings.norm.target / mean_norm if mean_norm > 0 else 1.0
-    return fit_folds(samples, places, values, layer, num_classes, settings, scale, fold_of, executor)
+    scale = _scale(settings, mean_norm)
+    return fit_folds(samples, places, values, layer, num_classes, [settings], scale, fold_of, executor)[0]
+
+
+def train_held_out_trials(
+    samples: Sequence[TrainingSamples],
+    images: Iterable[TrainingRegions],
+    num_classes: int,
+    settings: Sequence[SVMSettings],
+    mean_norm: float,
+    fold_of: Mapping[str, int],
+    executor: Executor | None = None,
+) -> list[list[LinearSVMs]]:
+    """[setting][fold]: `train_held_out` under each of several settings, to a wider gap: a search that mines once.
+
+    settings: differ in C and positive_weight alone. The samples are those that mining kept under the training's own:
+    docs/learning.md has how little that matters. Raises as `train_held_out`.
+    """
+    values, places, layer = _vectors(samples, images, settings[0])
+    scale = _scale(settings[0], mean_norm)
+    return fit_folds(samples, places, values, layer, num_classes, settings, scale, fold_of, executor, _TRIAL_TOLERANCE)
+
+
+def _scale(settings: SVMSettings, mean_norm: float) -> float:
+    return settings.norm.target / mean_norm if mean_norm > 0 else 1.0
 
 
 def fit_folds(
@@ -46,35 +70,48 @@ def fit_folds(
     values: np.ndarray,
     layer: str,
     num_classes: int,
-    settings: SVMSettings,
+    settings: Sequence[SVMSettings],
     scale: float,
     fold_of: Mapping[str, int],
     executor: Executor | None = None,
-) -> list[LinearSVMs]:
-    """`train_held_out` on vectors that are there: of each class's samples the rows of `values`, -1 for none.
+    tolerance: float | None = None,
+) -> list[list[LinearSVMs]]:
+    """[setting][fold]: `train_held_out` on vectors that are there: of a class's samples the rows of `values`, -1: none.
 
     Losses weigh as much more as there are fewer images, so that they weigh against the size of the weights as in the
     training, and margins are on one scale with those of the SVMs trained on all. A class without positives or negatives
-    in the other folds is untrained there.
+    in the other folds is untrained there. tolerance: least duality gap, as a part of the objective.
     """
+    tolerance = _TOLERANCE if tolerance is None else tolerance
     folds = sorted(set(fold_of.values()))
     problems: dict[tuple[int, int], dict[str, Any]] = {}
     for one, rows in zip(samples, places, strict=True):
         homes = np.array([fold_of.get(image_id, -1) for image_id in one.image_ids])
         labels = np.where(np.arange(len(rows)) < one.positives, 1, -1)
         for fold in folds:
-            used, more = (homes != fold) & (homes >= 0) & (rows >= 0), _more(fold_of, fold)
+            used = (homes != fold) & (homes >= 0) & (rows >= 0)
             if len(set(labels[used])) == 2:
-                problems[fold, one.label] = replace(settings, C=settings.C * more).solver_arguments(scale) | {
-                    "values": values,
-                    "labels": labels[used],
-                    "rows": rows[used],
-                    "tolerance": max(settings.tolerance, _TOLERANCE),
-                    "alphas": one.alphas[used] * np.float32(more),
-                }
+                alphas = one.alphas[used] * np.float32(_more(fold_of, fold))
+                problems[fold, one.label] = {"labels": labels[used], "rows": rows[used], "alphas": alphas}
+
+    def solutions(item: tuple[tuple[int, int], dict[str, Any]]) -> list[SVMSolution]:
+        """Under each setting, from where the one before ended: neighbours have nearly the same."""
+        (fold, _), problem = item
+        found: list[SVMSolution] = []
+        for one in settings:
+            numbers = replace(one, C=one.C * _more(fold_of, fold)).solver_arguments(scale)
+            numbers["tolerance"] = max(one.tolerance, tolerance)
+            start = {"alphas": found[-1].alphas} if found else {}
+            found.append(solve_svm(values, **problem | start, **numbers))
+        return found
+
     run = map if not isinstance(executor, ThreadPoolExecutor) else executor.map
-    found = dict(zip(problems, run(solve, problems.values()), strict=True))
-    return [_joined(fold, found, num_classes, values.shape[1], layer) for fold in folds]
+    found = dict(zip(problems, run(solutions, problems.items()), strict=True))
+    length = values.shape[1]
+    return [
+        [_joined(fold, {of: each[place] for of, each in found.items()}, num_classes, length, layer) for fold in folds]
+        for place in range(len(settings))
+    ]
 
 
 def _more(fold_of: Mapping[str, int], fold: int) -> float:

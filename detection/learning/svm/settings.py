@@ -145,6 +145,11 @@ class SVMSettings:
         )
 
     @property
+    def least_passes(self) -> int:
+        """Mining passes that are gone through at least: 0 passes are as many as it takes."""
+        return max(self.passes, 1)
+
+    @property
     def extra_positives(self) -> ExtraPositives | None:
         """What is to be made of each object but itself; None: nothing."""
         if not (self.mirrored_positives or self.jittered_positives):

@@ -123,8 +123,7 @@ def train_linear_svms(
     trained by ``work.pooling_threads`` at a time.
     """
     done = checkpoint.images_done() if checkpoint else 0
-    # 0 passes are as many as it takes, one at least.
-    total = max((1 + max(settings.passes, 1)) * len(images), done)
+    total = max((1 + settings.least_passes) * len(images), done)
     with work.progress("SVMs", total, done) as advance, threads(work.pooling_threads) as executor:
         stream, first_pass = training_streams(source, images, layer, settings, work, advance)
         return train_svms(

@@ -3,7 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from detection.learning import NormSettings, SVMSettings, image_folds, solve_svm, train_held_out, train_svms
+from detection.learning import (
+    NormSettings,
+    SVMSettings,
+    image_folds,
+    solve_svm,
+    train_held_out,
+    train_held_out_trials,
+    train_svms,
+)
 from detection.learning.svm import held_out as held_out_module
 
 SETTINGS = SVMSettings(
@@ -23,6 +31,7 @@ def images(make_regions):
 @pytest.fixture(autouse=True)
 def _exact(monkeypatch):
     monkeypatch.setattr(held_out_module, "_TOLERANCE", 0)
+    monkeypatch.setattr(held_out_module, "_TRIAL_TOLERANCE", 0)
 
 
 def mined(images, settings=SETTINGS, **more):
@@ -97,6 +106,21 @@ def test_margins_are_on_the_scale_of_the_whole_training(images):
     parts = [np.concatenate([one.score(image.proposals) for image in images]) for one in held_out(images, log, fold_of)]
     slope = np.polyfit(whole.ravel(), np.mean(parts, axis=0).ravel(), 1)[0]
     assert slope == pytest.approx(1, abs=0.15)
+
+
+def test_of_several_settings_each_is_what_it_is_alone(images):
+    fold_of = image_folds([one.image_id for one in images], 3, 0)
+    _, log = mined(images)
+    pairs = [(0.001, 1.0), (0.05, 2.0), (0.01, 4.0)]
+    several = [replace(SETTINGS, C=cost, positive_weight=weight, tolerance=1e-6) for cost, weight in pairs]
+    found = train_held_out_trials(log.samples, iter(images), 3, several, log.mean_norm, fold_of)
+    for settings, of_folds in zip(several, found, strict=True):
+        alone = train_held_out(log.samples, iter(images), 3, settings, log.mean_norm, fold_of)
+        for one, other in zip(of_folds, alone, strict=True):
+            np.testing.assert_allclose(one.weights, other.weights, atol=1e-4)
+            np.testing.assert_allclose(one.biases, other.biases, atol=1e-3)
+    norms = [np.linalg.norm(of_folds[0].weights) for of_folds in found]
+    assert norms[0] < norms[2] < norms[1]
 
 
 def test_images_that_do_not_come_and_classes_of_no_samples(images):
