@@ -129,8 +129,9 @@ def tune(
 
     Scored without box regression, by the mAP of the evaluation's settings over all held-out detections. quick: SVMs
     are trained on the samples that the run's own training kept, and measured on a part of the images. Prints a
-    table and writes it to ``RUN/tuning.json``. Returns one `Trial` a pair, in the order tried. Raises ValueError where a
-    quick search finds no SVMs of the settings in force, or classes that were changed by hand.
+    table and writes it to ``RUN/tuning.json``. Returns one `Trial` a pair, in the order tried.
+
+    Raises ValueError where a quick search finds no SVMs of the settings in force, or classes that were changed by hand.
     """
     if not costs or not weights:
         raise ValueError("tune: expected at least one C and one positive weight, got none")
