@@ -190,18 +190,19 @@ class _Lines:
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
-        # Title -> (when it began, how much was done then, parts told).
-        self._begun: dict[str, tuple[float, int, int]] = {}
+        # Title -> (when it began, how much was done then, how much is a part, parts told).
+        self._begun: dict[str, tuple[float, int, int, int]] = {}
 
     def __call__(self, title: str, done: int, total: int | None) -> None:
-        step = max(1, round((total or 0) / _PARTS))
+        # A part is of the total at first: of one that grows with what is done none would ever be new.
+        step = self._begun[title][2] if title in self._begun else max(1, round((total or 0) / _PARTS))
         part = done // step + (done == total)
         if title not in self._begun:
-            self._begun[title] = time.monotonic(), done, part
+            self._begun[title] = time.monotonic(), done, step, part
             return
-        started, before, told = self._begun[title]
+        started, before, _, told = self._begun[title]
         if part > told and total is not None:
-            self._begun[title] = started, before, part
+            self._begun[title] = started, before, step, part
             elapsed = time.monotonic() - started
             left = elapsed / (done - before) * (total - done)
             self._log.info(f"{title}: {done}/{total}, {elapsed:.0f} s, {left:.0f} s left", extra=_IS_PROGRESS)

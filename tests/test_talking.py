@@ -74,6 +74,14 @@ class TestProgress:
                 advance()
         assert told == [("SVMs", 0, 2), ("SVMs", 1, 2), ("SVMs", 2, 2), ("SVMs", 3, 3), ("SVMs", 4, 4)]
 
+    def test_what_is_more_than_was_expected_is_told_on(self):
+        log, console = log_to()
+        with progress("SVMs", 20, log=log) as advance:
+            for _ in range(60):
+                advance()
+        counts = [line.split(",")[0] for line in console.file.getvalue().splitlines()]
+        assert counts == [f"SVMs: {done}/{max(done, 20)}" for done in range(2, 61, 2)]
+
     def test_on_a_terminal_it_is_a_bar_alone(self):
         log, console = log_to(terminal=True)
         with progress("maps", 3, log=log) as advance:

@@ -66,8 +66,13 @@ class GrowingSVMs:
         trainer._mine_image(regions)
 
     def mine(self, regions: TrainingRegions) -> int:
-        """Take the hard negatives that an image, put before, has for the SVMs of now; returns how many are new."""
+        """Take the hard negatives that an image, put before, has for the SVMs of now; returns how many are new.
+
+        Raises ValueError for an image that was not put before.
+        """
         trainer = self._trainer
+        if regions.image_id not in self._positions:
+            raise ValueError(f"growing SVMs: image {regions.image_id!r}: expected one that was put before")
         trainer.done, before = self._positions[regions.image_id], trainer.added
         trainer._mine_image(regions)
         return trainer.added - before

@@ -160,6 +160,14 @@ def test_before_the_first_image():
         svms.svms()
 
 
+def test_an_image_that_was_not_put_is_not_mined(make_regions):
+    images = make_regions(images=4)
+    svms = grown(images[:3])
+    expected = rf"image {images[3].image_id!r}: expected one that was put before"
+    with pytest.raises(ValueError, match=expected):
+        svms.mine(images[3])
+
+
 def test_labels_out_of_range_change_nothing(make_regions):
     images = make_regions(images=4, proposals=40)
     svms = grown(images)
