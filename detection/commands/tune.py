@@ -2,7 +2,7 @@
 
 Every pair of --C and --positive_weight is tried: SVMs are trained on all folds but one and measured on that one,
 without box regression; no test image is looked at. Nothing is changed: the settings of the best pair are printed.
-After a training --quick true finds the same within a minute, on the samples that it mined.
+After a training --quick true finds about the same in far less time, on the samples that it mined.
 
   sppnet tune --run runs/mine --quick true
   sppnet tune --run runs/mine --C 0.003,0.01,0.03 --positive_weight 1,2
@@ -29,7 +29,7 @@ def tune(
         positive_weight: Values of svm.positive_weight to try.
         folds: Parts into which the training images are divided.
         folds_seed: Seed of that division.
-        quick: Mine nothing: train on the samples that the run's own training kept, and measure on 150 photos.
+        quick: Mine nothing: train on the samples that the run's own training kept, and measure on 150 photos at most.
     """
     validation.tune(experiment, C, positive_weight, folds, folds_seed, quick)
 

@@ -18,7 +18,7 @@ __getattr__, __dir__, __all__ = lazy_names(
         "reliability_bins": ("Reliability", "reliability"),
         "svm.checkpoint": ("MiningCheckpoint",),
         "svm.growing": ("GrowingSVMs",),
-        "svm.held_out": ("train_held_out", "train_held_out_trials"),
+        "svm.held_out": ("train_held_out",),
         "svm.linear_svms": ("LinearSVMs",),
         "svm.log": ("FEW_POSITIVES", "MiningEntry", "MiningLog", "TrainingSamples"),
         "svm.mining": ("train_svms",),

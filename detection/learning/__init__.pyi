@@ -23,7 +23,6 @@ from .reliability_bins import reliability as reliability
 from .svm.checkpoint import MiningCheckpoint as MiningCheckpoint
 from .svm.growing import GrowingSVMs as GrowingSVMs
 from .svm.held_out import train_held_out as train_held_out
-from .svm.held_out import train_held_out_trials as train_held_out_trials
 from .svm.linear_svms import LinearSVMs as LinearSVMs
 from .svm.log import FEW_POSITIVES as FEW_POSITIVES
 from .svm.log import MiningEntry as MiningEntry

@@ -6,16 +6,16 @@ are trained on the samples that it kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
 from detection.detector import Detector
 from detection.evaluation import IGNORED, TRUE_POSITIVE, EvaluationSettings, evaluate
-from detection.learning import LinearSVMs, SVMSettings, image_folds, train_held_out, train_held_out_trials
+from detection.learning import LinearSVMs, SVMSettings, image_folds, train_held_out
 from detection.parallel import ordered_map
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.source import Choice
@@ -24,8 +24,6 @@ from detection.pipeline.vectors import stream_images
 from detection.pipeline.work import guarded, threads
 from detection.storage import fingerprint, notice_damaged, read_arrays, write_arrays
 from detection.types import AnnotatedImage, Detections
-
-Trained = TypeVar("Trained")
 
 # Images in flight, per thread.
 _AHEAD = 2
@@ -116,17 +114,14 @@ class HeldOut:
         """[fold], trained on the samples of the other folds; None where neither they nor samples are there."""
         path = self.experiment.run.detector / SAMPLES
         kept = _kept_fold_svms(self.experiment)
-        if kept is None and path.is_file():
-            return self._on_samples(train_held_out, self.experiment.svm_settings)
-        return kept
+        return self.trained([self.experiment.svm_settings])[0] if kept is None and path.is_file() else kept
 
-    def trials(self, settings: Sequence[SVMSettings]) -> list[list[LinearSVMs]]:
-        """[setting][fold], trained on the samples of the other folds. Raises FileNotFoundError where there are none."""
-        return self._on_samples(train_held_out_trials, settings)
+    def trained(self, settings: Sequence[SVMSettings]) -> list[list[LinearSVMs]]:
+        """[setting][fold], trained on the samples of the other folds; see ``learning.train_held_out``.
 
-    def _on_samples(self, train: Callable[..., Trained], wanted: Any) -> Trained:
-        """What `train` makes under the `wanted` settings of the samples that the run's training kept."""
-        settings, work = self.experiment.svm_settings, self.experiment.work
+        Raises FileNotFoundError or ValueError as `training_samples`.
+        """
+        extra, work = self.experiment.svm_settings.extra_positives, self.experiment.work
         samples = training_samples(self.experiment.run.detector / SAMPLES, self.experiment.classes)
         boxes: dict[str, set[bytes]] = {}
         for one in samples:
@@ -141,10 +136,10 @@ class HeldOut:
             work.progress("SVMs of folds", len(self.images)) as advance,
             threads(work.pooling_threads) as executor,
         ):
-            extra, layer = settings.extra_positives, self.experiment.settings.features.layer
+            layer = self.experiment.settings.features.layer
             stream = stream_images(self.experiment.source, self.images, layer, work, advance, kept, extra=extra)
             count, mean_norm = len(self.experiment.classes), self.experiment.run.read()["stages"]["svms"]["mean_norm"]
-            return train(samples, stream, count, wanted, mean_norm, self.fold_of, executor)
+            return train_held_out(samples, stream, count, settings, mean_norm, self.fold_of, executor)
 
     def detections(
         self, detector: Detector, svms: Sequence[LinearSVMs], images: Sequence[AnnotatedImage]

@@ -1,5 +1,6 @@
 """The samples that training kept, in a file beside the detector: what supports its SVMs."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +40,8 @@ def read_samples(path: Path) -> list[Sample]:
             name, kind, image_id, *numbers = row
             x1, y1, x2, y2, margin, alpha = map(float, numbers)
             is_positive = {_POSITIVE: True, _NEGATIVE: False}[kind]
+            if not all(map(math.isfinite, (x1, y1, x2, y2, margin, alpha))):
+                raise ValueError("a number that is not finite")
         except (KeyError, ValueError) as error:
             raise ValueError(f"{path}, line {line}: expected a sample, got {row}") from error
         samples.append(Sample(name, is_positive, image_id, (x1, y1, x2, y2), margin, alpha))
@@ -46,10 +49,12 @@ def read_samples(path: Path) -> list[Sample]:
 
 
 def training_samples(path: Path, classes: Sequence[str]) -> list[TrainingSamples]:
-    """The samples of a file as training had them, by class. Raises as `read_samples`."""
+    """The samples of a file as training had them, by class, positives first. Raises as `read_samples`."""
     of_class: dict[str, list[Sample]] = {name: [] for name in classes}
     for one in read_samples(path):
         of_class.setdefault(one.name, []).append(one)
+    for found in of_class.values():
+        found.sort(key=lambda one: not one.is_positive)
     return [
         TrainingSamples(
             label,

@@ -13,12 +13,12 @@ from detection.engines import limit_threads
 from detection.evaluation import EvaluationSettings, evaluate
 from detection.learning import LinearSVMs, SVMSettings, image_folds, postprocess, train_fold_svms
 from detection.parallel import ordered_map
-from detection.pipeline.detector_parts import check_no_edits
 from detection.pipeline.experiment import Experiment
 from detection.pipeline.held_out import HeldOut
 from detection.pipeline.source import uses_finetuned
 from detection.pipeline.stages.images import usable
 from detection.pipeline.stages.svms import SVMS
+from detection.pipeline.training_samples import SAMPLES
 from detection.pipeline.vectors import training_streams
 from detection.pipeline.work import threads
 from detection.storage import write_json
@@ -35,13 +35,13 @@ _FOLD_TOLERANCE, _FOLD_MINING_TOLERANCE = 1e-3, 1e-2
 @dataclass(frozen=True)
 class Trial:
     """One setting that was tried. C, positive_weight: see ``SVMSettings``. mean_ap: of all held-out detections
-    together; by_fold: of each fold's; by_class: AP of each class, None without objects.
+    together; by_fold: of each fold's, None without objects; by_class: AP of each class, None without objects.
     """
 
     C: float
     positive_weight: float
     mean_ap: float
-    by_fold: tuple[float, ...]
+    by_fold: tuple[float | None, ...]
     by_class: Mapping[str, float | None]
 
 
@@ -80,12 +80,13 @@ class _Folds:
             experiment.warn("hard negatives were left out for lack of memory: svm.memory_mib")
         return machines
 
-    def quick_svms(self, settings: Sequence[SVMSettings]) -> list[list[LinearSVMs]]:
+    def kept_svms(self, settings: Sequence[SVMSettings]) -> list[list[LinearSVMs]]:
         """[setting][fold], trained on what the run's own training kept of the other folds."""
-        return HeldOut(self.experiment, self.images, self.fold_of).trials(settings)
+        return HeldOut(self.experiment, self.images, self.fold_of).trained(settings)
 
     def sample(self, count: int, seed: int) -> _Folds:
-        """The same with `count` of the images at most."""
+        """The same with `count` of the images at most; seed: of the division, so that equally many are of each fold."""
+        # In this order `image_folds` deals them out.
         order = np.random.default_rng(seed).permutation(len(self.images))[:count]
         return replace(self, images=[self.images[place] for place in np.sort(order)])
 
@@ -131,22 +132,21 @@ def tune(
     are trained on the samples that the run's own training kept, and measured on a part of the images. Prints a
     table and writes it to ``RUN/tuning.json``. Returns one `Trial` a pair, in the order tried.
 
-    Raises ValueError where a quick search finds no SVMs of the settings in force, or classes that were changed by hand.
+    Raises ValueError for no pair, folds as `image_folds`, and where a quick search finds no SVMs of the settings in
+    force, classes that were changed since, or samples that are gone or not as training wrote them.
     """
     if not costs or not weights:
         raise ValueError("tune: expected at least one C and one positive weight, got none")
     if quick:
-        SVMS.require(experiment)
-        check_no_edits(experiment)
-    settings = [
-        replace(experiment.svm_settings, C=cost, positive_weight=weight) for cost, weight in product(costs, weights)
-    ]
+        _check_samples(experiment)
+    own, pairs = experiment.svm_settings, dict.fromkeys(product(costs, weights))
+    settings = [replace(own, C=cost, positive_weight=weight) for cost, weight in pairs]
     divided = _Folds.of(experiment, folds, seed)
     if uses_finetuned(experiment.settings.features):
         experiment.warn("fc6 and fc7 were fine-tuned on these photos, those of every fold: each mAP is too high")
     measured = divided.sample(_QUICK_IMAGES, seed) if quick else divided
     with limit_threads(experiment.work.threads):
-        found = measured.detections(divided.quick_svms(settings) if quick else divided.svms(settings))
+        found = measured.detections(divided.kept_svms(settings) if quick else divided.svms(settings))
     trials = [
         _trial(one, detections, measured, experiment.settings.evaluation)
         for one, detections in zip(settings, found, strict=True)
@@ -156,6 +156,7 @@ def tune(
         "format_version": FORMAT_VERSION,
         "images": len(divided.images),
         "measured_images": len(measured.images),
+        "mined_with": {"C": own.C, "positive_weight": own.positive_weight} if quick else None,
         "folds": folds,
         "seed": seed,
         "trials": [{**vars(one), "by_fold": list(one.by_fold)} for one in trials],
@@ -163,7 +164,22 @@ def tune(
     }
     write_json(experiment.run.path / "tuning.json", content)
     experiment.work.console.print(tuning_table(trials), highlight=False, markup=False, soft_wrap=True)
+    if quick:
+        experiment.say(
+            f"on {len(measured.images)} photos, and samples mined with C {own.C:g} and positive weight "
+            f"{own.positive_weight:g}: a C far below that comes out too low"
+        )
     return trials
+
+
+def _check_samples(experiment: Experiment) -> None:
+    """Raise ValueError unless the samples that training kept are those of the settings in force, all of them."""
+    SVMS.require(experiment)
+    samples, instead = experiment.run.detector / SAMPLES, "leave --quick out, or train in another --run"
+    if experiment.edits:
+        raise ValueError(f"{experiment.run.detector}: its classes were changed since they were trained; {instead}")
+    if not experiment.run.are_whole(samples):
+        raise ValueError(f"{samples}: expected the samples that training kept, it is gone or was changed; {instead}")
 
 
 def _trial(
@@ -178,7 +194,7 @@ def _trial(
 
     whole = result(None)
     by_class = {one.name: one.ap for one in whole.per_class}
-    by_fold = tuple(float(result(fold).mean_ap or 0.0) for fold in range(divided.count))
+    by_fold = tuple(result(fold).mean_ap for fold in range(divided.count))
     return Trial(settings.C, settings.positive_weight, float(whole.mean_ap or 0.0), by_fold, by_class)
 
 
@@ -187,7 +203,8 @@ def tuning_table(trials: Sequence[Trial]) -> str:
     best = max(trials, key=lambda one: one.mean_ap)
     lines = [f"{'C':>9}  {'positive weight':>15}  {'mAP':>6}  {'fold mean':>9}  {'spread':>6}"]
     for one in trials:
-        figures = (one.mean_ap, np.mean(one.by_fold), np.std(one.by_fold, ddof=1))
+        folds = [mean_ap for mean_ap in one.by_fold if mean_ap is not None]
+        figures = (one.mean_ap, np.mean(folds or 0.0), np.std(folds, ddof=1) if len(folds) > 1 else 0.0)
         line = "{:>9g}  {:>15g}  {:>6.3f}  {:>9.3f}  {:>6.3f}".format(one.C, one.positive_weight, *figures)
         lines.append(line + ("  best" if one is best else ""))
     lines.append(f"use it with --svm.C={best.C:g} --svm.positive_weight={best.positive_weight:g}")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from detection.pipeline import validation
+from detection.pipeline.class_changes import rename_class
 from detection.pipeline.stages.svms import SVMS
 from detection.pipeline.validation import tune
 from detection.types import RegionScores
@@ -76,12 +77,36 @@ def test_a_quick_search_needs_the_svms_of_the_settings_in_force(run, open_run):
     with pytest.raises(ValueError, match=r"expected svms of the settings in force, they are of other.*sppnet train"):
         tune(open_run(run, "--svm.C=0.5"), [0.01], [2.0], folds=2, seed=0, quick=True)
     samples = run / "detector/samples.csv"
-    away = samples.rename(samples.with_suffix(".away"))
-    try:
-        with pytest.raises(FileNotFoundError, match=r"samples\.csv: expected the samples that training keeps"):
-            tune(open_run(run), [0.01], [2.0], folds=2, seed=0, quick=True)
-    finally:
-        away.rename(samples)
+    text = samples.read_text()
+    samples.write_text(text[: text.rindex("\n", 0, -1) + 1])
+    expected = r"samples\.csv: expected the samples that training kept, it is gone or was changed; leave --quick out"
+    with pytest.raises(ValueError, match=expected):
+        tune(open_run(run), [0.01], [2.0], folds=2, seed=0, quick=True)
+    samples.unlink()
+    with pytest.raises(ValueError, match=expected):
+        tune(open_run(run), [0.01], [2.0], folds=2, seed=0, quick=True)
+    assert not (run / "tuning.json").exists()
+
+
+def test_a_quick_search_is_of_one_training(run, open_run):
+    rename_class(open_run(run), "disc", "ring")
+    with pytest.raises(ValueError, match=r"detector: its classes were changed since they were trained; leave --quick"):
+        tune(open_run(run), [0.01], [2.0], folds=2, seed=0, quick=True)
+
+
+def test_a_pair_is_tried_once_and_a_fold_without_objects_has_no_figure(run, open_run, monkeypatch):
+    monkeypatch.setattr(validation, "_QUICK_IMAGES", 2)
+    experiment = open_run(run)
+    [trial] = tune(experiment, [0.01, 0.01], [2.0], folds=3, seed=0, quick=True)
+    assert trial.by_fold[2] is None
+    measured = [one for one in trial.by_fold if one is not None]
+    assert len(measured) == 2
+    line = next(one for one in printed(experiment).splitlines() if one.endswith("best"))
+    assert line.split()[3:5] == [f"{np.mean(measured):.3f}", f"{np.std(measured, ddof=1):.3f}"]
+    kept = json.loads((run / "tuning.json").read_text())
+    assert kept["trials"][0]["by_fold"] == list(trial.by_fold)
+    assert kept["mined_with"] == {"C": experiment.svm_settings.C, "positive_weight": 2.0}
+    assert "a C far below that comes out too low" in printed(experiment).replace("\n", " ")
 
 
 def test_a_lack_of_memory_in_one_training_of_several_is_told(run, open_run, monkeypatch):

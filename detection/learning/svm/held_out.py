@@ -15,33 +15,11 @@ from detection.learning.svm.samples import TrainingRegions
 from detection.learning.svm.settings import SVMSettings
 from detection.learning.svm.solver import SVMSolution, solve_svm
 
-# Duality gap of these SVMs, as a part of the objective: where detections lie, not their last digit, is asked for; that
-# of several settings, which are compared.
-_TOLERANCE, _TRIAL_TOLERANCE = 1e-2, 5e-2
+# Duality gap of these SVMs, as a part of the objective: where detections lie, not their last digit, is asked for.
+_TOLERANCE = 1e-2
 
 
 def train_held_out(
-    samples: Sequence[TrainingSamples],
-    images: Iterable[TrainingRegions],
-    num_classes: int,
-    settings: SVMSettings,
-    mean_norm: float,
-    fold_of: Mapping[str, int],
-    executor: Executor | None = None,
-) -> list[LinearSVMs]:
-    """Of each fold SVMs that are trained on the samples of all other folds' images alone.
-
-    samples: what mining kept of each class that was trained. images: the vectors of their images, in the order of the
-    training: all positives, and of the proposals at least those among the samples. mean_norm: of the training. fold_of:
-    image id -> fold. executor: see ``train_svms``. See `fit_folds`. Raises ValueError for images without any of the
-    samples.
-    """
-    values, places, layer = _vectors(samples, images, settings)
-    scale = _scale(settings, mean_norm)
-    return fit_folds(samples, places, values, layer, num_classes, [settings], scale, fold_of, executor)[0]
-
-
-def train_held_out_trials(
     samples: Sequence[TrainingSamples],
     images: Iterable[TrainingRegions],
     num_classes: int,
@@ -50,18 +28,17 @@ def train_held_out_trials(
     fold_of: Mapping[str, int],
     executor: Executor | None = None,
 ) -> list[list[LinearSVMs]]:
-    """[setting][fold]: `train_held_out` under each of several settings, to a wider gap: a search that mines once.
+    """[setting][fold]: SVMs that are trained on the samples of all other folds' images alone.
 
-    settings: differ in C and positive_weight alone. The samples are those that mining kept under the training's own:
-    docs/learning.md has how little that matters. Raises as `train_held_out`.
+    samples: what mining kept of each class that was trained. images: the vectors of their images, in the order of the
+    training: all positives, and of the proposals at least those among the samples. settings: the training's, or others
+    that differ from them in C and positive_weight: a search that mines once. mean_norm: of the training. fold_of:
+    image id -> fold. executor: see ``train_svms``. See `fit_folds`. Raises ValueError for images without any of the
+    samples.
     """
     values, places, layer = _vectors(samples, images, settings[0])
-    scale = _scale(settings[0], mean_norm)
-    return fit_folds(samples, places, values, layer, num_classes, settings, scale, fold_of, executor, _TRIAL_TOLERANCE)
-
-
-def _scale(settings: SVMSettings, mean_norm: float) -> float:
-    return settings.norm.target / mean_norm if mean_norm > 0 else 1.0
+    scale = settings[0].norm.target / mean_norm if mean_norm > 0 else 1.0
+    return fit_folds(samples, places, values, layer, num_classes, settings, scale, fold_of, executor)
 
 
 def fit_folds(
@@ -74,15 +51,13 @@ def fit_folds(
     scale: float,
     fold_of: Mapping[str, int],
     executor: Executor | None = None,
-    tolerance: float | None = None,
 ) -> list[list[LinearSVMs]]:
     """[setting][fold]: `train_held_out` on vectors that are there: of a class's samples the rows of `values`, -1: none.
 
     Losses weigh as much more as there are fewer images, so that they weigh against the size of the weights as in the
     training, and margins are on one scale with those of the SVMs trained on all. A class without positives or negatives
-    in the other folds is untrained there. tolerance: least duality gap, as a part of the objective.
+    in the other folds is untrained there.
     """
-    tolerance = _TOLERANCE if tolerance is None else tolerance
     folds = sorted(set(fold_of.values()))
     problems: dict[tuple[int, int], dict[str, Any]] = {}
     for one, rows in zip(samples, places, strict=True):
@@ -100,7 +75,7 @@ def fit_folds(
         found: list[SVMSolution] = []
         for one in settings:
             numbers = replace(one, C=one.C * _more(fold_of, fold)).solver_arguments(scale)
-            numbers["tolerance"] = max(one.tolerance, tolerance)
+            numbers["tolerance"] = max(one.tolerance, _TOLERANCE)
             start = {"alphas": found[-1].alphas} if found else {}
             found.append(solve_svm(values, **problem | start, **numbers))
         return found

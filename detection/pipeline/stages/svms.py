@@ -88,6 +88,7 @@ SVMS = Stage(
     kept=lambda experiment: kept_part(experiment, "svms"),
     run=_run,
     needs=finetuned_layers,
+    files=lambda experiment: (experiment.run.detector / SAMPLES,),
     cleared=lambda experiment: MiningCheckpoint(experiment.run.mining, SVMS.key(experiment)).remove_own(),
 )
 

@@ -9,7 +9,6 @@ from detection.learning import (
     image_folds,
     solve_svm,
     train_held_out,
-    train_held_out_trials,
     train_svms,
 )
 from detection.learning.svm import held_out as held_out_module
@@ -31,7 +30,6 @@ def images(make_regions):
 @pytest.fixture(autouse=True)
 def _exact(monkeypatch):
     monkeypatch.setattr(held_out_module, "_TOLERANCE", 0)
-    monkeypatch.setattr(held_out_module, "_TRIAL_TOLERANCE", 0)
 
 
 def mined(images, settings=SETTINGS, **more):
@@ -40,7 +38,7 @@ def mined(images, settings=SETTINGS, **more):
 
 def held_out(images, log, fold_of, samples=None):
     samples = log.samples if samples is None else samples
-    return train_held_out(samples, iter(images), 3, SETTINGS, log.mean_norm, fold_of)
+    return train_held_out(samples, iter(images), 3, [SETTINGS], log.mean_norm, fold_of)[0]
 
 
 def test_a_fold_is_trained_on_the_samples_of_the_others(images):
@@ -113,9 +111,9 @@ def test_of_several_settings_each_is_what_it_is_alone(images):
     _, log = mined(images)
     pairs = [(0.001, 1.0), (0.05, 2.0), (0.01, 4.0)]
     several = [replace(SETTINGS, C=cost, positive_weight=weight, tolerance=1e-6) for cost, weight in pairs]
-    found = train_held_out_trials(log.samples, iter(images), 3, several, log.mean_norm, fold_of)
+    found = train_held_out(log.samples, iter(images), 3, several, log.mean_norm, fold_of)
     for settings, of_folds in zip(several, found, strict=True):
-        alone = train_held_out(log.samples, iter(images), 3, settings, log.mean_norm, fold_of)
+        [alone] = train_held_out(log.samples, iter(images), 3, [settings], log.mean_norm, fold_of)
         for one, other in zip(of_folds, alone, strict=True):
             np.testing.assert_allclose(one.weights, other.weights, atol=1e-4)
             np.testing.assert_allclose(one.biases, other.biases, atol=1e-3)

@@ -139,6 +139,16 @@ def test_samples_go_out_and_come_back(tmp_path):
         assert getattr(again, name).tobytes() == getattr(kept, name).tobytes()
 
 
+def test_samples_in_another_order_are_the_same(tmp_path):
+    path = tmp_path / "samples.csv"
+    write_training_samples(path, log_with(samples_of(0, [0.5, 0.4, -0.9], [2, 0, 1], positives=2)), ["cat"])
+    head, first, second, third = path.read_text().splitlines()
+    path.write_text("\n".join([head, third, first, second]))
+    [found] = training_samples(path, ["cat"])
+    assert (found.positives, found.image_ids) == (2, ("image, 0", "image, 1", "image, 2"))
+    assert found.alphas.tolist() == [2, 0, 1]
+
+
 def test_samples_follow_changes_of_the_classes(tmp_path):
     path = tmp_path / "samples.csv"
     write_training_samples(path, log_with(samples_of(0, [1], [1]), samples_of(1, [2], [1])), ["cat", "dog"])
@@ -151,7 +161,15 @@ def test_samples_follow_changes_of_the_classes(tmp_path):
     assert not (tmp_path / "none.csv").exists()
 
 
-@pytest.mark.parametrize("text", ["class,kind\n", "{head}\ncat,positive,a,1,2,3\n", "{head}\ncat,both,a,1,2,3,4,5,6\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "class,kind\n",
+        "{head}\ncat,positive,a,1,2,3\n",
+        "{head}\ncat,both,a,1,2,3,4,5,6\n",
+        "{head}\ncat,positive,a,1,2,3,4,5,nan\n",
+    ],
+)
 def test_faulty_samples_are_named(tmp_path, text):
     path = tmp_path / "samples.csv"
     path.write_text(text.replace("{head}", "class,kind,image_id,x1,y1,x2,y2,margin,alpha"))
