@@ -25,7 +25,7 @@ from detection.storage import write_json
 from detection.types import AnnotatedImage, Detections, RegionFeatures, RegionScores
 
 FORMAT_VERSION = 1
-# Photos that a quick search measures on.
+# Photos that a quick search measures on: so that four values of C take a tenth of a training (docs/learning.md).
 _QUICK_IMAGES = 150
 # Duality gaps of the SVMs of folds, at the end of a pass and on the way, as a part of the objective: they are compared
 # and thrown away.

@@ -3,14 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from detection.learning import (
-    NormSettings,
-    SVMSettings,
-    image_folds,
-    solve_svm,
-    train_held_out,
-    train_svms,
-)
+from detection.learning import NormSettings, SVMSettings, image_folds, solve_svm, train_held_out, train_svms
 from detection.learning.svm import held_out as held_out_module
 
 SETTINGS = SVMSettings(
